@@ -1,0 +1,57 @@
+"""
+Compiled backpropagation kernels for NumPy arrays, to be called from Python or from your own ``@njit`` functions.
+
+Every public kernel writes into arrays that the caller owns, checks their shapes in compiled code, and allocates
+nothing per sample. Matrices hold one sample a row; weights have shape (d_in, d_out). A kernel is compiled on its first
+call, once per dtype (float32, float64), whatever the shapes, and kept on disk for later processes.
+"""
+
+from ._jit import cache_folder
+from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, activation_derivative, activation_forward
+from .backprop import bias_gradient, hidden_delta, weight_gradient
+from .loss import ARGMAX, LOG_LOSS, LOSSES, NO_DECISION, SQUARED_ERROR, THRESHOLD, evaluate, output_delta
+from .matmul import linear_forward, matmul
+from .minibatch import block_count, minibatch_epoch, minibatch_epoch_parallel
+from .network import forward, parameter_count
+from .online import online_epoch
+from .optimizer import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, adam_update, momentum_update, nesterov_update, sgd_update
+
+__all__ = [
+    "ACTIVATIONS",
+    "ADAM",
+    "ARGMAX",
+    "IDENTITY",
+    "LOGISTIC",
+    "LOG_LOSS",
+    "LOSSES",
+    "MOMENTUM",
+    "NESTEROV",
+    "NO_DECISION",
+    "OPTIMIZERS",
+    "RELU",
+    "SGD",
+    "SOFTMAX",
+    "SQUARED_ERROR",
+    "TANH",
+    "THRESHOLD",
+    "activation_derivative",
+    "activation_forward",
+    "adam_update",
+    "bias_gradient",
+    "block_count",
+    "cache_folder",
+    "evaluate",
+    "forward",
+    "hidden_delta",
+    "linear_forward",
+    "matmul",
+    "minibatch_epoch",
+    "minibatch_epoch_parallel",
+    "momentum_update",
+    "nesterov_update",
+    "online_epoch",
+    "output_delta",
+    "parameter_count",
+    "sgd_update",
+    "weight_gradient",
+]

@@ -1,0 +1,129 @@
+"""The one JIT policy: how every kernel is compiled, and where the machine code is kept."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import sys
+import threading
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import njit
+
+# Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
+# comparison such as `x != x` may be folded away, and a diverged run would look finite.
+FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+
+
+def source_digest() -> str:
+    """Digest of all kernel sources: Numba's own cache sees edits in a function's own file only."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        root = "~/Library/Caches"
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "fastbp"
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """Folder of the compiled kernels: below ``NUMBA_CACHE_DIR`` if that is set, else in the user's cache."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    return (Path(chosen) / "fastbp" if chosen else _user_cache()) / source_digest()
+
+
+@contextmanager
+def _numba_cache_dir(folder: str) -> Iterator[None]:
+    """Point Numba's cache at `folder` while a decorator runs; other people's functions keep their own."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = folder
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
+    """
+    Compile `function` on its first call, by the rules of this package.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel in plain Python.
+    parallel : bool
+        Turn ``prange`` into threads. The same function may be compiled both ways: the parallel version
+        is kept in the cache under a name of its own.
+
+    Returns
+    -------
+    numba dispatcher
+        No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved.
+    """
+    if parallel:
+        clone = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+        clone.__qualname__ = function.__qualname__ + "_parallel"
+        clone.__doc__, clone.__module__ = function.__doc__, function.__module__
+        function = clone
+    compile_ = functools.partial(njit, nogil=True, error_model="numpy", fastmath=FASTMATH, parallel=parallel)
+    try:
+        with _numba_cache_dir(str(cache_folder())):
+            return compile_(cache=True)(function)
+    except (RuntimeError, OSError):  # no folder can be written: work all the same
+        _warn_uncached()
+        return compile_()(function)
+
+
+@functools.cache
+def _warn_uncached() -> None:
+    warnings.warn(
+        f"fastbp cannot write its compile cache {cache_folder()}: kernels are compiled anew in every process. "
+        "Set NUMBA_CACHE_DIR to a folder that can be written.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+# Guards around parallel entry. GNU OpenMP kills a forked child that enters a region when its parent has
+# entered one; Numba's workqueue aborts the process when two Python threads enter at once.
+_parallel_lock = threading.Lock()
+_parallel_pid: int | None = None
+
+
+@contextmanager
+def threads(count: int) -> Iterator[bool]:
+    """
+    Enter parallel kernels with `count` threads; yields False where that is unsafe now (then stay serial).
+
+    Parameters
+    ----------
+    count : int
+        Number of threads, at least 1. The caller's own Numba setting is restored on exit.
+    """
+    global _parallel_pid
+    if count < 2 or (_parallel_pid is not None and _parallel_pid != os.getpid()) or not _parallel_lock.acquire(blocking=False):
+        yield False
+        return
+    before = numba.get_num_threads()
+    try:
+        _parallel_pid = os.getpid()
+        numba.set_num_threads(count)
+        yield True
+    finally:
+        numba.set_num_threads(before)
+        _parallel_lock.release()

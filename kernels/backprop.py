@@ -1,0 +1,109 @@
+"""The lecture's backward equations of one layer as drop-in kernels (L25, L27, L28)."""
+
+from ._jit import jit
+from .activation import IDENTITY, SOFTMAX, multiply_derivative_row
+from .matmul import accumulate, product_with_transpose
+
+
+@jit
+def hidden_delta(kind, delta_next, W_next, a, out):
+    """
+    Error signal of a hidden layer: delta_k = f'(z_k) sum_i delta_next_i w_ki.
+
+    Parameters
+    ----------
+    kind : int
+        Code of this layer's element-wise activation.
+    delta_next : array, shape (n, d_next)
+        delta of the layer above, one sample a row.
+    W_next : array, shape (d, d_next)
+        Weights into the layer above, from before its update.
+    a : array, shape (n, d)
+        Outputs of this layer.
+    out : array, shape (n, d)
+        Overwritten with delta. Must not overlap the others.
+
+    Raises
+    ------
+    ValueError
+        `kind` is not element-wise, or shapes do not fit.
+
+    Notes
+    -----
+    Lecture L28; for logistic units delta = a (1 - a) sum(delta w). 2 n d d_next flops; samples are independent.
+    """
+    if kind < IDENTITY or kind >= SOFTMAX:
+        raise ValueError("hidden_delta: kind must be an element-wise activation code 0 to 3, got", kind)
+    if W_next.shape[0] != a.shape[1] or W_next.shape[1] != delta_next.shape[1]:
+        raise ValueError(
+            "hidden_delta: W_next must have shape (d, d_next); (W_next, a, delta_next) came as", W_next.shape, a.shape, delta_next.shape
+        )
+    if delta_next.shape[0] != a.shape[0] or out.shape != a.shape:
+        raise ValueError("hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) came as",
+                         a.shape, delta_next.shape, out.shape)  # fmt: skip
+    product_with_transpose(delta_next, W_next, out)
+    for i in range(a.shape[0]):
+        multiply_derivative_row(kind, a[i], out[i])
+
+
+@jit
+def weight_gradient(a, delta, out):
+    """
+    Gradient of a layer's weights, summed over the samples: dW_ij = sum_n a_ni delta_nj.
+
+    Parameters
+    ----------
+    a : array, shape (n, d_in)
+        What the layer saw: the outputs of the layer below.
+    delta : array, shape (n, d_out)
+        dJ/dz of the layer.
+    out : array, shape (d_in, d_out)
+        Overwritten with dW. Must not overlap the others.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit.
+
+    Notes
+    -----
+    Lecture L25, L27: dw = a delta. 2 n d_in d_out flops.
+    """
+    if delta.shape[0] != a.shape[0]:
+        raise ValueError("weight_gradient: delta must have a row per row of a; (a, delta) came as", a.shape, delta.shape)
+    if out.shape[0] != a.shape[1] or out.shape[1] != delta.shape[1]:
+        raise ValueError("weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as", a.shape, delta.shape, out.shape)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = 0
+    accumulate(a.T, delta, out)
+
+
+@jit
+def bias_gradient(delta, out):
+    """
+    Gradient of a layer's biases, summed over the samples: db_j = sum_n delta_nj.
+
+    Parameters
+    ----------
+    delta : array, shape (n, d_out)
+    out : array, shape (d_out,)
+        Overwritten with db. Must not overlap `delta`.
+
+    Raises
+    ------
+    ValueError
+        `out` of another length than the rows of `delta`.
+
+    Notes
+    -----
+    Lecture L23, L27. n d_out additions.
+    """
+    if out.shape[0] != delta.shape[1]:
+        raise ValueError("bias_gradient: out must have shape (d_out,); (delta, out) came as", delta.shape, out.shape)
+    for j in range(out.shape[0]):
+        out[j] = 0
+    for i in range(delta.shape[0]):
+        row = delta[i]
+        for j in range(out.shape[0]):
+            out[j] += row[j]

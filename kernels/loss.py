@@ -1,0 +1,154 @@
+"""Losses of one sample, and the error signal delta = dJ/dz of the output layer (lecture L27)."""
+
+import math
+
+import numpy as np
+
+from ._jit import jit
+from .activation import IDENTITY, LOGISTIC, SOFTMAX, multiply_derivative_row
+
+SQUARED_ERROR, LOG_LOSS = 0, 1
+LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS}
+
+# How a right answer is told: not at all (regression), every unit on the target's side of 1/2 (one logistic
+# unit, multilabel), or the largest unit where the target's is (several classes).
+NO_DECISION, THRESHOLD, ARGMAX = 0, 1, 2
+
+
+@jit
+def output_delta_row(loss, activation, a, y, delta):
+    """One sample: delta = dJ/dz of the output layer from its outputs a and targets y. Unchecked."""
+    # e_k = a_k - y_k
+    for k in range(a.size):
+        delta[k] = a[k] - y[k]
+    # The derivative of log-loss cancels that of the logistic and of softmax: delta = e.
+    if loss == SQUARED_ERROR:
+        if activation == SOFTMAX:
+            # delta_k = a_k (e_k - sum_j a_j e_j)
+            mean = a.dtype.type(0)
+            for k in range(a.size):
+                mean += a[k] * delta[k]
+            for k in range(a.size):
+                delta[k] = a[k] * (delta[k] - mean)
+        else:
+            # delta_k = f'(z_k) e_k; for logistic units a_k (1 - a_k) e_k
+            multiply_derivative_row(activation, a, delta)
+
+
+@jit
+def loss_row(loss, activation, a, y):
+    """One sample: its loss as float64. Unchecked."""
+    total = 0.0
+    if loss == SQUARED_ERROR:
+        # J = 1/2 sum_k (a_k - y_k)^2
+        for k in range(a.size):
+            e = np.float64(a[k]) - np.float64(y[k])
+            total += 0.5 * e * e
+        return total
+    # A saturated unit gives exactly 0 or 1; the clip keeps its loss finite, delta is exact without it.
+    tiny = np.float64(np.finfo(a.dtype).eps)
+    for k in range(a.size):
+        p = np.float64(a[k])
+        if y[k] != 0:
+            # J = -sum_k y_k log a_k
+            total -= y[k] * math.log(tiny if p < tiny else p)
+        if activation == LOGISTIC and y[k] != 1:
+            # ... - sum_k (1 - y_k) log(1 - a_k) where the units are independent
+            total -= (1.0 - y[k]) * math.log(tiny if 1.0 - p < tiny else 1.0 - p)
+    return total
+
+
+@jit
+def correct_row(decision, a, y):
+    """One sample: 1 if the decision is right, else 0. Unchecked."""
+    if decision == ARGMAX:
+        best, wanted = 0, 0
+        for k in range(1, a.size):
+            if a[k] > a[best]:
+                best = k
+            if y[k] > y[wanted]:
+                wanted = k
+        return 1 if best == wanted else 0
+    for k in range(a.size):
+        if (a[k] > 0.5) != (y[k] > 0.5):
+            return 0
+    return 1 if decision == THRESHOLD else 0
+
+
+@jit
+def output_delta(loss, activation, a, y, out):
+    """
+    Error signal of the output layer: delta = dJ/dz, one row per sample.
+
+    Parameters
+    ----------
+    loss : int
+        ``SQUARED_ERROR`` J = 1/2 sum_k (a_k - y_k)^2, or ``LOG_LOSS`` -sum_k y_k log a_k (plus
+        -sum_k (1-y_k) log(1-a_k) for logistic units).
+    activation : int
+        Code of the output activation. Log-loss goes with ``LOGISTIC`` and ``SOFTMAX``.
+    a, y : array, shape (n, d)
+        Outputs and targets.
+    out : array, shape (n, d)
+        Overwritten with delta. Must not overlap `a` or `y`.
+
+    Raises
+    ------
+    ValueError
+        Codes that do not go together, or shapes that differ.
+
+    Notes
+    -----
+    Lecture L27: e_k = a_k - y_k; delta_k = a_k (1 - a_k) e_k for logistic units and squared error;
+    delta_k = e_k for log-loss. Samples are independent.
+    """
+    check_loss(loss, activation)
+    if y.shape != a.shape or out.shape != a.shape:
+        raise ValueError("output_delta: y and out must have the shape of a; (a, y, out) came as", a.shape, y.shape, out.shape)
+    for i in range(a.shape[0]):
+        output_delta_row(loss, activation, a[i], y[i], out[i])
+
+
+@jit
+def check_loss(loss, activation):
+    """Raise ValueError unless the two codes are known and go together."""
+    if loss != SQUARED_ERROR and loss != LOG_LOSS:
+        raise ValueError("loss must be one of the loss codes 0 and 1, got", loss)
+    if activation < IDENTITY or activation > SOFTMAX:
+        raise ValueError("the output activation must be one of the activation codes 0 to 4, got", activation)
+    if loss == LOG_LOSS and activation != LOGISTIC and activation != SOFTMAX:
+        raise ValueError("log-loss needs logistic or softmax outputs (codes 1 and 4), got", activation)
+
+
+@jit
+def evaluate(loss, activation, decision, a, y, weight):
+    """
+    Mean loss and share of right decisions of given outputs.
+
+    Parameters
+    ----------
+    loss, activation, decision : int
+        Codes of the loss, the output activation and the decision (``NO_DECISION``, ``THRESHOLD``, ``ARGMAX``).
+    a, y : array, shape (n, d)
+        Outputs and targets.
+    weight : array, shape (n,)
+        Weights of the samples in the loss, of mean 1.
+
+    Returns
+    -------
+    (float, float)
+        Mean weighted loss, and the share of right decisions (unweighted). NaN where n is 0.
+
+    Raises
+    ------
+    ValueError
+        Codes that do not go together, or shapes that differ.
+    """
+    check_loss(loss, activation)
+    if y.shape != a.shape or weight.shape[0] != a.shape[0]:
+        raise ValueError("evaluate: y must have the shape of a, weight its length; (a, y, weight) came as", a.shape, y.shape, weight.shape)
+    total, correct = 0.0, 0
+    for i in range(a.shape[0]):
+        total += weight[i] * loss_row(loss, activation, a[i], y[i])
+        correct += correct_row(decision, a[i], y[i])
+    return total / a.shape[0], correct / a.shape[0]
