@@ -1,0 +1,20 @@
+"""
+fastbp: backpropagation in JIT-compiled kernels for the CPU, behind one call.
+
+>>> import fastbp
+>>> net = fastbp.train([[2104], [1600], [2400], [1416]], [400.0, 330.0, 369.0, 232.0], hidden=(), seed=0)
+>>> net.predict([[2000]]).round(-1)
+array([350.], dtype=float32)
+"""
+
+from importlib.metadata import version
+
+from . import kernels
+from .compilation import warmup
+from .fit import DivergenceWarning, Epoch
+from .network import Network
+from .storage import load
+from .train import train
+
+__version__ = version("fastbp")
+__all__ = ["DivergenceWarning", "Epoch", "Network", "kernels", "load", "train", "warmup"]

@@ -6,7 +6,7 @@ nothing per sample. Matrices hold one sample a row; weights have shape (d_in, d_
 call, once per dtype (float32, float64), whatever the shapes, and kept on disk for later processes.
 """
 
-from ._jit import cache_folder
+from ._jit import cache_folder, threads
 from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, activation_derivative, activation_forward
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .loss import ARGMAX, LOG_LOSS, LOSSES, NO_DECISION, SQUARED_ERROR, THRESHOLD, evaluate, output_delta
@@ -53,5 +53,6 @@ __all__ = [
     "output_delta",
     "parameter_count",
     "sgd_update",
+    "threads",
     "weight_gradient",
 ]

@@ -7,7 +7,7 @@ from ._jit import jit
 from .activation import multiply_derivative_row
 from .loss import check_loss, correct_row, loss_row, output_delta_row
 from .matmul import accumulate, product_with_transpose
-from .network import check_network, layer_forward, parameter_count
+from .network import check_network, layer_forward, parameter_count, unit_count
 from .optimizer import update
 
 # A batch is cut into blocks of at least 64 rows, at most 16 blocks: by its size alone, so that the sums are
@@ -32,7 +32,7 @@ def batch_gradient(X, Y, weight, order, sizes, activations, loss, decision, para
     """
     Loss and summed gradient of the samples `order`, for one block of a batch. Unchecked.
 
-    `a` and `delta` are flat buffers of at least order.size * sizes.sum() elements, `gradient` has the layout of
+    `a` and `delta` are flat buffers of at least order.size * unit_count(sizes) elements, `gradient` has the layout of
     `params` and is overwritten. Returns (summed loss, number decided rightly).
     """
     rows, layers = order.size, activations.size
@@ -163,7 +163,7 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
             raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (number, n) came as", order[i], X.shape[0])
     largest = min(batch_size, order.size)
     most = block_count(largest)
-    units = ((largest + most - 1) // most) * sizes.sum()
+    units = ((largest + most - 1) // most) * unit_count(sizes)
     a = np.empty((most, units), params.dtype)
     delta = np.empty((most, units), params.dtype)
     gradients = np.empty((most, parameter_count(sizes)), params.dtype)

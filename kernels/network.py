@@ -33,6 +33,15 @@ def parameter_count(sizes):
 
 
 @jit
+def unit_count(sizes):
+    """Units of all layers, inputs included."""
+    total = np.int64(0)
+    for l in range(sizes.size):
+        total += sizes[l]
+    return total
+
+
+@jit
 def check_network(sizes, activations, params):
     """Raise ValueError unless the three arrays describe one network. Called by every whole-network kernel."""
     if sizes.size < 2:
@@ -95,7 +104,9 @@ def forward(X, sizes, activations, params, out):
         raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, sizes[0])
     if out.shape[0] != X.shape[0] or out.shape[1] != sizes[layers]:
         raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, sizes[layers])
-    widest = sizes.max()
+    widest = np.int64(1)
+    for l in range(sizes.size):
+        widest = max(widest, sizes[l])
     work = np.empty((2, TILE * widest), out.dtype)
     for start in range(0, X.shape[0], TILE):
         stop = min(start + TILE, X.shape[0])

@@ -5,7 +5,7 @@ import numpy as np
 from ._jit import jit
 from .activation import activate_row, multiply_derivative_row
 from .loss import check_loss, correct_row, loss_row, output_delta_row
-from .network import check_network
+from .network import check_network, unit_count
 
 
 @jit
@@ -111,9 +111,9 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
     one = params.dtype.type(1)
     rate = params.dtype.type(learning_rate)
     keep = one - rate * params.dtype.type(l2)
-    a = np.empty(sizes.sum(), params.dtype)
-    delta = np.empty(sizes.sum(), params.dtype)
-    top = sizes.sum() - sizes[layers]
+    units = unit_count(sizes)
+    a, delta = np.empty(units, params.dtype), np.empty(units, params.dtype)
+    top = units - sizes[layers]
     total, correct = 0.0, 0
     for s in range(order.size):
         t = order[s]

@@ -1,0 +1,144 @@
+"""Every check of what the user passes in: an error names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+def one_of(name: str, value: object, valid: Iterable[str]) -> str:
+    """`value` if it is one of the names in `valid`; the error offers the nearest one."""
+    valid = list(valid)
+    if isinstance(value, str) and value in valid:
+        return value
+    near = difflib.get_close_matches(value.lower(), valid, n=1, cutoff=0.4) if isinstance(value, str) else []
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name}: expected one of {', '.join(map(repr, valid))}, got {value!r}{hint}")
+
+
+def integer(name: str, value: object, least: int) -> int:
+    """`value` as an int of at least `least`."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
+        return int(value)
+    raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+
+
+def real(name: str, value: object, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf) -> float:
+    """`value` as a finite float, greater than `above`, at least `least`, less than `below`."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and number > above and number >= least and number < below:
+            return number
+    bounds = [f"above {above:g}"] * (above > -math.inf) + [f"at least {least:g}"] * (least > -math.inf)
+    bounds += [f"below {below:g}"] * (below < math.inf)
+    raise ValueError(f"{name}: expected a finite number{' ' if bounds else ''}{' and '.join(bounds)}, got {value!r}")
+
+
+def boolean(name: str, value: object) -> bool:
+    """`value` as a bool."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise ValueError(f"{name}: expected True or False, got {value!r}")
+
+
+def feature_names(X: Any) -> tuple[str, ...] | None:
+    """Column names of a pandas or polars frame (None where X has no such names)."""
+    columns = getattr(X, "columns", None)
+    if columns is None or callable(columns) or not all(isinstance(c, str) for c in columns):
+        return None
+    names = tuple(columns)
+    repeated = sorted({c for c in names if names.count(c) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise ValueError(f"X: expected column names that differ, got {repeated[0]!r} more than once")
+    return names
+
+
+def select_columns(X: Any, names: tuple[str, ...] | None) -> Any:
+    """The columns `names` of a frame, by name and in this order; anything else as it is."""
+    given = feature_names(X)
+    if names is None or given is None or given == names:
+        return X
+    missing = [c for c in names if c not in given]
+    if missing:
+        raise ValueError(f"X: expected the columns that the network was trained on; missing: {', '.join(map(repr, missing))}")
+    return X[list(names)]
+
+
+def _as_array(name: str, values: Any) -> NDArray[Any]:
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        raise ValueError(f"{name}: expected a dense array, got a sparse {type(values).__name__}; pass {name}.toarray()")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected an array without masked values, got {np.ma.count_masked(values)} of them")
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array of numbers, all rows of one length; got {type(values).__name__} ({error})") from None
+
+
+def _reject_text(name: str, array: NDArray[Any]) -> None:
+    for place in np.ndindex(array.shape):
+        value = array[place]
+        if not isinstance(value, numbers.Real | np.bool_):
+            where = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), place, strict=False))
+            raise ValueError(f"{name}: expected numbers, got {value!r} of type {type(value).__name__} at {where}")
+
+
+def numeric(name: str, values: Any) -> NDArray[Any]:
+    """`values` as an array of booleans, integers or floats; neither copied nor checked for NaN."""
+    array = _as_array(name, values)
+    if array.dtype.kind == "O":
+        _reject_text(name, array)
+        return array.astype(np.float64)
+    if array.dtype.kind not in "biuf":
+        what = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time spans"}.get(array.dtype.kind, str(array.dtype))
+        raise ValueError(f"{name}: expected real numbers, got {what} (dtype {array.dtype})")
+    return array
+
+
+def finite(name: str, array: NDArray[Any]) -> None:
+    """Raise unless all numbers are finite; the error names the first place."""
+    if array.dtype.kind != "f":
+        return
+    good = np.isfinite(array)
+    if not good.all():
+        place = tuple(int(i) for i in np.argwhere(~good)[0])
+        where = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), place, strict=False))
+        raise ValueError(f"{name}: expected finite numbers, got {array[place]} at {where} ({int((~good).sum())} such in all)")
+
+
+def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]:
+    """`X` as a finite 2-D array of numbers, one sample a row, with at least one row and column (`columns`, if given)."""
+    array = numeric(name, X)
+    if array.ndim != 2:
+        hint = f"; for one feature pass {name}.reshape(-1, 1), for one sample {name}.reshape(1, -1)" if array.ndim == 1 else ""
+        raise ValueError(f"{name}: expected 2 dimensions (samples, features), got {array.ndim} (shape {array.shape}){hint}")
+    if columns is not None and array.shape[1] != columns:
+        raise ValueError(f"{name}: expected {columns} features, got {array.shape[1]} (shape {array.shape})")
+    if columns is None and array.shape[1] == 0:
+        raise ValueError(f"{name}: expected at least one feature, got shape {array.shape}")
+    finite(name, array)
+    return array
+
+
+def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Floats:
+    """`array` in `dtype`, C-contiguous and aligned; raises where a finite number would become infinite."""
+    with np.errstate(over="ignore"):
+        result = np.require(array, dtype, ["C", "A"])
+    if result.dtype.itemsize < array.dtype.itemsize and not np.isfinite(result).all():
+        raise ValueError(f"{name}: expected numbers within the range of {dtype}, got {np.abs(array).max():g}; pass dtype='float64'")
+    return result
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view: what kernels only read has one type, whether the user's array is writable or not."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

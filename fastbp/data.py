@@ -1,0 +1,188 @@
+"""The data on its way into the kernels: weights of the samples, the validation part, standardisation, first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import checks, options, targets
+from .network import Network, standardise
+from .targets import Targets
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Raw samples: X (n, features), targets as read, and the weight of each sample in the loss."""
+
+    X: NDArray[Any]
+    y: Targets
+    weight: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: NDArray[np.intp]) -> Rows:
+        """The samples of these numbers."""
+        y = Targets(self.y.task, self.y.classes, self.y.values[rows], self.y.single)
+        return Rows(self.X[rows], y, self.weight[rows])
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What the kernels read: inputs, targets and weights (of mean 1) in one dtype, contiguous and read-only."""
+
+    X: NDArray[Any]
+    Y: NDArray[Any]
+    weight: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Samples to learn from, and samples to watch."""
+
+    train: Rows
+    validation: Rows | None
+
+
+def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
+    """Read `y` in the terms of a trained network."""
+    if task not in ("auto", network.task):
+        raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
+    values = np.empty((0, network.sizes[-1]))
+    return targets.like(y, Targets(network.task, network.classes, values, network.single_output), n)
+
+
+def sample_weights(n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets) -> NDArray[np.float64]:
+    """Weight of each sample: its own times that of its class."""
+    weight = np.ones(n)
+    if sample_weight is not None:
+        weight = checks.numeric("sample_weight", sample_weight).astype(np.float64)
+        if weight.shape != (n,):
+            raise ValueError(f"sample_weight: expected shape ({n},), got {weight.shape}")
+        checks.finite("sample_weight", weight)
+        if weight.min() < 0 or weight.sum() == 0:
+            raise ValueError(f"sample_weight: expected numbers of at least 0, not all 0, got a minimum of {weight.min():g}")
+    if class_weight is None:
+        return weight
+    if y.classes is None:
+        raise ValueError(f"class_weight: expected None for {y.task}, which has no classes; use sample_weight")
+    if isinstance(class_weight, str):
+        checks.one_of("class_weight", class_weight, ("balanced",))
+        counts = np.bincount(y.values, weights=weight, minlength=len(y.classes))
+        factors = weight.sum() / (len(y.classes) * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, Mapping):
+        labels = y.classes.tolist()
+        for label in class_weight:
+            if label not in labels:
+                raise ValueError(f"class_weight: expected the labels of y, got {label!r}")
+        factors = np.array([checks.real(f"class_weight[{k!r}]", class_weight.get(k, 1.0), least=0) for k in labels])
+    else:
+        raise ValueError(f"class_weight: expected 'balanced' or a dict of label to weight, got {class_weight!r}")
+    weight = weight * factors[y.values]
+    if weight.sum() == 0:
+        raise ValueError("class_weight: expected a weight above 0 for a class that occurs, got 0 for all")
+    return weight
+
+
+def split(
+    X: NDArray[Any], y: Targets, weight: NDArray[np.float64], validation: Any, random: np.random.Generator, names: tuple[str, ...] | None
+) -> Parts:
+    """Set the validation part aside: a share drawn at random (each class in proportion), or the user's own."""
+    rows = Rows(X, y, weight)
+    if validation is None:
+        return Parts(rows, None)
+    if isinstance(validation, tuple | list) and len(validation) == 2:
+        Xv = checks.samples("validation[0]", checks.select_columns(validation[0], names), X.shape[1])
+        if len(Xv) == 0:
+            raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
+        return Parts(rows, Rows(Xv, targets.like(validation[1], y, len(Xv), "validation[1]"), np.ones(len(Xv))))
+    if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
+        raise ValueError(f"validation: expected a share between 0 and 1, or (Xv, yv), got {validation!r}")
+    share = checks.real("validation", validation, above=0, below=1)
+    held = _stratified(y, share, random)
+    if held.all() or not held.any():
+        raise ValueError(f"validation: expected a share that leaves samples on both sides, got {share} of {len(X)} samples")
+    rest = rows.take(np.flatnonzero(~held))
+    if rest.weight.sum() == 0:
+        raise ValueError("sample_weight: expected weights above 0 among the samples that are left for training")
+    return Parts(rest, rows.take(np.flatnonzero(held)))
+
+
+def _stratified(y: Targets, share: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """True for the samples set aside: `share` of every class, at least one sample of each staying in training."""
+    n = len(y.values)
+    groups = [np.arange(n)] if y.classes is None else [np.flatnonzero(y.values == k) for k in range(len(y.classes))]
+    held = np.zeros(n, bool)
+    for group in groups:
+        count = min(len(group) - 1, round(share * len(group)))
+        held[random.permutation(group)[: max(count, 0)]] = True
+    return held
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardisation of inputs and targets, learnt from the training part alone; float64."""
+
+    x_mean: NDArray[np.float64]
+    x_scale: NDArray[np.float64]
+    y_mean: NDArray[np.float64]
+    y_scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, network: Network) -> Scaling:
+        """The scaling inside a trained network."""
+        return cls(network.x_mean, network.x_scale, network.y_mean, network.y_scale)
+
+    @classmethod
+    def fit(cls, rows: Rows, net: options.Architecture, scale: bool) -> Scaling:
+        """Means and standard deviations of `rows`; zeros and ones where nothing is to be scaled."""
+        x = _moments("X", rows.X) if scale else _unscaled(net.sizes[0])
+        scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
+        y = _moments("y", rows.y.values) if scaled_targets else _unscaled(net.sizes[-1])
+        return cls(*x, *y)
+
+    def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
+        """Samples as the kernels take them; an array that needs no change is not copied."""
+        X = standardise("X", rows.X, self.x_mean, self.x_scale, dtype)
+        Y = standardise("y", rows.y.matrix(net.sizes[-1]), self.y_mean, self.y_scale, dtype)
+        total = rows.weight.sum()
+        weight = rows.weight * (len(rows) / total) if total > 0 else rows.weight
+        return Ready(checks.frozen(X), checks.frozen(Y), checks.frozen(weight.astype(dtype)))
+
+
+def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.zeros(columns), np.ones(columns)
+
+
+def _moments(name: str, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each column; the deviation of a constant column is taken as 1."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = values.mean(axis=0, dtype=np.float64)
+        deviation = values.std(axis=0, dtype=np.float64)
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+        column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
+        raise ValueError(f"{name}: expected numbers that can be standardised in float64, got up to {np.abs(values[:, column]).max():g} in column {column}")
+    # A constant column has a deviation of rounding errors, not always of exactly 0.
+    constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)
+
+
+def initial_parameters(net: options.Architecture, init: str | None, random: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """
+    Draw all weights and biases at random (lecture L26), uniform in (-r, r).
+
+    r = sqrt(6 / (d_in + d_out)) for glorot, sqrt(6 / d_in) for he, 1 for uniform; biases use the bound of their layer's
+    weights. Drawn in float64, so that both dtypes start from the same numbers.
+    """
+    if init is not None:
+        checks.one_of("init", init, options.INITS)
+    layers = []
+    for n_in, n_out, activation in zip(net.sizes[:-1], net.sizes[1:], net.activations, strict=True):
+        rule = init or ("he" if activation == "relu" else "glorot")
+        bound = {"glorot": (6 / (n_in + n_out)) ** 0.5, "he": (6 / n_in) ** 0.5, "uniform": 1.0}[rule]
+        layers.append(random.uniform(-bound, bound, (n_in + 1) * n_out))
+    return np.concatenate(layers).astype(dtype)

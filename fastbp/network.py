@@ -1,0 +1,299 @@
+"""Network: trained weights, frozen, taken into use (lecture L3, L30)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import checks, compilation, kernels, options, targets
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Network:
+    """
+    A trained multilayer perceptron that only predicts. Immutable; made by `fastbp.train` and `fastbp.load`.
+
+    Attributes
+    ----------
+    task : str
+        ``"regression"``, ``"classification"`` or ``"multilabel"``.
+    sizes : tuple of int
+        Units per layer, inputs first.
+    layer_activations : tuple of str
+        Activation of each layer behind the inputs.
+    loss : str
+        The loss it was trained on.
+    params : array, shape (number of weights and biases,)
+        All parameters, layer after layer: W (d_in, d_out), then b. Read-only, as are all arrays here.
+    x_mean, x_scale, y_mean, y_scale : array
+        The standardisation: the first layer sees (X - x_mean) / x_scale, predictions are out * y_scale + y_mean.
+    classes : array or None
+        Labels in the order of the columns of `predict_proba`; None but in classification.
+    feature_names : tuple of str or None
+        Columns of the frame it was trained on; a frame passed later is read by these names.
+    history : mapping of str to array
+        Per epoch ``loss``, ``accuracy`` (not in regression), with a validation part ``validation_loss`` and
+        ``validation_accuracy``, and ``seconds`` since the start of the training. ``loss`` and ``accuracy`` are means
+        over the epoch of each sample at its turn, before the update it takes part in. Losses are those of the
+        standardised targets, without the penalty l2.
+    best_epoch : int
+        The epoch (from 1) whose weights these are.
+    stop_reason : str
+        ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"callback"``,
+        ``"interrupted"`` or ``"diverged"``.
+    options : mapping
+        Every option of the run, defaults filled in.
+    compile_seconds, train_seconds : float
+        Time spent on making kernels ready, and on training proper.
+    """
+
+    task: str
+    sizes: tuple[int, ...]
+    layer_activations: tuple[str, ...]
+    loss: str
+    params: NDArray[Any]
+    x_mean: NDArray[Any]
+    x_scale: NDArray[Any]
+    y_mean: NDArray[Any]
+    y_scale: NDArray[Any]
+    classes: NDArray[Any] | None = None
+    single_output: bool = True
+    feature_names: tuple[str, ...] | None = None
+    history: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    best_epoch: int = 0
+    stop_reason: str = "epochs"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    compile_seconds: float = 0.0
+    train_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes"):
+            object.__setattr__(self, name, _freeze(getattr(self, name)))
+        object.__setattr__(self, "history", MappingProxyType({k: _freeze(v) for k, v in self.history.items()}))
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = dict(self.__dict__, history=dict(self.history), options=dict(self.options))
+        return _restore, (state,)
+
+    def __repr__(self) -> str:
+        shape = "-".join(map(str, self.sizes))
+        return f"<fastbp.Network {self.task} {shape} {'/'.join(self.layer_activations)} {self.dtype}>"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the weights, in which everything is computed."""
+        return self.params.dtype
+
+    @property
+    def architecture(self) -> options.Architecture:
+        """Sizes, activations and loss as the kernels take them."""
+        return options.Architecture(self.sizes, self.layer_activations, self.loss, self.task)
+
+    def _layers(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+        layers, at = [], 0
+        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+            middle, end = at + n_in * n_out, at + (n_in + 1) * n_out
+            layers.append((self.params[at:middle].reshape(n_in, n_out), self.params[middle:end]))
+            at = end
+        return layers
+
+    @property
+    def weights(self) -> list[NDArray[Any]]:
+        """Weights of each layer, shape (d_in, d_out) (lecture L25); read-only views."""
+        return [W for W, _ in self._layers()]
+
+    @property
+    def biases(self) -> list[NDArray[Any]]:
+        """Biases of each layer, shape (d_out,); read-only views."""
+        return [b for _, b in self._layers()]
+
+    def _inputs(self, X: ArrayLike) -> NDArray[Any]:
+        array = checks.samples("X", checks.select_columns(X, self.feature_names), self.sizes[0])
+        return standardise("X", array, self.x_mean, self.x_scale, self.dtype)
+
+    def _outputs(self, X: ArrayLike) -> NDArray[Any]:
+        inputs = self._inputs(X)
+        compilation.prepare(["forward"], self.dtype, None)
+        out = np.empty((len(inputs), self.sizes[-1]), self.dtype)
+        net = self.architecture
+        kernels.forward(checks.frozen(inputs), net.size_array, net.activation_codes, self.params, out)
+        return out
+
+    def forward(self, X: ArrayLike) -> NDArray[Any]:
+        """
+        Raw outputs of the last layer.
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features)
+            Raw values; the network standardises them itself.
+
+        Returns
+        -------
+        array, shape (n, units of the last layer)
+            In regression on the scale of the targets.
+        """
+        out = self._outputs(X)
+        if self.task == "regression":
+            out *= self.y_scale.astype(self.dtype)
+            out += self.y_mean.astype(self.dtype)
+        return out
+
+    def activations(self, X: ArrayLike) -> list[NDArray[Any]]:
+        """
+        Outputs a of every layer (lecture L25), the standardised inputs first.
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features)
+
+        Returns
+        -------
+        list of array
+            One per layer, shape (n, units).
+        """
+        a = [self._inputs(X)]
+        for (W, b), name in zip(self._layers(), self.layer_activations, strict=True):
+            z = np.empty((len(a[0]), W.shape[1]), self.dtype)
+            kernels.linear_forward(a[-1], W, b, z)
+            kernels.activation_forward(kernels.ACTIVATIONS[name], z, z)
+            a.append(z)
+        return a
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+        """
+        Inference: the probability of each class (lecture L3).
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n, classes); in multilabel (n, labels)
+            Rows sum to 1, but in multilabel, where each column is a probability of its own.
+
+        Raises
+        ------
+        ValueError
+            The network is one of regression.
+        """
+        if self.task == "regression":
+            raise ValueError("predict_proba: expected a network for classification, this one is for regression; use predict")
+        out = self._outputs(X)
+        if self.task == "multilabel" or self.layer_activations[-1] == "softmax":
+            return out
+        if out.shape[1] == 1:
+            return np.hstack([1 - out, out])
+        total = out.sum(axis=1, keepdims=True)
+        return np.where(total > 0, out / np.where(total > 0, total, 1), 1 / out.shape[1]).astype(self.dtype)
+
+    def predict(self, X: ArrayLike, threshold: float = 0.5) -> NDArray[Any]:
+        """
+        Decision: the predicted number, class or labels (lecture L3).
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features)
+        threshold : float
+            Two classes and multilabel: the second class (the label) is chosen where its probability is above
+            this. Several classes: the most probable one is chosen, and `threshold` must stay 0.5.
+
+        Returns
+        -------
+        array, shape (n,) or (n, outputs)
+            Numbers in the units of the targets, or labels as they were given in training.
+        """
+        if self.task == "regression":
+            out = self.forward(X)
+            return out[:, 0] if self.single_output else out
+        threshold = checks.real("threshold", threshold, least=0)
+        if threshold > 1:
+            raise ValueError(f"threshold: expected a probability of at most 1, got {threshold!r}")
+        proba = self.predict_proba(X)
+        if self.task == "multilabel":
+            return (proba > threshold).astype(np.int64)
+        assert self.classes is not None
+        if len(self.classes) == 2:
+            return self.classes[(proba[:, 1] > threshold).astype(np.intp)]
+        if threshold != 0.5:
+            raise ValueError(f"threshold: expected 0.5 with {len(self.classes)} classes (the most probable is chosen), got {threshold!r}")
+        return self.classes[proba.argmax(axis=1)]
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+        """
+        Accuracy (multilabel: all labels of a sample right), or R^2 in regression (mean over the outputs).
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features)
+        y : array-like, shape (n,) or (n, outputs)
+
+        Returns
+        -------
+        float
+        """
+        predicted = self.predict(X)
+        if self.task == "classification":
+            known = targets.labels(y, len(predicted))
+            return float(np.mean([p == t for p, t in zip(predicted.tolist(), known.tolist(), strict=True)]))
+        wanted = targets.read(y, self.task, len(predicted)).values.astype(np.float64)
+        predicted = predicted.reshape(len(predicted), -1)
+        if wanted.shape != predicted.shape:
+            raise ValueError(f"y: expected {predicted.shape[1]} columns, got {wanted.shape[1]}")
+        if self.task == "multilabel":
+            return float((predicted == wanted).all(axis=1).mean())
+        residual = ((wanted - predicted) ** 2).sum(axis=0)
+        spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
+        constant = np.where(residual > 0, 0.0, 1.0)  # as in scikit-learn: 1 where a constant is met, else 0
+        return float(np.mean(np.where(spread > 0, 1 - residual / np.where(spread > 0, spread, 1), constant)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """
+        Write the network to a file (safetensors with a JSON header); `fastbp.load` reads it.
+
+        Parameters
+        ----------
+        path : path
+            Written to a temporary file beside it, flushed to disk and renamed: an old file is replaced whole or not at all.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        ValueError
+            Labels of a type that a file cannot hold.
+        """
+        from . import storage
+
+        storage.save(self, path)
+
+
+def standardise(name: str, array: NDArray[Any], mean: NDArray[Any], scale: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """(array - mean) / scale in `dtype`, computed in float64; where there is nothing to do, no copy is made."""
+    if not mean.any() and (scale == 1).all():
+        return checks.cast(name, array, dtype)
+    return checks.cast(name, (array - mean) / scale, dtype)
+
+
+def _freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    """A copy that can never be made writable again: its memory is a bytes object."""
+    if array is None:
+        return None
+    array = np.ascontiguousarray(array)
+    if array.dtype.kind == "O":
+        array = array.copy()
+        array.flags.writeable = False
+        return array
+    return np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+
+
+def _restore(state: dict[str, Any]) -> Network:
+    return Network(**state)

@@ -1,0 +1,201 @@
+"""The model file: safetensors (numbers only, nothing is executed) with a JSON header; written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from . import compilation, kernels, options
+from .network import Network
+
+FORMAT = 1
+_ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
+_HISTORY = "history."
+STOP_REASONS = ("epochs", "target_loss", "target_accuracy", "max_seconds", "patience", "callback", "interrupted", "diverged")
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write `data` to a temporary file in the same folder, flush it to disk, and rename it to `path`."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":  # make the rename itself durable
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write `network` to `path`; see `Network.save`."""
+    tensors: dict[str, NDArray[Any]] = {name: getattr(network, name) for name in _ARRAYS}
+    tensors |= {_HISTORY + key: values for key, values in network.history.items()}
+    header = {
+        "format": FORMAT,
+        "task": network.task,
+        "sizes": network.sizes,
+        "activations": network.layer_activations,
+        "loss": network.loss,
+        "classes": _classes_to_json(network.classes),
+        "single_output": network.single_output,
+        "feature_names": network.feature_names,
+        "best_epoch": network.best_epoch,
+        "stop_reason": network.stop_reason,
+        "options": dict(network.options),
+        "compile_seconds": network.compile_seconds,
+        "train_seconds": network.train_seconds,
+    }
+    write_atomically(path, to_bytes(tensors, metadata={"fastbp": json.dumps(header)}))
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """
+    Read a network that `Network.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The model file.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        Not a model file, a damaged one, or one of a newer format: the message says what is wrong with it.
+
+    Notes
+    -----
+    Everything in the file is checked; nothing in it is executed.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"path: expected a model file, there is no {path!r}")
+    try:
+        with safe_open(path, framework="np") as file:
+            header = (file.metadata() or {}).get("fastbp")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, TypeError) as error:
+        raise ValueError(f"path: expected a fastbp model file, {path!r} cannot be read ({error})") from None
+    if header is None:
+        raise ValueError(f"path: expected a fastbp model file, {path!r} is a safetensors file of something else")
+    try:
+        return _network(json.loads(header), tensors)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"path: expected a sound fastbp model file, {path!r} is not: {what}") from None
+
+
+def _require(truth: bool, what: str) -> None:
+    if not truth:
+        raise ValueError(what)
+
+
+def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
+    _require(isinstance(header, dict) and isinstance(header["format"], int), "the header has no format number")
+    _require(header["format"] <= FORMAT, f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp")
+    task, loss = header["task"], header["loss"]
+    _require(task in options.TASKS, f"unknown task {task!r}")
+    _require(loss in kernels.LOSSES, f"unknown loss {loss!r}")
+    sizes = tuple(header["sizes"])
+    _require(len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}")
+    names = tuple(header["activations"])
+    known = all(name in kernels.ACTIVATIONS for name in names) and "softmax" not in names[:-1]
+    _require(len(names) == len(sizes) - 1 and known, f"impossible activations {names} for sizes {sizes}")
+    params = tensors["params"]
+    count = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    _require(params.dtype.name in compilation.DTYPES, f"weights of type {params.dtype}")
+    for name, length in zip(_ARRAYS, (count, sizes[0], sizes[0], sizes[-1], sizes[-1]), strict=True):
+        array = tensors[name]
+        _require(array.shape == (length,) and array.dtype.kind == "f", f"{name} has shape {array.shape}, expected ({length},)")
+        _require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
+    for name in ("x_scale", "y_scale"):
+        _require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
+    classes = _classes_from_json(header["classes"])
+    units = 1 if classes is not None and len(classes) == 2 and names[-1] == "logistic" else None if classes is None else len(classes)
+    _require((task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together")
+    _require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
+    features = header["feature_names"]
+    if features is not None:
+        features = tuple(features)
+        _require(len(features) == sizes[0] and all(isinstance(f, str) for f in features), "feature names do not fit the inputs")
+    history = {key.removeprefix(_HISTORY): values for key, values in tensors.items() if key.startswith(_HISTORY)}
+    epochs = {values.shape for values in history.values()}
+    _require(len(epochs) <= 1 and all(len(shape) == 1 for shape in epochs), "the columns of the history differ in length")
+    _require(header["stop_reason"] in STOP_REASONS, f"unknown stop reason {header['stop_reason']!r}")
+    _require(isinstance(header["options"], dict), "the options are not a table")
+    return Network(
+        task=task,
+        sizes=sizes,
+        layer_activations=names,
+        loss=loss,
+        **{name: tensors[name] for name in _ARRAYS},
+        classes=classes,
+        single_output=bool(header["single_output"]),
+        feature_names=features,
+        history=history,
+        best_epoch=int(header["best_epoch"]),
+        stop_reason=header["stop_reason"],
+        options=header["options"],
+        compile_seconds=float(header["compile_seconds"]),
+        train_seconds=float(header["train_seconds"]),
+    )
+
+
+def _classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:
+    """Labels as JSON values beside their NumPy type; dates and time spans as their integers."""
+    if classes is None:
+        return None
+    if classes.dtype.kind in "mM":
+        return {"dtype": classes.dtype.str, "labels": classes.view(np.int64).tolist()}
+    labels = classes.tolist()
+    for label in labels:
+        if not isinstance(label, str | int | float | bool):
+            raise ValueError(f"save: expected labels that are text, numbers, booleans or dates, got {label!r} of type {type(label).__name__}")
+    return {"dtype": classes.dtype.str, "labels": labels}
+
+
+def _classes_from_json(stored: dict[str, Any] | None) -> NDArray[Any] | None:
+    if stored is None:
+        return None
+    labels, dtype = stored["labels"], np.dtype(stored["dtype"])
+    _require(isinstance(labels, list) and len(labels) >= 2, "it lists fewer than two classes")
+    _require(all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types")
+    _require(dtype.kind in "biufUSOmM" and dtype.itemsize <= 1 << 20, f"it lists classes of the type {dtype}")
+    if dtype.kind in "mM":
+        return np.array(labels, np.int64).view(dtype)
+    if dtype.kind == "O":
+        classes = np.empty(len(labels), object)
+        classes[:] = labels
+        return classes
+    return np.array(labels).astype(dtype)

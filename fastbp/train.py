@@ -1,0 +1,246 @@
+"""`train`, the front door: reads what the user says, prepares the data, runs the epochs, freezes the network."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import checks, compilation, data, fit, options, targets
+from .network import Network
+from .options import Architecture
+
+_DEFAULT_HIDDEN, _DEFAULT_ACTIVATION = (64,), "relu"
+
+
+def train(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    task: str = "auto",
+    hidden: int | Sequence[int] = _DEFAULT_HIDDEN,
+    activation: str | Sequence[str] = _DEFAULT_ACTIVATION,
+    output: str = "auto",
+    loss: str = "auto",
+    optimizer: str = "adam",
+    learning_rate: float | None = None,
+    batch_size: int | None = None,
+    epochs: int | None = None,
+    target_loss: float | None = None,
+    target_accuracy: float | None = None,
+    max_seconds: float | None = None,
+    validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+    patience: int | None = None,
+    l2: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+    class_weight: Mapping[Any, float] | str | None = None,
+    scale: bool = True,
+    init: Network | str | None = None,
+    dtype: str = "float32",
+    seed: int | None = None,
+    threads: int | None = None,
+    shuffle: bool = True,
+    progress: bool | None = None,
+    callback: Callable[[fit.Epoch], object] | None = None,
+) -> Network:
+    """
+    Train a multilayer perceptron by backpropagation.
+
+    Parameters
+    ----------
+    X : array-like or frame, shape (n, features)
+        Numbers, one sample a row.
+    y : array-like, shape (n,) or (n, outputs)
+        Numbers to regress on, labels of any sortable type, or 0/1 columns.
+    task : {"auto", "regression", "classification", "multilabel"}
+        auto: text, booleans, 0/1 and integers with few different values are classes (few: each twice on average, and at
+        most 100); several columns of 0 and 1 are multilabel; all else is regression.
+    hidden : int or sequence of int
+        Units per hidden layer; ``()`` is the linear unit (lecture L4).
+    activation : {"identity", "logistic", "tanh", "relu"} or a sequence of one per hidden layer
+    output : {"auto", "identity", "logistic", "tanh", "relu", "softmax"}
+        Output activation; auto: identity for regression, one logistic unit for two classes and one per label for
+        multilabel, softmax for several classes.
+    loss : {"auto", "squared_error", "log_loss"}
+        1/2 sum (yhat - y)^2 as in lecture L27, or -sum y log yhat; auto: squared_error for regression, else log_loss.
+    optimizer : {"adam", "sgd", "momentum", "nesterov"}
+    learning_rate : float, optional
+        alpha; by default 0.001 for adam, 0.01 for momentum and nesterov, 0.1 for sgd.
+    batch_size : int, optional
+        Samples per update; by default 32, more (up to 256) from 12 000 samples on. 1 with sgd is the lecture's
+        per-sample rule.
+    epochs : int, optional
+        Passes over the training samples at most; by default as many as make about 3000 updates (20 to 3000 passes).
+    target_loss, target_accuracy : float, optional
+        Stop once the network, measured on its training samples after an epoch, is as good as this.
+    max_seconds : float, optional
+        Stop after the epoch in which this training time is reached.
+    validation : float or (Xv, yv), optional
+        Share of the samples to set aside (drawn at random, each class in proportion), or samples of your own. The
+        weights kept are then those of the epoch with the lowest validation loss.
+    patience : int, optional
+        Stop when the validation loss has not fallen for this many epochs.
+    l2 : float
+        Weight of the penalty l2/2 sum w^2.
+    sample_weight : array-like, shape (n,), optional
+        Weight of each sample in the loss; only ratios matter.
+    class_weight : dict of label to float, or "balanced", optional
+        Weight of each class in the loss; balanced: inverse to its frequency.
+    scale : bool
+        Standardise the inputs (and the targets of a regression with identity outputs). Kept inside the network, which
+        takes raw values.
+    init : Network or {"glorot", "he", "uniform"}, optional
+        Go on from a trained network (its layers and scaling are kept), or draw the weights by a rule: by default he for
+        relu layers and glorot for others. uniform: all in (-1, 1).
+    dtype : {"float32", "float64"}
+    seed : int, optional
+        Makes the run repeatable; drawn and recorded in ``net.options`` if left out.
+    threads : int, optional
+        Threads that large batches may use (the result has the same bits for any number); by default all.
+    shuffle : bool
+        Take the samples in a new random order in each epoch.
+    progress : bool, optional
+        Progress bar on stderr; by default on a terminal once the run takes longer than a second.
+    callback : callable, optional
+        Called as ``callback(epoch)`` with a `fastbp.Epoch` after each epoch; returns True to stop.
+
+    Returns
+    -------
+    Network
+        Frozen weights, with ``history``, ``stop_reason`` and ``options``.
+
+    Raises
+    ------
+    ValueError
+        An argument that cannot be used; the message names it, what was expected and what came.
+    FloatingPointError
+        The first epoch diverged. A later one ends the run with a `DivergenceWarning`, and the weights from before
+        it are returned.
+
+    Notes
+    -----
+    Ctrl-C ends the run after the epoch at hand with a warning, and returns the network as trained so far.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.train([[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0], hidden=(8,), seed=1)
+    >>> net.predict([[0, 1], [1, 1]])
+    array([1, 0])
+    """
+    inputs = checks.samples("X", X)
+    n = len(inputs)
+    if n == 0:
+        raise ValueError(f"X: expected at least one sample, got shape {inputs.shape}")
+    names = checks.feature_names(X)
+    checks.one_of("dtype", dtype, compilation.DTYPES)
+    kind = np.dtype(dtype)
+    checks.boolean("scale", scale)
+    checks.boolean("shuffle", shuffle)
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
+    workers = fit.thread_count(threads)
+    seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
+    init_random, split_random, order_random = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+
+    start = init if isinstance(init, Network) else None
+    if start is None:
+        target = targets.read(y, task, n)
+        net = options.architecture(inputs.shape[1], target.outputs, target.task, hidden, activation, output, loss)
+    else:
+        target = data.targets_of(start, y, task, n)
+        net = _continued(start, inputs.shape[1], hidden, activation, output, loss)
+        if names is not None and start.feature_names is not None:
+            inputs, names = checks.samples("X", checks.select_columns(X, start.feature_names)), start.feature_names
+    weight = data.sample_weights(n, sample_weight, class_weight, target)
+    parts = data.split(inputs, target, weight, validation, split_random, start.feature_names if start else names)
+    plan = options.schedule(
+        len(parts.train),
+        net.task,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        epochs=epochs,
+        l2=l2,
+        target_loss=target_loss,
+        target_accuracy=target_accuracy,
+        max_seconds=max_seconds,
+        patience=patience,
+        validation=parts.validation is not None,
+    )
+    scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale)
+    training = scaling.apply(parts.train, net, kind)
+    held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
+    params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)  # type: ignore[arg-type]
+    result = fit.run(net, plan, training, held_out, params, order_random if shuffle else None, workers, progress, callback)
+    return Network(
+        task=net.task,
+        sizes=net.sizes,
+        layer_activations=net.activations,
+        loss=net.loss,
+        params=result.params,
+        x_mean=scaling.x_mean,
+        x_scale=scaling.x_scale,
+        y_mean=scaling.y_mean,
+        y_scale=scaling.y_scale,
+        classes=target.classes,
+        single_output=target.single,
+        feature_names=names,
+        history=result.history,
+        best_epoch=result.best_epoch,
+        stop_reason=result.stop_reason,
+        compile_seconds=result.compile_seconds,
+        train_seconds=result.train_seconds,
+        options={
+            "task": net.task,
+            "hidden": list(net.sizes[1:-1]),
+            "activation": list(net.activations[:-1]),
+            "output": net.activations[-1],
+            "loss": net.loss,
+            "optimizer": plan.optimizer,
+            "learning_rate": plan.learning_rate,
+            "batch_size": plan.batch_size,
+            "epochs": plan.epochs,
+            "target_loss": plan.target_loss,
+            "target_accuracy": plan.target_accuracy,
+            "max_seconds": plan.max_seconds,
+            "validation": float(validation) if isinstance(validation, float) else None if validation is None else "given",
+            "patience": plan.patience,
+            "l2": plan.l2,
+            "sample_weight": None if sample_weight is None else "given",
+            "class_weight": None if class_weight is None else class_weight if isinstance(class_weight, str) else "given",
+            "scale": scale,
+            "init": "network" if start else init,
+            "dtype": dtype,
+            "seed": seed,
+            "threads": workers,
+            "shuffle": shuffle,
+            "samples": len(parts.train),
+        },
+    )
+
+
+def _continued(start: Network, inputs: int, hidden: Any, activation: Any, output: str, loss: str) -> Architecture:
+    """The architecture of `start`; what the user says beside it must agree."""
+    if inputs != start.sizes[0]:
+        raise ValueError(f"X: expected the {start.sizes[0]} features of the network given as init, got {inputs}")
+    said: list[tuple[str, Any, Any, Any]] = [
+        ("hidden", options.hidden_units(hidden), _DEFAULT_HIDDEN, start.sizes[1:-1]),
+        ("activation", activation, _DEFAULT_ACTIVATION, None),
+        ("output", output, "auto", start.layer_activations[-1]),
+        ("loss", loss, "auto", start.loss),
+    ]
+    for name, value, default, own in said:
+        if value == default or value == own or (name == "activation" and set(start.layer_activations[:-1]) == {value}):
+            continue
+        own = start.layer_activations[:-1] if own is None else own
+        if name == "activation" and not isinstance(value, str) and tuple(value) == own:
+            continue
+        raise ValueError(f"{name}: expected {own!r}, as in the network given as init, got {value!r}; leave it out")
+    return start.architecture
+
+
+
