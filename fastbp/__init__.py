@@ -9,7 +9,8 @@ array([350.], dtype=float32)
 
 from importlib.metadata import version
 
-from . import kernels
+import fastbp.kernels as kernels
+
 from .compilation import warmup
 from .fit import DivergenceWarning, Epoch
 from .network import Network

@@ -14,7 +14,9 @@ from numba.core import event
 from numpy.typing import DTypeLike
 from tqdm.auto import tqdm
 
-from . import checks, kernels
+import fastbp.kernels as kernels
+
+from . import checks
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
@@ -40,16 +42,18 @@ def _call_on_nothing(kernel: str, dtype: np.dtype[Any]) -> None:
         epoch(rows, rows, weight, order, 1, sizes, activations, 0, 0, params, 0, none, none, 0, 0.1, 0.9, 0.999, 1e-8, 0.0)
 
 
-class _Told(event.Listener):  # type: ignore[misc]
+class _Told(event.Listener):
     """Writes the name of each function that Numba compiles behind the bar; makes the bar once there is one."""
 
     def __init__(self, total: int, show: bool | None) -> None:
-        self.total, self.show, self.done, self.bar = total, show, 0, None
+        self.total, self.show, self.done = total, show, 0
+        self.bar: tqdm[Any] | None = None
 
     def on_start(self, happening: Any) -> None:
         if self.bar is None:
             text = "compiling kernels once for this processor"
-            self.bar = tqdm(total=self.total, desc=text, unit="kernel", disable=None if self.show is None else not self.show, file=sys.stderr)
+            hidden = None if self.show is None else not self.show  # None: hidden unless stderr is a terminal
+            self.bar = tqdm(total=self.total, desc=text, unit="kernel", disable=hidden, file=sys.stderr)
         self.bar.n = self.done
         function = happening.data["dispatcher"].py_func
         if function.__module__.startswith(kernels.__name__):

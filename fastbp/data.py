@@ -56,7 +56,9 @@ def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
     return targets.like(y, Targets(network.task, network.classes, values, network.single_output), n)
 
 
-def sample_weights(n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets) -> NDArray[np.float64]:
+def sample_weights(
+    n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets
+) -> NDArray[np.float64]:
     """Weight of each sample: its own times that of its class."""
     weight = np.ones(n)
     if sample_weight is not None:
@@ -165,7 +167,9 @@ def _moments(name: str, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDAr
         deviation = values.std(axis=0, dtype=np.float64)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
-        raise ValueError(f"{name}: expected numbers that can be standardised in float64, got up to {np.abs(values[:, column]).max():g} in column {column}")
+        raise ValueError(
+            f"{name}: expected numbers that can be standardised in float64, got {np.abs(values[:, column]).max():g} in column {column}"
+        )
     # A constant column has a deviation of rounding errors, not always of exactly 0.
     constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from . import checks, compilation, kernels, options
+import fastbp.kernels as kernels
+
+from . import checks, compilation, options
 from .data import Ready
 
 # Multiply-adds in one batch from which threads pay.
@@ -66,12 +68,14 @@ class Result:
 
 def thread_count(threads: int | None) -> int:
     """Threads to use: `threads`, or all that Numba has."""
-    most = int(numba.config.NUMBA_NUM_THREADS)
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads is None:
         return most
     count = checks.integer("threads", threads, 1)
     if count > most:
-        raise ValueError(f"threads: expected at most {most} on this machine, got {count}; the environment variable NUMBA_NUM_THREADS sets the limit")
+        raise ValueError(
+            f"threads: expected at most {most} on this machine, got {count}; the environment variable NUMBA_NUM_THREADS sets the limit"
+        )
     return count
 
 
@@ -115,7 +119,9 @@ class _Learner:
         net = self.net
         out = np.empty((len(data.X), net.sizes[-1]), self.params.dtype)
         kernels.forward(data.X, net.size_array, net.activation_codes, checks.frozen(self.params), out)
-        loss, accuracy = kernels.evaluate(net.loss_code, kernels.ACTIVATIONS[net.activations[-1]], net.decision_code, out, data.Y, data.weight)
+        loss, accuracy = kernels.evaluate(
+            net.loss_code, kernels.ACTIVATIONS[net.activations[-1]], net.decision_code, out, data.Y, data.weight
+        )
         return float(loss), float(accuracy)
 
 
@@ -189,7 +195,11 @@ def run(
         stop_reason = "interrupted"
         if not np.isfinite(params).all():
             params[:] = before
-        warnings.warn(f"training was interrupted after {epoch} of {plan.epochs} epochs; the network is as trained so far", RuntimeWarning, stacklevel=3)
+        warnings.warn(
+            f"training was interrupted after {epoch} of {plan.epochs} epochs; the network is as trained so far",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     finally:
         bar.close()
     train_seconds = time.perf_counter() - started
@@ -221,7 +231,13 @@ def _reason(learner: _Learner, row: dict[str, float], waited: int) -> str | None
 
 def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
     return Epoch(
-        epoch, row["loss"], row.get("accuracy"), row.get("validation_loss"), row.get("validation_accuracy"), row["seconds"], checks.frozen(params)
+        epoch,
+        row["loss"],
+        row.get("accuracy"),
+        row.get("validation_loss"),
+        row.get("validation_accuracy"),
+        row["seconds"],
+        checks.frozen(params),
     )
 
 

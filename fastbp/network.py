@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, compilation, kernels, options, targets
+import fastbp.kernels as kernels
+
+from . import checks, compilation, targets
+from .options import Architecture
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,13 +96,13 @@ class Network:
         return self.params.dtype
 
     @property
-    def architecture(self) -> options.Architecture:
+    def architecture(self) -> Architecture:
         """Sizes, activations and loss as the kernels take them."""
-        return options.Architecture(self.sizes, self.layer_activations, self.loss, self.task)
+        return Architecture(self.sizes, self.layer_activations, self.loss, self.task)
 
     def _layers(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         layers, at = [], 0
-        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+        for n_in, n_out in itertools.pairwise(self.sizes):
             middle, end = at + n_in * n_out, at + (n_in + 1) * n_out
             layers.append((self.params[at:middle].reshape(n_in, n_out), self.params[middle:end]))
             at = end

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from . import checks, kernels
+import fastbp.kernels as kernels
+
+from . import checks
 
 TASKS = ("regression", "classification", "multilabel")
 INITS = ("glorot", "he", "uniform")

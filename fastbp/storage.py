@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import tempfile
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from . import compilation, kernels, options
+import fastbp.kernels as kernels
+
+from . import compilation, options
 from .network import Network
 
 FORMAT = 1
@@ -128,12 +131,14 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
     _require(task in options.TASKS, f"unknown task {task!r}")
     _require(loss in kernels.LOSSES, f"unknown loss {loss!r}")
     sizes = tuple(header["sizes"])
-    _require(len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}")
+    _require(
+        len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}"
+    )
     names = tuple(header["activations"])
     known = all(name in kernels.ACTIVATIONS for name in names) and "softmax" not in names[:-1]
     _require(len(names) == len(sizes) - 1 and known, f"impossible activations {names} for sizes {sizes}")
     params = tensors["params"]
-    count = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    count = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
     _require(params.dtype.name in compilation.DTYPES, f"weights of type {params.dtype}")
     for name, length in zip(_ARRAYS, (count, sizes[0], sizes[0], sizes[-1], sizes[-1]), strict=True):
         array = tensors[name]
@@ -181,7 +186,9 @@ def _classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:
     labels = classes.tolist()
     for label in labels:
         if not isinstance(label, str | int | float | bool):
-            raise ValueError(f"save: expected labels that are text, numbers, booleans or dates, got {label!r} of type {type(label).__name__}")
+            raise ValueError(
+                f"save: expected labels that are text, numbers, booleans or dates, got {label!r} of type {type(label).__name__}"
+            )
     return {"dtype": classes.dtype.str, "labels": labels}
 
 

@@ -70,7 +70,9 @@ def read(y: ArrayLike, task: str, n: int) -> Targets:
         task = _guess(array)
     if task == "classification":
         if not single:
-            raise ValueError(f"y: expected one column of labels for classification, got shape {array.shape}; task='multilabel' takes 0/1 columns")
+            raise ValueError(
+                f"y: expected one column of labels for classification, got shape {array.shape}; task='multilabel' takes 0/1 columns"
+            )
         return _classes(array)
     values = checks.numeric("y", array)
     checks.finite("y", values)
@@ -156,5 +158,6 @@ def _classes(array: NDArray[Any]) -> Targets:
         kinds = sorted({type(label).__name__ for label in array.tolist()})
         raise ValueError(f"y: expected labels of one sortable type, got {' and '.join(kinds)}") from None
     if len(classes) < 2:
-        raise ValueError(f"y: expected at least two classes for classification, got {'only ' + repr(classes.tolist()[0]) if len(classes) else 'no sample'}")
+        came = f"only {classes.tolist()[0]!r}" if len(classes) else "no sample"
+        raise ValueError(f"y: expected at least two classes for classification, got {came}")
     return Targets("classification", classes, numbers.reshape(-1), True)

@@ -234,13 +234,10 @@ def _continued(start: Network, inputs: int, hidden: Any, activation: Any, output
         ("loss", loss, "auto", start.loss),
     ]
     for name, value, default, own in said:
-        if value == default or value == own or (name == "activation" and set(start.layer_activations[:-1]) == {value}):
+        if value in (default, own) or (name == "activation" and set(start.layer_activations[:-1]) == {value}):
             continue
         own = start.layer_activations[:-1] if own is None else own
         if name == "activation" and not isinstance(value, str) and tuple(value) == own:
             continue
         raise ValueError(f"{name}: expected {own!r}, as in the network given as init, got {value!r}; leave it out")
     return start.architecture
-
-
-

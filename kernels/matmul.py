@@ -40,7 +40,7 @@ def accumulate(A, B, C):
 
 @jit
 def product_with_transpose(D, W, out):
-    """out = D W^T, unchecked: both operands are read along contiguous rows."""
+    """Out = D W^T, unchecked: both operands are read along contiguous rows."""
     # out_ij = sum_k D_ik W_jk: two rows of D against two rows of W; the loop over k is the vector loop.
     n, depth = D.shape
     m = W.shape[0]

@@ -155,7 +155,9 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
-        raise ValueError("minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape)
+        raise ValueError(
+            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
+        )
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
     for i in range(order.size):

@@ -50,7 +50,9 @@ def check_network(sizes, activations, params):
         if sizes[l] < 1:
             raise ValueError("sizes must be positive; (layer, size) came as", l, sizes[l])
     if activations.size != sizes.size - 1:
-        raise ValueError("activations must hold one code per layer behind the inputs; (sizes, activations) have lengths", sizes.size, activations.size)
+        raise ValueError(
+            "activations must hold one code per layer behind the inputs; (sizes, activations) have lengths", sizes.size, activations.size
+        )
     for l in range(activations.size):
         if activations[l] < 0 or activations[l] > SOFTMAX or (activations[l] == SOFTMAX and l + 1 < activations.size):
             raise ValueError("activations must be codes 0 to 3, or 4 (softmax) in the last layer; (layer, code) came as", l, activations[l])

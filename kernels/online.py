@@ -10,7 +10,7 @@ from .network import check_network, unit_count
 
 @jit
 def _forward_row(W, b, x, a):
-    """a <- b + x W for one sample; W is the flat (d_in, d_out) matrix. Unchecked."""
+    """Linear part of one sample: a <- b + x W, W the flat (d_in, d_out) matrix. Unchecked."""
     n_in, n_out = x.size, a.size
     for j in range(n_out):
         a[j] = b[j]
@@ -30,7 +30,7 @@ def _forward_row(W, b, x, a):
 
 @jit
 def _update_layer(W, b, x, delta, rate, keep):
-    """w_ij <- keep w_ij - alpha x_i delta_j and b_j <- b_j - alpha delta_j for one sample. Unchecked."""
+    """One sample's update: w_ij <- keep w_ij - alpha x_i delta_j and b_j <- b_j - alpha delta_j. Unchecked."""
     n_out = delta.size
     for i in range(x.size):
         # dw_ij = x_i delta_j
@@ -43,7 +43,7 @@ def _update_layer(W, b, x, delta, rate, keep):
 
 @jit
 def _backward_update_layer(W, b, x, delta, rate, keep, below):
-    """As `_update_layer`, and in the same sweep below_i <- sum_j w_ij delta_j with the weights from before the update."""
+    """As `_update_layer`, and in the same sweep below_i <- sum_j w_ij delta_j, by the weights from before the update."""
     n_out = delta.size
     for i in range(x.size):
         step, w = rate * x[i], W[i * n_out : (i + 1) * n_out]

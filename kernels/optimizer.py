@@ -61,7 +61,7 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
         `g` or `velocity` of another shape.
     """
     if g.shape != w.shape or velocity.shape != w.shape:
-        raise ValueError("momentum_update: g and velocity must have the shape of w; (w, g, velocity) came as", w.shape, g.shape, velocity.shape)
+        raise ValueError("momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
     rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
     w, g, v = w.reshape(-1), g.reshape(-1), velocity.reshape(-1)
     for i in range(w.size):
@@ -89,7 +89,7 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
     The form of Bengio et al. (2013) that scikit-learn uses: the weights kept are those of the look-ahead point.
     """
     if g.shape != w.shape or velocity.shape != w.shape:
-        raise ValueError("nesterov_update: g and velocity must have the shape of w; (w, g, velocity) came as", w.shape, g.shape, velocity.shape)
+        raise ValueError("nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
     rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
     w, g, v = w.reshape(-1), g.reshape(-1), velocity.reshape(-1)
     for i in range(w.size):
