@@ -90,9 +90,8 @@ class _Learner:
         self.first = np.zeros(size if used > 0 else 0, params.dtype)
         self.second = np.zeros(size if used > 1 else 0, params.dtype)
         self.step = 0
-        self.parallel = (
-            threads > 1 and not self.online and kernels.block_count(plan.batch_size) > 1 and size * plan.batch_size >= PARALLEL_FROM
-        )
+        several_blocks = plan.batch_size > kernels.block_rows(plan.batch_size)
+        self.parallel = threads > 1 and several_blocks and size * plan.batch_size >= PARALLEL_FROM
 
     @property
     def kernel_names(self) -> list[str]:
@@ -183,8 +182,9 @@ def run(
                     best_loss, best_epoch, best[:] = row["validation_loss"], epoch, params
             row["seconds"] = time.perf_counter() - started
             rows.append(row)
-            bar.update()
-            bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k != "seconds"}, refresh=False)
+            if not bar.disable:
+                bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k != "seconds"}, refresh=False)
+                bar.update()
             stop = _reason(learner, row, epoch - best_epoch)
             if callback is not None and callback(_seen(epoch, row, params)) is True:
                 stop = stop or "callback"

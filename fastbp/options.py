@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ ELEMENTWISE = tuple(name for name in kernels.ACTIVATIONS if name != "softmax")
 # beta1 is the momentum of momentum and nesterov; values as in scikit-learn and the papers.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adam": 0.001}
+# Squared error of logistic units reaches the weights through factors a (1 - a) of at most 1/4.
+LECTURE_RATE = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,12 @@ class Architecture:
     loss: str
     task: str
 
-    @property
+    @cached_property
     def size_array(self) -> Any:
         """Units per layer, inputs first, as the kernels take them."""
         return checks.frozen(np.array(self.sizes, np.int64))
 
-    @property
+    @cached_property
     def activation_codes(self) -> Any:
         """Code of each layer's activation."""
         return checks.frozen(np.array([kernels.ACTIVATIONS[a] for a in self.activations], np.int64))
@@ -123,7 +126,7 @@ class Schedule:
 
 def schedule(
     n: int,
-    task: str,
+    net: Architecture,
     *,
     optimizer: str,
     learning_rate: float | None,
@@ -137,7 +140,7 @@ def schedule(
     validation: bool,
 ) -> Schedule:
     """
-    Check the options of the run for `n` training samples, and fill in a default for each that is None.
+    Check the options of the run of `net` on `n` training samples, and fill in a default for each that is None.
 
     Raises
     ------
@@ -145,11 +148,11 @@ def schedule(
         A value that is not valid.
     """
     checks.one_of("optimizer", optimizer, kernels.OPTIMIZERS)
-    rate = LEARNING_RATE[optimizer] if learning_rate is None else checks.real("learning_rate", learning_rate, above=0)
+    rate = default_learning_rate(optimizer, net) if learning_rate is None else checks.real("learning_rate", learning_rate, above=0)
     batch = default_batch_size(n) if batch_size is None else min(checks.integer("batch_size", batch_size, 1), n)
-    count = default_epochs(n, batch) if epochs is None else checks.integer("epochs", epochs, 1)
+    count = default_epochs(n) if epochs is None else checks.integer("epochs", epochs, 1)
     if target_accuracy is not None:
-        if task == "regression":
+        if net.task == "regression":
             raise ValueError("target_accuracy: expected None for regression, which has no accuracy; use target_loss")
         target_accuracy = checks.real("target_accuracy", target_accuracy, above=0)
         if target_accuracy > 1:
@@ -171,11 +174,18 @@ def schedule(
     )
 
 
+def default_learning_rate(optimizer: str, net: Architecture) -> float:
+    """Return the usual rate of the optimizer; more for plain descent on the lecture's logistic units (L27)."""
+    if optimizer == "sgd" and net.loss == "squared_error" and net.activations[-1] == "logistic":
+        return LECTURE_RATE
+    return LEARNING_RATE[optimizer]
+
+
 def default_batch_size(n: int) -> int:
     """32 samples an update; more for large data, at most 256."""
     return min(n, max(32, min(256, 2 ** round(math.log2(max(n, 1) / 256)))))
 
 
-def default_epochs(n: int, batch: int) -> int:
-    """Passes that give about 3000 updates, at least 20 and at most 3000."""
-    return max(20, min(3000, math.ceil(3000 * batch / n)))
+def default_epochs(n: int) -> int:
+    """50 passes; more for small data, so that 20 000 samples are seen (at most 3000 passes), fewer for large (at least 20)."""
+    return max(20, min(50, 5_000_000 // n), min(3000, 20_000 // n))

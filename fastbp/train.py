@@ -68,12 +68,14 @@ def train(
         1/2 sum (yhat - y)^2 as in lecture L27, or -sum y log yhat; auto: squared_error for regression, else log_loss.
     optimizer : {"adam", "sgd", "momentum", "nesterov"}
     learning_rate : float, optional
-        alpha; by default 0.001 for adam, 0.01 for momentum and nesterov, 0.1 for sgd.
+        alpha; by default 0.001 for adam, 0.01 for momentum and nesterov, 0.1 for sgd (0.5 for the lecture's squared error
+        of logistic units).
     batch_size : int, optional
         Samples per update; by default 32, more (up to 256) from 12 000 samples on. 1 with sgd is the lecture's
         per-sample rule.
     epochs : int, optional
-        Passes over the training samples at most; by default as many as make about 3000 updates (20 to 3000 passes).
+        Passes over the training samples at most; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
+        above 100 000.
     target_loss, target_accuracy : float, optional
         Stop once the network, measured on its training samples after an epoch, is as good as this.
     max_seconds : float, optional
@@ -93,8 +95,8 @@ def train(
         Standardise the inputs (and the targets of a regression with identity outputs). Kept inside the network, which
         takes raw values.
     init : Network or {"glorot", "he", "uniform"}, optional
-        Go on from a trained network (its layers and scaling are kept), or draw the weights by a rule: by default he for
-        relu layers and glorot for others. uniform: all in (-1, 1).
+        Go on from a trained network (its layers and scaling are kept), or draw the weights by a rule, by default glorot.
+        uniform: all in (-1, 1).
     dtype : {"float32", "float64"}
     seed : int, optional
         Makes the run repeatable; drawn and recorded in ``net.options`` if left out.
@@ -159,7 +161,7 @@ def train(
     parts = data.split(inputs, target, weight, validation, split_random, start.feature_names if start else names)
     plan = options.schedule(
         len(parts.train),
-        net.task,
+        net,
         optimizer=optimizer,
         learning_rate=learning_rate,
         batch_size=batch_size,

@@ -11,7 +11,7 @@ from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, ac
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .loss import ARGMAX, LOG_LOSS, LOSSES, NO_DECISION, SQUARED_ERROR, THRESHOLD, evaluate, output_delta
 from .matmul import linear_forward, matmul
-from .minibatch import block_count, minibatch_epoch, minibatch_epoch_parallel
+from .minibatch import block_rows, minibatch_epoch, minibatch_epoch_parallel
 from .network import forward, parameter_count
 from .online import online_epoch
 from .optimizer import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, adam_update, momentum_update, nesterov_update, sgd_update
@@ -38,7 +38,7 @@ __all__ = [
     "activation_forward",
     "adam_update",
     "bias_gradient",
-    "block_count",
+    "block_rows",
     "cache_folder",
     "evaluate",
     "forward",

@@ -10,15 +10,26 @@ from .matmul import accumulate, product_with_transpose
 from .network import check_network, layer_forward, parameter_count, unit_count
 from .optimizer import update
 
-# A batch is cut into blocks of at least 64 rows, at most 16 blocks: by its size alone, so that the sums are
-# taken in the same order for every number of threads.
+# A batch is cut into blocks of at least 64 rows, at most 16 blocks: by the batch size alone, so that the sums
+# are taken in the same order for every number of threads.
 BLOCK_ROWS, MAX_BLOCKS = 64, 16
 
 
 @jit
-def block_count(rows):
-    """Number of blocks that a batch of `rows` rows is cut into."""
-    return max(1, min(MAX_BLOCKS, rows // BLOCK_ROWS))
+def block_rows(batch_size):
+    """
+    Rows of a block, for batches of up to `batch_size` rows.
+
+    Parameters
+    ----------
+    batch_size : int
+
+    Returns
+    -------
+    int
+        A batch of more rows than this is cut into blocks, which the parallel epoch gives to threads.
+    """
+    return max(BLOCK_ROWS, (batch_size + MAX_BLOCKS - 1) // MAX_BLOCKS)
 
 
 @jit
@@ -164,8 +175,9 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
         if order[i] < 0 or order[i] >= X.shape[0]:
             raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (number, n) came as", order[i], X.shape[0])
     largest = min(batch_size, order.size)
-    most = block_count(largest)
-    units = ((largest + most - 1) // most) * unit_count(sizes)
+    height = block_rows(largest)
+    most = max(1, (largest + height - 1) // height)
+    units = min(height, largest) * unit_count(sizes)
     a = np.empty((most, units), params.dtype)
     delta = np.empty((most, units), params.dtype)
     gradients = np.empty((most, parameter_count(sizes)), params.dtype)
@@ -173,8 +185,7 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     total, correct = 0.0, 0
     for start in range(0, order.size, batch_size):
         rows = min(batch_size, order.size - start)
-        blocks = block_count(rows)
-        height = (rows + blocks - 1) // blocks
+        blocks = (rows + height - 1) // height
         for k in prange(blocks):
             some = order[start + k * height : start + min((k + 1) * height, rows)]
             losses[k], corrects[k] = batch_gradient(
