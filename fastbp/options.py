@@ -175,7 +175,10 @@ def schedule(
 
 
 def default_learning_rate(optimizer: str, net: Architecture) -> float:
-    """Return the usual rate of the optimizer; more for plain descent on the lecture's logistic units (L27)."""
+    """Return the usual rate of the optimizer; more for narrow networks under adam, and for the lecture's rule (L27)."""
+    if optimizer == "adam":
+        # adam moves every weight by about the rate, so a unit's input moves by the rate times the width.
+        return LEARNING_RATE["adam"] * min(10.0, max(1.0, 64 / max((1, *net.sizes[1:-1]))))
     if optimizer == "sgd" and net.loss == "squared_error" and net.activations[-1] == "logistic":
         return LECTURE_RATE
     return LEARNING_RATE[optimizer]

@@ -68,8 +68,8 @@ def train(
         1/2 sum (yhat - y)^2 as in lecture L27, or -sum y log yhat; auto: squared_error for regression, else log_loss.
     optimizer : {"adam", "sgd", "momentum", "nesterov"}
     learning_rate : float, optional
-        alpha; by default 0.001 for adam, 0.01 for momentum and nesterov, 0.1 for sgd (0.5 for the lecture's squared error
-        of logistic units).
+        alpha; by default 0.001 for adam (up to 0.01 where layers have fewer than 64 units), 0.01 for momentum and nesterov,
+        0.1 for sgd (0.5 for the lecture's squared error of logistic units).
     batch_size : int, optional
         Samples per update; by default 32, more (up to 256) from 12 000 samples on. 1 with sgd is the lecture's
         per-sample rule.

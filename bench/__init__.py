@@ -1,0 +1,6 @@
+"""
+Benchmarks for asv, kept apart by what they measure: kernels, training, prediction, compilation.
+
+Data are synthetic and seeded. Every ``setup`` calls what it measures once, so that no timing holds JIT time;
+`bench_compile` measures that on its own.
+"""

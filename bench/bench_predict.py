@@ -1,0 +1,26 @@
+"""Prediction with a trained network: one row as in a service, many rows as in a batch job."""
+
+import numpy as np
+
+import fastbp
+
+
+class Predict:
+    """`Network.predict`, from raw values to labels or numbers."""
+
+    # features, classes (0: regression), hidden units
+    CASES = {"regression 8-32-1": (8, 0, 32), "classes 64-64-10": (64, 10, 64)}
+    params = (tuple(CASES), (1, 10_000))
+    param_names = ("case", "rows")
+
+    def setup(self, case, rows):
+        features, classes, hidden = self.CASES[case]
+        random = np.random.default_rng(0)
+        X = random.normal(size=(200, features))
+        y = random.integers(0, classes, 200) if classes else X.sum(axis=1)
+        self.net = fastbp.train(X, y, hidden=hidden, epochs=1, seed=0, progress=False)
+        self.X = random.normal(size=(rows, features))
+        self.net.predict(self.X)
+
+    def time_predict(self, case, rows):
+        self.net.predict(self.X)

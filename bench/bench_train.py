@@ -1,0 +1,134 @@
+"""Training: one epoch through the kernels, and whole calls of `fastbp.train`."""
+
+import time
+
+import numpy as np
+
+import fastbp
+import fastbp.kernels as kernels
+
+
+class _Problem:
+    """A network with logistic hidden units on random samples, as the epoch kernels take it."""
+
+    def __init__(self, shape, samples, dtype="float32"):
+        random = np.random.default_rng(0)
+        self.sizes = np.array([int(n) for n in shape.split("-")])
+        layers, outputs = len(self.sizes) - 1, self.sizes[-1]
+        last = kernels.SOFTMAX if outputs > 1 else kernels.LOGISTIC
+        self.activations = np.array([kernels.LOGISTIC] * (layers - 1) + [last])
+        self.decision = kernels.ARGMAX if outputs > 1 else kernels.THRESHOLD
+        self.X = random.normal(size=(samples, self.sizes[0])).astype(dtype)
+        if outputs > 1:
+            self.Y = np.eye(outputs, dtype=dtype)[random.integers(0, outputs, samples)]
+        else:
+            self.Y = random.integers(0, 2, (samples, 1)).astype(dtype)
+        self.weight = np.ones(samples, dtype)
+        self.order = random.permutation(samples)
+        self.params = (0.1 * random.normal(size=kernels.parameter_count(self.sizes))).astype(dtype)
+        self.first, self.second = np.zeros((2, self.params.size), dtype)
+
+    def _network(self):
+        return self.sizes, self.activations, kernels.LOG_LOSS, self.decision, self.params
+
+    def online_epoch(self):
+        kernels.online_epoch(self.X, self.Y, self.weight, self.order, *self._network(), 0.01, 0.0)
+
+    def minibatch_epoch(self, batch_size, optimizer):
+        state = (kernels.OPTIMIZERS[optimizer], self.first, self.second, 0)
+        kernels.minibatch_epoch(self.X, self.Y, self.weight, self.order, batch_size, *self._network(), *state, 1e-3, 0.9, 0.999, 1e-8, 0.0)
+
+
+def _samples_per_second(epoch, samples):
+    """The best epoch within a fifth of a second."""
+    best, end = float("inf"), time.perf_counter() + 0.2
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        epoch()
+        best = min(best, time.perf_counter() - started)
+    return samples / best
+
+
+class Online:
+    """Per-sample learning, the lecture's rule."""
+
+    SAMPLES = {"2-2-1": 4_000, "64-32-10": 1_000, "784-100-10": 200}
+    params = tuple(SAMPLES)
+    param_names = ("network",)
+
+    def setup(self, network):
+        self.problem = _Problem(network, self.SAMPLES[network])
+        self.problem.online_epoch()
+
+    def time_epoch(self, network):
+        self.problem.online_epoch()
+
+    def track_samples_per_second(self, network):
+        return _samples_per_second(self.problem.online_epoch, self.SAMPLES[network])
+
+    track_samples_per_second.unit = "samples/s"
+
+
+class Minibatch:
+    """Mini-batch learning on one thread."""
+
+    # network, batch size, optimizer, samples
+    CASES = {
+        "64-64-10 B=32 sgd": ("64-64-10", 32, "sgd", 2_048),
+        "64-64-10 B=32 adam": ("64-64-10", 32, "adam", 2_048),
+        "64-64-10 B=128 sgd": ("64-64-10", 128, "sgd", 2_048),
+        "64-64-10 B=128 adam": ("64-64-10", 128, "adam", 2_048),
+        "784-256-128-10 B=128 adam": ("784-256-128-10", 128, "adam", 512),
+    }
+    params = tuple(CASES)
+    param_names = ("case",)
+
+    def setup(self, case):
+        network, self.batch_size, self.optimizer, self.samples = self.CASES[case]
+        self.problem = _Problem(network, self.samples)
+        self._epoch()
+
+    def _epoch(self):
+        self.problem.minibatch_epoch(self.batch_size, self.optimizer)
+
+    def time_epoch(self, case):
+        self._epoch()
+
+    def track_samples_per_second(self, case):
+        return _samples_per_second(self._epoch, self.samples)
+
+    track_samples_per_second.unit = "samples/s"
+
+
+class Train:
+    """The whole call: checks, scaling, epochs and freezing."""
+
+    # features, classes (0: regression), samples, options
+    CASES = {
+        "regression 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5}),
+        "classes 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5}),
+        "classes 784-256-128-10": (784, 10, 1_000, {"hidden": (256, 128), "epochs": 1, "batch_size": 128}),
+    }
+    params = tuple(CASES)
+    param_names = ("case",)
+
+    def setup(self, case):
+        features, classes, samples, self.options = self.CASES[case]
+        random = np.random.default_rng(0)
+        self.X = random.normal(size=(samples, features))
+        self.y = random.integers(0, classes, samples) if classes else np.sin(self.X.sum(axis=1))
+        self._train()
+
+    def _train(self):
+        fastbp.train(self.X, self.y, seed=0, threads=1, progress=False, **self.options)
+
+    def time_train(self, case):
+        self._train()
+
+    def peakmem_train(self, case):
+        self._train()
+
+    def track_samples_per_second(self, case):
+        return _samples_per_second(self._train, len(self.X) * self.options["epochs"])
+
+    track_samples_per_second.unit = "samples/s"
