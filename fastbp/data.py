@@ -106,7 +106,7 @@ def split(
     if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
         raise ValueError(f"validation: expected a share between 0 and 1, or (Xv, yv), got {validation!r}")
     share = checks.real("validation", validation, above=0, below=1)
-    held = _stratified(y, share, random)
+    held = held_out(y, share, random)
     if held.all() or not held.any():
         raise ValueError(f"validation: expected a share that leaves samples on both sides, got {share} of {len(X)} samples")
     rest = rows.take(np.flatnonzero(~held))
@@ -115,8 +115,8 @@ def split(
     return Parts(rest, rows.take(np.flatnonzero(held)))
 
 
-def _stratified(y: Targets, share: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    """True for the samples set aside: `share` of every class, at least one sample of each staying in training."""
+def held_out(y: Targets, share: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw the samples to set aside, True for each: `share` of every class, of which at least one stays in training."""
     n = len(y.values)
     groups = [np.arange(n)] if y.classes is None else [np.flatnonzero(y.values == k) for k in range(len(y.classes))]
     held = np.zeros(n, bool)

@@ -101,7 +101,12 @@ def test_tasks_are_read_from_y(blobs):
     rng = np.random.default_rng(0)
     cases = {
         "regression": [rng.normal(size=300), rng.normal(size=(300, 2)), np.arange(300), rng.integers(0, 5, (300, 2))],
-        "classification": [rng.integers(0, 3, 300), np.array(["a", "b"])[rng.integers(0, 2, 300)], rng.random(300) < 0.5, XOR_Y.repeat(75) * 1.0],
+        "classification": [
+            rng.integers(0, 3, 300),
+            np.array(["a", "b"])[rng.integers(0, 2, 300)],
+            rng.random(300) < 0.5,
+            XOR_Y.repeat(75) * 1.0,
+        ],
         "multilabel": [rng.integers(0, 2, (300, 3)), rng.random((300, 2)) < 0.5],
     }
     for task, targets in cases.items():
@@ -109,7 +114,9 @@ def test_tasks_are_read_from_y(blobs):
             assert fastbp.train(X, y, epochs=1, hidden=(3,), seed=0).task == task
 
 
-@pytest.mark.parametrize("labels", [["x", "y", "z"], [-7, 0, 12], [2.0, 3.0, 9.0], np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "M8[D]")])
+@pytest.mark.parametrize(
+    "labels", [["x", "y", "z"], [-7, 0, 12], [2.0, 3.0, 9.0], np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "M8[D]")]
+)
 def test_labels_come_back_as_they_were_given(labels, blobs, tmp_path):
     X, y = blobs[0], np.array(labels)[blobs[1]]
     net = fastbp.train(X, y, task="classification", seed=0)
