@@ -240,7 +240,8 @@ class TestStopping:
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")
                 net = fastbp.train([[0., 1.], [1., 0.]] * 50, [0, 1] * 50, epochs=10**9, callback=callback, progress=False)
-            print(net.stop_reason, net.score([[0., 1.], [1., 0.]], [0, 1]), len(net.history["loss"]) >= 3, "interrupted" in str(seen[0].message))
+            told = "interrupted" in str(seen[0].message)
+            print(net.stop_reason, net.score([[0., 1.], [1., 0.]], [0, 1]), len(net.history["loss"]) >= 3, told)
         """
         child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
         assert child.stdout.readline() == "go\n"
