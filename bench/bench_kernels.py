@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-import fastbp.kernels as kernels
+from fastbp import kernels
 
 # (samples, inputs, outputs) of a layer; a product of each takes 2 n d_in d_out flops.
 SIZES = {"32x784x100": (32, 784, 100), "200x64x64": (200, 64, 64), "256x256x256": (256, 256, 256)}

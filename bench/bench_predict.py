@@ -4,17 +4,18 @@ import numpy as np
 
 import fastbp
 
+# features, classes (0: regression), hidden units
+CASES = {"regression 8-32-1": (8, 0, 32), "classes 64-64-10": (64, 10, 64)}
+
 
 class Predict:
     """`Network.predict`, from raw values to labels or numbers."""
 
-    # features, classes (0: regression), hidden units
-    CASES = {"regression 8-32-1": (8, 0, 32), "classes 64-64-10": (64, 10, 64)}
     params = (tuple(CASES), (1, 10_000))
     param_names = ("case", "rows")
 
     def setup(self, case, rows):
-        features, classes, hidden = self.CASES[case]
+        features, classes, hidden = CASES[case]
         random = np.random.default_rng(0)
         X = random.normal(size=(200, features))
         y = random.integers(0, classes, 200) if classes else X.sum(axis=1)

@@ -5,7 +5,24 @@ import time
 import numpy as np
 
 import fastbp
-import fastbp.kernels as kernels
+from fastbp import kernels
+
+# network: samples of an epoch
+ONLINE = {"2-2-1": 4_000, "64-32-10": 1_000, "784-100-10": 200}
+# network, batch size, optimizer, samples
+MINIBATCH = {
+    "64-64-10 B=32 sgd": ("64-64-10", 32, "sgd", 2_048),
+    "64-64-10 B=32 adam": ("64-64-10", 32, "adam", 2_048),
+    "64-64-10 B=128 sgd": ("64-64-10", 128, "sgd", 2_048),
+    "64-64-10 B=128 adam": ("64-64-10", 128, "adam", 2_048),
+    "784-256-128-10 B=128 adam": ("784-256-128-10", 128, "adam", 512),
+}
+# features, classes (0: regression), samples, options
+TRAIN = {
+    "regression 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5}),
+    "classes 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5}),
+    "classes 784-256-128-10": (784, 10, 1_000, {"hidden": (256, 128), "epochs": 1, "batch_size": 128}),
+}
 
 
 class _Problem:
@@ -52,19 +69,18 @@ def _samples_per_second(epoch, samples):
 class Online:
     """Per-sample learning, the lecture's rule."""
 
-    SAMPLES = {"2-2-1": 4_000, "64-32-10": 1_000, "784-100-10": 200}
-    params = tuple(SAMPLES)
+    params = tuple(ONLINE)
     param_names = ("network",)
 
     def setup(self, network):
-        self.problem = _Problem(network, self.SAMPLES[network])
+        self.problem = _Problem(network, ONLINE[network])
         self.problem.online_epoch()
 
     def time_epoch(self, network):
         self.problem.online_epoch()
 
     def track_samples_per_second(self, network):
-        return _samples_per_second(self.problem.online_epoch, self.SAMPLES[network])
+        return _samples_per_second(self.problem.online_epoch, ONLINE[network])
 
     track_samples_per_second.unit = "samples/s"
 
@@ -72,19 +88,11 @@ class Online:
 class Minibatch:
     """Mini-batch learning on one thread."""
 
-    # network, batch size, optimizer, samples
-    CASES = {
-        "64-64-10 B=32 sgd": ("64-64-10", 32, "sgd", 2_048),
-        "64-64-10 B=32 adam": ("64-64-10", 32, "adam", 2_048),
-        "64-64-10 B=128 sgd": ("64-64-10", 128, "sgd", 2_048),
-        "64-64-10 B=128 adam": ("64-64-10", 128, "adam", 2_048),
-        "784-256-128-10 B=128 adam": ("784-256-128-10", 128, "adam", 512),
-    }
-    params = tuple(CASES)
+    params = tuple(MINIBATCH)
     param_names = ("case",)
 
     def setup(self, case):
-        network, self.batch_size, self.optimizer, self.samples = self.CASES[case]
+        network, self.batch_size, self.optimizer, self.samples = MINIBATCH[case]
         self.problem = _Problem(network, self.samples)
         self._epoch()
 
@@ -103,17 +111,11 @@ class Minibatch:
 class Train:
     """The whole call: checks, scaling, epochs and freezing."""
 
-    # features, classes (0: regression), samples, options
-    CASES = {
-        "regression 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5}),
-        "classes 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5}),
-        "classes 784-256-128-10": (784, 10, 1_000, {"hidden": (256, 128), "epochs": 1, "batch_size": 128}),
-    }
-    params = tuple(CASES)
+    params = tuple(TRAIN)
     param_names = ("case",)
 
     def setup(self, case):
-        features, classes, samples, self.options = self.CASES[case]
+        features, classes, samples, self.options = TRAIN[case]
         random = np.random.default_rng(0)
         self.X = random.normal(size=(samples, features))
         self.y = random.integers(0, classes, samples) if classes else np.sin(self.X.sum(axis=1))

@@ -19,7 +19,7 @@ from . import checks, compilation, options
 from .data import Ready
 
 # Multiply-adds in one batch from which threads pay.
-PARALLEL_FROM = 5_000_000
+PARALLEL_FROM = 3_000_000
 
 
 class DivergenceWarning(RuntimeWarning):

@@ -101,7 +101,7 @@ def hidden_units(hidden: Any) -> tuple[int, ...]:
 
 
 def _hidden_activations(activation: Any, layers: int) -> tuple[str, ...]:
-    if isinstance(activation, str):
+    if not isinstance(activation, Sequence | np.ndarray) or isinstance(activation, str):
         return (checks.one_of("activation", activation, ELEMENTWISE),) * layers
     names = tuple(checks.one_of("activation", name, ELEMENTWISE) for name in activation)
     if len(names) != layers:

@@ -83,10 +83,14 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
     compile_ = functools.partial(njit, nogil=True, error_model="numpy", fastmath=FASTMATH, parallel=parallel)
     try:
         with _numba_cache_dir(str(cache_folder())):
-            return compile_(cache=True)(function)
-    except (RuntimeError, OSError):  # no folder can be written: work all the same
-        _warn_uncached()
-        return compile_()(function)
+            kernel = compile_(cache=True)(function)
+        # Where the folder cannot be written, Numba would fall back to places that do not know of the digest.
+        if not hasattr(kernel, "stats") or kernel.stats.cache_path.startswith(str(cache_folder())):
+            return kernel
+    except (RuntimeError, OSError):
+        pass
+    _warn_uncached()
+    return compile_()(function)
 
 
 @functools.cache

@@ -47,8 +47,9 @@ def check_network(sizes, activations, params):
     if sizes.size < 2:
         raise ValueError("sizes must hold at least the number of inputs and of outputs; its length is", sizes.size)
     for l in range(sizes.size):
-        if sizes[l] < 1:
-            raise ValueError("sizes must be positive; (layer, size) came as", l, sizes[l])
+        # The upper bound keeps parameter_count from overflowing: every unit has at least one parameter.
+        if sizes[l] < 1 or sizes[l] > params.size:
+            raise ValueError("sizes must be positive and within params; (layer, size, params.size) came as", l, sizes[l], params.size)
     if activations.size != sizes.size - 1:
         raise ValueError(
             "activations must hold one code per layer behind the inputs; (sizes, activations) have lengths", sizes.size, activations.size

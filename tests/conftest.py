@@ -1,0 +1,28 @@
+"""Shared by all tests: one set of examples for the property tests, and a count of Numba's allocations."""
+
+import pytest
+from hypothesis import settings
+from numba.core.runtime import rtsys
+
+# The same examples in every run; `--hypothesis-profile=explore` draws new ones, and more.
+settings.register_profile("fastbp", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("fastbp")
+
+
+@pytest.fixture
+def allocations():
+    """A function that calls another with the arguments given, and returns the number of blocks that compiled code allocated."""
+    from numba.core.runtime import _nrt_python as nrt
+
+    def count(function, *arguments):
+        function(*arguments)  # compiles
+        nrt.memsys_enable_stats()
+        try:
+            before = rtsys.get_allocation_stats()
+            function(*arguments)
+            return rtsys.get_allocation_stats().mi_alloc - before.mi_alloc
+        finally:
+            nrt.memsys_disable_stats()
+
+    return count
