@@ -147,6 +147,8 @@ def evaluate(loss, activation, decision, a, y, weight):
     check_loss(loss, activation)
     if y.shape != a.shape or weight.shape[0] != a.shape[0]:
         raise ValueError("evaluate: y must have the shape of a, weight its length; (a, y, weight) came as", a.shape, y.shape, weight.shape)
+    if a.shape[0] == 0:
+        return np.nan, np.nan
     total, correct = 0.0, 0
     for i in range(a.shape[0]):
         total += weight[i] * loss_row(loss, activation, a[i], y[i])

@@ -147,6 +147,7 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     -------
     (float, float, int)
         Mean loss of the samples, each before its batch's update; the share decided rightly; updates made so far.
+        NaN, NaN where `order` is empty.
 
     Raises
     ------
@@ -174,9 +175,11 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     for i in range(order.size):
         if order[i] < 0 or order[i] >= X.shape[0]:
             raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (number, n) came as", order[i], X.shape[0])
+    if order.size == 0:
+        return np.nan, np.nan, step
     largest = min(batch_size, order.size)
     height = block_rows(largest)
-    most = max(1, (largest + height - 1) // height)
+    most = (largest + height - 1) // height
     units = min(height, largest) * unit_count(sizes)
     a = np.empty((most, units), params.dtype)
     delta = np.empty((most, units), params.dtype)

@@ -108,6 +108,8 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
         raise ValueError("online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
         raise ValueError("online_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape)
+    if order.size == 0:
+        return np.nan, np.nan
     one = params.dtype.type(1)
     rate = params.dtype.type(learning_rate)
     keep = one - rate * params.dtype.type(l2)
