@@ -4,3 +4,8 @@ Benchmarks for asv, kept apart by what they measure: kernels, training, predicti
 Data are synthetic and seeded. Every ``setup`` calls what it measures once, so that no timing holds JIT time;
 `bench_compile` measures that on its own.
 """
+
+from fastbp import kernels
+
+# Readies Numba's compiler in the process from which asv forks one for each benchmark: it takes half a second.
+kernels.block_rows(1)

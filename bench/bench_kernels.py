@@ -1,4 +1,4 @@
-"""Single kernels on arrays as a layer has them: GFLOP/s of the products, time of the element-wise loops."""
+"""Single kernels on arrays as a layer has them, in float32: GFLOP/s of the products, time of the element-wise loops."""
 
 import time
 
@@ -9,41 +9,40 @@ from fastbp import kernels
 # (samples, inputs, outputs) of a layer; a product of each takes 2 n d_in d_out flops.
 SIZES = {"32x784x100": (32, 784, 100), "200x64x64": (200, 64, 64), "256x256x256": (256, 256, 256)}
 PRODUCTS = ("linear_forward", "weight_gradient", "hidden_delta")
-DTYPES = ("float32", "float64")
 # Parameters of a 784-100-10 network.
 PARAMETERS = 79_510
 
 
-def _product(name, size, dtype):
+def _product(name, size):
     """Return a call of the kernel without arguments, and its flops."""
     n, d_in, d_out = SIZES[size]
     random = np.random.default_rng(0)
-    a, delta = random.normal(size=(n, d_in)).astype(dtype), random.normal(size=(n, d_out)).astype(dtype)
-    W, b = random.normal(size=(d_in, d_out)).astype(dtype), random.normal(size=d_out).astype(dtype)
+    a, delta = random.normal(size=(n, d_in)).astype(np.float32), random.normal(size=(n, d_out)).astype(np.float32)
+    W, b = random.normal(size=(d_in, d_out)).astype(np.float32), random.normal(size=d_out).astype(np.float32)
     if name == "linear_forward":
-        out = np.empty((n, d_out), dtype)
+        out = np.empty((n, d_out), np.float32)
         return lambda: kernels.linear_forward(a, W, b, out), 2 * n * d_in * d_out
     if name == "weight_gradient":
-        out = np.empty((d_in, d_out), dtype)
+        out = np.empty((d_in, d_out), np.float32)
         return lambda: kernels.weight_gradient(a, delta, out), 2 * n * d_in * d_out
-    out = np.empty((n, d_in), dtype)
+    out = np.empty((n, d_in), np.float32)
     return lambda: kernels.hidden_delta(kernels.LOGISTIC, delta, W, a, out), 2 * n * d_in * d_out
 
 
 class Products:
     """The three matrix products of a layer."""
 
-    params = (PRODUCTS, tuple(SIZES), DTYPES)
-    param_names = ("kernel", "size", "dtype")
+    params = (PRODUCTS, tuple(SIZES))
+    param_names = ("kernel", "size")
 
-    def setup(self, kernel, size, dtype):
-        self.call, self.flops = _product(kernel, size, dtype)
+    def setup(self, kernel, size):
+        self.call, self.flops = _product(kernel, size)
         self.call()
 
-    def time_product(self, kernel, size, dtype):
+    def time_product(self, kernel, size):
         self.call()
 
-    def track_gflops(self, kernel, size, dtype):
+    def track_gflops(self, kernel, size):
         best, end = float("inf"), time.perf_counter() + 0.1
         while time.perf_counter() < end:
             started = time.perf_counter()
@@ -57,34 +56,31 @@ class Products:
 class Activation:
     """Every activation on the outputs of 200 samples in 100 units."""
 
-    params = (tuple(kernels.ACTIVATIONS), DTYPES)
-    param_names = ("activation", "dtype")
+    params = tuple(kernels.ACTIVATIONS)
+    param_names = ("activation",)
 
-    def setup(self, activation, dtype):
+    def setup(self, activation):
         self.code = kernels.ACTIVATIONS[activation]
-        self.z = np.random.default_rng(0).normal(size=(200, 100)).astype(dtype)
+        self.z = np.random.default_rng(0).normal(size=(200, 100)).astype(np.float32)
         self.out = np.empty_like(self.z)
         kernels.activation_forward(self.code, self.z, self.out)
 
-    def time_activation_forward(self, activation, dtype):
+    def time_activation_forward(self, activation):
         kernels.activation_forward(self.code, self.z, self.out)
 
 
 class Update:
     """One update of the parameters of a 784-100-10 network."""
 
-    params = DTYPES
-    param_names = ("dtype",)
-
-    def setup(self, dtype):
+    def setup(self):
         random = np.random.default_rng(0)
-        self.w, self.g = random.normal(size=(2, PARAMETERS)).astype(dtype)
-        self.m, self.v = np.zeros((2, PARAMETERS), dtype)
-        self.time_sgd_update(dtype)
-        self.time_adam_update(dtype)
+        self.w, self.g = random.normal(size=(2, PARAMETERS)).astype(np.float32)
+        self.m, self.v = np.zeros((2, PARAMETERS), np.float32)
+        self.time_sgd_update()
+        self.time_adam_update()
 
-    def time_sgd_update(self, dtype):
+    def time_sgd_update(self):
         kernels.sgd_update(self.w, self.g, 1e-6)
 
-    def time_adam_update(self, dtype):
+    def time_adam_update(self):
         kernels.adam_update(self.w, self.g, self.m, self.v, 1, 1e-6, 0.9, 0.999, 1e-8)

@@ -26,24 +26,28 @@ TRAIN = {
 
 
 class _Problem:
-    """A network with logistic hidden units on random samples, as the epoch kernels take it."""
+    """A network with logistic hidden units on random samples, as the epoch kernels take it, in float32."""
 
-    def __init__(self, shape, samples, dtype="float32"):
+    def __init__(self, shape, samples):
         random = np.random.default_rng(0)
         self.sizes = np.array([int(n) for n in shape.split("-")])
         layers, outputs = len(self.sizes) - 1, self.sizes[-1]
         last = kernels.SOFTMAX if outputs > 1 else kernels.LOGISTIC
         self.activations = np.array([kernels.LOGISTIC] * (layers - 1) + [last])
         self.decision = kernels.ARGMAX if outputs > 1 else kernels.THRESHOLD
-        self.X = random.normal(size=(samples, self.sizes[0])).astype(dtype)
+        self.X = random.normal(size=(samples, self.sizes[0])).astype(np.float32)
         if outputs > 1:
-            self.Y = np.eye(outputs, dtype=dtype)[random.integers(0, outputs, samples)]
+            self.Y = np.eye(outputs, dtype=np.float32)[random.integers(0, outputs, samples)]
         else:
-            self.Y = random.integers(0, 2, (samples, 1)).astype(dtype)
-        self.weight = np.ones(samples, dtype)
+            self.Y = random.integers(0, 2, (samples, 1)).astype(np.float32)
+        self.weight = np.ones(samples, np.float32)
         self.order = random.permutation(samples)
-        self.params = (0.1 * random.normal(size=kernels.parameter_count(self.sizes))).astype(dtype)
-        self.first, self.second = np.zeros((2, self.params.size), dtype)
+        self.params = (0.1 * random.normal(size=kernels.parameter_count(self.sizes))).astype(np.float32)
+        self.first, self.second = np.zeros((2, self.params.size), np.float32)
+
+        # What fastbp.train only reads is read-only to Numba: the same compiled version serves here.
+        for array in (self.X, self.Y, self.weight, self.sizes, self.activations):
+            array.flags.writeable = False
 
     def _network(self):
         return self.sizes, self.activations, kernels.LOG_LOSS, self.decision, self.params

@@ -4,6 +4,8 @@ What the kernels must compute, in plain NumPy: whole matrices, float64 inside, o
 Below the formulas are the tests' tools: comparison, finite differences, and arrays with guarded margins.
 """
 
+import itertools
+
 import numpy as np
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "softmax")
@@ -141,7 +143,7 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
 def layers(params, sizes):
     """The list of (W, b), views into `params`."""
     found, at = [], 0
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in itertools.pairwise(sizes):
         W = params[at : at + n_in * n_out].reshape(n_in, n_out)
         at += n_in * n_out
         found.append((W, params[at : at + n_out]))

@@ -74,9 +74,8 @@ def test_linear_forward_in_users_njit(n, k, m, seed, layout):
     check_linear_forward(functools.partial(compiled(user_linear_forward), 1), Arena(layout=layout), n, k, m, seed)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS[1:])
-def test_matmul_takes_views_from_python(layout):
-    check_matmul(kernels.matmul, Arena(np.float64, layout), 7, 5, 6, seed=0)
+def test_matmul_takes_views_from_python():
+    check_matmul(kernels.matmul, Arena(layout="strided"), 7, 5, 6, seed=0)
 
 
 def test_mixed_layouts():

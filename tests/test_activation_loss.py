@@ -1,0 +1,378 @@
+"""Activations, losses and the error signal of the output: against NumPy and finite differences, at the edges of float too."""
+
+import functools
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from naive import DTYPES, ELEMENTWISE, LAYOUTS, LOSS_PAIRS, Arena, assert_close, finite_difference
+from numba import config, njit
+
+from fastbp import kernels
+
+rows, columns = st.integers(0, 9), st.integers(1, 19)
+seeds = st.integers(0, 2**32 - 1)
+kinds = st.sampled_from(naive.ACTIVATIONS)
+pairs = st.sampled_from(LOSS_PAIRS)
+decisions = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argmax": kernels.ARGMAX}
+compiled_only = pytest.mark.skipif(config.DISABLE_JIT, reason="plain Python raises where compiled code gives inf or NaN")
+
+
+def user_activation_forward(times, kind, z, out):
+    for _ in range(times):
+        kernels.activation_forward(kind, z, out)
+
+
+def user_activation_derivative(times, kind, a, out):
+    for _ in range(times):
+        kernels.activation_derivative(kind, a, out)
+
+
+def user_output_delta(times, loss, activation, a, y, out):
+    for _ in range(times):
+        kernels.output_delta(loss, activation, a, y, out)
+
+
+def user_evaluate(times, loss, activation, decision, a, y, weight):
+    found = (0.0, 0.0)
+    for _ in range(times):
+        found = kernels.evaluate(loss, activation, decision, a, y, weight)
+    return found
+
+
+M, V = "float64[:, :]", "float64[:]"
+# A user's own compiled functions, for arrays of any layout.
+SIGNATURES = {
+    user_activation_forward: f"void(int64, int64, {M}, {M})",
+    user_activation_derivative: f"void(int64, int64, {M}, {M})",
+    user_output_delta: f"void(int64, int64, int64, {M}, {M}, {M})",
+    user_evaluate: f"UniTuple(float64, 2)(int64, int64, int64, int64, {M}, {M}, {V})",
+}
+
+
+@functools.cache
+def compiled(function):
+    return njit(SIGNATURES[function])(function)
+
+
+def in_njit(user):
+    return functools.partial(compiled(user), 1)
+
+
+def outputs_and_targets(activation, n, d, rng):
+    """Outputs that the activation can give, and targets that suit them."""
+    a = naive.activation_forward(activation, rng.normal(size=(n, d)))
+    if activation == "softmax":
+        return a, naive.activation_forward("softmax", rng.normal(size=(n, d)))
+    return a, rng.uniform(size=(n, d))
+
+
+# Activations
+
+
+def check_forward(call, kind, arena, n, d, seed):
+    rng = np.random.default_rng(seed)
+    z, out = arena.put(3 * rng.normal(size=(n, d))), arena.space(n, d)
+    call(kernels.ACTIVATIONS[kind], z, out)
+    assert_close(out, naive.activation_forward(kind, z), scale=np.maximum(1, abs(z)))
+    arena.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(kind=kinds, n=rows, d=st.integers(0, 19), seed=seeds)
+def test_activation_forward(dtype, kind, n, d, seed):
+    check_forward(kernels.activation_forward, kind, Arena(dtype), n, d, seed)
+
+
+@given(kind=kinds, n=rows, d=st.integers(0, 19), seed=seeds, layout=st.sampled_from(LAYOUTS))
+def test_activation_forward_in_users_njit(kind, n, d, seed, layout):
+    check_forward(in_njit(user_activation_forward), kind, Arena(layout=layout), n, d, seed)
+
+
+def test_activation_forward_takes_a_view_from_python():
+    check_forward(kernels.activation_forward, "softmax", Arena(layout="strided"), 6, 5, seed=0)
+
+
+@pytest.mark.parametrize("kind", naive.ACTIVATIONS)
+def test_activation_forward_in_place(kind):
+    z = np.random.default_rng(0).normal(size=(5, 7))
+    wanted = naive.activation_forward(kind, z)
+    kernels.activation_forward(kernels.ACTIVATIONS[kind], z, z)
+    assert_close(z, wanted)
+
+
+def check_derivative(call, kind, arena, n, d, seed):
+    rng = np.random.default_rng(seed)
+    a, out = arena.put(naive.activation_forward(kind, rng.normal(size=(n, d)))), arena.space(n, d)
+    call(kernels.ACTIVATIONS[kind], a, out)
+    assert_close(out, naive.activation_derivative(kind, a))
+    arena.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(kind=st.sampled_from(ELEMENTWISE), n=rows, d=st.integers(0, 19), seed=seeds)
+def test_activation_derivative(dtype, kind, n, d, seed):
+    check_derivative(kernels.activation_derivative, kind, Arena(dtype), n, d, seed)
+
+
+@given(kind=st.sampled_from(ELEMENTWISE), n=rows, d=st.integers(0, 19), seed=seeds, layout=st.sampled_from(LAYOUTS))
+def test_activation_derivative_in_users_njit(kind, n, d, seed, layout):
+    check_derivative(in_njit(user_activation_derivative), kind, Arena(layout=layout), n, d, seed)
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_activation_derivative_is_the_slope(kind):
+    code, z = kernels.ACTIVATIONS[kind], np.linspace(-2, 2, 20).reshape(4, 5)  # none at relu's kink
+    a, slope = np.empty_like(z), np.empty_like(z)
+
+    def total(z):
+        kernels.activation_forward(code, z, a)
+        return a.sum()
+
+    wanted = finite_difference(total, z)
+    total(z)
+    kernels.activation_derivative(code, a, slope)
+    np.testing.assert_allclose(slope, wanted, rtol=0, atol=1e-8)
+
+
+def test_relu_has_no_slope_at_zero():
+    out = np.empty((1, 3))
+    kernels.activation_derivative(kernels.RELU, np.array([[0.0, -0.0, 1e-300]]), out)
+    assert out.tolist() == [[0, 0, 1]]
+
+
+# Output layer
+
+
+def check_output_delta(call, pair, arena, n, d, seed):
+    a, y = (arena.put(x) for x in outputs_and_targets(pair[1], n, d, np.random.default_rng(seed)))
+    out = arena.space(n, d)
+    call(kernels.LOSSES[pair[0]], kernels.ACTIVATIONS[pair[1]], a, y, out)
+    assert_close(out, naive.output_delta(*pair, a, y), scale=1 + abs(a))
+    arena.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(pair=pairs, n=rows, d=columns, seed=seeds)
+def test_output_delta(dtype, pair, n, d, seed):
+    check_output_delta(kernels.output_delta, pair, Arena(dtype), n, d, seed)
+
+
+@given(pair=pairs, n=rows, d=columns, seed=seeds, layout=st.sampled_from(LAYOUTS))
+def test_output_delta_in_users_njit(pair, n, d, seed, layout):
+    check_output_delta(in_njit(user_output_delta), pair, Arena(layout=layout), n, d, seed)
+
+
+@pytest.mark.parametrize("hard", [True, False], ids=["one-hot", "soft"])
+@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
+def test_output_delta_is_the_slope_of_the_loss(pair, hard):
+    loss, activation = kernels.LOSSES[pair[0]], kernels.ACTIVATIONS[pair[1]]
+    rng = np.random.default_rng(5)
+    z = rng.uniform(0.1, 2, size=(6, 4)) * rng.choice([-1, 1], size=(6, 4))  # none at relu's kink
+    y = np.eye(4)[rng.integers(0, 4, 6)] if hard else outputs_and_targets(pair[1], 6, 4, rng)[1]
+    a, delta, weight = np.empty_like(z), np.empty_like(z), np.ones(6)
+
+    def total(z):
+        kernels.activation_forward(activation, z, a)
+        return 6 * kernels.evaluate(loss, activation, kernels.NO_DECISION, a, y, weight)[0]
+
+    wanted = finite_difference(total, z)
+    total(z)
+    kernels.output_delta(loss, activation, a, y, delta)
+    np.testing.assert_allclose(delta, wanted, rtol=0, atol=1e-8)
+    if activation == kernels.SOFTMAX:  # the outputs sum to 1, whatever is added to all z
+        np.testing.assert_allclose(delta.sum(axis=1), 0, atol=1e-15)
+
+
+# Loss and decision
+
+
+def check_evaluate(call, pair, decision, arena, n, d, seed):
+    rng = np.random.default_rng(seed)
+    a, y = (arena.put(x) for x in outputs_and_targets(pair[1], n, d, rng))
+    weight = arena.put(rng.uniform(size=n))
+    loss, share = call(kernels.LOSSES[pair[0]], kernels.ACTIVATIONS[pair[1]], decisions[decision], a, y, weight)
+    wanted_loss, wanted_share = naive.evaluate(*pair, decision, a, y, weight)
+    np.testing.assert_allclose(loss, wanted_loss, rtol=1e-12 if arena.dtype == np.float64 else 1e-6)
+    np.testing.assert_allclose(share, wanted_share, rtol=1e-15)
+    arena.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(pair=pairs, decision=st.sampled_from(sorted(decisions)), n=st.integers(1, 9), d=columns, seed=seeds)
+def test_evaluate(dtype, pair, decision, n, d, seed):
+    check_evaluate(kernels.evaluate, pair, decision, Arena(dtype), n, d, seed)
+
+
+@given(pair=pairs, decision=st.sampled_from(sorted(decisions)), n=st.integers(1, 9), d=columns, seed=seeds, layout=st.sampled_from(LAYOUTS))
+def test_evaluate_in_users_njit(pair, decision, n, d, seed, layout):
+    check_evaluate(in_njit(user_evaluate), pair, decision, Arena(layout=layout), n, d, seed)
+
+
+def test_decisions():
+    y = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1, 0]])
+    a = np.array([[0.6, 0.4, 0.3], [0.2, 0.4, 0.3], [0.9, 0.8, 0.7]])
+
+    def share(decision):
+        return kernels.evaluate(kernels.SQUARED_ERROR, kernels.LOGISTIC, decision, a, y, np.ones(3))[1]
+
+    assert share(kernels.ARGMAX) == 1  # ties in the target go to the first unit
+    np.testing.assert_allclose(share(kernels.THRESHOLD), 1 / 3, rtol=1e-15)
+    assert share(kernels.NO_DECISION) == 0
+
+
+def test_evaluate_of_nothing_is_nan():
+    none = np.empty((0, 3))
+    assert np.isnan(kernels.evaluate(0, 0, 0, none, none, np.empty(0))).all()
+
+
+# Wrong arguments
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize(("kind", "shapes"), [(-1, 2 * [(3, 4)]), (5, 2 * [(3, 4)]), (1, [(3, 4), (3, 5)]), (4, [(3, 4), (2, 4)])])
+def test_activation_forward_refuses(kind, shapes, via):
+    call = kernels.activation_forward if via == "python" else in_njit(user_activation_forward)
+    arena = Arena()
+    with pytest.raises(ValueError, match="activation_forward"):
+        call(kind, *[arena.put(np.ones(shape)) for shape in shapes])
+    arena.check()
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize(
+    ("kind", "shapes"), [(-1, 2 * [(3, 4)]), (4, 2 * [(3, 4)]), (5, 2 * [(3, 4)]), (1, [(3, 4), (3, 5)]), (3, [(3, 4), (2, 4)])]
+)
+def test_activation_derivative_refuses(kind, shapes, via):
+    call = kernels.activation_derivative if via == "python" else in_njit(user_activation_derivative)
+    arena = Arena()
+    with pytest.raises(ValueError, match="activation_derivative"):
+        call(kind, *[arena.put(np.ones(shape)) for shape in shapes])
+    arena.check()
+
+
+# Loss codes that are unknown, or do not go with the activation.
+BAD_PAIRS = [(-1, 1), (2, 1), (0, -1), (0, 5), (1, kernels.IDENTITY), (1, kernels.TANH), (1, kernels.RELU), (1, 5)]
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize(
+    ("codes", "shapes"),
+    [(pair, 3 * [(3, 4)]) for pair in BAD_PAIRS]
+    + [((0, 1), [(3, 4), (3, 5), (3, 4)]), ((0, 1), [(3, 4), (2, 4), (3, 4)]), ((1, 4), [(3, 4), (3, 4), (3, 3)])],
+)
+def test_output_delta_refuses(codes, shapes, via):
+    call = kernels.output_delta if via == "python" else in_njit(user_output_delta)
+    arena = Arena()
+    with pytest.raises(ValueError, match=r"output_delta|loss|activation"):
+        call(*codes, *[arena.put(np.ones(shape)) for shape in shapes])
+    arena.check()
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize(
+    ("codes", "shapes"),
+    [((*pair, 0), [(3, 4), (3, 4), 3]) for pair in BAD_PAIRS]
+    + [((0, 1, 0), [(3, 4), (3, 5), 3]), ((0, 1, 0), [(3, 4), (2, 4), 3]), ((0, 1, 0), [(3, 4), (3, 4), 2])],
+)
+def test_evaluate_refuses(codes, shapes, via):
+    call = kernels.evaluate if via == "python" else in_njit(user_evaluate)
+    arena = Arena()
+    with pytest.raises(ValueError, match=r"evaluate|loss|activation"):
+        call(*codes, *[arena.put(np.ones(shape)) for shape in shapes])
+    arena.check()
+
+
+@pytest.mark.parametrize("decision", [-1, 3])
+def test_evaluate_refuses_unknown_decisions(decision):
+    with pytest.raises(ValueError, match="decision"):
+        kernels.evaluate(0, 1, decision, np.ones((3, 4)), np.ones((3, 4)), np.ones(3))
+
+
+# The edges of float
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", naive.ACTIVATIONS)
+@pytest.mark.parametrize("at", [0, 3, 8])
+def test_nan_stays_nan(kind, at, dtype):
+    z, out = np.ones((2, 9), dtype), np.empty((2, 9), dtype)
+    z[0, at] = np.nan
+    kernels.activation_forward(kernels.ACTIVATIONS[kind], z, out)
+    wanted = np.zeros((2, 9), bool)
+    wanted[0, slice(None) if kind == "softmax" else at] = True
+    np.testing.assert_array_equal(np.isnan(out), wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
+def test_nan_reaches_loss_and_delta(pair, dtype):
+    loss, activation = kernels.LOSSES[pair[0]], kernels.ACTIVATIONS[pair[1]]
+    a, y, delta = np.full((2, 3), 0.25, dtype), np.full((2, 3), 0.5, dtype), np.empty((2, 3), dtype)
+    a[1, 2] = np.nan
+    assert np.isnan(kernels.evaluate(loss, activation, 0, a, y, np.ones(2, dtype))[0])
+    if pair != ("squared_error", "relu"):  # its slope is 0 wherever a > 0 does not hold
+        kernels.output_delta(loss, activation, a, y, delta)
+        assert np.isnan(delta[1, 2])
+        assert np.isfinite(delta[0]).all()
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_huge_values_saturate(dtype):
+    big = np.array([[-np.inf, -1e30, -1e4, 0, 1e4, 1e30, np.inf]], dtype)
+    wanted = {"logistic": [0, 0, 0, 0.5, 1, 1, 1], "tanh": [-1, -1, -1, 0, 1, 1, 1], "relu": [0, 0, 0, *big[0, 3:]], "identity": big[0]}
+    for kind, values in wanted.items():
+        out = np.empty_like(big)
+        kernels.activation_forward(kernels.ACTIVATIONS[kind], big, out)
+        np.testing.assert_array_equal(out[0], values)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("row", [[1e30, 0, -1e30], [-1e30, -1e30, -1e30], [1e4, 1e4, 1], [-np.inf, 0, 1], [-np.inf, 1e30, -1e30]], ids=str)
+def test_softmax_of_huge_values(row, dtype):
+    z, out = np.array([row], dtype), np.empty((1, 3), dtype)
+    kernels.activation_forward(kernels.SOFTMAX, z, out)
+    assert_close(out, naive.activation_forward("softmax", z))
+    assert_close(out.sum(), 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("row", "wanted"), [([0, np.inf, -1], [0, 1, 0]), ([np.inf, -np.inf, np.inf], [0.5, 0, 0.5])])
+def test_softmax_of_infinity(row, wanted, dtype):
+    out = np.empty((1, 3), dtype)
+    kernels.activation_forward(kernels.SOFTMAX, np.array([row], dtype), out)
+    np.testing.assert_array_equal(out[0], wanted)
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", [kernels.LOGISTIC, kernels.SOFTMAX])
+def test_log_loss_of_saturated_units_is_finite(activation, dtype):
+    z, a = np.array([[1e30, -1e30]], dtype), np.empty((1, 2), dtype)
+    kernels.activation_forward(activation, z, a)
+    assert a.tolist() == [[1, 0]]
+    wrong = kernels.evaluate(kernels.LOG_LOSS, activation, 0, a, 1 - a, np.ones(1, dtype))[0]
+    right = kernels.evaluate(kernels.LOG_LOSS, activation, 0, a, a, np.ones(1, dtype))[0]
+    tiny = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(wrong, -np.log(tiny) * (2 if activation == kernels.LOGISTIC else 1), rtol=1e-12)
+    assert right == 0
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+@pytest.mark.parametrize(
+    ("user", "arguments"),
+    [
+        (user_activation_forward, (kernels.SOFTMAX, 2)),
+        (user_activation_derivative, (kernels.TANH, 2)),
+        (user_output_delta, (kernels.SQUARED_ERROR, kernels.SOFTMAX, 3)),
+        (user_evaluate, (kernels.LOG_LOSS, kernels.LOGISTIC, kernels.ARGMAX, 2)),
+    ],
+)
+def test_no_allocation(allocations, user, arguments):
+    *codes, count = arguments
+    arrays = [np.full((9, 9), 0.5) for _ in range(count)] + ([np.ones(9)] if user is user_evaluate else [])
+    counts = [allocations(compiled(user), times, *codes, *arrays) for times in (1, 1000)]
+    assert counts[0] == counts[1]

@@ -1,0 +1,464 @@
+"""Whole networks: forward, and the epochs of per-sample and of mini-batch learning, serial and parallel."""
+
+import functools
+import itertools
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from naive import DTYPES, LOSS_PAIRS, Arena, assert_close, finite_difference
+from numba import config, njit
+
+from fastbp import kernels
+
+seeds = st.integers(0, 2**32 - 1)
+networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)
+DECISIONS = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argmax": kernels.ARGMAX}
+compiled_only = pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+
+
+def frozen(values, dtype=None):
+    """Read-only, as `fastbp.train` hands over what kernels only read: both then use one compiled version."""
+    array = np.array(values, dtype, order="C")
+    array.flags.writeable = False
+    return array
+
+
+class Task:
+    """A network and its samples."""
+
+    def __init__(self, sizes, n, seed=0, dtype=np.float64, hidden="logistic", pair=("squared_error", "logistic"), decision="argmax"):
+        rng = np.random.default_rng(seed)
+        self.sizes, self.pair, self.decision, self.dtype, self.n = tuple(sizes), pair, decision, dtype, n
+        self.names = [hidden] * (len(sizes) - 2) + [pair[1]]
+        self.X = frozen(rng.normal(size=(n, sizes[0])), dtype)
+        y = rng.uniform(size=(n, sizes[-1]))
+        self.Y = frozen(y / y.sum(axis=1, keepdims=True) if pair[1] == "softmax" else y, dtype)
+        self.weight = frozen(rng.uniform(0.5, 2, size=n), dtype)
+        self.order = rng.permutation(n)
+        size = sum((i + 1) * j for i, j in itertools.pairwise(sizes))
+        self.params = rng.uniform(-0.5, 0.5, size=size).astype(dtype)
+
+    def codes(self):
+        """Arguments that describe the network to a kernel."""
+        sizes, activations = frozen(self.sizes, np.int64), frozen([kernels.ACTIVATIONS[f] for f in self.names], np.int64)
+        return sizes, activations, kernels.LOSSES[self.pair[0]], DECISIONS[self.decision]
+
+    def words(self):
+        """The same for the reference."""
+        return self.sizes, self.names, self.pair[0], self.decision
+
+    def online(self, params, learning_rate=0.5, l2=0.0, order=None, kernel=None):
+        order = self.order if order is None else np.asarray(order, np.int64)
+        call = kernels.online_epoch if kernel is None else kernel
+        return call(self.X, self.Y, self.weight, order, *self.codes(), params, learning_rate, l2)
+
+    def minibatch(self, params, batch_size, optimizer="sgd", first=None, second=None, step=0, learning_rate=0.5, l2=0.0, kernel=None):
+        none = np.empty(0, self.dtype)
+        first, second = none if first is None else first, none if second is None else second
+        call = kernels.minibatch_epoch if kernel is None else kernel
+        return call(self.X, self.Y, self.weight, self.order, batch_size, *self.codes(), params, kernels.OPTIMIZERS[optimizer],
+                    first, second, step, learning_rate, 0.9, 0.99, 1e-6, l2)  # fmt: skip
+
+
+def user_online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2):
+    return kernels.online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2)
+
+
+def user_forward(X, sizes, activations, params, out):
+    kernels.forward(X, sizes, activations, params, out)
+
+
+@functools.cache
+def compiled(function):
+    return njit(function)
+
+
+# forward
+
+
+@given(sizes=networks)
+def test_parameter_count(sizes):
+    assert kernels.parameter_count(frozen(sizes, np.int64)) == Task(sizes, 0).params.size
+
+
+@pytest.mark.parametrize(("dtype", "via"), [(np.float32, "python"), (np.float64, "python"), (np.float64, "njit")])
+@given(sizes=networks, n=st.integers(0, 9), hidden=st.sampled_from(naive.ELEMENTWISE), last=st.sampled_from(naive.ACTIVATIONS), seed=seeds)
+def test_forward(dtype, via, sizes, n, hidden, last, seed):
+    check_forward(kernels.forward if via == "python" else compiled(user_forward), dtype, sizes, n, hidden, last, seed)
+
+
+@pytest.mark.parametrize("n", [63, 64, 65, 130])  # the kernel takes tiles of 64 rows
+def test_forward_over_tiles(n):
+    check_forward(kernels.forward, np.float64, (3, 6, 2, 4), n, "tanh", "softmax", seed=0)
+
+
+def check_forward(call, dtype, sizes, n, hidden, last, seed):
+    task, arena = Task(sizes, n, seed, dtype, hidden, ("squared_error", last)), Arena(dtype)
+    X, params, out = arena.put(task.X), arena.put(task.params), arena.space(n, sizes[-1])
+    sizes, activations, *_ = task.codes()
+    X.flags.writeable = params.flags.writeable = False
+    call(X, sizes, activations, params, out)
+    X.flags.writeable = params.flags.writeable = True
+    wanted = naive.forward(X, task.sizes, task.names, params)
+    assert_close(out, wanted, scale=1 + abs(wanted).max(initial=0))
+    arena.check()
+
+
+# Per-sample learning
+
+
+def check_online(task, epochs, l2=0.0, kernel=None, order=None):
+    arena = Arena(task.dtype)
+    params, want = arena.put(task.params, written=True), task.params.astype(np.float64)
+    order = task.order if order is None else order
+    for _ in range(epochs):
+        loss, share = task.online(params, l2=l2, kernel=kernel, order=order)
+        wanted = naive.online_epoch(task.X, task.Y, task.weight, order, *task.words(), want, 0.5, l2)
+        want = wanted[2]
+        np.testing.assert_allclose((loss, share), wanted[:2], rtol=1e-11 if task.dtype == np.float64 else 1e-5)
+    assert_close(params, want, scale=1 + abs(want).max(), factor=epochs)
+    assert abs(params - task.params).max() > 1e-3
+    arena.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (4, 8, 8, 3)], ids=str)
+def test_online_epoch_follows_the_lectures_rule(sizes, dtype):
+    # 1000 updates, 40 passes over 25 samples.
+    task = Task(sizes, 25, seed=3, dtype=dtype)
+    task.weight = frozen(np.ones(25), dtype)
+    params, want = task.params.copy(), task.params.astype(np.float64)
+    X, Y = naive.wide(task.X, task.Y)
+    for _ in range(40):
+        task.online(params)
+        naive.lecture_epoch(X, Y, task.order, task.sizes, want, 0.5)
+    assert abs(want - task.params).max() > 0.1
+    assert abs(params - want).max() < (1e-12 if dtype == np.float64 else 1e-4)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
+@pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
+def test_online_epoch(dtype, pair, hidden):
+    task = Task((3, 5, 4, 3), 7, seed=1, dtype=dtype, hidden=hidden, pair=pair, decision="threshold")
+    check_online(task, 2, l2=0.01)
+
+
+@given(sizes=networks, n=st.integers(1, 9), seed=seeds)
+def test_online_epoch_in_users_njit(sizes, n, seed):
+    task = Task(sizes, n, seed, hidden="tanh")
+    task.weight = frozen(np.ones(n))
+    check_online(task, 1, kernel=compiled(user_online_epoch))
+
+
+def test_online_epoch_takes_samples_again_and_leaves_some_out():
+    check_online(Task((2, 3, 2), 5), 1, order=np.array([3, 3, 0, 3, 1]))
+
+
+def test_online_epoch_of_nothing():
+    task = Task((2, 3, 1), 4)
+    params = task.params.copy()
+    assert np.isnan(task.online(params, order=[])).all()
+    np.testing.assert_array_equal(params, task.params)
+
+
+@pytest.mark.parametrize("kernel", [kernels.online_epoch, user_online_epoch], ids=["python", "njit"])
+@pytest.mark.parametrize("number", [-1, 4, 2**40])
+def test_online_epoch_refuses_unknown_samples(number, kernel):
+    # Those before it are learnt, none after it.
+    task, arena = Task((2, 3, 1), 4), Arena()
+    params, want = arena.put(task.params, written=True), task.params.copy()
+    kernel = kernel if kernel is kernels.online_epoch else compiled(kernel)
+    with pytest.raises(ValueError, match="order"):
+        task.online(params, order=[2, 0, number, 1], kernel=kernel)
+    task.online(want, order=[2, 0])
+    np.testing.assert_array_equal(params, want)
+    arena.check()
+
+
+# Mini-batches: the gradient
+
+
+def batch_gradient(task, l2=0.0):
+    """The gradient that one update over all samples follows."""
+    params = task.params.copy()
+    task.minibatch(params, task.n, learning_rate=0.5, l2=l2)
+    return (task.params - params) / 0.5
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
+@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
+def test_batch_gradient_is_the_slope_of_the_loss(pair, hidden, l2):
+    # The loss is what `forward` and `evaluate` say, plus the penalty: neither knows a derivative.
+    task = Task((3, 4, 5, 3), 6, seed=2, hidden=hidden, pair=pair)
+    sizes, activations, loss, decision = task.codes()
+    out = np.empty((6, 3))
+
+    def total(params):
+        kernels.forward(task.X, sizes, activations, frozen(params), out)
+        penalty = sum((W**2).sum() for W, _ in naive.layers(params, task.sizes))
+        return kernels.evaluate(loss, kernels.ACTIVATIONS[pair[1]], decision, out, task.Y, task.weight)[0] + l2 / 2 * penalty
+
+    np.testing.assert_allclose(batch_gradient(task, l2), finite_difference(total, task.params), rtol=0, atol=2e-8)
+
+
+def test_weight_two_is_the_sample_twice():
+    task, doubled = Task((3, 5, 2), 6), Task((3, 5, 2), 6)
+    task.weight = frozen([1.0, 1, 2, 1, 1, 1])
+    again = [0, 1, 2, 3, 4, 5, 2]
+    doubled.X, doubled.Y, doubled.weight, doubled.n, doubled.order = task.X[again], task.Y[again], frozen(np.ones(7)), 7, np.arange(7)
+    doubled.X, doubled.Y = frozen(doubled.X), frozen(doubled.Y)
+    # Both are means, over 6 and over 7 rows.
+    assert_close(6 * batch_gradient(task), 7 * batch_gradient(doubled))
+
+
+def test_weight_zero_is_the_sample_left_out():
+    task = Task((3, 5, 2), 6)
+    task.weight = frozen([1.0, 1, 0, 1, 1, 1])
+    params = task.params.copy()
+    left = task.online(params, order=[0, 1, 2, 3])
+    want = task.params.copy()
+    right = task.online(want, order=[0, 1, 3])
+    np.testing.assert_allclose(params, want, rtol=1e-14)
+    np.testing.assert_allclose(4 * left[0], 3 * right[0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_batches_of_one_are_per_sample_learning(l2):
+    task = Task((4, 6, 3), 20, hidden="tanh", pair=("log_loss", "softmax"))
+    one, batch = task.params.copy(), task.params.copy()
+    np.testing.assert_allclose(task.online(one, l2=l2), task.minibatch(batch, 1, l2=l2)[:2], rtol=1e-12)
+    assert_close(one, batch)
+
+
+# Mini-batches: the epoch
+
+STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
+RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "adam": 0.02}
+
+
+def check_minibatch(task, batch_size, optimizer, l2, epochs=3):
+    arena = Arena(task.dtype)
+    params = arena.put(task.params, written=True)
+    first, second = (arena.put(np.zeros(task.params.size if STATES[optimizer] > k else 0), written=True) for k in range(2))
+    rate, step = RATES[optimizer], 0
+    want, want_step = [x.astype(np.float64) for x in (params, first, second)], 0
+    for _ in range(epochs):
+        loss, share, step = task.minibatch(params, batch_size, optimizer, first, second, step, rate, l2)
+        *numbers, want_step, w, m, v = naive.minibatch_epoch(
+            task.X, task.Y, task.weight, task.order, batch_size, *task.words(), want[0], optimizer, want[1], want[2], want_step,
+            rate, 0.9, 0.99, 1e-6, l2,
+        )  # fmt: skip
+        want = [w, m, v]
+        assert step == want_step
+        np.testing.assert_allclose((loss, share), numbers, rtol=1e-11 if task.dtype == np.float64 else 2e-5)
+    for got, wanted in zip((params, first, second), want, strict=True):
+        assert_close(got, wanted, scale=1 + abs(wanted).max(initial=0), factor=epochs)
+    assert abs(params - task.params).max() > 1e-3
+    arena.check()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 23, 100])
+@pytest.mark.parametrize("optimizer", STATES)
+def test_minibatch_epoch(optimizer, batch_size, dtype):
+    check_minibatch(Task((3, 5, 4), 23, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), batch_size, optimizer, 0.01)
+
+
+@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
+def test_minibatch_epoch_losses(pair):
+    check_minibatch(Task((3, 5, 4, 2), 11, pair=pair, hidden="relu", decision="threshold"), 4, "sgd", 0.0)
+
+
+@given(sizes=networks, n=st.integers(1, 12), batch_size=st.integers(1, 14), seed=seeds)
+def test_minibatch_epoch_shapes(sizes, n, batch_size, seed):
+    check_minibatch(Task(sizes, n, seed, hidden="tanh"), batch_size, "adam", 0.0, epochs=1)
+
+
+# Batches of several blocks of rows (64 and more each), whole and cut short at the end.
+BLOCKY = [(130, 128), (130, 130), (200, 150), (129, 400)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "batch_size"), BLOCKY)
+def test_minibatch_epoch_in_blocks(n, batch_size, dtype):
+    assert min(n, batch_size) > kernels.block_rows(batch_size)
+    check_minibatch(Task((2, 3, 2), n, dtype=dtype), batch_size, "momentum", 0.01, epochs=2)
+
+
+def test_block_rows():
+    # At least 64 rows a block, and at most 16 blocks a batch.
+    assert [kernels.block_rows(size) for size in (1, 64, 65, 1024, 1025, 1040, 1041)] == [64, 64, 64, 64, 65, 65, 66]
+
+
+def test_minibatch_epoch_of_nothing():
+    task = Task((2, 3, 1), 0)
+    params = task.params.copy()
+    loss, share, step = task.minibatch(params, 4, step=7)
+    assert np.isnan([loss, share]).all()
+    assert step == 7
+    np.testing.assert_array_equal(params, task.params)
+
+
+def test_minibatch_epoch_goes_on_counting_steps():
+    # Adam's correction depends on the step: two epochs in one state are not the first epoch twice.
+    task = Task((2, 3, 2), 10)
+    found = []
+    for step in (0, 5):
+        params, first, second = task.params.copy(), np.zeros(task.params.size), np.zeros(task.params.size)
+        assert task.minibatch(params, 4, "adam", first, second, step)[2] == step + 3
+        found.append(params)
+    assert abs(found[0] - found[1]).max() > 1e-3
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parallel_epoch_gives_the_same_bits(threads, dtype):
+    if threads > config.NUMBA_NUM_THREADS:
+        pytest.skip("one processor")
+    for n, batch_size in [(7, 3), *BLOCKY, (2300, 1100), (2300, 5000)]:
+        task = Task((5, 9, 4), n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax"))
+        found = []
+        for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
+            state = [task.params.copy(), np.zeros_like(task.params), np.zeros_like(task.params)]
+            with kernels.threads(threads) as allowed:
+                assert allowed == (threads > 1)
+                numbers = [task.minibatch(state[0], batch_size, "adam", *state[1:], k, 0.01, 0.001, kernel) for k in range(2)]
+            found.append((numbers, [x.tobytes() for x in state]))
+        assert found[0] == found[1], (n, batch_size)
+
+
+# Wrong arguments: each case changes one of the arguments of a good call to 2-3-2 over 5 samples.
+
+NETWORK_CASES = {
+    "one size": {"sizes": [2]},
+    "no unit": {"sizes": [2, 0, 2]},
+    "sizes and activations": {"sizes": [2, 2]},
+    "activation below": {"activations": [-1, 1]},
+    "activation above": {"activations": [1, 5]},
+    "hidden softmax": {"activations": [4, 4]},
+    "params short": {"params": 16},
+    "params long": {"params": 18},
+    "X columns": {"X": (5, 3)},
+}
+SAMPLE_CASES = {
+    "Y columns": {"Y": (5, 1)},
+    "Y rows": {"Y": (4, 2)},
+    "weight": {"weight": 4},
+    "loss below": {"loss": -1},
+    "loss above": {"loss": 2},
+    "log-loss of relu": {"loss": 1, "activations": [1, 3]},
+    "decision below": {"decision": -1},
+    "decision above": {"decision": 3},
+}
+BATCH_CASES = {
+    "batch size": {"batch_size": 0},
+    "batch size below": {"batch_size": -3},
+    "order below": {"order": [0, 1, -1, 2]},
+    "order above": {"order": [0, 1, 2, 5]},
+    "optimizer below": {"optimizer": -1},
+    "optimizer above": {"optimizer": 4},
+    "no velocity": {"optimizer": 1},
+    "nesterov without velocity": {"optimizer": 2},
+    "adam without means": {"optimizer": 3},
+    "adam with one mean": {"optimizer": 3, "first": 17},
+    "velocity short": {"optimizer": 1, "first": 16},
+    "step below 0": {"optimizer": 3, "first": 17, "second": 17, "step": -1},
+}
+
+
+def refused(call, names, change):
+    """Make the call with one argument changed: it must raise ValueError and write to no array."""
+    arena, arguments = Arena(), []
+    good = {
+        "X": (5, 2), "Y": (5, 2), "weight": 5, "order": [0, 1, 2, 3, 4], "batch_size": 2, "sizes": [2, 3, 2], "activations": [1, 1],
+        "loss": 0, "decision": 2, "params": 17, "optimizer": 0, "first": 0, "second": 0, "step": 0, "learning_rate": 0.1,
+        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.0, "out": (5, 2),
+    }  # fmt: skip
+    assert set(change) <= set(good)
+    for name in names:
+        value = (good | change)[name]
+        if name in ("order", "sizes", "activations"):
+            value = np.array(value, np.int64)
+            value.flags.writeable = name == "order"
+        elif name in ("X", "Y", "weight", "params", "first", "second", "out"):
+            value = arena.put(np.ones(value))
+            value.flags.writeable = name not in ("X", "Y", "weight") and not (name == "params" and "out" in names)
+        arguments.append(value)
+    with pytest.raises(ValueError, match=r".+"):
+        call(*arguments)
+    for array in arguments:
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = True
+    arena.check()
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
+def test_forward_refuses(case, via):
+    change = {**NETWORK_CASES, "out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}}[case]
+    refused(kernels.forward if via == "python" else compiled(user_forward), ("X", "sizes", "activations", "params", "out"), change)
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES])
+def test_online_epoch_refuses(case, via):
+    names = ("X", "Y", "weight", "order", "sizes", "activations", "loss", "decision", "params", "learning_rate", "l2")
+    refused(kernels.online_epoch if via == "python" else compiled(user_online_epoch), names, (NETWORK_CASES | SAMPLE_CASES)[case])
+
+
+@pytest.mark.parametrize("kernel", ["minibatch_epoch", "minibatch_epoch_parallel"])
+@pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
+def test_minibatch_epoch_refuses(case, kernel):
+    names = ("X", "Y", "weight", "order", "batch_size", "sizes", "activations", "loss", "decision", "params", "optimizer",
+             "first", "second", "step", "learning_rate", "beta1", "beta2", "epsilon", "l2")  # fmt: skip
+    refused(getattr(kernels, kernel), names, (NETWORK_CASES | SAMPLE_CASES | BATCH_CASES)[case])
+
+
+# Not a number, and no allocation
+
+
+@pytest.mark.parametrize("batch_size", [0, 3])
+@pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
+def test_nan_in_a_sample_shows_in_the_loss_and_the_weights(hidden, batch_size):
+    task = Task((3, 4, 2), 5, hidden=hidden)
+    X = np.array(task.X)
+    X[task.order[1], 0] = np.nan
+    task.X = frozen(X)
+    params = task.params.copy()
+    found = task.minibatch(params, batch_size) if batch_size else task.online(params)
+    assert np.isnan(found[0])
+    assert np.isnan(params).any()
+
+
+@compiled_only
+def test_no_allocation_per_sample_or_batch(allocations):
+    few, many = Task((3, 5, 2), 10), Task((3, 5, 2), 1000)
+
+    def forward(task):
+        sizes, activations, *_ = task.codes()
+        kernels.forward(task.X, sizes, activations, frozen(task.params), np.empty((task.n, 2)))
+
+    def minibatch(task):
+        task.minibatch(task.params.copy(), 4, "adam", np.zeros(task.params.size), np.zeros(task.params.size))
+
+    def online(task):
+        task.online(task.params.copy())
+
+    for call in (forward, minibatch, online):
+        counts = allocations(call, few), allocations(call, many)
+        assert counts[0] == counts[1] > 0, call.__name__
+
+
+@compiled_only
+def test_online_epoch_allocates_two_arrays(allocations):
+    # What it adds to a call that does nothing with the same arrays.
+    task = Task((3, 5, 2), 10)
+    nothing = njit(lambda X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2: None)
+    arguments = (task.X, task.Y, task.weight, task.order, *task.codes(), task.params.copy(), 0.1, 0.0)
+    assert allocations(kernels.online_epoch, *arguments) - allocations(nothing, *arguments) == 2
