@@ -110,6 +110,13 @@ def output_delta(loss, activation, a, y, out):
 
 
 @jit
+def check_decision(decision):
+    """Raise ValueError unless the code is known."""
+    if decision < NO_DECISION or decision > ARGMAX:
+        raise ValueError("decision must be one of the decision codes 0 to 2, got", decision)
+
+
+@jit
 def check_loss(loss, activation):
     """Raise ValueError unless the two codes are known and go together."""
     if loss != SQUARED_ERROR and loss != LOG_LOSS:
@@ -145,6 +152,7 @@ def evaluate(loss, activation, decision, a, y, weight):
         Codes that do not go together, or shapes that differ.
     """
     check_loss(loss, activation)
+    check_decision(decision)
     if y.shape != a.shape or weight.shape[0] != a.shape[0]:
         raise ValueError("evaluate: y must have the shape of a, weight its length; (a, y, weight) came as", a.shape, y.shape, weight.shape)
     if a.shape[0] == 0:

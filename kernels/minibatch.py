@@ -5,10 +5,10 @@ from numba import prange
 
 from ._jit import jit
 from .activation import multiply_derivative_row
-from .loss import check_loss, correct_row, loss_row, output_delta_row
+from .loss import check_decision, check_loss, correct_row, loss_row, output_delta_row
 from .matmul import accumulate, product_with_transpose
 from .network import check_network, layer_forward, parameter_count, unit_count
-from .optimizer import update
+from .optimizer import ADAM, SGD, update
 
 # A batch is cut into blocks of at least 64 rows, at most 16 blocks: by the batch size alone, so that the sums
 # are taken in the same order for every number of threads.
@@ -164,12 +164,15 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     check_network(sizes, activations, params)
     layers = activations.size
     check_loss(loss, activations[layers - 1])
+    check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
         raise ValueError(
             "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
         )
+    if optimizer < SGD or optimizer > ADAM:
+        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 3, got", optimizer)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
     for i in range(order.size):

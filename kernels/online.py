@@ -4,7 +4,7 @@ import numpy as np
 
 from ._jit import jit
 from .activation import activate_row, multiply_derivative_row
-from .loss import check_loss, correct_row, loss_row, output_delta_row
+from .loss import check_decision, check_loss, correct_row, loss_row, output_delta_row
 from .network import check_network, unit_count
 
 
@@ -104,6 +104,7 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
     check_network(sizes, activations, params)
     layers = activations.size
     check_loss(loss, activations[layers - 1])
+    check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError("online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:

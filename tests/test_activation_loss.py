@@ -340,11 +340,12 @@ def test_softmax_of_huge_values(row, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("row", "wanted"), [([0, np.inf, -1], [0, 1, 0]), ([np.inf, -np.inf, np.inf], [0.5, 0, 0.5])])
-def test_softmax_of_infinity(row, wanted, dtype):
+@pytest.mark.parametrize("row", [[0, np.inf, -1], [np.inf, -np.inf, np.inf]], ids=str)
+def test_softmax_of_infinity_is_undefined(row, dtype):
+    """inf - inf has no value: NaN, as in SciPy, so that a diverged run is seen."""
     out = np.empty((1, 3), dtype)
     kernels.activation_forward(kernels.SOFTMAX, np.array([row], dtype), out)
-    np.testing.assert_array_equal(out[0], wanted)
+    assert np.isnan(out).all()
 
 
 @compiled_only
