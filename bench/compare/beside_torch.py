@@ -1,7 +1,7 @@
 """
 Samples a second of the compiled epochs beside PyTorch's usual training loop: same net, data, batches and rule.
 
-Run ``python -m bench.beside_torch`` with PyTorch (CPU) installed: one thread each, float32, taking turns with pauses,
+Run ``python bench/compare/beside_torch.py`` with PyTorch (CPU) installed: one thread each, float32, taking turns with pauses,
 medians of seven rounds. Also prints how far the weights of both are apart after the first epoch.
 """
 

@@ -1,7 +1,7 @@
 """
 Defaults of `fastbp.train` beside scikit-learn's MLP with its defaults, on the data sets that scikit-learn carries.
 
-Run ``python -m bench.real_data``: 5-fold cross-validation, four times, both on the same folds and taking turns.
+Run ``python bench/compare/real_data.py``: 5-fold cross-validation, four times, both on the same folds and taking turns.
 scikit-learn gets standardised inputs, and on diabetes also a row with standardised targets, which fastbp does by
 itself. Prints a Markdown table: mean score, its standard error over the folds, and median seconds of one fit.
 """
