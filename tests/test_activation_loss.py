@@ -344,7 +344,8 @@ def test_softmax_of_huge_values(row, dtype):
 def test_softmax_of_infinity_is_undefined(row, dtype):
     """inf - inf has no value: NaN, as in SciPy, so that a diverged run is seen."""
     out = np.empty((1, 3), dtype)
-    kernels.activation_forward(kernels.SOFTMAX, np.array([row], dtype), out)
+    with np.errstate(invalid="ignore"):  # without the JIT, NumPy warns
+        kernels.activation_forward(kernels.SOFTMAX, np.array([row], dtype), out)
     assert np.isnan(out).all()
 
 
@@ -355,7 +356,8 @@ def test_log_loss_of_saturated_units_is_finite(activation, dtype):
     wrong = kernels.evaluate(kernels.LOG_LOSS, activation, 0, a, 1 - a, np.ones(1, dtype))[0]
     right = kernels.evaluate(kernels.LOG_LOSS, activation, 0, a, a, np.ones(1, dtype))[0]
     tiny = float(np.finfo(dtype).eps)
-    np.testing.assert_allclose(wrong, -np.log(tiny) * (2 if activation == kernels.LOGISTIC else 1), rtol=1e-12)
+    # Without the JIT the sum is taken in the dtype of the weights.
+    np.testing.assert_allclose(wrong, -np.log(tiny) * (2 if activation == kernels.LOGISTIC else 1), rtol=4 * tiny)
     assert right == 0
 
 
