@@ -54,9 +54,9 @@ def multiply_derivative_row(kind, a, delta):
         for j in range(a.size):
             delta[j] *= one - a[j] * a[j]
     elif kind == RELU:
-        # f' = 1 where a > 0, else 0
+        # f' = 1 where a > 0, else 0; written so that a NaN is not hidden
         for j in range(a.size):
-            delta[j] = delta[j] if a[j] > 0 else a.dtype.type(0)
+            delta[j] = a.dtype.type(0) if a[j] <= 0 else delta[j]
 
 
 @jit

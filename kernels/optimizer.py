@@ -15,9 +15,9 @@ def sgd_update(w, g, learning_rate):
 
     Parameters
     ----------
-    w : contiguous array, any shape
+    w : C-contiguous array, any shape
         Weights, updated in place.
-    g : array of the same shape
+    g : C-contiguous array of the same shape
         Gradient.
     learning_rate : float
         alpha.
@@ -46,11 +46,11 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
 
     Parameters
     ----------
-    w : contiguous array, any shape
+    w : C-contiguous array, any shape
         Weights, updated in place.
-    g : array of the same shape
+    g : C-contiguous array of the same shape
         Gradient.
-    velocity : array of the same shape
+    velocity : C-contiguous array of the same shape
         v, updated in place; zeros before the first step.
     learning_rate, momentum : float
         alpha, and mu in [0, 1).
@@ -104,11 +104,11 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
 
     Parameters
     ----------
-    w : contiguous array, any shape
+    w : C-contiguous array, any shape
         Weights, updated in place.
-    g : array of the same shape
+    g : C-contiguous array of the same shape
         Gradient.
-    m, v : array of the same shape
+    m, v : C-contiguous array of the same shape
         Running means of the gradient and of its square, updated in place; zeros before the first step.
     step : int
         Number of this update, from 1.
