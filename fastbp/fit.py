@@ -183,7 +183,7 @@ def run(
             row["seconds"] = time.perf_counter() - started
             rows.append(row)
             if not bar.disable:
-                bar.set_postfix({k: f"{v:.4g}" for k, v in row.items() if k != "seconds"}, refresh=False)
+                bar.set_postfix(_shown(row), refresh=False)
                 bar.update()
             stop = _reason(learner, row, epoch - best_epoch)
             if callback is not None and callback(_seen(epoch, row, params)) is True:
@@ -227,6 +227,14 @@ def _reason(learner: _Learner, row: dict[str, float], waited: int) -> str | None
     if plan.max_seconds is not None and row["seconds"] >= plan.max_seconds:
         return "max_seconds"
     return None
+
+
+def _shown(row: dict[str, float]) -> dict[str, str]:
+    """What the bar says behind its count: short enough for a terminal."""
+    names = {"loss": "loss", "validation_loss": "val_loss", "validation_accuracy": "val_accuracy"}
+    if "validation_loss" not in row:
+        names["accuracy"] = "accuracy"
+    return {short: f"{row[name]:.4g}" for name, short in names.items() if name in row}
 
 
 def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
