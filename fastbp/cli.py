@@ -240,8 +240,8 @@ def _scores(net: Network, X: Any, y: Any) -> list[tuple[str, str]]:
     held = np.zeros(len(X), bool)
     share = net.options["validation"]
     if share is not None:
-        _, split_seed, _ = np.random.SeedSequence(net.options["seed"]).spawn(3)  # as in `fastbp.train`
-        held = data.held_out(targets.read(y, net.task, len(X)), share, np.random.default_rng(split_seed))
+        _, random, _ = data.random_streams(net.options["seed"])  # draws the split of `fastbp.train` once more
+        held = data.held_out(targets.read(y, net.task, len(X)), share, random)
     name = "R^2" if net.task == "regression" else "accuracy"
     parts = [("training", ~held), ("validation", held)]
     return [(f"{part} {name}", f"{net.score(X[rows], y[rows]):.4f}  ({rows.sum()} rows)") for part, rows in parts if rows.any()]

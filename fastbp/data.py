@@ -57,6 +57,12 @@ def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
     return targets.like(y, Targets(network.task, network.classes, values, network.single_output), n)
 
 
+def random_streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
+    """Independent generators of a run: for the first weights, the validation split, and the order of the samples."""
+    first, split, order = np.random.SeedSequence(seed).spawn(3)
+    return np.random.default_rng(first), np.random.default_rng(split), np.random.default_rng(order)
+
+
 def sample_weights(
     n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets
 ) -> NDArray[np.float64]:

@@ -77,7 +77,7 @@ def architecture(inputs: int, outputs: int, task: str, hidden: Any, activation: 
         A name or number that is not valid, or names that do not go together.
     """
     units = hidden_units(hidden)
-    names = _hidden_activations(activation, len(units))
+    names = hidden_activations(activation, len(units))
     allowed = ("logistic", "softmax") if task == "classification" else ("logistic",) if task == "multilabel" else ELEMENTWISE
     if output == "auto":
         output = {"regression": "identity", "multilabel": "logistic"}.get(task, "logistic" if outputs == 2 else "softmax")
@@ -100,7 +100,8 @@ def hidden_units(hidden: Any) -> tuple[int, ...]:
     return tuple(checks.integer("hidden", n, 1) for n in hidden)
 
 
-def _hidden_activations(activation: Any, layers: int) -> tuple[str, ...]:
+def hidden_activations(activation: Any, layers: int) -> tuple[str, ...]:
+    """Name of each hidden layer's activation as a tuple; a single name is that of all layers."""
     if not isinstance(activation, Sequence | np.ndarray) or isinstance(activation, str):
         return (checks.one_of("activation", activation, ELEMENTWISE),) * layers
     names = tuple(checks.one_of("activation", name, ELEMENTWISE) for name in activation)

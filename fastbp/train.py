@@ -146,7 +146,7 @@ def train(
         raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
     workers = fit.thread_count(threads)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
-    init_random, split_random, order_random = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3))
+    init_random, split_random, order_random = data.random_streams(seed)
 
     start = init if isinstance(init, Network) else None
     if start is None:
@@ -229,17 +229,14 @@ def _continued(start: Network, inputs: int, hidden: Any, activation: Any, output
     """The architecture of `start`; what the user says beside it must agree."""
     if inputs != start.sizes[0]:
         raise ValueError(f"X: expected the {start.sizes[0]} features of the network given as init, got {inputs}")
+    layers = len(start.sizes) - 2
     said: list[tuple[str, Any, Any, Any]] = [
         ("hidden", options.hidden_units(hidden), _DEFAULT_HIDDEN, start.sizes[1:-1]),
-        ("activation", activation, _DEFAULT_ACTIVATION, None),
+        ("activation", options.hidden_activations(activation, layers), (_DEFAULT_ACTIVATION,) * layers, start.layer_activations[:-1]),
         ("output", output, "auto", start.layer_activations[-1]),
         ("loss", loss, "auto", start.loss),
     ]
     for name, value, default, own in said:
-        if value in (default, own) or (name == "activation" and set(start.layer_activations[:-1]) == {value}):
-            continue
-        own = start.layer_activations[:-1] if own is None else own
-        if name == "activation" and not isinstance(value, str) and tuple(value) == own:
-            continue
-        raise ValueError(f"{name}: expected {own!r}, as in the network given as init, got {value!r}; leave it out")
+        if value not in (default, own):
+            raise ValueError(f"{name}: expected {own!r}, as in the network given as init, got {value!r}; leave it out")
     return start.architecture

@@ -219,6 +219,9 @@ def test_warm_start_that_does_not_fit():
         fastbp.train(X, LABELS, init=net, hidden=(5,))
     with pytest.raises(ValueError, match="activation: expected"):
         fastbp.train(X, LABELS, init=net, activation="tanh")
+    with pytest.raises(ValueError, match="activation: expected"):
+        fastbp.train(X, LABELS, init=net, activation=["tanh"])
+    assert fastbp.train(X, LABELS, init=net, activation=["relu"], epochs=1).sizes == net.sizes
     with pytest.raises(ValueError, match="task: expected 'classification'"):
         fastbp.train(X, LABELS, init=net, task="regression")
 
