@@ -10,9 +10,9 @@ from ._jit import cache_folder, threads
 from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, activation_derivative, activation_forward
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .loss import ARGMAX, LOG_LOSS, LOSSES, NO_DECISION, SQUARED_ERROR, THRESHOLD, evaluate, output_delta
-from .matmul import linear_forward, matmul
-from .minibatch import block_rows, minibatch_epoch, minibatch_epoch_parallel
-from .network import forward, parameter_count
+from .matmul import linear_forward, matmul, matmul_parallel
+from .minibatch import minibatch_epoch, minibatch_epoch_parallel
+from .network import forward, forward_parallel, parameter_count
 from .online import online_epoch
 from .optimizer import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, adam_update, momentum_update, nesterov_update, sgd_update
 
@@ -38,13 +38,14 @@ __all__ = [
     "activation_forward",
     "adam_update",
     "bias_gradient",
-    "block_rows",
     "cache_folder",
     "evaluate",
     "forward",
+    "forward_parallel",
     "hidden_delta",
     "linear_forward",
     "matmul",
+    "matmul_parallel",
     "minibatch_epoch",
     "minibatch_epoch_parallel",
     "momentum_update",

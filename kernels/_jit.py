@@ -17,14 +17,16 @@ from typing import Any
 import numba
 from numba import njit
 
+from .simd import VECTOR_BYTES
+
 # Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
 # comparison such as `x != x` may be folded away, and a diverged run would look finite.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
 
 
 def source_digest() -> str:
-    """Digest of all kernel sources: Numba's own cache sees edits in a function's own file only."""
-    digest = hashlib.sha256()
+    """Digest of all kernel sources and the vector width: Numba's own cache sees edits in a function's own file only."""
+    digest = hashlib.sha256(bytes([VECTOR_BYTES]))
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

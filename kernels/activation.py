@@ -1,62 +1,122 @@
 """Activation functions f, and their derivatives f' written in the output a = f(z) (lecture L7, L27, L28)."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
-import numpy as np
-
+from . import elementary
 from ._jit import jit
+from ._native import routine
+from .layout import step_of
+from .simd import I64, Assembler, Value
 
 IDENTITY, LOGISTIC, TANH, RELU, SOFTMAX = 0, 1, 2, 3, 4
 ACTIVATIONS = {"identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU, "softmax": SOFTMAX}
 
+# a = f(z), a vector at a time
+FORWARD: dict[int, Callable[[Assembler, Value], Value]] = {
+    IDENTITY: lambda v, z: z,
+    LOGISTIC: elementary.logistic,  # a = 1 / (1 + exp(-z))
+    TANH: elementary.tanh,
+    RELU: lambda v, z: v.max(z, v.const(0)),  # max(0, z); NaN stays NaN
+}
+# delta f'(z) from a = f(z)
+BACKWARD: dict[int, Callable[[Assembler, Value, Value], Value]] = {
+    IDENTITY: lambda v, a, delta: delta,
+    LOGISTIC: lambda v, a, delta: v.mul(delta, v.mul(a, v.sub(v.const(1), a))),  # f' = a (1 - a)
+    TANH: lambda v, a, delta: v.mul(delta, v.sub(v.const(1), v.mul(a, a))),  # f' = 1 - a^2
+    RELU: lambda v, a, delta: v.select(v.compare("<=", a, v.const(0)), v.const(0), delta),  # f' = 1 where a > 0; NaN stays
+}
+
+
+def _for_each_kind(v: Assembler, kind: Value, emit: Callable[[int], None]) -> None:
+    for code in FORWARD:
+        with v.b.if_then(v.b.icmp_signed("==", kind, I64(code))):
+            emit(code)
+
+
+@routine("iiaiai")
+def activate(v: Assembler, kind: Value, count: Value, z: Value, z_step: Value, a: Value, a_step: Value) -> None:
+    """Emit a = f(z) for `count` elements that lie z_step and a_step apart; `a` may be `z`."""
+    b = v.b
+    plain = b.and_(b.icmp_signed("==", z_step, I64(1)), b.icmp_signed("==", a_step, I64(1)))
+
+    def emit(code: int) -> None:
+        f = FORWARD[code]
+        with b.if_else(plain) as (contiguous, spread):
+            with contiguous:
+                v.each_vector(count, lambda i, mask: v.store(f(v, v.load(v.at(z, i), mask)), v.at(a, i), mask))
+            with spread:
+                v.each_vector(count, lambda i, mask: v.scatter(
+                    f(v, v.gather(v.at(z, b.mul(i, z_step)), z_step, mask)), v.at(a, b.mul(i, a_step)), a_step, mask))  # fmt: skip
+
+    _for_each_kind(v, kind, emit)
+
+
+@routine("iiaiai")
+def multiply_derivative(v: Assembler, kind: Value, count: Value, a: Value, a_step: Value, delta: Value, delta_step: Value) -> None:
+    """Emit delta_j *= f'(z_j) for `count` elements, from the outputs a_j."""
+    b = v.b
+    plain = b.and_(b.icmp_signed("==", a_step, I64(1)), b.icmp_signed("==", delta_step, I64(1)))
+
+    def emit(code: int) -> None:
+        times = BACKWARD[code]
+
+        def whole(i: Value, mask: Value | None) -> None:
+            p = v.at(delta, i)
+            v.store(times(v, v.load(v.at(a, i), mask), v.load(p, mask)), p, mask)
+
+        def gaps(i: Value, mask: Value | None) -> None:
+            p = v.at(delta, b.mul(i, delta_step))
+            v.scatter(times(v, v.gather(v.at(a, b.mul(i, a_step)), a_step, mask), v.gather(p, delta_step, mask)), p, delta_step, mask)
+
+        with b.if_else(plain) as (contiguous, spread):
+            with contiguous:
+                v.each_vector(count, whole)
+            with spread:
+                v.each_vector(count, gaps)
+
+    _for_each_kind(v, kind, emit)
+
+
+@routine("iiia")
+def softmax_columns(v: Assembler, units: Value, count: Value, stride: Value, z: Value) -> None:
+    """
+    Softmax in place for a tile of samples, one sample a column: unit k of sample s at k stride + s.
+
+    a_k = exp(z_k - max z) / sum_j exp(z_j - max z): the shift changes nothing and cannot overflow. Whole vectors of samples.
+    """
+
+    def samples(s: Value) -> None:
+        def at(k: Value) -> Value:
+            return v.at(z, v.b.add(s, v.b.mul(k, stride)))
+
+        (top,) = v.loop(0, units, 1, lambda k, top: [v.max(v.load(at(k)), top)], [v.const(-math.inf)])
+
+        def power(k: Value, total: Value) -> list[Value]:
+            e = elementary.exp(v, v.sub(v.load(at(k)), top))
+            v.store(e, at(k))
+            return [v.add(total, e)]
+
+        (total,) = v.loop(0, units, 1, power, [v.const(0)])
+        scale = v.div(v.const(1), total)
+        v.loop(0, units, 1, lambda k: v.store(v.mul(v.load(at(k)), scale), at(k)))
+
+    v.loop(0, count, v.lanes, samples)
+
 
 @jit
-def activate_row(kind, z, a):
-    """One sample: a = f(z), 1-D arrays of one length; `a` may be `z`. Unchecked."""
-    one = z.dtype.type(1)
-    if kind == LOGISTIC:
-        # a = 1 / (1 + exp(-z))
-        for j in range(z.size):
-            a[j] = one / (one + math.exp(-z[j]))
-    elif kind == TANH:
-        for j in range(z.size):
-            a[j] = math.tanh(z[j])
-    elif kind == RELU:
-        # max(0, z), written so that NaN stays NaN
-        for j in range(z.size):
-            a[j] = z.dtype.type(0) if z[j] < 0 else z[j]
-    elif kind == SOFTMAX:
-        # a_j = exp(z_j - max z) / sum_k exp(z_k - max z): the shift changes nothing and cannot overflow
-        top = -z.dtype.type(np.inf)
-        for j in range(z.size):
-            top = max(top, z[j])
-        total = z.dtype.type(0)
-        for j in range(z.size):
-            a[j] = math.exp(z[j] - top)
-            total += a[j]
-        for j in range(z.size):
-            a[j] /= total
-    else:
-        for j in range(z.size):
-            a[j] = z[j]
-
-
-@jit
-def multiply_derivative_row(kind, a, delta):
-    """One sample: delta_j *= f'(z_j), from the outputs a_j; 1-D arrays of one length. Unchecked."""
-    one = a.dtype.type(1)
-    if kind == LOGISTIC:
-        # f' = a (1 - a)
-        for j in range(a.size):
-            delta[j] *= a[j] * (one - a[j])
-    elif kind == TANH:
-        # f' = 1 - a^2
-        for j in range(a.size):
-            delta[j] *= one - a[j] * a[j]
-    elif kind == RELU:
-        # f' = 1 where a > 0, else 0; written so that a NaN is not hidden
-        for j in range(a.size):
-            delta[j] = a.dtype.type(0) if a[j] <= 0 else delta[j]
+def softmax_row(z, a):
+    """One sample: a_j = exp(z_j - max z) / sum_k exp(z_k - max z); the shift changes nothing and cannot overflow. Unchecked."""
+    top, total = -z.dtype.type(math.inf), z.dtype.type(0)
+    for j in range(z.size):
+        top = max(top, z[j])
+    for j in range(z.size):
+        a[j] = math.exp(z[j] - top)
+        total += a[j]
+    for j in range(z.size):
+        a[j] /= total
 
 
 @jit
@@ -89,7 +149,10 @@ def activation_forward(kind, z, out):
     if out.shape != z.shape:
         raise ValueError("activation_forward: out must have the shape of z; (z, out) came as", z.shape, out.shape)
     for i in range(z.shape[0]):
-        activate_row(kind, z[i], out[i])
+        if kind == SOFTMAX:
+            softmax_row(z[i], out[i])
+        else:
+            activate(kind, z.shape[1], z[i], 0, step_of(z, 1), out[i], 0, step_of(out, 1))
 
 
 @jit
@@ -122,4 +185,4 @@ def activation_derivative(kind, a, out):
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             out[i, j] = 1
-        multiply_derivative_row(kind, a[i], out[i])
+        multiply_derivative(kind, a.shape[1], a[i], 0, step_of(a, 1), out[i], 0, step_of(out, 1))

@@ -1,8 +1,9 @@
 """The lecture's backward equations of one layer as drop-in kernels (L25, L27, L28)."""
 
 from ._jit import jit
-from .activation import IDENTITY, SOFTMAX, multiply_derivative_row
-from .matmul import accumulate, product_with_transpose
+from .activation import IDENTITY, SOFTMAX, multiply_derivative
+from .layout import step_of
+from .matmul import multiply
 
 
 @jit
@@ -41,9 +42,9 @@ def hidden_delta(kind, delta_next, W_next, a, out):
     if delta_next.shape[0] != a.shape[0] or out.shape != a.shape:
         raise ValueError("hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) came as",
                          a.shape, delta_next.shape, out.shape)  # fmt: skip
-    product_with_transpose(delta_next, W_next, out)
+    multiply(delta_next, W_next.T, out, out.dtype.type(1), False)
     for i in range(a.shape[0]):
-        multiply_derivative_row(kind, a[i], out[i])
+        multiply_derivative(kind, a.shape[1], a[i], 0, step_of(a, 1), out[i], 0, step_of(out, 1))
 
 
 @jit
@@ -73,10 +74,7 @@ def weight_gradient(a, delta, out):
         raise ValueError("weight_gradient: delta must have a row per row of a; (a, delta) came as", a.shape, delta.shape)
     if out.shape[0] != a.shape[1] or out.shape[1] != delta.shape[1]:
         raise ValueError("weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as", a.shape, delta.shape, out.shape)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] = 0
-    accumulate(a.T, delta, out)
+    multiply(a.T, delta, out, out.dtype.type(1), False)
 
 
 @jit

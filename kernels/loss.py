@@ -1,11 +1,18 @@
-"""Losses of one sample, and the error signal delta = dJ/dz of the output layer (lecture L27)."""
+"""Losses, and the error signal delta = dJ/dz of the output layer (lecture L27), by sample and by tile of samples."""
+
+from __future__ import annotations
 
 import math
 
 import numpy as np
+from llvmlite import ir
 
+from . import elementary
 from ._jit import jit
-from .activation import IDENTITY, LOGISTIC, SOFTMAX, multiply_derivative_row
+from ._native import routine
+from .activation import IDENTITY, LOGISTIC, SOFTMAX, multiply_derivative
+from .layout import step_of
+from .simd import I64, Assembler, Value
 
 SQUARED_ERROR, LOG_LOSS = 0, 1
 LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS}
@@ -13,6 +20,81 @@ LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS}
 # How a right answer is told: not at all (regression), every unit on the target's side of 1/2 (one logistic
 # unit, multilabel), or the largest unit where the target's is (several classes).
 NO_DECISION, THRESHOLD, ARGMAX = 0, 1, 2
+
+
+@routine("iiiiiiaaaaf")
+def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, count: Value, stride: Value, a: Value,
+              y: Value, weight: Value, delta: Value, result: Value) -> None:  # fmt: skip
+    """
+    Loss, decision and error signal for a tile of samples, one sample a column.
+
+    Unit k of sample s lies at k stride + s in the outputs `a`, the targets `y` and `delta`, which is overwritten with weight dJ/da
+    (with weight dJ/dz for log-loss and for softmax, whose derivatives belong together). Adds the weighted losses of the first
+    `count` samples to result[0] and the number decided rightly to result[1].
+    """
+    b = v.b
+    zero, one = v.const(0), v.const(1)
+    is_softmax, squared = b.icmp_signed("==", activation, I64(SOFTMAX)), b.icmp_signed("==", loss, I64(SQUARED_ERROR))
+    independent = b.icmp_signed("==", activation, I64(LOGISTIC))
+    tiny = v.const(float(np.finfo(np.float32 if v.size == 4 else np.float64).eps))
+
+    def samples(s: Value) -> None:
+        def at(p: Value, k: Value) -> Value:
+            return v.at(p, b.add(s, b.mul(k, stride)))
+
+        w = v.load(v.at(weight, s))
+        valid = v.first(b.sub(count, s))
+
+        def judge(k: Value, best: Value, wanted: Value, said: Value, meant: Value, wrong: Value, number: Value) -> list[Value]:
+            ak, yk = v.load(at(a, k)), v.load(at(y, k))
+            v.store(v.mul(w, v.sub(ak, yk)), at(delta, k))
+            larger, higher = v.compare(">", ak, best), v.compare(">", yk, wanted)
+            half = v.const(0.5)
+            differs = b.xor(v.compare(">", ak, half), v.compare(">", yk, half))
+            return [
+                v.select(larger, ak, best), v.select(higher, yk, wanted), v.select(larger, number, said), v.select(higher, number, meant),
+                v.select(differs, one, wrong), v.add(number, one),
+            ]  # fmt: skip
+
+        # the first unit wins a tie, and where a NaN comes first
+        start = [v.load(at(a, I64(0))), v.load(at(y, I64(0))), zero, zero, zero, zero]
+        _, _, said, meant, wrong, _ = v.loop(0, units, 1, judge, start)
+        argmax, threshold = (b.icmp_signed("==", decision, I64(code)) for code in (ARGMAX, THRESHOLD))
+        met = b.select(argmax, v.compare("==", said, meant), b.and_(v.compare("==", wrong, zero), v.splat(threshold, v.mask_type)))
+        right = v.sum(v.select(b.and_(met, valid), one, zero))
+
+        def squares(k: Value, total: Value) -> list[Value]:
+            # J = 1/2 sum_k (a_k - y_k)^2
+            e = v.sub(v.load(at(a, k)), v.load(at(y, k)))
+            return [v.fma(v.mul(v.const(0.5), e), e, total)]
+
+        def logarithms(k: Value, total: Value) -> list[Value]:
+            # J = -sum_k y_k log a_k; the clip keeps the loss of a saturated unit finite, delta is exact without it
+            ak, yk = v.load(at(a, k)), v.load(at(y, k))
+            total = v.sub(total, v.mul(yk, elementary.log(v, v.max(ak, tiny))))
+            return [total]
+
+        def complements(k: Value, total: Value) -> list[Value]:
+            # ... - sum_k (1 - y_k) log(1 - a_k) where the units are independent
+            ak, yk = v.load(at(a, k)), v.load(at(y, k))
+            return [v.sub(total, v.mul(v.sub(one, yk), elementary.log(v, v.max(v.sub(one, ak), tiny))))]
+
+        none = I64(0)
+        (lost,) = v.loop(0, b.select(squared, units, none), 1, squares, [zero])
+        (lost,) = v.loop(0, b.select(squared, none, units), 1, logarithms, [lost])
+        (lost,) = v.loop(0, b.select(b.and_(independent, b.not_(squared)), units, none), 1, complements, [lost])
+        lost = v.sum(v.select(valid, v.mul(w, lost), zero))
+        for i, x in enumerate((lost, right)):
+            p = b.gep(result, [I64(i)], source_etype=ir.DoubleType())
+            wide = b.fpext(x, ir.DoubleType()) if v.size == 4 else x
+            b.store(b.fadd(b.load(p, typ=ir.DoubleType(), align=8), wide), p, align=8)
+
+        with b.if_then(b.and_(is_softmax, squared)):
+            # delta_k = a_k (e_k - sum_j a_j e_j)
+            (mean,) = v.loop(0, units, 1, lambda k, m: [v.fma(v.load(at(a, k)), v.load(at(delta, k)), m)], [zero])
+            v.loop(0, units, 1, lambda k: v.store(v.mul(v.load(at(a, k)), v.sub(v.load(at(delta, k)), mean)), at(delta, k)))
+
+    v.loop(0, count, v.lanes, samples)
 
 
 @jit
@@ -32,7 +114,7 @@ def output_delta_row(loss, activation, a, y, delta):
                 delta[k] = a[k] * (delta[k] - mean)
         else:
             # delta_k = f'(z_k) e_k; for logistic units a_k (1 - a_k) e_k
-            multiply_derivative_row(activation, a, delta)
+            multiply_derivative(activation, a.size, a, 0, step_of(a, 0), delta, 0, step_of(delta, 0))
 
 
 @jit

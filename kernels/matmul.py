@@ -1,106 +1,183 @@
-"""The three matrix products of a layer: forward X W, backward D W^T, gradient A^T D (lecture L24, L25)."""
+"""
+Matrix products C = alpha A B + beta C of any strides: forward X W, backward D W^T, gradient A^T D (lecture L24, L25).
+
+Small products run straight from the operands through the register tile (`tile.gemm`). Large ones are cut into blocks that stay in
+cache, with B copied into panels and, where its columns are contiguous, A into tiles (`pack`). Every element of C is one chain
+of multiply-adds in the order of k, whatever the way, the blocks and the number of threads: so the bits are the same.
+"""
+
+import numpy as np
+from numba import prange
 
 from ._jit import jit
+from .layout import step_of
+from .pack import pack_rows, pack_tiles, pack_transposed
+from .simd import VECTOR_BYTES
+from .tile import ROWS, VECTORS, gemm
+
+# Rows of B that are packed at a time: a panel of them stays in the first cache.
+DEPTH = 256
+# Rows of A and panels of B that are multiplied at a time: they stay in the second cache.
+HEIGHT, PANELS = 96, 16
+# Columns of B that are packed at a time: they stay in the last cache.
+WIDTH = 4096
+# Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache with 512-bit vectors alone.
+PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
+# Rows of C from which packing B pays.
+PACKED_ROWS = 32
 
 
 @jit
-def accumulate(A, B, C):
-    """C += A B, unchecked. A may be a transposed view; rows of B and C should be contiguous."""
-    # C_ij += sum_k A_ik B_kj: four rows of C at a time share each row of B, two k at a time share each
-    # load and store of C; the loop over j is the vector loop.
-    n, depth = A.shape
-    width = B.shape[1]
-    n4, k2 = n - n % 4, depth - depth % 2
-    for i in range(0, n4, 4):
-        c0, c1, c2, c3 = C[i], C[i + 1], C[i + 2], C[i + 3]
-        for k in range(0, k2, 2):
-            p0, p1, p2, p3 = A[i, k], A[i + 1, k], A[i + 2, k], A[i + 3, k]
-            q0, q1, q2, q3 = A[i, k + 1], A[i + 1, k + 1], A[i + 2, k + 1], A[i + 3, k + 1]
-            b0, b1 = B[k], B[k + 1]
-            for j in range(width):
-                c0[j] += p0 * b0[j] + q0 * b1[j]
-                c1[j] += p1 * b0[j] + q1 * b1[j]
-                c2[j] += p2 * b0[j] + q2 * b1[j]
-                c3[j] += p3 * b0[j] + q3 * b1[j]
-        for k in range(k2, depth):
-            p0, p1, p2, p3 = A[i, k], A[i + 1, k], A[i + 2, k], A[i + 3, k]
-            b0 = B[k]
-            for j in range(width):
-                c0[j] += p0 * b0[j]
-                c1[j] += p1 * b0[j]
-                c2[j] += p2 * b0[j]
-                c3[j] += p3 * b0[j]
-    for i in range(n4, n):
-        c0 = C[i]
-        for k in range(depth):
-            p0, b0 = A[i, k], B[k]
-            for j in range(width):
-                c0[j] += p0 * b0[j]
+def _is_direct(n, m, depth, a_column, b_column, alpha, itemsize):
+    """Whether the product runs straight from its operands."""
+    if b_column != 1 or alpha != 1:
+        return False
+    if n < PACKED_ROWS:
+        return True
+    return depth * min(m * itemsize, VECTORS * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= DEPTH)
+
+
+def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add):
+    """C = alpha A B, or C += alpha A B: rows of C contiguous, rows or columns of B contiguous. Unchecked."""
+    infinite = -C.dtype.type(np.inf)
+    if _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize):
+        gemm(n, m, depth, A, 0, a_row, a_column, ROWS * a_row, B, 0, b_row, 1, C, 0, c_row if add else -1, C, 0, c_row, infinite)
+        return
+    lanes = VECTOR_BYTES // C.itemsize
+    chunk = PANELS * VECTORS * lanes
+    deepest, tiled = min(depth, DEPTH), a_column != 1
+    # B in panels, and behind it A in tiles
+    b_space = deepest * ((min(m, WIDTH) + lanes - 1) // lanes * lanes)
+    work = np.empty(b_space + (deepest * (n + ROWS) if tiled else 0), C.dtype)
+    bands = (n + HEIGHT - 1) // HEIGHT
+    for j0 in range(0, m, WIDTH):
+        width = min(WIDTH, m - j0)
+        chunks = (width + chunk - 1) // chunk
+        for k0 in range(0, max(depth, 1), DEPTH):
+            deep = min(DEPTH, depth - k0)
+            start_row = c_row if add or k0 > 0 else -1
+            for c in prange(chunks):
+                j = c * chunk
+                if b_column == 1:
+                    pack_rows(deep, min(chunk, width - j), B, k0 * b_row + j0 + j, b_row, alpha, work, j * deep)
+                else:
+                    pack_transposed(deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep)
+            if tiled:
+                for t in prange(bands):
+                    i = t * HEIGHT
+                    pack_tiles(min(HEIGHT, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep)
+            for t in prange(bands * chunks):
+                i, j = t // chunks * HEIGHT, t % chunks * chunk
+                high, wide, at = min(HEIGHT, n - i), min(chunk, width - j), i * c_row + j0 + j
+                if tiled:
+                    gemm(high, wide, deep, work, b_space + i * deep, 1, ROWS, ROWS * deep, work, j * deep, 0, deep,
+                         C, at, start_row, C, at, c_row, infinite)  # fmt: skip
+                else:
+                    gemm(high, wide, deep, A, i * a_row + k0 * a_column, a_row, a_column, ROWS * a_row, work, j * deep, 0, deep,
+                         C, at, start_row, C, at, c_row, infinite)  # fmt: skip
+
+
+_product_serial = jit(_product)
+_product_parallel = jit(_product, parallel=True)
 
 
 @jit
-def product_with_transpose(D, W, out):
-    """Out = D W^T, unchecked: both operands are read along contiguous rows."""
-    # out_ij = sum_k D_ik W_jk: two rows of D against two rows of W; the loop over k is the vector loop.
-    n, depth = D.shape
-    m = W.shape[0]
-    zero = out.dtype.type(0)
-    n2, m2 = n - n % 2, m - m % 2
-    for i in range(0, n2, 2):
-        d0, d1 = D[i], D[i + 1]
-        for j in range(0, m2, 2):
-            w0, w1 = W[j], W[j + 1]
-            s00, s01, s10, s11 = zero, zero, zero, zero
-            for k in range(depth):
-                s00 += d0[k] * w0[k]
-                s01 += d0[k] * w1[k]
-                s10 += d1[k] * w0[k]
-                s11 += d1[k] * w1[k]
-            out[i, j], out[i, j + 1], out[i + 1, j], out[i + 1, j + 1] = s00, s01, s10, s11
-        for j in range(m2, m):
-            s00, s10 = zero, zero
-            for k in range(depth):
-                s00 += d0[k] * W[j, k]
-                s10 += d1[k] * W[j, k]
-            out[i, j], out[i + 1, j] = s00, s10
-    for i in range(n2, n):
-        for j in range(m):
-            s00 = zero
-            for k in range(depth):
-                s00 += D[i, k] * W[j, k]
-            out[i, j] = s00
+def is_contiguous(A, axis):
+    """Whether the elements along an axis lie side by side."""
+    return A.shape[axis] < 2 or step_of(A, axis) == 1
 
 
 @jit
-def matmul(A, B, out):
+def multiply(A, B, C, alpha, add):
+    """C = alpha A B, or C += alpha A B, for matrices of any strides. Unchecked."""
+    (n, m), depth = C.shape, A.shape[1]
+    a_row, a_column, b_row, b_column = step_of(A, 0), step_of(A, 1), step_of(B, 0), step_of(B, 1)
+    if is_contiguous(C, 1) and (is_contiguous(B, 1) or is_contiguous(B, 0)):
+        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, 1 if is_contiguous(B, 1) else b_column, C, step_of(C, 0), alpha, add)
+    elif is_contiguous(C, 0) and (is_contiguous(A, 0) or is_contiguous(A, 1)):
+        # C^T = B^T A^T
+        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, 1 if is_contiguous(A, 0) else a_row, C, step_of(C, 1), alpha, add)
+    else:
+        for i in range(n):
+            for j in range(m):
+                total = C.dtype.type(0)
+                for k in range(depth):
+                    total += A[i, k] * B[k, j]
+                C[i, j] = C[i, j] + alpha * total if add else alpha * total
+
+
+@jit
+def check_product(A, B, out):
+    """Raise ValueError unless out can hold A B."""
+    if A.shape[1] != B.shape[0]:
+        raise ValueError("matmul: A (n, k) and B (k, m) must share k; (A, B) came as", A.shape, B.shape)
+    if out.shape[0] != A.shape[0] or out.shape[1] != B.shape[1]:
+        raise ValueError("matmul: out must have shape (n, m); (A, B, out) came as", A.shape, B.shape, out.shape)
+
+
+@jit
+def matmul(A, B, out, alpha=1.0, beta=0.0):
     """
-    Matrix product: C = A B.
+    Matrix product: C = alpha A B + beta C.
 
     Parameters
     ----------
     A : array, shape (n, k)
     B : array, shape (k, m)
     out : array, shape (n, m)
-        Overwritten with C. Must not overlap `A` or `B`.
+        C: read where `beta` is not 0, and overwritten. Must not overlap `A` or `B`.
+    alpha, beta : float
+        1 and 0 if left out.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit.
+        Shapes that do not fit, or strides that are no multiples of the item size.
 
     Notes
     -----
-    Lecture L24. 2nkm flops. Any layout and any of float32 and float64, one dtype for all; fastest when the
-    rows of `B` and `out` are contiguous.
+    Lecture L24. 2nkm flops. Any layout and any of float32 and float64, one dtype for all; fast when `out` has contiguous rows or
+    columns. A large product, and one with a transposed `B`, allocates work space for the packed operands (up to 4 MB of
+    `B`); others allocate nothing.
     """
-    if A.shape[1] != B.shape[0]:
-        raise ValueError("matmul: A (n, k) and B (k, m) must share k; (A, B) came as", A.shape, B.shape)
-    if out.shape[0] != A.shape[0] or out.shape[1] != B.shape[1]:
-        raise ValueError("matmul: out must have shape (n, m); (A, B, out) came as", A.shape, B.shape, out.shape)
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            out[i, j] = 0
-    accumulate(A, B, out)
+    check_product(A, B, out)
+    if beta != 0 and beta != 1:
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] *= out.dtype.type(beta)
+    multiply(A, B, out, out.dtype.type(alpha), beta != 0)
+
+
+def matmul_parallel(A, B, out):
+    """
+    C = A B on the threads that `threads` has set: bit for bit what `matmul` gives.
+
+    Parameters
+    ----------
+    A, B, out
+        As in `matmul`. Called from Python, inside ``with threads(n)``.
+
+    Raises
+    ------
+    ValueError
+        As `matmul`.
+
+    Notes
+    -----
+    B (and a transposed A) are packed once and shared; the threads get blocks of C that the shapes alone fix.
+    """
+    check_product(A, B, out)
+    n, m = out.shape
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = ([step_of(x, 0), step_of(x, 1)] for x in (A, B, out))
+    one = out.dtype.type(1)
+    if is_contiguous(out, 1) and (is_contiguous(B, 1) or is_contiguous(B, 0)):
+        b_column = 1 if is_contiguous(B, 1) else b_column
+        _product_parallel(n, m, A.shape[1], A, a_row, a_column, B, b_row, b_column, out, c_row, one, False)
+    elif is_contiguous(out, 0) and (is_contiguous(A, 0) or is_contiguous(A, 1)):
+        a_row = 1 if is_contiguous(A, 0) else a_row
+        _product_parallel(m, n, A.shape[1], B, b_column, b_row, A, a_column, a_row, out, c_column, one, False)
+    else:
+        multiply(A, B, out, one, False)
 
 
 @jit
@@ -120,7 +197,7 @@ def linear_forward(X, W, b, out):
     Raises
     ------
     ValueError
-        Shapes that do not fit.
+        Shapes that do not fit, or strides that are no multiples of the item size.
 
     Notes
     -----
@@ -135,4 +212,4 @@ def linear_forward(X, W, b, out):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = b[j]
-    accumulate(X, W, out)
+    multiply(X, W, out, out.dtype.type(1), True)

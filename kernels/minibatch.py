@@ -1,114 +1,138 @@
-"""Mini-batch learning: one epoch a call, with any of the optimizers (L25, L29)."""
+"""
+Mini-batch learning: one epoch a call, with any of the optimizers (L25, L29).
+
+A batch is cut into tiles of samples (see `network`). Two loops run over it:
+
+1. over the samples: each tile goes forward and back through all layers while its activations are in cache (`_learn_tile`);
+2. over the weights: each block of weights takes its gradient from all tiles and is updated while it is in cache (`_update_block`).
+
+Narrow networks with many samples take the sums of the second loop inside the first, and are updated at the end of the batch.
+Both cuts are fixed by the problem alone, so the sums are taken in the same order for every number of threads.
+"""
 
 import numpy as np
 from numba import prange
 
 from ._jit import jit
-from .activation import multiply_derivative_row
-from .loss import check_decision, check_loss, correct_row, loss_row, output_delta_row
-from .matmul import accumulate, product_with_transpose
-from .network import check_network, layer_forward, parameter_count, unit_count
-from .optimizer import ADAM, SGD, update
+from .activation import SOFTMAX, multiply_derivative
+from .loss import LOG_LOSS, check_decision, check_loss, tile_loss
+from .network import (
+    ERRORS,
+    PACKED,
+    PARAMS,
+    TILE,
+    UNITS,
+    aligned,
+    check_network,
+    fill_ones,
+    forward_tile,
+    pack_weights,
+    plan_tile,
+    whole_vectors,
+)
+from .optimizer import ADAM, SGD, adam_rate, update
+from .pack import gather_transposed, pack_tiles, transpose
+from .tile import ROWS, gemm
 
-# A batch is cut into blocks of at least 64 rows, at most 16 blocks: by the batch size alone, so that the sums
-# are taken in the same order for every number of threads.
-BLOCK_ROWS, MAX_BLOCKS = 64, 16
-
-
-@jit
-def block_rows(batch_size):
-    """
-    Rows of a block, for batches of up to `batch_size` rows.
-
-    Parameters
-    ----------
-    batch_size : int
-
-    Returns
-    -------
-    int
-        A batch of more rows than this is cut into blocks, which the parallel epoch gives to threads.
-    """
-    return max(BLOCK_ROWS, (batch_size + MAX_BLOCKS - 1) // MAX_BLOCKS)
-
-
-@jit
-def _tile(flat, start, rows, columns):
-    """A (rows, columns) matrix at `start` of a flat buffer."""
-    return flat[start : start + rows * columns].reshape(rows, columns)
+# Up to this many bytes of parameters, a batch of several tiles adds its gradient up in cache, in at most MAX_GROUPS parts.
+NARROW = 1 << 16
+MAX_GROUPS = 16
+# Bytes of weights that are updated at a time.
+BLOCK_BYTES = 1 << 15
 
 
 @jit
-def batch_gradient(X, Y, weight, order, sizes, activations, loss, decision, params, a, delta, gradient):
+def _learn_tile(X, Y, weight, order, first, rows, columns, sizes, activations, loss, decision, plan, params, packed, scale, space, tile,
+                result, at):  # fmt: skip
     """
-    Loss and summed gradient of the samples `order`, for one block of a batch. Unchecked.
+    Forward and back for the samples order[first : first + rows]; their errors, times `scale`, stay in the tile as rows. Unchecked.
 
-    `a` and `delta` are flat buffers of at least order.size * unit_count(sizes) elements, `gradient` has the layout of
-    `params` and is overwritten. Returns (summed loss, number decided rightly).
+    Adds their losses and right decisions to result[at] and result[at + 1].
     """
-    rows, layers = order.size, activations.size
-    last = activations[layers - 1]
-    at, w = np.int64(0), np.int64(0)  # typed: a literal would compile the callees once more
-    first = _tile(a, at, rows, sizes[0])
-    for i in range(rows):
-        t = order[i]
-        for j in range(sizes[0]):
-            first[i, j] = X[t, j]
+    layers = activations.size
+    last, n_out = activations[layers - 1], sizes[layers]
+    a = tile + plan[layers, UNITS]
+    y = a + (n_out + 1) * columns
+    w = y + n_out * columns
+    delta = w + columns
+    other = (delta + tile + plan[0, ERRORS]) // 2
+    gather_transposed(rows, sizes[0], X, 0, order, first, space, tile, columns)
+    gather_transposed(rows, n_out, Y, 0, order, first, space, y, columns)
+    for s in range(columns):
+        space[w + s] = weight[order[first + s]] if s < rows else 0
     # Forward: A(l) = f(A(l-1) W(l) + b(l)).
-    for l in range(layers):
-        n_in, n_out = sizes[l], sizes[l + 1]
-        layer_forward(_tile(a, at, rows, n_in), params, w, n_out, activations[l], _tile(a, at + rows * n_in, rows, n_out))
-        at += rows * n_in
-        w += (n_in + 1) * n_out
+    forward_tile(columns, sizes, activations, plan, params, packed, space, tile)
     # Output layer: delta = dJ/dz.
-    outputs, errors = _tile(a, at, rows, sizes[layers]), _tile(delta, at, rows, sizes[layers])
-    total, correct = 0.0, 0
-    for i in range(rows):
-        t = order[i]
-        total += weight[t] * loss_row(loss, last, outputs[i], Y[t])
-        correct += correct_row(decision, outputs[i], Y[t])
-        output_delta_row(loss, last, outputs[i], Y[t], errors[i])
-        factor = params.dtype.type(weight[t])
-        for k in range(sizes[layers]):
-            errors[i, k] *= factor
-    # Backward: dW(l) = A(l-1)^T delta(l), db(l) = sum delta(l), delta(l-1) = (delta(l) W(l)^T) * f'(z).
-    gradient[:] = 0
+    tile_loss(loss, last, decision, n_out, rows, columns, space, a, space, y, space, w, space, delta, result, at)
+    if loss != LOG_LOSS and last != SOFTMAX:
+        multiply_derivative(last, n_out * columns, space, a, 1, space, delta, 1)
     for l in range(layers - 1, -1, -1):
         n_in, n_out = sizes[l], sizes[l + 1]
-        w -= (n_in + 1) * n_out
-        at -= rows * n_in
-        inputs, errors = _tile(a, at, rows, n_in), _tile(delta, at + rows * n_in, rows, n_out)
-        accumulate(inputs.T, errors, _tile(gradient, w, n_in, n_out))
-        bias = gradient[w + n_in * n_out : w + (n_in + 1) * n_out]
-        for i in range(rows):
-            for j in range(n_out):
-                bias[j] += errors[i, j]
+        transpose(n_out, rows, space, delta, columns, scale, space, tile + plan[l, ERRORS], whole_vectors(n_out, space.itemsize))
         if l > 0:
-            below = _tile(delta, at, rows, n_in)
-            product_with_transpose(errors, _tile(params, w, n_in, n_out), below)
-            for i in range(rows):
-                multiply_derivative_row(activations[l - 1], inputs[i], below[i])
-    return total, correct
+            # delta(l-1) = (W(l) delta(l)) * f'(z)
+            gemm(n_in, columns, n_out, params, plan[l, PARAMS], n_out, 1, ROWS * n_out, space, delta, columns, 1,
+                 space, other, -1, space, other, columns, -space.dtype.type(np.inf))  # fmt: skip
+            multiply_derivative(activations[l - 1], n_in * columns, space, tile + plan[l, UNITS], 1, space, other, 1)
+            delta, other = other, delta
 
 
 @jit
-def _finish_gradient(gradients, blocks, rows, sizes, params, l2):
-    """gradients[0] <- (sum of the blocks, in their order) / rows + l2 w (weights only)."""
-    gradient = gradients[0]
-    for k in range(1, blocks):
-        other = gradients[k]
-        for i in range(gradient.size):
-            gradient[i] += other[i]
-    scale, decay = params.dtype.type(1) / params.dtype.type(rows), params.dtype.type(l2)
-    for i in range(gradient.size):
-        gradient[i] *= scale
-    if l2 != 0:
-        w = 0
-        for l in range(sizes.size - 1):
-            n = sizes[l] * sizes[l + 1]
-            for i in range(w, w + n):
-                gradient[i] += decay * params[i]
-            w += n + sizes[l + 1]
+def _add_gradient(l, i0, i1, rows, columns, sizes, plan, space, tile, start_row, total, at):
+    """Rows i0 to i1 of the gradient of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
+    # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
+    n_out = sizes[l + 1]
+    gemm(i1 - i0, n_out, rows, space, tile + plan[l, UNITS] + i0 * columns, columns, 1, ROWS * columns,
+         space, tile + plan[l, ERRORS], whole_vectors(n_out, space.itemsize), 1,
+         total, at, start_row, total, at, n_out, -space.dtype.type(np.inf))  # fmt: skip
+
+
+@jit
+def _block_rows(n_out, itemsize):
+    """Rows of weights of a layer in a block: whole tiles of about BLOCK_BYTES."""
+    return max(1, BLOCK_BYTES // (n_out * itemsize * ROWS)) * ROWS
+
+
+@jit
+def _update(optimizer, l, i0, i1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2):
+    """One update of rows i0 to i1 of a layer's [W; b]; the penalty is on W alone."""
+    kind, n_in, n_out = params.dtype.type, sizes[l], sizes[l + 1]
+    for i, stop, decay in ((i0, min(i1, n_in), kind(l2)), (max(i0, n_in), i1, kind(0))):
+        if stop > i:
+            at = plan[l, PARAMS] + i * n_out
+            update(optimizer, (stop - i) * n_out, params, at, gradient, at, first, min(at, first.size), second, min(at, second.size),
+                   rate, kind(beta1), kind(beta2), kind(epsilon), decay)  # fmt: skip
+
+
+@jit
+def _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon, l2,
+                  space, begin):  # fmt: skip
+    """Gradient and update of one block of weights from all tiles of a batch of `rows` samples."""
+    l = 0
+    n_in, n_out = sizes[0], sizes[1]
+    height = _block_rows(n_out, params.itemsize)
+    while block * height > n_in:
+        block -= (n_in + height) // height  # blocks of the n_in + 1 rows of layer l
+        l += 1
+        n_in, n_out = sizes[l], sizes[l + 1]
+        height = _block_rows(n_out, params.itemsize)
+    i0, i1 = block * height, min((block + 1) * height, n_in + 1)
+    at = plan[l, PARAMS] + i0 * n_out
+    # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
+    plain = optimizer == SGD
+    if plain and l2 != 0:
+        keep = params.dtype.type(1) - rate * params.dtype.type(l2)
+        for i in range(at, at + (min(i1, n_in) - i0) * n_out):
+            params[i] *= keep
+    size = plan[sizes.size - 1, ERRORS]
+    for start in range(0, rows, TILE):
+        add = plain or start > 0
+        _add_gradient(l, i0, i1, min(TILE, rows - start), columns, sizes, plan, space, begin + start // TILE * size,
+                      n_out if add else -1, params if plain else gradient, at)  # fmt: skip
+    if not plain:
+        _update(optimizer, l, i0, i1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+    if plan[l + 1, PACKED] > plan[l, PACKED]:
+        pack_tiles(n_out, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + i0 * ROWS, ROWS * (n_in + 1))
 
 
 def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
@@ -157,9 +181,9 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     Notes
     -----
     Lecture L25, row-wise: dW = A^T delta / B, db = sum delta / B, delta(l-1) = (delta(l) W^T) f'(z). 6 flops a weight
-    and sample. The parallel version runs the blocks of a batch on threads; each block writes its own gradient
-    buffer, and the buffers are added in the order of the blocks: no race, and the same bits for any number of threads.
-    Work space is allocated once a call, nothing per batch.
+    and sample, 4 in the first layer. The parallel version gives tiles of samples and then blocks of weights to threads; each
+    writes to places of its own: no race, and the same bits for any number of threads. Work space is allocated once a
+    call, nothing per batch.
     """
     check_network(sizes, activations, params)
     layers = activations.size
@@ -180,29 +204,61 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
             raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (number, n) came as", order[i], X.shape[0])
     if order.size == 0:
         return np.nan, np.nan, step
+    kind = params.dtype.type
     largest = min(batch_size, order.size)
-    height = block_rows(largest)
-    most = (largest + height - 1) // height
-    units = min(height, largest) * unit_count(sizes)
-    a = np.empty((most, units), params.dtype)
-    delta = np.empty((most, units), params.dtype)
-    gradients = np.empty((most, parameter_count(sizes)), params.dtype)
-    losses, corrects = np.empty(most), np.empty(most, np.int64)
-    total, correct = 0.0, 0
+    columns = whole_vectors(min(largest, TILE), params.itemsize)
+    plan = plan_tile(sizes, columns, params.itemsize)
+    size = plan[layers, ERRORS]
+    tiles = (largest + TILE - 1) // TILE
+    narrow = tiles > 1 and params.nbytes <= NARROW
+    groups = min(tiles, MAX_GROUPS) if narrow else tiles
+    blocks = 0
+    for l in range(layers):
+        height = _block_rows(sizes[l + 1], params.itemsize)
+        blocks += (sizes[l] + height) // height
+    packed = np.empty(plan[layers, PACKED], params.dtype)
+    pack_weights(sizes, plan, params, packed)
+    space = np.empty(groups * size + 16, params.dtype)
+    begin = aligned(space)
+    for group in range(groups):
+        fill_ones(sizes, columns, plan, space, begin + group * size)
+    gradient = np.empty((groups if narrow else 1 if optimizer != SGD else 0) * params.size, params.dtype)
+    results = np.zeros(2 * groups)
     for start in range(0, order.size, batch_size):
         rows = min(batch_size, order.size - start)
-        blocks = (rows + height - 1) // height
-        for k in prange(blocks):
-            some = order[start + k * height : start + min((k + 1) * height, rows)]
-            losses[k], corrects[k] = batch_gradient(
-                X, Y, weight, some, sizes, activations, loss, decision, params, a[k], delta[k], gradients[k]
-            )
-        for k in range(blocks):
-            total += losses[k]
-            correct += corrects[k]
-        _finish_gradient(gradients, blocks, rows, sizes, params, l2)
         step += 1
-        update(optimizer, params, gradients[0], first, second, step, learning_rate, beta1, beta2, epsilon)
+        rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
+        scale = (-rate if optimizer == SGD and not narrow else kind(1)) / kind(rows)
+        count = (rows + TILE - 1) // TILE
+        if narrow:
+            parts = min(groups, count)
+            for group in prange(parts):
+                own = begin + group * size
+                top = group * params.size
+                begun = group * count // parts
+                for tile in range(begun, (group + 1) * count // parts):
+                    height = min(TILE, rows - tile * TILE)
+                    _learn_tile(X, Y, weight, order, start + tile * TILE, height, columns, sizes, activations, loss, decision, plan, params,
+                                packed, scale, space, own, results, 2 * group)  # fmt: skip
+                    for l in range(layers):
+                        _add_gradient(l, 0, sizes[l] + 1, height, columns, sizes, plan, space, own, -1 if tile == begun else sizes[l + 1],
+                                      gradient, top + plan[l, PARAMS])  # fmt: skip
+            for group in range(1, parts):
+                for i in range(params.size):
+                    gradient[i] += gradient[group * params.size + i]
+            for l in range(layers):
+                _update(optimizer, l, 0, sizes[l] + 1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+        else:
+            for tile in prange(count):
+                _learn_tile(X, Y, weight, order, start + tile * TILE, min(TILE, rows - tile * TILE), columns, sizes, activations, loss,
+                            decision, plan, params, packed, scale, space, begin + tile * size, results, 2 * tile)  # fmt: skip
+            for block in prange(blocks):
+                _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2,
+                              epsilon, l2, space, begin)  # fmt: skip
+    total, correct = 0.0, 0.0
+    for group in range(groups):
+        total += results[2 * group]
+        correct += results[2 * group + 1]
     return total / order.size, correct / order.size, step
 
 

@@ -1,13 +1,30 @@
-"""A whole network in flat arrays, its forward pass, and how its parameters lie in memory (lecture L25)."""
+"""
+A whole network in flat arrays, and its forward pass (lecture L25).
+
+Inside, samples go through the layers in tiles, one sample a column: unit j of sample s lies at j T + s. So every vector is full
+whatever the width of a layer. Behind the units of a layer stands a row of ones: it meets the biases, which stand behind the
+weights as one more row of W.
+"""
 
 import numpy as np
+from numba import prange
 
 from ._jit import jit
-from .activation import SOFTMAX, activate_row
-from .matmul import accumulate
+from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
+from .pack import gather_transposed, pack_tiles, transpose_exact
+from .simd import VECTOR_BYTES
+from .tile import ROWS, gemm
 
-# Rows that go through all layers together, so that their activations stay in cache.
-TILE = 64
+# Samples that go through all layers together, so that their activations stay in cache.
+TILE = 32
+# Units of a layer whose sums are taken at a time: a panel of activations and the weights beside it stay in the first cache.
+DEPTH = 512
+# From this many bytes on, weights are copied into the order in which the forward pass reads them.
+PACKED_FROM = 1 << 16
+# Parts into which the tiles of a call are cut, each with work space of its own.
+GROUPS = 16
+# Columns of a plan (see `plan_tile`).
+PARAMS, PACKED, UNITS, ERRORS = 0, 1, 2, 3
 
 
 @jit
@@ -33,15 +50,6 @@ def parameter_count(sizes):
 
 
 @jit
-def unit_count(sizes):
-    """Units of all layers, inputs included."""
-    total = np.int64(0)
-    for l in range(sizes.size):
-        total += sizes[l]
-    return total
-
-
-@jit
 def check_network(sizes, activations, params):
     """Raise ValueError unless the three arrays describe one network. Called by every whole-network kernel."""
     if sizes.size < 2:
@@ -62,22 +70,87 @@ def check_network(sizes, activations, params):
 
 
 @jit
-def layer_forward(X, params, offset, n_out, activation, out):
-    """One layer on a tile of rows: out = f(X W + b), W and b at `offset` of the flat parameters. Unchecked."""
-    n_in = X.shape[1]
-    W = params[offset : offset + n_in * n_out].reshape(n_in, n_out)
-    bias = offset + n_in * n_out
-    # z = W^T a + b, a = f(z)
-    for i in range(X.shape[0]):
-        for j in range(n_out):
-            out[i, j] = params[bias + j]
-    accumulate(X, W, out)
-    for i in range(X.shape[0]):
-        activate_row(activation, out[i], out[i])
+def whole_vectors(count, itemsize):
+    """`count` elements, rounded up to whole vectors."""
+    lanes = VECTOR_BYTES // itemsize
+    return (count + lanes - 1) // lanes * lanes
 
 
 @jit
-def forward(X, sizes, activations, params, out):
+def plan_tile(sizes, columns, itemsize):
+    """
+    Where everything lies: a row of offsets per layer (`PARAMS`, `PACKED`, `UNITS`, `ERRORS`), ends in the last row.
+
+    ``plan[l, PARAMS]``: [W; b] of layer l in the parameters. ``plan[l, PACKED]``: its packed copy, of no elements where it is small.
+    ``plan[l, UNITS]``: what layer l takes in the space of a tile of `columns` samples, and at l = layers the outputs, followed
+    by the targets, the weights of the samples and two buffers of errors as columns. ``plan[l, ERRORS]``: the errors of layer l as rows.
+    """
+    layers = sizes.size - 1
+    plan = np.zeros((layers + 1, 4), np.int64)
+    widest = np.int64(0)
+    for l in range(layers):
+        weights = (sizes[l] + 1) * sizes[l + 1]
+        packed = (sizes[l] + 1) * (sizes[l + 1] + ROWS) if weights * itemsize >= PACKED_FROM else 0
+        plan[l + 1, PARAMS] = plan[l, PARAMS] + weights
+        plan[l + 1, PACKED] = plan[l, PACKED] + packed
+        plan[l + 1, UNITS] = plan[l, UNITS] + (sizes[l] + 1) * columns
+        widest = max(widest, sizes[l + 1])
+    plan[0, ERRORS] = plan[layers, UNITS] + (2 * sizes[layers] + 2 + 2 * widest) * columns
+    for l in range(layers):
+        plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * whole_vectors(sizes[l + 1], itemsize)
+    return plan
+
+
+@jit
+def aligned(a):
+    """Elements of a buffer to leave out so that the next one begins a line of the cache."""
+    return -a.ctypes.data % 64 // a.itemsize
+
+
+@jit
+def fill_ones(sizes, columns, plan, space, tile):
+    """Write the rows of ones of a tile."""
+    for l in range(sizes.size - 1):
+        at = tile + plan[l + 1, UNITS] - columns
+        for s in range(columns):
+            space[at + s] = 1
+
+
+@jit
+def pack_weights(sizes, plan, params, packed):
+    """Copy the weights of large layers into tiles."""
+    for l in range(sizes.size - 1):
+        if plan[l + 1, PACKED] > plan[l, PACKED]:
+            pack_tiles(sizes[l + 1], sizes[l] + 1, params, plan[l, PARAMS], 1, sizes[l + 1], packed, plan[l, PACKED],
+                       ROWS * (sizes[l] + 1))  # fmt: skip
+
+
+@jit
+def forward_tile(columns, sizes, activations, plan, params, packed, space, tile):
+    """Forward pass of a tile whose inputs are in place (lecture step 3): a(l) = f(W(l)^T a(l-1) + b(l)). Unchecked."""
+    infinite = -space.dtype.type(np.inf)
+    for l in range(activations.size):
+        n_in, n_out, kind = sizes[l], sizes[l + 1], activations[l]
+        a, z = tile + plan[l, UNITS], tile + plan[l + 1, UNITS]
+        floor = space.dtype.type(0) if kind == RELU else infinite
+        # z_j = sum_i w_ij a_i + b_j: row n_in of W is b, and a_(n_in) is 1
+        for k in range(0, n_in + 1, DEPTH):
+            depth = min(DEPTH, n_in + 1 - k)
+            start_row = -1 if k == 0 else columns
+            least = floor if k + depth > n_in else infinite
+            if plan[l + 1, PACKED] > plan[l, PACKED]:
+                gemm(n_out, columns, depth, packed, plan[l, PACKED] + k * ROWS, 1, ROWS, ROWS * (n_in + 1),
+                     space, a + k * columns, columns, 1, space, z, start_row, space, z, columns, least)  # fmt: skip
+            else:
+                gemm(n_out, columns, depth, params, plan[l, PARAMS] + k * n_out, 1, n_out, ROWS,
+                     space, a + k * columns, columns, 1, space, z, start_row, space, z, columns, least)  # fmt: skip
+        if kind == SOFTMAX:
+            softmax_columns(n_out, columns, columns, space, z)
+        elif kind != RELU and kind != IDENTITY:
+            activate(kind, n_out * columns, space, z, 1, space, z, 1)
+
+
+def _forward(X, sizes, activations, params, out):
     """
     Outputs of a network for many samples (lecture step 3).
 
@@ -99,24 +172,37 @@ def forward(X, sizes, activations, params, out):
 
     Notes
     -----
-    2 n P flops for P parameters. Allocates two tiles of rows a call, nothing per sample.
+    2 n P flops for P parameters. Samples are independent: the parallel version gives each thread tiles of its own, and the bits
+    are equal for any number of threads. Work space is allocated once a call, nothing per sample.
     """
     check_network(sizes, activations, params)
     layers = activations.size
-    if X.shape[1] != sizes[0]:
-        raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, sizes[0])
-    if out.shape[0] != X.shape[0] or out.shape[1] != sizes[layers]:
-        raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, sizes[layers])
-    widest = np.int64(1)
-    for l in range(sizes.size):
-        widest = max(widest, sizes[l])
-    work = np.empty((2, TILE * widest), out.dtype)
-    for start in range(0, X.shape[0], TILE):
-        stop = min(start + TILE, X.shape[0])
-        a, offset = X[start:stop], np.int64(0)  # typed: a literal would compile the callee once more
-        for l in range(layers):
-            n_out = sizes[l + 1]
-            z = out[start:stop] if l == layers - 1 else work[l % 2, : (stop - start) * n_out].reshape(stop - start, n_out)
-            layer_forward(a, params, offset, n_out, activations[l], z)
-            offset += (sizes[l] + 1) * n_out
-            a = z
+    n, n_in, n_out = X.shape[0], sizes[0], sizes[layers]
+    if X.shape[1] != n_in:
+        raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
+    if out.shape[0] != n or out.shape[1] != n_out:
+        raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
+    columns = whole_vectors(min(n, TILE), out.itemsize)
+    plan = plan_tile(sizes, columns, out.itemsize)
+    packed = np.empty(plan[layers, PACKED], out.dtype)
+    pack_weights(sizes, plan, params, packed)
+    tiles = (n + TILE - 1) // TILE
+    groups = min(tiles, GROUPS)
+    size = plan[layers, UNITS] + n_out * columns
+    space = np.empty(groups * size + 16, out.dtype)
+    begin = aligned(space)
+    order = np.arange(n)
+    for group in prange(groups):
+        own = begin + group * size
+        fill_ones(sizes, columns, plan, space, own)
+        for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
+            first = tile * TILE
+            rows = min(TILE, n - first)
+            gather_transposed(rows, n_in, X, 0, order, first, space, own, columns)
+            forward_tile(columns, sizes, activations, plan, params, packed, space, own)
+            transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
+
+
+_forward.__name__ = _forward.__qualname__ = "forward"
+forward = jit(_forward)
+forward_parallel = jit(_forward, parallel=True)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from ._jit import jit
-from .activation import activate_row, multiply_derivative_row
+from .activation import SOFTMAX, activate, multiply_derivative, softmax_row
 from .loss import check_decision, check_loss, correct_row, loss_row, output_delta_row
-from .network import check_network, unit_count
+from .network import check_network
 
 
 @jit
@@ -114,7 +114,7 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
     one = params.dtype.type(1)
     rate = params.dtype.type(learning_rate)
     keep = one - rate * params.dtype.type(l2)
-    units = unit_count(sizes)
+    units = sizes.sum()
     a, delta = np.empty(units, params.dtype), np.empty(units, params.dtype)
     top = units - sizes[layers]
     total, correct = 0.0, 0
@@ -130,7 +130,10 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
             n_in, n_out = sizes[l], sizes[l + 1]
             x, z, b = a[at : at + n_in], a[at + n_in : at + n_in + n_out], w + n_in * n_out
             _forward_row(params[w:b], params[b : b + n_out], x, z)
-            activate_row(activations[l], z, z)
+            if activations[l] == SOFTMAX:
+                softmax_row(z, z)
+            else:
+                activate(activations[l], n_out, z, 0, 1, z, 0, 1)
             at += n_in
             w = b + n_out
         output = a[top:]
@@ -151,5 +154,5 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
                 below = delta[at : at + n_in]
                 _backward_update_layer(params[w:b], params[b : b + n_out], x, d, rate, keep, below)
                 # delta(l-1) = f'(z) * sum delta w; for logistic units a (1 - a) sum delta w
-                multiply_derivative_row(activations[l - 1], x, below)
+                multiply_derivative(activations[l - 1], n_in, x, 0, 1, below, 0, 1)
     return total / order.size, correct / order.size

@@ -1,11 +1,70 @@
 """Update rules: what is done to the weights w with the gradient g = dJ/dw."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from ._jit import jit
+from ._native import routine
+from .simd import I64, Assembler, Value
 
 SGD, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
 OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM}
+
+
+@routine("iiaaaasssss")
+def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, first: Value, second: Value, rate: Value, beta1: Value,
+           beta2: Value, epsilon: Value, decay: Value) -> None:  # fmt: skip
+    """
+    One update of `count` weights by the rule of code `optimizer`, in one pass, with the gradient g + decay w.
+
+    `first` and `second` are the state of the rule (not touched where it has none), `rate` is alpha, for adam alpha_t.
+    """
+    alpha, b1, b2, eps, shrink = (v.broadcast(x) for x in (rate, beta1, beta2, epsilon, decay))
+    minus_alpha = v.neg(alpha)
+    decays = v.compare("!=", shrink, v.const(0))  # else an infinite weight would turn into 0 inf = NaN
+
+    def gradient(i: Value, mask: Value | None) -> tuple[Value, Value]:
+        weight = v.load(v.at(w, i), mask)
+        return weight, v.fma(shrink, v.select(decays, weight, v.const(0)), v.load(v.at(g, i), mask))
+
+    def sgd(i: Value, mask: Value | None) -> None:
+        # w <- w - alpha g
+        weight, slope = gradient(i, mask)
+        v.store(v.fma(minus_alpha, slope, weight), v.at(w, i), mask)
+
+    def momentum(i: Value, mask: Value | None) -> None:
+        # v <- mu v - alpha g;  w <- w + v
+        weight, slope = gradient(i, mask)
+        velocity = v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope))
+        v.store(velocity, v.at(first, i), mask)
+        v.store(v.add(weight, velocity), v.at(w, i), mask)
+
+    def nesterov(i: Value, mask: Value | None) -> None:
+        # v <- mu v - alpha g;  w <- w + mu v - alpha g
+        weight, slope = gradient(i, mask)
+        velocity = v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope))
+        v.store(velocity, v.at(first, i), mask)
+        v.store(v.add(weight, v.fma(b1, velocity, v.mul(minus_alpha, slope))), v.at(w, i), mask)
+
+    def adam(i: Value, mask: Value | None) -> None:
+        # m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  w <- w - alpha_t m / (sqrt(s) + eps)
+        weight, slope = gradient(i, mask)
+        m = v.fma(b1, v.load(v.at(first, i), mask), v.mul(v.sub(v.const(1), b1), slope))
+        s = v.fma(b2, v.load(v.at(second, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope))
+        v.store(m, v.at(first, i), mask)
+        v.store(s, v.at(second, i), mask)
+        v.store(v.sub(weight, v.div(v.mul(alpha, m), v.add(v.sqrt(s), eps))), v.at(w, i), mask)
+
+    for code, rule in {SGD: sgd, MOMENTUM: momentum, NESTEROV: nesterov, ADAM: adam}.items():
+        with v.b.if_then(v.b.icmp_signed("==", optimizer, I64(code))):
+            v.each_vector(count, rule)
+
+
+@jit
+def adam_rate(step, learning_rate, beta1, beta2):
+    """alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0."""
+    return learning_rate * np.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
 
 
 @jit
@@ -33,10 +92,9 @@ def sgd_update(w, g, learning_rate):
     """
     if g.shape != w.shape:
         raise ValueError("sgd_update: g must have the shape of w; (w, g) came as", w.shape, g.shape)
-    rate = w.dtype.type(learning_rate)
+    zero = w.dtype.type(0)
     w, g = w.reshape(-1), g.reshape(-1)
-    for i in range(w.size):
-        w[i] -= rate * g[i]
+    update(SGD, w.size, w, 0, g, 0, g, 0, g, 0, w.dtype.type(learning_rate), zero, zero, zero, zero)
 
 
 @jit
@@ -62,11 +120,9 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
     """
     if g.shape != w.shape or velocity.shape != w.shape:
         raise ValueError("momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
-    rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
+    zero = w.dtype.type(0)
     w, g, v = w.reshape(-1), g.reshape(-1), velocity.reshape(-1)
-    for i in range(w.size):
-        v[i] = mu * v[i] - rate * g[i]
-        w[i] += v[i]
+    update(MOMENTUM, w.size, w, 0, g, 0, v, 0, v, 0, w.dtype.type(learning_rate), w.dtype.type(momentum), zero, zero, zero)
 
 
 @jit
@@ -90,11 +146,9 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
     """
     if g.shape != w.shape or velocity.shape != w.shape:
         raise ValueError("nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
-    rate, mu = w.dtype.type(learning_rate), w.dtype.type(momentum)
+    zero = w.dtype.type(0)
     w, g, v = w.reshape(-1), g.reshape(-1), velocity.reshape(-1)
-    for i in range(w.size):
-        v[i] = mu * v[i] - rate * g[i]
-        w[i] += mu * v[i] - rate * g[i]
+    update(NESTEROV, w.size, w, 0, g, 0, v, 0, v, 0, w.dtype.type(learning_rate), w.dtype.type(momentum), zero, zero, zero)
 
 
 @jit
@@ -129,24 +183,7 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
         raise ValueError("adam_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape)
     if step < 1:
         raise ValueError("adam_update: step counts from 1, got", step)
-    one = w.dtype.type(1)
-    rate = w.dtype.type(learning_rate * np.sqrt(1.0 - beta2**step) / (1.0 - beta1**step))
-    b1, b2, eps = w.dtype.type(beta1), w.dtype.type(beta2), w.dtype.type(epsilon)
+    kind = w.dtype.type
+    rate = kind(adam_rate(step, learning_rate, beta1, beta2))
     w, g, m, v = w.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1)
-    for i in range(w.size):
-        m[i] = b1 * m[i] + (one - b1) * g[i]
-        v[i] = b2 * v[i] + (one - b2) * g[i] * g[i]
-        w[i] -= rate * m[i] / (np.sqrt(v[i]) + eps)
-
-
-@jit
-def update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, epsilon):
-    """One update by the rule of code `optimizer`; `first` and `second` are its state (empty where unused). Unchecked."""
-    if optimizer == ADAM:
-        adam_update(w, g, first, second, step, learning_rate, beta1, beta2, epsilon)
-    elif optimizer == NESTEROV:
-        nesterov_update(w, g, first, learning_rate, beta1)
-    elif optimizer == MOMENTUM:
-        momentum_update(w, g, first, learning_rate, beta1)
-    else:
-        sgd_update(w, g, learning_rate)
+    update(ADAM, w.size, w, 0, g, 0, m, 0, v, 0, rate, kind(beta1), kind(beta2), kind(epsilon), kind(0))

@@ -1,0 +1,161 @@
+"""
+fastbp beside its peers: matrix products, per-sample learning, mini-batches, prediction.
+
+Run ``python bench/peers`` with the packages of ``pip install -e ".[peers]"``; what is missing is left out, and so is FANN
+without Debian's libfann2. Every candidate works in a process of its own on equal threads and processor cores, in turn, with
+a pause before each. After the first epoch its weights (or outputs) are held against NumPy's in float64; a candidate that
+differs by more than the case's tolerance is not counted. Hand-written peers are spared the loss that fastbp reports.
+Prints a Markdown table of medians; what each candidate did goes to stderr, everything to ``--json FILE``.
+"""
+
+import argparse
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections import defaultdict
+from statistics import geometric_mean, median
+
+import llvmlite.binding as llvm
+import numpy as np
+import with_numpy
+from cases import all_cases
+from worker import Worker, WorkerError
+
+PAUSE, AT_LEAST = 0.06, 0.07  # seconds: before each turn, for threads to fall asleep; of each measurement
+HEADER = "| work | threads | unit | fastbp | best peer | its value | ratio | target | |\n|---|---|---|---|---|---|---|---|---|"
+SPEEDUP_HEADER = "| work | unit | 1 thread | {} threads | ratio | target | |\n|---|---|---|---|---|---|---|"
+
+
+def machine():
+    """The processor and its vector width."""
+    features = llvm.get_host_cpu_features()
+    bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
+    return f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores, {bits}-bit vectors, Python {sys.version.split()[0]}"
+
+
+def number(value):
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def row(*cells):
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def verdict(ratio, target):
+    """Ratio, target and a mark, as the last cells of a row."""
+    mark = "loses" if ratio < min(1, target) else "below target" if ratio < target else ""
+    return f"{ratio:.2f} ×", f"{target:g} ×", mark
+
+
+class Workers(dict):
+    """Processes by (candidate, threads), started when first asked for; None where a package is not installed."""
+
+    def __missing__(self, key):
+        try:
+            self[key] = Worker(*key)
+        except WorkerError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            self[key] = None
+        return self[key]
+
+    def close(self):
+        for worker in filter(None, self.values()):
+            worker.close()
+        self.clear()
+
+
+def compare(case, workers, rounds):
+    """
+    Prepare a case in every worker, hold the results against the reference, and let the workers take turns.
+
+    Returns
+    -------
+    list of dict
+        Per worker: ``candidate``, ``threads``, ``difference``, ``counted``, and ``rates``, the amount of work per second
+        of each round.
+    """
+    reference, before = with_numpy.reference(case), case.before()
+    largest, runs = np.abs(reference - before).max(), []
+    for worker in workers:
+        try:
+            outcome = worker.ask("prepare", case)
+        except WorkerError as error:
+            print(f"left out of {case.title}: {error}", file=sys.stderr)
+            continue
+        difference = float(np.abs(outcome - reference).max() / largest)
+        counted = difference <= case.tolerance
+        runs.append((worker, {"candidate": worker.candidate, "threads": worker.threads, "difference": difference, "counted": counted}))
+    seconds = defaultdict(list)
+    for _ in range(rounds):
+        for worker, _ in runs:
+            time.sleep(PAUSE)
+            seconds[worker].append(worker.ask("measure", AT_LEAST))
+    return [run | {"rates": [case.amount / s for s in seconds[worker]]} for worker, run in runs]
+
+
+def report(case, runs, threads):
+    """Print a case's row for one number of threads, and return the ratio of fastbp to the best peer."""
+    rates = {run["candidate"]: median(run["rates"]) for run in runs if run["threads"] == threads and run["counted"]}
+    for run in (run for run in runs if run["threads"] == threads):
+        told = f"{run['candidate']:>14} {number(median(run['rates'])):>10} {case.unit}, differs by {run['difference']:.0e}"
+        print(told + ("" if run["counted"] else f": more than {case.tolerance:.0e}, not counted"), file=sys.stderr)
+    ours = rates.pop("fastbp", math.nan)
+    if not rates:
+        return math.nan
+    best = max(rates, key=rates.get)
+    ratio = ours / rates[best]
+    row(case.title, str(threads), case.unit, number(ours), best, number(rates[best]), *verdict(ratio, case.target))
+    return ratio
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression: only cases whose kind or title matches")
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, comma-separated")
+    parser.add_argument("--dtype", default="float32,float64", help="of the products; networks are in float32")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate")
+    parser.add_argument("--mnist", default="", metavar="FILE", help="MNIST's images, gzipped IDX, with the labels beside them")
+    parser.add_argument("--json", metavar="FILE", help="where to write every round")
+    options = parser.parse_args()
+    counts = [int(count) for count in options.threads.split(",")]
+    cases = [c for c in all_cases(options.dtype.split(","), options.mnist) if re.search(options.only, f"{c.kind}: {c.title}")]
+
+    workers, kind, versions, raw = Workers(), None, {}, []
+    ratios, speedups = defaultdict(list), []
+    print(HEADER)
+    for case in cases:
+        if case.kind != kind:  # candidates of one kind of work at a time share the memory
+            workers.close()
+            kind = case.kind
+        print(case.title, file=sys.stderr)
+        chosen = [worker for threads in counts for name in case.candidates if (worker := workers[name, threads])]
+        versions |= {worker.candidate: worker.version for worker in chosen}
+        runs = compare(case, chosen, options.rounds)
+        raw.append({"case": case.title, "unit": case.unit, "target": case.target, "runs": runs})
+        for threads in counts:
+            ratio = report(case, runs, threads)
+            if case.kind == "product":
+                ratios[case.dtype, threads].append(ratio)
+        ours = {run["threads"]: median(run["rates"]) for run in runs if run["candidate"] == "fastbp"}
+        if case.kind in ("minibatch", "predict") and len(counts) > 1:
+            speedups.append((case, ours[counts[0]], ours[counts[-1]]))
+    workers.close()
+
+    for (dtype, threads), values in ratios.items():
+        row(f"products, geometric mean {dtype}", str(threads), "", "", "", "", *verdict(geometric_mean(values), 1.05))
+    if speedups:
+        print("\n" + SPEEDUP_HEADER.format(counts[-1]))
+        for case, one, more in speedups:
+            row(case.title, case.unit, number(one), number(more), *verdict(more / one, case.speedup))
+    about = f"{machine()}; {', '.join(versions.values())}"
+    print(f"\n{about}; medians of {options.rounds} rounds")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"machine": about, "cases": raw}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

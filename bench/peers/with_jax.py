@@ -1,0 +1,100 @@
+"""JAX: an epoch is one compiled scan over samples or batches, with its weights donated."""
+
+import jax
+import jax.numpy as jnp
+from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat, output_delta, slope
+
+ACTIVATE = {"relu": jax.nn.relu, "tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "softmax": jax.nn.softmax, "identity": lambda z: z}
+
+
+def version():
+    return f"JAX {jax.__version__}"
+
+
+def _layers(case):
+    return jax.tree.map(jnp.asarray, case.layers())
+
+
+def _forward(case, layers, x):
+    """Outputs of every layer, inputs first."""
+    a = [x]
+    for activation, (W, b) in zip(case.activations, layers, strict=True):
+        a.append(ACTIVATE[activation](a[-1] @ W + b))
+    return a
+
+
+def _deltas(case, layers, a, y):
+    """dJ/dz of every layer."""
+    deltas = [output_delta(case, a[-1], y)]
+    for (W, _), units in zip(layers[:0:-1], a[-2:0:-1], strict=True):
+        deltas.insert(0, (deltas[0] @ W.T) * slope(case.hidden, units))
+    return deltas
+
+
+def online(case, threads):
+    X, Y, order = map(jnp.asarray, case.data())
+    rate, layers = LEARNING_RATE[case.optimizer], _layers(case)
+
+    def epoch(layers, X, Y, order):
+        def learn(layers, t):
+            a = _forward(case, layers, X[t])
+            deltas = _deltas(case, layers, a, Y[t])
+            parts = zip(layers, a[:-1], deltas, strict=True)
+            return [(W - rate * x[:, None] * delta, b - rate * delta) for (W, b), x, delta in parts], None
+
+        return jax.lax.scan(learn, layers, order)[0]
+
+    compiled = jax.jit(epoch, donate_argnums=0)
+
+    def step():
+        nonlocal layers
+        layers = jax.block_until_ready(compiled(layers, X, Y, order))
+
+    return step, lambda: flat(jax.device_get(layers))
+
+
+def minibatch(case, threads):
+    X, Y, order = map(jnp.asarray, case.data())
+    rate, layers = LEARNING_RATE[case.optimizer], _layers(case)
+    zeros = jax.tree.map(jnp.zeros_like, layers) if case.optimizer == "adam" else []
+    state = (layers, zeros, jax.tree.map(jnp.copy, zeros), jnp.int32(0))
+
+    def gradient(layers, x, y):
+        a = _forward(case, layers, x)
+        return [(x.T @ delta / case.batch, delta.mean(axis=0)) for x, delta in zip(a[:-1], _deltas(case, layers, a, y), strict=True)]
+
+    def update(layers, g, m, v, updates):
+        if case.optimizer == "sgd":
+            return jax.tree.map(lambda w, g: w - rate * g, layers, g), m, v
+        m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
+        v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
+        alpha = rate * jnp.sqrt(1 - BETA2**updates) / (1 - BETA1**updates)
+        return jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), layers, m, v), m, v
+
+    def epoch(state, X, Y, order):
+        def learn(state, some):
+            layers, m, v, updates = state
+            x, y = (X, Y) if case.batch == case.samples else (X[some], Y[some])
+            g = gradient(layers, x, y)
+            return (*update(layers, g, m, v, updates + 1), updates + 1), None
+
+        return jax.lax.scan(learn, state, order.reshape(-1, case.batch))[0]
+
+    compiled = jax.jit(epoch, donate_argnums=0)
+
+    def step():
+        nonlocal state
+        state = jax.block_until_ready(compiled(state, X, Y, order))
+
+    return step, lambda: flat(jax.device_get(state[0]))
+
+
+def predict(case, threads):
+    X, layers, out = jnp.asarray(case.data()[0]), _layers(case), None
+    compiled = jax.jit(lambda layers, X: _forward(case, layers, X)[-1])
+
+    def step():
+        nonlocal out
+        out = jax.block_until_ready(compiled(layers, X))
+
+    return step, lambda: jax.device_get(out)

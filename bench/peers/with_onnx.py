@@ -1,0 +1,35 @@
+"""ONNX Runtime: prediction with a model of Gemm nodes."""
+
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+OPERATORS = {"relu": "Relu", "logistic": "Sigmoid", "softmax": "Softmax"}
+
+
+def version():
+    return f"ONNX Runtime {onnxruntime.__version__}"
+
+
+def _model(case):
+    nodes, constants = [], []
+    for l, ((W, b), activation) in enumerate(zip(case.layers(), case.activations, strict=True)):
+        constants += [numpy_helper.from_array(W, f"W{l}"), numpy_helper.from_array(b, f"b{l}")]
+        nodes.append(helper.make_node("Gemm", [f"a{l}", f"W{l}", f"b{l}"], [f"z{l}"]))
+        nodes.append(helper.make_node(OPERATORS[activation], [f"z{l}"], [f"a{l + 1}"]))
+    ends = ("a0", case.sizes[0]), (f"a{len(case.activations)}", case.sizes[-1])
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])] for name, units in ends)
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
+    return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
+
+
+def predict(case, threads):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(_model(case), options, providers=["CPUExecutionProvider"])
+    feed, out = {"a0": case.data()[0]}, None
+
+    def step():
+        nonlocal out
+        (out,) = session.run(None, feed)
+
+    return step, lambda: out

@@ -1,0 +1,102 @@
+"""A process that holds one candidate: told over a pipe, it prepares a case, runs it, and says how long that took."""
+
+import importlib
+import multiprocessing
+import os
+import time
+import traceback
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# Idle threads of MKL (ms) and of OpenBLAS (log2 of cycles) spin for a tenth of a second and more: into the turn of the next.
+SLEEP_SOONER = {"KMP_BLOCKTIME": "20", "OPENBLAS_THREAD_TIMEOUT": "24"}
+
+
+class WorkerError(Exception):
+    """What a candidate could not do, with its traceback."""
+
+
+class Worker:
+    """
+    The parent's end of the pipe.
+
+    Parameters
+    ----------
+    candidate : str
+        ``with_<candidate>.py`` is what runs.
+    threads : int
+        Threads, and processor cores, that it may use.
+    """
+
+    def __init__(self, candidate, threads):
+        self.candidate, self.threads = candidate, threads
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER)  # read when the libraries are loaded
+        if threads == 1:
+            os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        else:
+            os.environ.pop("XLA_FLAGS", None)
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=serve, args=(other, candidate, threads), daemon=True)
+        self.process.start()
+        other.close()  # the child's: were it open here too, a child that died would not be noticed
+        self.version = self._answer()
+
+    def _answer(self):
+        try:
+            failure, answer = self.pipe.recv()
+        except EOFError:
+            failure = f"its process has ended with exit code {self.process.exitcode}"
+        if failure:
+            raise WorkerError(f"{self.candidate} on {self.threads} threads: {failure}")
+        return answer
+
+    def ask(self, what, argument):
+        """Return the answer of `Candidate.prepare` or `Candidate.measure`."""
+        self.pipe.send((what, argument))
+        return self._answer()
+
+    def close(self):
+        self.pipe.send(None)
+        self.process.join()
+
+
+class Candidate:
+    """The child's end: one library, and the case that it is at."""
+
+    def __init__(self, name, threads):
+        self.module, self.threads = importlib.import_module(f"with_{name}"), threads
+        self.step = None
+
+    def prepare(self, case):
+        """Set the case up, run it once (this compiles), and return what came out as an array."""
+        self.step = None  # frees the last case before the next one is laid out
+        self.step, result = getattr(self.module, case.kind)(case, self.threads)
+        self.step()
+        return result()
+
+    def measure(self, at_least):
+        """Seconds of one run, over as many as take `at_least` seconds."""
+        runs, started = 0, time.perf_counter()
+        while True:
+            self.step()
+            runs += 1
+            taken = time.perf_counter() - started
+            if taken >= at_least:
+                return taken / runs
+
+
+def serve(pipe, name, threads):
+    """Answer until told None: each answer is (failure or None, value or None)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    try:
+        candidate = Candidate(name, threads)
+        pipe.send((None, candidate.module.version()))
+    except (ImportError, OSError) as error:  # the package, or the library that ctypes looks for, is not installed
+        pipe.send((str(error), None))
+        return
+    while (message := pipe.recv()) is not None:
+        try:
+            pipe.send((None, getattr(candidate, message[0])(message[1])))
+        except Exception:
+            pipe.send((traceback.format_exc(), None))

@@ -1,0 +1,201 @@
+"""
+Machine-code routines: emitted with the vector assembler, compiled once, called from every kernel by name.
+
+Numba compiles a function again inside each of its callers. A routine is compiled apart, kept on disk as an object file,
+and known to the linker under its name: its callers, the user's own ``@njit`` functions among them, only hold a call.
+A caller that comes from Numba's cache on disk names the routines that must be there before it runs (`_Needed`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
+
+from . import simd
+from ._jit import cache_folder
+
+ARRAYS = "afn"
+_lock = threading.RLock()
+_routines: dict[str, Routine] = {}
+_loaded: dict[str, Any] = {}
+_engine: Any = None
+
+
+@dataclass(frozen=True)
+class Routine:
+    """How a routine is called and what emits its body."""
+
+    name: str
+    parameters: str  # one letter each, see `routine`
+    result: str  # "" (nothing), "s" or "d"
+    emit: Callable[..., Any]
+
+    def function(self, module: ir.Module, symbol: str, scalar: Any) -> ir.Function:
+        """Declare the routine in a module."""
+        kinds = dict.fromkeys(ARRAYS, simd.POINTER) | {"i": simd.I64, "s": scalar, "d": ir.DoubleType(), "": ir.VoidType()}
+        kind = ir.FunctionType(kinds[self.result], [kinds[letter] for letter in self.parameters])
+        return module.globals.get(symbol) or ir.Function(module, kind, symbol)
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """Run by Numba before it loads a cached function that calls the routine."""
+
+    name: str
+    itemsize: int
+
+    def __call__(self) -> None:
+        ready(self.name, self.itemsize)
+
+
+def _symbol(name: str, itemsize: int) -> str:
+    return f"fastbp.{name}.{8 * itemsize}.{simd.VECTOR_BYTES}"
+
+
+def ready(name: str, itemsize: int) -> None:
+    """Make sure that the routine is compiled, or loaded from the cache, and known to the linker."""
+    global _engine
+    symbol = _symbol(name, itemsize)
+    with _lock:
+        if symbol in _loaded:
+            return
+        if _engine is None:
+            machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+                cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+            )
+            _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine), machine
+        engine, machine = _engine
+        file = _object_file(symbol)
+        try:
+            code = file.read_bytes()
+            code = code[32:] if hashlib.sha256(code[32:]).digest() == code[:32] else None
+        except OSError:
+            code = None
+        if code is None:
+            code = _compile(_routines[name], symbol, itemsize, machine)
+            _keep(file, hashlib.sha256(code).digest() + code)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        llvm.add_symbol(symbol, engine.get_function_address(symbol))
+        _loaded[symbol] = code
+
+
+def _object_file(symbol: str) -> Path:
+    """Where the machine code of a routine lies; another processor has files of its own."""
+    processor = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()} {llvm.llvm_version_info}"
+    return cache_folder() / f"{symbol}-{hashlib.sha256(processor.encode()).hexdigest()[:12]}.o"
+
+
+def _keep(file: Path, data: bytes) -> None:
+    """Write the file whole or not at all; a folder that cannot be written costs the next process a compilation."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            os.replace(temporary, file)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError:
+        pass
+
+
+def _compile(routine: Routine, symbol: str, itemsize: int, machine: Any) -> bytes:
+    module = ir.Module(symbol)
+    module.triple = llvm.get_process_triple()
+    scalar = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+    function = routine.function(module, symbol, scalar)
+    builder = ir.IRBuilder(function.append_basic_block())
+    result = routine.emit(simd.Assembler(builder, itemsize), *function.args)
+    builder.ret(result) if routine.result else builder.ret_void()
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
+    return machine.emit_object(parsed)
+
+
+def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]], Any]:
+    """
+    Make a function that emits code into a function that kernels call.
+
+    Parameters
+    ----------
+    parameters : str
+        One letter per argument of the routine. Arrays take two arguments of the caller, the array and the offset of the first
+        element, and reach the emitter as one address: ``a`` of the routine's dtype, ``f`` float64, ``n`` int64. Numbers: ``i``
+        integer, ``s`` of the routine's dtype, ``d`` float64.
+    result : str
+        The letter of what it returns; nothing if empty.
+    """
+
+    def decorate(emit: Callable[..., Any]) -> Any:
+        made = Routine(f"{emit.__module__.rsplit('.', 1)[-1]}.{emit.__name__}", parameters, result, emit)
+        _routines[made.name] = made
+        count = sum(2 if letter in ARRAYS else 1 for letter in parameters)
+        first = sum(2 if letter in ARRAYS else 1 for letter in parameters[: parameters.index("a")])
+
+        def typed(context: Any, *arguments: Any) -> Any:
+            dtype = arguments[first].dtype
+            numbers = {"i": types.intp, "s": dtype, "d": types.float64}
+            elements = {"a": dtype, "f": types.float64, "n": types.int64}
+            expected: list[Any] = []
+            for letter in parameters:
+                given = arguments[len(expected)]
+                if letter in ARRAYS and given.dtype != elements[letter]:
+                    raise TypingError(f"{emit.__name__}: arrays of one dtype expected, got {given.dtype} beside {dtype}")
+                expected += [given, types.intp] if letter in ARRAYS else [numbers[letter]]
+            return {"": types.void, "s": dtype, "d": types.float64}[result](*expected), _caller(made, dtype)
+
+        # intrinsic wants a parameter for each argument
+        names = [f"p{k}" for k in range(count)]
+        typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in ("context", *names)]
+        )
+        typed.__name__ = typed.__qualname__ = emit.__name__
+        typed.__doc__, typed.__module__ = emit.__doc__, emit.__module__
+        return intrinsic(typed)
+
+    return decorate
+
+
+def _caller(made: Routine, dtype: Any) -> Callable[..., Any]:
+    """What Numba runs to emit a call of the routine."""
+    itemsize = dtype.bitwidth // 8
+
+    def call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        ready(made.name, itemsize)
+        context.active_code_library._reload_init.add(_Needed(made.name, itemsize))
+        scalar = context.get_data_type(dtype)
+        function = made.function(builder.module, _symbol(made.name, itemsize), scalar)
+        arguments, k = [], 0
+        for letter in made.parameters:
+            if letter in ARRAYS:
+                array = context.make_array(signature.args[k])(context, builder, values[k])
+                element = context.get_data_type(signature.args[k].dtype)
+                arguments.append(builder.gep(array.data, [values[k + 1]], source_etype=element))
+                k += 2
+            else:
+                arguments.append(values[k])
+                k += 1
+        result = builder.call(function, arguments)
+        return result if made.result else context.get_dummy_value()
+
+    return call

@@ -1,0 +1,162 @@
+"""Copies that change the order of a matrix: packed operands of large products, and transposition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from ._native import routine
+from .simd import I64, Assembler, Value
+from .tile import ROWS, panels
+
+# Rows that are copied panel after panel: few, so that few pages are open at once.
+BLOCK = 8
+
+
+@routine("iiaisa")
+def pack_rows(v: Assembler, depth: Value, m: Value, B: Value, b_row: Value, alpha: Value, out: Value) -> None:
+    """Panels of alpha B, depth x m with contiguous rows: panel after panel, in each row after row, whole vectors."""
+    b, scale = v.b, v.broadcast(alpha)
+
+    def block(k0: Value) -> None:
+        stop = b.add(k0, I64(BLOCK))
+        stop = b.select(b.icmp_signed("<", stop, depth), stop, depth)
+
+        def panel(width: int, masked: bool, j: Value) -> None:
+            at = b.mul(j, I64(v.lanes))
+            mask = v.first(b.sub(m, b.add(at, I64((width - 1) * v.lanes)))) if masked else None
+            source, target = v.at(B, at), v.at(out, b.mul(at, depth))
+
+            def row(k: Value) -> None:
+                for i in range(width):
+                    x = v.load(v.at(v.at(source, b.mul(k, b_row)), i * v.lanes), mask if i == width - 1 else None)
+                    v.store(v.mul(scale, x), v.at(v.at(target, b.mul(k, I64(width * v.lanes))), i * v.lanes))
+
+            v.loop(k0, stop, 1, row)
+
+        panels(v, m, panel)
+
+    v.loop(0, depth, BLOCK, block)
+
+
+@routine("iiaisa")
+def pack_transposed(v: Assembler, depth: Value, m: Value, B: Value, b_column: Value, alpha: Value, out: Value) -> None:
+    """The same of a B whose columns are contiguous and b_column apart."""
+    b, scale = v.b, v.broadcast(alpha)
+
+    def panel(width: int, masked: bool, j: Value) -> None:
+        at = b.mul(j, I64(v.lanes))
+        target = v.at(out, b.mul(at, depth))
+        for i in range(width):
+            first = b.add(at, I64(i * v.lanes))
+            columns = b.sub(m, first) if masked and i == width - 1 else I64(v.lanes)
+            _turn(v, columns, depth, lambda c, first=first: v.at(B, b.mul(b.add(first, c), b_column)), v.at(target, i * v.lanes),
+                  I64(width * v.lanes), scale, None)  # fmt: skip
+
+    panels(v, m, panel)
+
+
+@routine("iiaiiai")
+def pack_tiles(v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_column: Value, out: Value, out_tile: Value) -> None:
+    """Tiles of A, n x depth: every ROWS rows, column after column, out_tile apart. Behind row n nothing is written."""
+    b = v.b
+    short = ir.VectorType(v.scalar, ROWS)
+    whole = b.and_(n, I64(-ROWS))
+    contiguous = b.icmp_signed("==", a_row, I64(1))
+
+    def copy(i: Value, k: Value) -> None:
+        p, q = v.at(v.at(A, b.mul(i, a_row)), b.mul(k, a_column)), v.at(v.at(out, b.mul(b.sdiv(i, I64(ROWS)), out_tile)), b.mul(k, I64(ROWS)))
+        with b.if_else(contiguous) as (at_once, singly):
+            with at_once:
+                b.store(b.load(p, typ=short, align=v.size), q, align=v.size)
+            with singly:
+                for r in range(ROWS):
+                    v.store_scalar(v.load_scalar(v.at(p, b.mul(a_row, I64(r)))), v.at(q, r))
+
+    def copy_one(i: Value, k: Value) -> None:
+        last = v.at(v.at(out, b.mul(b.sdiv(i, I64(ROWS)), out_tile)), b.add(b.mul(k, I64(ROWS)), b.sub(i, whole)))
+        v.store_scalar(v.load_scalar(v.at(v.at(A, b.mul(i, a_row)), b.mul(k, a_column))), last)
+
+    v.loop(0, whole, ROWS, lambda i: v.loop(0, depth, 1, lambda k: copy(i, k)) and None)
+    v.loop(whole, n, 1, lambda i: v.loop(0, depth, 1, lambda k: copy_one(i, k)) and None)
+
+
+@routine("iiaisai")
+def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: Value, out: Value, out_row: Value) -> None:
+    """
+    T_ji = scale S_ij for S of n x m with contiguous rows. Rows of T are written in whole vectors, zeros behind column n.
+
+    So `out_row` is at least n rounded up to whole vectors.
+    """
+    factor = v.broadcast(scale)
+    v.loop(0, n, v.lanes, lambda i: _turn(v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row,
+                                          factor, None))  # fmt: skip
+
+
+@routine("iiaiai")
+def transpose_exact(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, out: Value, out_row: Value) -> None:
+    """T_ji = S_ij; nothing behind column n of T is written."""
+
+    def rows(i: Value) -> None:
+        left = v.b.sub(n, i)
+        source = lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row))  # noqa: E731
+        with v.b.if_else(v.b.icmp_signed("<", left, I64(v.lanes))) as (part, whole):
+            with part:
+                _turn(v, left, m, source, v.at(out, i), out_row, None, v.first(left))
+            with whole:
+                _turn(v, left, m, source, v.at(out, i), out_row, None, None)
+
+    v.loop(0, n, v.lanes, rows)
+
+
+@routine("iianai")
+def gather_transposed(v: Assembler, n: Value, m: Value, X: Value, order: Value, out: Value, out_row: Value) -> None:
+    """T_ji = X_(order_i)j for n rows of X, which has m contiguous columns; zeros behind column n of T, in whole vectors."""
+    b = v.b
+
+    def rows(i: Value) -> None:
+        def row(r: Value) -> Value:
+            number = b.load(b.gep(order, [b.add(i, r)], source_etype=I64), typ=I64, align=8)
+            return v.at(X, b.mul(number, m))
+
+        _turn(v, b.sub(n, i), m, row, v.at(out, i), out_row, None, None)
+
+    v.loop(0, n, v.lanes, rows)
+
+
+def _turn(v: Assembler, n: Value, m: Value, row: Callable[[Value], Value], target: Value, t_row: Value, scale: Value | None,
+          stored: Value | None) -> None:  # fmt: skip
+    """
+    Up to `lanes` rows of m elements become columns: T_ji = scale S_ij, blocks of lanes x lanes turned in registers.
+
+    `row(r)` is the address of row r; rows from n on are taken for zeros. `stored` masks the lanes of T that are written.
+    """
+    b = v.b
+    last = b.sub(n, I64(1))
+    inside = v.first(n)
+    rows = [row(b.select(b.icmp_signed("<", I64(r), last), I64(r), last)) for r in range(v.lanes)]
+    half = v.lanes // 2
+    low = [x for i in range(half) for x in (i, v.lanes + i)]
+    high = [x for i in range(half, v.lanes) for x in (i, v.lanes + i)]
+
+    def turned(j: Value, mask: Value | None) -> list[Value]:
+        x = [v.load(v.at(p, j), mask) for p in rows]
+        step = v.lanes
+        while step > 1:  # interleave vector i with vector i + half, log2(lanes) times
+            x = [v.shuffle(x[i], x[i + half], order) for i in range(half) for order in (low, high)]
+            step //= 2
+        x = [v.mul(scale, y) for y in x] if scale is not None else x
+        return [v.select(inside, y, v.const(0)) for y in x]
+
+    def block(j: Value) -> None:
+        for q, y in enumerate(turned(j, None)):
+            v.store(y, v.at(target, b.mul(b.add(j, I64(q)), t_row)), stored)
+
+    whole = b.and_(m, I64(-v.lanes))
+    v.loop(0, whole, v.lanes, block)
+    with b.if_then(b.icmp_signed("<", whole, m)):
+        for q, y in enumerate(turned(whole, v.first(b.sub(m, whole)))):
+            column = b.add(whole, I64(q))
+            with b.if_then(b.icmp_signed("<", column, m)):
+                v.store(y, v.at(target, b.mul(column, t_row)), stored)
