@@ -90,7 +90,7 @@ class _Learner:
         self.first = np.zeros(size if used > 0 else 0, params.dtype)
         self.second = np.zeros(size if used > 1 else 0, params.dtype)
         self.step = 0
-        several_blocks = plan.batch_size > kernels.block_rows(plan.batch_size)
+        several_blocks = True
         self.parallel = threads > 1 and several_blocks and size * plan.batch_size >= PARALLEL_FROM
 
     @property

@@ -16,12 +16,14 @@ from typing import Any
 
 import numba
 from numba import njit
+from numba.extending import register_jitable
 
 from .simd import VECTOR_BYTES
 
 # Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
 # comparison such as `x != x` may be folded away, and a diverged run would look finite.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 
 
 def source_digest() -> str:
@@ -50,14 +52,14 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def _numba_cache_dir(folder: str) -> Iterator[None]:
-    """Point Numba's cache at `folder` while a decorator runs; other people's functions keep their own."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = folder
+def _numba_config(**settings: object) -> Iterator[None]:
+    """Numba's settings while a decorator of ours runs; other people's functions keep their own."""
+    before = {name: getattr(numba.config, name) for name in settings}
+    vars(numba.config).update(settings)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        vars(numba.config).update(before)
 
 
 def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
@@ -75,24 +77,36 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
     Returns
     -------
     numba dispatcher
-        No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved.
+        No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved. It is one also
+        under ``NUMBA_DISABLE_JIT``, which is for the user's own functions: the routines beneath have no Python version.
     """
     if parallel:
         clone = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
         clone.__qualname__ = function.__qualname__ + "_parallel"
         clone.__doc__, clone.__module__ = function.__doc__, function.__module__
         function = clone
-    compile_ = functools.partial(njit, nogil=True, error_model="numpy", fastmath=FASTMATH, parallel=parallel)
     try:
-        with _numba_cache_dir(str(cache_folder())):
-            kernel = compile_(cache=True)(function)
+        with _numba_config(CACHE_DIR=str(cache_folder()), DISABLE_JIT=0):
+            kernel = njit(**POLICY, parallel=parallel, cache=True)(function)
         # Where the folder cannot be written, Numba would fall back to places that do not know of the digest.
-        if not hasattr(kernel, "stats") or kernel.stats.cache_path.startswith(str(cache_folder())):
+        if kernel.stats.cache_path.startswith(str(cache_folder())):
             return kernel
     except (RuntimeError, OSError):
         pass
     _warn_uncached()
-    return compile_()(function)
+    with _numba_config(DISABLE_JIT=0):
+        return njit(**POLICY, parallel=parallel)(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a part of kernels, which compiled code alone calls; on disk it is kept within its callers."""
+    with _numba_config(DISABLE_JIT=0):
+        return njit(**POLICY, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
+def python_or_compiled(function: Callable[..., Any]) -> Any:
+    """Leave a function as it is for Python, which so need not wait for its compilation; compiled code compiles it."""
+    return register_jitable(**POLICY)(function)
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from . import elementary
 from ._jit import jit
 from ._native import routine
-from .layout import step_of
+from .layout import steps
 from .simd import I64, Assembler, Value
 
 IDENTITY, LOGISTIC, TANH, RELU, SOFTMAX = 0, 1, 2, 3, 4
@@ -152,7 +152,7 @@ def activation_forward(kind, z, out):
         if kind == SOFTMAX:
             softmax_row(z[i], out[i])
         else:
-            activate(kind, z.shape[1], z[i], 0, step_of(z, 1), out[i], 0, step_of(out, 1))
+            activate(kind, z.shape[1], z[i], 0, steps(z)[1], out[i], 0, steps(out)[1])
 
 
 @jit
@@ -185,4 +185,4 @@ def activation_derivative(kind, a, out):
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             out[i, j] = 1
-        multiply_derivative(kind, a.shape[1], a[i], 0, step_of(a, 1), out[i], 0, step_of(out, 1))
+        multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])

@@ -2,7 +2,8 @@
 exp, log, tanh, logistic, softplus and erf of a vector, for use inside machine-code routines.
 
 Each function takes a `simd.Assembler` and a vector value and returns a vector value: branch-free, without tables, at most
-one division, within 2 ulp everywhere. Denormal numbers are kept, infinities go to the limits, NaN stays NaN.
+one division, within 2 ulp everywhere (the array kernels in ufunc.py state each). Denormal numbers are kept, infinities go
+to the limits, NaN stays NaN.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from .simd import Assembler, Value
 
 # Minimax polynomials, lowest coefficient first, computed for this file and rounded to the dtype, by bytes of a number.
-# The error is relative to the function named at the left, before any rounding.
+# The error is that of the polynomial with its rounded coefficients, relative to the function on the left.
 
 # expm1(r) = r + r^2 P(r), |r| <= log(2) / 2: 2^-26.1 and 2^-55.5
 _EXPM1 = {
@@ -45,19 +46,19 @@ _ERFC = {
         1.3626507721809901e-08, -1.025687133310335e-09, 4.7959860313701925e-11, -1.049617445543273e-12),
 }  # fmt: skip
 
-# log(2) in two parts: whole numbers up to 2^11 times the first are exact.
-_LOG2 = {4: (0.693145751953125, 1.42860682030941723212e-6), 8: (0.6931471805598903, 5.4979230187083712e-14)}
+# log(2) in two parts. The first has 15 (42) bits: its products with whole numbers below 2^9 (2^11) are exact.
+_LOG2 = {4: (0.693145751953125, 1.4286068203094173e-06), 8: (0.6931471805598903, 5.497923018708371e-14)}
 _FRACTION = {4: 23, 8: 52}  # bits of a number behind the exponent
 _BIAS = {4: 127, 8: 1023}  # the exponent of 1
-_LEAST = {4: -104.0, 8: -746.0}  # e^x is 0 below
-_MOST = {4: 89.0, 8: 710.0}  # e^x is infinite above
-_DEEP = 64  # e^x is made 2^64 times too large on its way, so that it is rounded once if it is denormal
+_LEAST = {4: -104.0, 8: -746.0}  # e^x rounds to 0 here and below
+_MOST = {4: 89.0, 8: 710.0}  # e^x overflows here and above
+_DEEP = 64  # a small e^x is computed 2^64 times too large, so that a denormal result is rounded once
 
 
 def exp(v: Assembler, x: Value) -> Value:
     """e^x."""
     x = v.min(v.max(x, v.const(_LEAST[v.size])), v.const(_MOST[v.size]))
-    # e^x = (1 + t) 2^(n-1) 2, or (1 + t) 2^(n+64) 2^-64 for x < 0: 2^n alone may be out of range
+    # e^x = 2^n (1 + t) = 2^(n-1) (1 + t) 2, and for x < 0 = 2^(n+64) (1 + t) 2^-64: 2^n itself may be out of range
     t, bits = _expm1(v, x, -1)
     low = v.compare("<", x, v.const(0))
     bits = v.select(low, v.b.add(bits, v.const_int((_DEEP + 1) << _FRACTION[v.size])), bits)
@@ -86,13 +87,13 @@ def softplus(v: Assembler, x: Value) -> Value:
 
 def tanh(v: Assembler, x: Value) -> Value:
     """The hyperbolic tangent of x."""
-    # tanh is 1 in the dtype behind these
+    # beyond these, tanh rounds to 1
     y = v.min(v.abs(x), v.const({4: 9.1, 8: 19.1}[v.size]))
     # w = expm1(2 y) / 2 = 2^n t + (2^n - 1) / 2
     t, bits = _expm1(v, y, unit=0.5)
     scale = v.from_bits(bits)
     w = v.fma(scale, t, v.fma(scale, v.const(0.5), v.const(-0.5)))
-    # tanh(y) = w / (1 + w) = b + (w - b - b w) / (1 + w): where y is small, b = y keeps the errors of the quotient small
+    # tanh(y) = w / (1 + w) = b + (w - b - b w) / (1 + w): for small y, b = y makes the quotient small, and its error
     b = v.select(v.compare("<", y, v.const(0.5)), y, v.const(0))
     quotient = v.div(v.fma(v.neg(b), w, v.sub(w, b)), v.add(w, v.const(1)))
     return v.copysign(v.add(b, quotient), x)
@@ -107,11 +108,11 @@ def log(v: Assembler, x: Value) -> Value:
     y = v.select(tiny, v.mul(x, v.const(2.0 ** (fraction + 1))), x)
     bits = v.b.add(v.b.sub(v.bits(y), half), v.const_int(bias << fraction))
     f = v.sub(v.from_bits(v.b.add(v.b.and_(bits, v.const_int((1 << fraction) - 1)), half)), v.const(1))
-    # k becomes a number as the fraction of 2^23 (2^52)
+    # k, biased, becomes a number when it is put into the fraction of 2^23 (2^52)
     shifted = v.from_bits(v.b.or_(v.b.lshr(bits, v.const_int(fraction)), v.const_int((bias + fraction) << fraction)))
     unit = 2.0**fraction + bias
     k = v.sub(shifted, v.select(tiny, v.const(unit + fraction + 1), v.const(unit)))
-    # log(x) = k log(2) + f + s g, the small parts first
+    # log(x) = k log(2) + log(1 + f) = k log(2) + f + s g, the small parts first
     s, g = _log1p(v, f)
     high, low = _LOG2[v.size]
     found = v.fma(k, v.const(high), v.add(f, v.fma(s, g, v.mul(k, v.const(low)))))
@@ -124,7 +125,7 @@ def erf(v: Assembler, x: Value) -> Value:
     """The error function, 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
     y = v.abs(x)
     near = v.fma(x, _polynomial(v, v.mul(x, x), _ERF[v.size]), x)
-    # erf is 1 in the dtype from 4 (6) on; 1 - e^-P hides the errors of e^-P, which is small
+    # erf rounds to 1 from 4 (6) on. 1 - e^-P = (1 - 2^n) - 2^n t, and 1 - 2^n is exact.
     top = v.min(y, v.const({4: 4.0, 8: 6.0}[v.size]))
     t, bits = _expm1(v, v.neg(_polynomial(v, top, _ERFC[v.size])))
     scale = v.from_bits(bits)
@@ -134,17 +135,18 @@ def erf(v: Assembler, x: Value) -> Value:
 
 def _expm1(v: Assembler, x: Value, shift: int = 0, unit: float = 1.0) -> tuple[Value, Value]:
     """
-    t and the bits of 2^(n+shift), with e^(x/unit) = 2^n (1 + t/unit); `unit` is a power of 2.
+    Split e^(x/unit) = 2^n (1 + t/unit), n a whole number, into t and the bits of 2^(n+shift); `unit` is a power of 2.
 
-    |x| / unit < 2^10. The bits of a scale out of range are wrong; those of a NaN are arbitrary, and t is NaN.
+    Where 2^(n+shift) is out of range, the bits have wrapped around: the caller brings them back. For NaN they are arbitrary,
+    and t is NaN.
     """
-    # n = x / (unit log 2), rounded by the addition of a number whose last place is 1. Its last bits then hold n + shift
-    # + bias: moved to the exponent's place, they are 2^(n+shift).
+    # n = x / (unit log(2)), rounded to a whole number by adding a number whose last bit counts 1. The last bits of the
+    # sum hold n + shift + bias: moved to the place of the exponent they are 2^(n+shift).
     anchor = v.const(1.5 * 2.0 ** _FRACTION[v.size] + _BIAS[v.size] + shift)
     anchored = v.fma(x, v.const(1 / (unit * math.log(2))), anchor)
     n = v.sub(anchored, anchor)
     bits = v.b.shl(v.bits(anchored), v.const_int(_FRACTION[v.size]))
-    # r = x - n unit log(2); the difference with the large part of log(2) is exact
+    # r = x - n unit log(2): exact with the first part of log(2); what the second part rounds off r hardly moves P
     high, low = _LOG2[v.size]
     exact, small = v.fma(n, v.const(-unit * high), x), v.mul(n, v.const(unit * low))
     r = v.sub(exact, small)
@@ -161,23 +163,24 @@ def _exp_negative(v: Assembler, x: Value) -> Value:
 
 
 def _log1p(v: Assembler, f: Value) -> tuple[Value, Value]:
-    """S and g with log(1 + f) = f + s g, for sqrt(1/2) - 1 <= f <= 1."""
-    # s = 2 f / (2 + f): log(1 + f) = 2 atanh(s / 2) = s + s^3 P(s^2) = f + s (s^2 P(s^2) - f / 2). f is exact where s is
-    # not, and s g is small beside it.
+    """`s` and `g` with log(1 + f) = f + s g, for sqrt(1/2) - 1 <= f <= 1."""
+    # s = 2 f / (2 + f): log(1 + f) = 2 atanh(s / 2) = s + s^3 P(s^2) = f + s (s^2 P(s^2) - f / 2)
+    # The last form is the most accurate: s has been rounded and f has not, and s g is the smaller part.
     s = v.div(f, v.fma(f, v.const(0.5), v.const(1)))
     w = v.mul(s, s)
     return s, v.fma(w, _polynomial(v, w, _ATANH[v.size]), v.mul(f, v.const(-0.5)))
 
 
 def _polynomial(v: Assembler, x: Value, coefficients: Sequence[float]) -> Value:
-    """The polynomial, lowest coefficient first: pairs at once (Estrin), in long ones pairs of pairs, then Horner's rule."""
+    """The polynomial, lowest coefficient first: neighbours merge (Estrin) down to 4 terms, which Horner's rule sums."""
     terms = [v.const(c) for c in coefficients]
     while True:
-        terms = [v.fma(x, b, a) for a, b in zip(terms[::2], terms[1::2], strict=False)] + terms[len(terms) & ~1 :]
+        # a + b x + c x^2 + d x^3 + ... = (a + b x) + (c + d x) x^2 + ...
+        terms = [v.fma(b, x, a) for a, b in zip(terms[::2], terms[1::2], strict=False)] + terms[len(terms) & ~1 :]
         x = v.mul(x, x)
         if len(terms) <= 4:
             break
-    value = terms[-1]
-    for term in terms[-2::-1]:
-        value = v.fma(value, x, term)
+    value = terms.pop()
+    while terms:
+        value = v.fma(value, x, terms.pop())
     return value

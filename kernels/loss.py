@@ -8,10 +8,10 @@ import numpy as np
 from llvmlite import ir
 
 from . import elementary
-from ._jit import jit
+from ._jit import jit, python_or_compiled
 from ._native import routine
 from .activation import IDENTITY, LOGISTIC, SOFTMAX, multiply_derivative
-from .layout import step_of
+from .layout import steps
 from .simd import I64, Assembler, Value
 
 SQUARED_ERROR, LOG_LOSS = 0, 1
@@ -114,7 +114,7 @@ def output_delta_row(loss, activation, a, y, delta):
                 delta[k] = a[k] * (delta[k] - mean)
         else:
             # delta_k = f'(z_k) e_k; for logistic units a_k (1 - a_k) e_k
-            multiply_derivative(activation, a.size, a, 0, step_of(a, 0), delta, 0, step_of(delta, 0))
+            multiply_derivative(activation, a.size, a, 0, steps(a)[0], delta, 0, steps(delta)[0])
 
 
 @jit
@@ -191,14 +191,14 @@ def output_delta(loss, activation, a, y, out):
         output_delta_row(loss, activation, a[i], y[i], out[i])
 
 
-@jit
+@python_or_compiled
 def check_decision(decision):
     """Raise ValueError unless the code is known."""
     if decision < NO_DECISION or decision > ARGMAX:
         raise ValueError("decision must be one of the decision codes 0 to 2, got", decision)
 
 
-@jit
+@python_or_compiled
 def check_loss(loss, activation):
     """Raise ValueError unless the two codes are known and go together."""
     if loss != SQUARED_ERROR and loss != LOG_LOSS:

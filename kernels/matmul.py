@@ -9,11 +9,11 @@ of multiply-adds in the order of k, whatever the way, the blocks and the number 
 import numpy as np
 from numba import prange
 
-from ._jit import jit
-from .layout import step_of
-from .pack import pack_rows, pack_tiles, pack_transposed
+from ._jit import inner, jit, python_or_compiled
+from .layout import memory, steps
+from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .simd import VECTOR_BYTES
-from .tile import ROWS, VECTORS, gemm
+from .tile import ROWS, STACKED, VECTORS, gemm
 
 # Rows of B that are packed at a time: a panel of them stays in the first cache.
 DEPTH = 256
@@ -25,9 +25,11 @@ WIDTH = 4096
 PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 # Rows of C from which packing B pays.
 PACKED_ROWS = 32
+# Rows of C up to which a B with contiguous columns is not packed as a whole.
+TURNED_ROWS = 384
 
 
-@jit
+@inner
 def _is_direct(n, m, depth, a_column, b_column, alpha, itemsize):
     """Whether the product runs straight from its operands."""
     if b_column != 1 or alpha != 1:
@@ -42,6 +44,12 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
     infinite = -C.dtype.type(np.inf)
     if _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize):
         gemm(n, m, depth, A, 0, a_row, a_column, ROWS * a_row, B, 0, b_row, 1, C, 0, c_row if add else -1, C, 0, c_row, infinite)
+        return
+    if b_column != 1 and alpha == 1 and n <= TURNED_ROWS:
+        # few rows use each panel of B: it is turned on the stack when its turn comes
+        for k in range(0, max(depth, 1), STACKED):
+            gemm(n, m, min(STACKED, depth - k), A, k * a_column, a_row, a_column, ROWS * a_row, B, k, -1, b_column,
+                 C, 0, c_row if add or k > 0 else -1, C, 0, c_row, infinite)  # fmt: skip
         return
     lanes = VECTOR_BYTES // C.itemsize
     chunk = PANELS * VECTORS * lanes
@@ -81,32 +89,25 @@ _product_serial = jit(_product)
 _product_parallel = jit(_product, parallel=True)
 
 
-@jit
-def is_contiguous(A, axis):
-    """Whether the elements along an axis lie side by side."""
-    return A.shape[axis] < 2 or step_of(A, axis) == 1
-
-
-@jit
-def multiply(A, B, C, alpha, add):
-    """C = alpha A B, or C += alpha A B, for matrices of any strides. Unchecked."""
-    (n, m), depth = C.shape, A.shape[1]
-    a_row, a_column, b_row, b_column = step_of(A, 0), step_of(A, 1), step_of(B, 0), step_of(B, 1)
-    if is_contiguous(C, 1) and (is_contiguous(B, 1) or is_contiguous(B, 0)):
-        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, 1 if is_contiguous(B, 1) else b_column, C, step_of(C, 0), alpha, add)
-    elif is_contiguous(C, 0) and (is_contiguous(A, 0) or is_contiguous(A, 1)):
+@inner
+def multiply(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+    """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
+    if c_column != 1 and c_row == 1 and (a_row == 1 or a_column == 1):
         # C^T = B^T A^T
-        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, 1 if is_contiguous(A, 0) else a_row, C, step_of(C, 1), alpha, add)
+        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add)
+    elif c_column == 1 and (b_column == 1 or b_row == 1):
+        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add)
     else:
-        for i in range(n):
-            for j in range(m):
-                total = C.dtype.type(0)
-                for k in range(depth):
-                    total += A[i, k] * B[k, j]
-                C[i, j] = C[i, j] + alpha * total if add else alpha * total
+        # Gaps between all elements of an operand: copies without them.
+        rows, result = np.empty(depth * m, C.dtype), np.empty(n * m, C.dtype)
+        side_by_side = np.int64(1)  # typed: a literal would compile the callee once more
+        copy(depth, m, B, 0, b_row, b_column, rows, 0, m, side_by_side)
+        copy(n if add else 0, m, C, 0, c_row, c_column, result, 0, m, side_by_side)
+        _product_serial(n, m, depth, A, a_row, a_column, rows, m, side_by_side, result, m, alpha, add)
+        copy(n, m, result, 0, m, side_by_side, C, 0, c_row, c_column)
 
 
-@jit
+@python_or_compiled
 def check_product(A, B, out):
     """Raise ValueError unless out can hold A B."""
     if A.shape[1] != B.shape[0]:
@@ -145,7 +146,10 @@ def matmul(A, B, out, alpha=1.0, beta=0.0):
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] *= out.dtype.type(beta)
-    multiply(A, B, out, out.dtype.type(alpha), beta != 0)
+    (n, m), depth = out.shape, A.shape[1]
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(out)
+    multiply(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, memory(out), c_row, c_column,
+             out.dtype.type(alpha), beta != 0)  # fmt: skip
 
 
 def matmul_parallel(A, B, out):
@@ -168,16 +172,16 @@ def matmul_parallel(A, B, out):
     """
     check_product(A, B, out)
     n, m = out.shape
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = ([step_of(x, 0), step_of(x, 1)] for x in (A, B, out))
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
+        [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)] for x in (A, B, out)
+    )
     one = out.dtype.type(1)
-    if is_contiguous(out, 1) and (is_contiguous(B, 1) or is_contiguous(B, 0)):
-        b_column = 1 if is_contiguous(B, 1) else b_column
+    if c_column == 1 and (b_column == 1 or b_row == 1):
         _product_parallel(n, m, A.shape[1], A, a_row, a_column, B, b_row, b_column, out, c_row, one, False)
-    elif is_contiguous(out, 0) and (is_contiguous(A, 0) or is_contiguous(A, 1)):
-        a_row = 1 if is_contiguous(A, 0) else a_row
+    elif c_row == 1 and (a_row == 1 or a_column == 1):
         _product_parallel(m, n, A.shape[1], B, b_column, b_row, A, a_column, a_row, out, c_column, one, False)
     else:
-        multiply(A, B, out, one, False)
+        matmul(A, B, out)
 
 
 @jit
@@ -212,4 +216,6 @@ def linear_forward(X, W, b, out):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = b[j]
-    multiply(X, W, out, out.dtype.type(1), True)
+    (n, m), depth = out.shape, X.shape[1]
+    (x_row, x_column), (w_row, w_column), (z_row, z_column) = steps(X), steps(W), steps(out)
+    multiply(n, m, depth, memory(X), x_row, x_column, memory(W), w_row, w_column, memory(out), z_row, z_column, out.dtype.type(1), True)

@@ -13,7 +13,7 @@ Both cuts are fixed by the problem alone, so the sums are taken in the same orde
 import numpy as np
 from numba import prange
 
-from ._jit import jit
+from ._jit import inner, jit, python_or_compiled
 from .activation import SOFTMAX, multiply_derivative
 from .loss import LOG_LOSS, check_decision, check_loss, tile_loss
 from .network import (
@@ -41,7 +41,7 @@ MAX_GROUPS = 16
 BLOCK_BYTES = 1 << 15
 
 
-@jit
+@inner
 def _learn_tile(X, Y, weight, order, first, rows, columns, sizes, activations, loss, decision, plan, params, packed, scale, space, tile,
                 result, at):  # fmt: skip
     """
@@ -77,7 +77,7 @@ def _learn_tile(X, Y, weight, order, first, rows, columns, sizes, activations, l
             delta, other = other, delta
 
 
-@jit
+@inner
 def _add_gradient(l, i0, i1, rows, columns, sizes, plan, space, tile, start_row, total, at):
     """Rows i0 to i1 of the gradient of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
     # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
@@ -87,13 +87,13 @@ def _add_gradient(l, i0, i1, rows, columns, sizes, plan, space, tile, start_row,
          total, at, start_row, total, at, n_out, -space.dtype.type(np.inf))  # fmt: skip
 
 
-@jit
+@python_or_compiled
 def _block_rows(n_out, itemsize):
     """Rows of weights of a layer in a block: whole tiles of about BLOCK_BYTES."""
     return max(1, BLOCK_BYTES // (n_out * itemsize * ROWS)) * ROWS
 
 
-@jit
+@inner
 def _update(optimizer, l, i0, i1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2):
     """One update of rows i0 to i1 of a layer's [W; b]; the penalty is on W alone."""
     kind, n_in, n_out = params.dtype.type, sizes[l], sizes[l + 1]
@@ -104,7 +104,7 @@ def _update(optimizer, l, i0, i1, sizes, plan, params, gradient, first, second, 
                    rate, kind(beta1), kind(beta2), kind(epsilon), decay)  # fmt: skip
 
 
-@jit
+@inner
 def _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon, l2,
                   space, begin):  # fmt: skip
     """Gradient and update of one block of weights from all tiles of a batch of `rows` samples."""
@@ -135,8 +135,102 @@ def _update_block(block, rows, columns, sizes, plan, params, packed, gradient, o
         pack_tiles(n_out, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + i0 * ROWS, ROWS * (n_in + 1))
 
 
-def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-           learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+def _learn(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate,
+           beta1, beta2, epsilon, l2, plan, blocks, packed, space, begin, gradient, results):  # fmt: skip
+    """One epoch, with the work space of `workspace`; losses and right decisions of the tiles in `results`. Unchecked."""
+    kind, layers = params.dtype.type, activations.size
+    size, groups = plan[layers, ERRORS], results.size // 2
+    columns = (plan[1, UNITS] - plan[0, UNITS]) // (sizes[0] + 1)
+    narrow = gradient.size > params.size or (gradient.size > 0 and optimizer == SGD)
+    pack_weights(sizes, plan, params, packed)
+    for group in range(groups):
+        fill_ones(sizes, columns, plan, space, begin + group * size)
+        results[2 * group] = results[2 * group + 1] = 0
+    for start in range(0, order.size, batch_size):
+        rows = min(batch_size, order.size - start)
+        step += 1
+        rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
+        scale = (-rate if optimizer == SGD and not narrow else kind(1)) / kind(rows)
+        count = (rows + TILE - 1) // TILE
+        if narrow:
+            parts = min(groups, count)
+            for group in prange(parts):
+                own = begin + group * size
+                top = group * params.size
+                begun = group * count // parts
+                for tile in range(begun, (group + 1) * count // parts):
+                    height = min(TILE, rows - tile * TILE)
+                    _learn_tile(X, Y, weight, order, start + tile * TILE, height, columns, sizes, activations, loss, decision, plan, params,
+                                packed, scale, space, own, results, 2 * group)  # fmt: skip
+                    for l in range(layers):
+                        _add_gradient(l, 0, sizes[l] + 1, height, columns, sizes, plan, space, own, -1 if tile == begun else sizes[l + 1],
+                                      gradient, top + plan[l, PARAMS])  # fmt: skip
+            for group in range(1, parts):
+                for i in range(params.size):
+                    gradient[i] += gradient[group * params.size + i]
+            for l in range(layers):
+                _update(optimizer, l, 0, sizes[l] + 1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+        else:
+            for tile in prange(count):
+                _learn_tile(X, Y, weight, order, start + tile * TILE, min(TILE, rows - tile * TILE), columns, sizes, activations, loss,
+                            decision, plan, params, packed, scale, space, begin + tile * size, results, 2 * tile)  # fmt: skip
+            for block in prange(blocks):
+                _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2,
+                              epsilon, l2, space, begin)  # fmt: skip
+
+
+
+_learn_serial = jit(_learn)
+_learn_parallel = jit(_learn, parallel=True)
+
+
+@python_or_compiled
+def workspace(n, batch_size, sizes, optimizer, params):
+    """Plan of the tiles, number of blocks of weights, and memory for an epoch of n samples: the last arguments of `_learn`."""
+    layers, largest = sizes.size - 1, min(batch_size, n)
+    columns = whole_vectors(min(largest, TILE), params.itemsize)
+    plan = plan_tile(sizes, columns, params.itemsize)
+    tiles = (largest + TILE - 1) // TILE
+    narrow = tiles > 1 and params.nbytes <= NARROW
+    groups = min(tiles, MAX_GROUPS) if narrow else tiles
+    blocks = 0
+    for l in range(layers):
+        height = _block_rows(sizes[l + 1], params.itemsize)
+        blocks += (sizes[l] + height) // height
+    gradients = groups if narrow else 0 if optimizer == SGD else 1
+    packed = np.empty(plan[layers, PACKED], params.dtype)
+    space = np.empty(groups * plan[layers, ERRORS] + 16, params.dtype)
+    return plan, blocks, packed, space, aligned(space), np.empty(gradients * params.size, params.dtype), np.empty(2 * groups)
+
+
+@python_or_compiled
+def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second):
+    """Raise ValueError unless the arguments of an epoch fit together."""
+    check_network(sizes, activations, params)
+    layers = activations.size
+    check_loss(loss, activations[layers - 1])
+    check_decision(decision)
+    if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
+        raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
+    if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
+        raise ValueError(
+            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
+        )
+    if optimizer < SGD or optimizer > ADAM:
+        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 3, got", optimizer)
+    if optimizer != SGD and (first.size != params.size or (optimizer == ADAM and second.size != params.size)):
+        raise ValueError("minibatch_epoch: first and second must have the size of params; (params, first, second) have", params.size,
+                         first.size, second.size)  # fmt: skip
+    if batch_size < 1:
+        raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
+    if order.size > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
+        raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as", order.min(),
+                         order.max(), X.shape[0])  # fmt: skip
+
+
+@python_or_compiled
+def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                    learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
     """
     One pass of mini-batch learning: for every batch the mean gradient, then one update.
 
@@ -181,87 +275,47 @@ def _epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, 
     Notes
     -----
     Lecture L25, row-wise: dW = A^T delta / B, db = sum delta / B, delta(l-1) = (delta(l) W^T) f'(z). 6 flops a weight
-    and sample, 4 in the first layer. The parallel version gives tiles of samples and then blocks of weights to threads; each
-    writes to places of its own: no race, and the same bits for any number of threads. Work space is allocated once a
+    and sample, 4 in the first layer. Work space is allocated once a
     call, nothing per batch.
     """
-    check_network(sizes, activations, params)
-    layers = activations.size
-    check_loss(loss, activations[layers - 1])
-    check_decision(decision)
-    if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
-        raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
-    if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
-        raise ValueError(
-            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
-        )
-    if optimizer < SGD or optimizer > ADAM:
-        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 3, got", optimizer)
-    if batch_size < 1:
-        raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
-    for i in range(order.size):
-        if order[i] < 0 or order[i] >= X.shape[0]:
-            raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (number, n) came as", order[i], X.shape[0])
+    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
     if order.size == 0:
         return np.nan, np.nan, step
-    kind = params.dtype.type
-    largest = min(batch_size, order.size)
-    columns = whole_vectors(min(largest, TILE), params.itemsize)
-    plan = plan_tile(sizes, columns, params.itemsize)
-    size = plan[layers, ERRORS]
-    tiles = (largest + TILE - 1) // TILE
-    narrow = tiles > 1 and params.nbytes <= NARROW
-    groups = min(tiles, MAX_GROUPS) if narrow else tiles
-    blocks = 0
-    for l in range(layers):
-        height = _block_rows(sizes[l + 1], params.itemsize)
-        blocks += (sizes[l] + height) // height
-    packed = np.empty(plan[layers, PACKED], params.dtype)
-    pack_weights(sizes, plan, params, packed)
-    space = np.empty(groups * size + 16, params.dtype)
-    begin = aligned(space)
-    for group in range(groups):
-        fill_ones(sizes, columns, plan, space, begin + group * size)
-    gradient = np.empty((groups if narrow else 1 if optimizer != SGD else 0) * params.size, params.dtype)
-    results = np.zeros(2 * groups)
-    for start in range(0, order.size, batch_size):
-        rows = min(batch_size, order.size - start)
-        step += 1
-        rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
-        scale = (-rate if optimizer == SGD and not narrow else kind(1)) / kind(rows)
-        count = (rows + TILE - 1) // TILE
-        if narrow:
-            parts = min(groups, count)
-            for group in prange(parts):
-                own = begin + group * size
-                top = group * params.size
-                begun = group * count // parts
-                for tile in range(begun, (group + 1) * count // parts):
-                    height = min(TILE, rows - tile * TILE)
-                    _learn_tile(X, Y, weight, order, start + tile * TILE, height, columns, sizes, activations, loss, decision, plan, params,
-                                packed, scale, space, own, results, 2 * group)  # fmt: skip
-                    for l in range(layers):
-                        _add_gradient(l, 0, sizes[l] + 1, height, columns, sizes, plan, space, own, -1 if tile == begun else sizes[l + 1],
-                                      gradient, top + plan[l, PARAMS])  # fmt: skip
-            for group in range(1, parts):
-                for i in range(params.size):
-                    gradient[i] += gradient[group * params.size + i]
-            for l in range(layers):
-                _update(optimizer, l, 0, sizes[l] + 1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2)
-        else:
-            for tile in prange(count):
-                _learn_tile(X, Y, weight, order, start + tile * TILE, min(TILE, rows - tile * TILE), columns, sizes, activations, loss,
-                            decision, plan, params, packed, scale, space, begin + tile * size, results, 2 * tile)  # fmt: skip
-            for block in prange(blocks):
-                _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2,
-                              epsilon, l2, space, begin)  # fmt: skip
-    total, correct = 0.0, 0.0
-    for group in range(groups):
-        total += results[2 * group]
-        correct += results[2 * group + 1]
-    return total / order.size, correct / order.size, step
+    plan, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
+    _learn_serial(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                  learning_rate, beta1, beta2, epsilon, l2, plan, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size
 
 
-_epoch.__name__ = _epoch.__qualname__ = "minibatch_epoch"
-minibatch_epoch = jit(_epoch)
-minibatch_epoch_parallel = jit(_epoch, parallel=True)
+def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                             learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+    """
+    One pass of mini-batch learning, on the threads that `threads` has set: bit for bit what `minibatch_epoch` gives.
+
+    Parameters
+    ----------
+    X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
+    beta2, epsilon, l2
+        As in `minibatch_epoch`. Called from Python, inside ``with threads(n)``.
+
+    Returns
+    -------
+    (float, float, int)
+        As `minibatch_epoch`.
+
+    Raises
+    ------
+    ValueError
+        As `minibatch_epoch`.
+
+    Notes
+    -----
+    Threads take tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
+    """
+    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
+    if order.size == 0:
+        return np.nan, np.nan, step
+    plan, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
+    _learn_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                    learning_rate, beta1, beta2, epsilon, l2, plan, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size

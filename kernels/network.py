@@ -9,9 +9,9 @@ weights as one more row of W.
 import numpy as np
 from numba import prange
 
-from ._jit import jit
+from ._jit import inner, jit, python_or_compiled
 from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
-from .pack import gather_transposed, pack_tiles, transpose_exact
+from .pack import pack_tiles, read_transposed, transpose_exact
 from .simd import VECTOR_BYTES
 from .tile import ROWS, gemm
 
@@ -27,7 +27,7 @@ GROUPS = 16
 PARAMS, PACKED, UNITS, ERRORS = 0, 1, 2, 3
 
 
-@jit
+@python_or_compiled
 def parameter_count(sizes):
     """
     Number of weights and biases of a network.
@@ -49,7 +49,7 @@ def parameter_count(sizes):
     return total
 
 
-@jit
+@python_or_compiled
 def check_network(sizes, activations, params):
     """Raise ValueError unless the three arrays describe one network. Called by every whole-network kernel."""
     if sizes.size < 2:
@@ -69,14 +69,14 @@ def check_network(sizes, activations, params):
         raise ValueError("params must hold parameter_count(sizes) elements; (wanted, came)", parameter_count(sizes), params.size)
 
 
-@jit
+@python_or_compiled
 def whole_vectors(count, itemsize):
     """`count` elements, rounded up to whole vectors."""
     lanes = VECTOR_BYTES // itemsize
     return (count + lanes - 1) // lanes * lanes
 
 
-@jit
+@python_or_compiled
 def plan_tile(sizes, columns, itemsize):
     """
     Where everything lies: a row of offsets per layer (`PARAMS`, `PACKED`, `UNITS`, `ERRORS`), ends in the last row.
@@ -101,13 +101,13 @@ def plan_tile(sizes, columns, itemsize):
     return plan
 
 
-@jit
+@python_or_compiled
 def aligned(a):
     """Elements of a buffer to leave out so that the next one begins a line of the cache."""
     return -a.ctypes.data % 64 // a.itemsize
 
 
-@jit
+@inner
 def fill_ones(sizes, columns, plan, space, tile):
     """Write the rows of ones of a tile."""
     for l in range(sizes.size - 1):
@@ -116,7 +116,7 @@ def fill_ones(sizes, columns, plan, space, tile):
             space[at + s] = 1
 
 
-@jit
+@inner
 def pack_weights(sizes, plan, params, packed):
     """Copy the weights of large layers into tiles."""
     for l in range(sizes.size - 1):
@@ -125,7 +125,7 @@ def pack_weights(sizes, plan, params, packed):
                        ROWS * (sizes[l] + 1))  # fmt: skip
 
 
-@jit
+@inner
 def forward_tile(columns, sizes, activations, plan, params, packed, space, tile):
     """Forward pass of a tile whose inputs are in place (lecture step 3): a(l) = f(W(l)^T a(l-1) + b(l)). Unchecked."""
     infinite = -space.dtype.type(np.inf)
@@ -150,7 +150,49 @@ def forward_tile(columns, sizes, activations, plan, params, packed, space, tile)
             activate(kind, n_out * columns, space, z, 1, space, z, 1)
 
 
-def _forward(X, sizes, activations, params, out):
+def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out):
+    """Outputs for all rows of X, tile after tile; each group of tiles has work space of its own. Unchecked."""
+    n, n_in, layers = X.shape[0], sizes[0], activations.size
+    n_out, lanes = sizes[layers], VECTOR_BYTES // out.itemsize
+    columns = (min(n, TILE) + lanes - 1) // lanes * lanes
+    tiles = (n + TILE - 1) // TILE
+    size = plan[layers, UNITS] + n_out * columns
+    pack_weights(sizes, plan, params, packed)
+    for group in prange(groups):
+        own = begin + group * size
+        fill_ones(sizes, columns, plan, space, own)
+        for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
+            first = tile * TILE
+            rows = min(TILE, n - first)
+            read_transposed(rows, n_in, X, first * n_in, space, own, columns)
+            forward_tile(columns, sizes, activations, plan, params, packed, space, own)
+            transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
+
+
+_forward_serial = jit(_forward_tiles)
+_forward_parallel = jit(_forward_tiles, parallel=True)
+
+
+@python_or_compiled
+def _prepare_forward(X, sizes, activations, params, out):
+    """Check the arguments of `forward`; plan, space for packed weights and for tiles, its begin, and the number of groups."""
+    check_network(sizes, activations, params)
+    layers = activations.size
+    n, n_in, n_out = X.shape[0], sizes[0], sizes[layers]
+    if X.shape[1] != n_in:
+        raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
+    if out.shape[0] != n or out.shape[1] != n_out:
+        raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
+    columns = whole_vectors(min(n, TILE), out.itemsize)
+    plan = plan_tile(sizes, columns, out.itemsize)
+    groups = min((n + TILE - 1) // TILE, GROUPS)
+    packed = np.empty(plan[layers, PACKED], out.dtype)
+    space = np.empty(groups * (plan[layers, UNITS] + n_out * columns) + 16, out.dtype)
+    return plan, packed, space, aligned(space), groups
+
+
+@python_or_compiled
+def forward(X, sizes, activations, params, out):
     """
     Outputs of a network for many samples (lecture step 3).
 
@@ -172,37 +214,29 @@ def _forward(X, sizes, activations, params, out):
 
     Notes
     -----
-    2 n P flops for P parameters. Samples are independent: the parallel version gives each thread tiles of its own, and the bits
-    are equal for any number of threads. Work space is allocated once a call, nothing per sample.
+    2 n P flops for P parameters. Work space is allocated once a call, nothing per sample.
     """
-    check_network(sizes, activations, params)
-    layers = activations.size
-    n, n_in, n_out = X.shape[0], sizes[0], sizes[layers]
-    if X.shape[1] != n_in:
-        raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
-    if out.shape[0] != n or out.shape[1] != n_out:
-        raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
-    columns = whole_vectors(min(n, TILE), out.itemsize)
-    plan = plan_tile(sizes, columns, out.itemsize)
-    packed = np.empty(plan[layers, PACKED], out.dtype)
-    pack_weights(sizes, plan, params, packed)
-    tiles = (n + TILE - 1) // TILE
-    groups = min(tiles, GROUPS)
-    size = plan[layers, UNITS] + n_out * columns
-    space = np.empty(groups * size + 16, out.dtype)
-    begin = aligned(space)
-    order = np.arange(n)
-    for group in prange(groups):
-        own = begin + group * size
-        fill_ones(sizes, columns, plan, space, own)
-        for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
-            first = tile * TILE
-            rows = min(TILE, n - first)
-            gather_transposed(rows, n_in, X, 0, order, first, space, own, columns)
-            forward_tile(columns, sizes, activations, plan, params, packed, space, own)
-            transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
+    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
+    _forward_serial(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 
 
-_forward.__name__ = _forward.__qualname__ = "forward"
-forward = jit(_forward)
-forward_parallel = jit(_forward, parallel=True)
+def forward_parallel(X, sizes, activations, params, out):
+    """
+    Outputs of a network, on the threads that `threads` has set: bit for bit what `forward` gives.
+
+    Parameters
+    ----------
+    X, sizes, activations, params, out
+        As in `forward`. Called from Python, inside ``with threads(n)``.
+
+    Raises
+    ------
+    ValueError
+        As `forward`.
+
+    Notes
+    -----
+    Samples are independent: each thread takes tiles of its own, and writes to rows of its own.
+    """
+    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
+    _forward_parallel(X, sizes, activations, plan, params, packed, space, begin, groups, out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import jit
+from ._jit import inner, jit
 from ._native import routine
 from .simd import I64, Assembler, Value
 
@@ -61,7 +61,7 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
             v.each_vector(count, rule)
 
 
-@jit
+@inner
 def adam_rate(step, learning_rate, beta1, beta2):
     """alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0."""
     return learning_rate * np.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from llvmlite import ir
 
 from ._native import routine
 from .simd import I64, Assembler, Value
 from .tile import ROWS, panels
+from .transposition import transpose_block
 
 # Rows that are copied panel after panel: few, so that few pages are open at once.
 BLOCK = 8
+
+
+@routine("iiaiiaii")
+def copy(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, s_column: Value, T: Value, t_row: Value, t_column: Value) -> None:
+    """T_ij = S_ij for n x m matrices of any steps."""
+    b = v.b
+
+    def row(i: Value) -> None:
+        source, target = v.at(S, b.mul(i, s_row)), v.at(T, b.mul(i, t_row))
+
+        def some(j: Value, mask: Value | None) -> None:
+            x = v.gather(v.at(source, b.mul(j, s_column)), s_column, mask)
+            v.scatter(x, v.at(target, b.mul(j, t_column)), t_column, mask)
+
+        v.each_vector(m, some)
+
+    v.loop(0, n, 1, row)
 
 
 @routine("iiaisa")
@@ -46,13 +62,14 @@ def pack_transposed(v: Assembler, depth: Value, m: Value, B: Value, b_column: Va
     b, scale = v.b, v.broadcast(alpha)
 
     def panel(width: int, masked: bool, j: Value) -> None:
-        at = b.mul(j, I64(v.lanes))
-        target = v.at(out, b.mul(at, depth))
+        first, row = b.mul(j, I64(v.lanes)), I64(width * v.lanes)
         for i in range(width):
-            first = b.add(at, I64(i * v.lanes))
-            columns = b.sub(m, first) if masked and i == width - 1 else I64(v.lanes)
-            _turn(v, columns, depth, lambda c, first=first: v.at(B, b.mul(b.add(first, c), b_column)), v.at(target, i * v.lanes),
-                  I64(width * v.lanes), scale, None)  # fmt: skip
+            at = b.add(first, I64(i * v.lanes))
+            target = v.at(v.at(out, b.mul(first, depth)), i * v.lanes)
+            v.outlined("columns", turn, b.sub(m, at), depth, v.at(B, b.mul(at, b_column)), b_column, target, row, scale)
+
+    def turn(n: Value, m: Value, source: Value, s_row: Value, target: Value, t_row: Value, scale: Value) -> None:
+        transpose_block(v, n, m, lambda r: v.at(source, v.b.mul(r, s_row)), target, t_row, scale, None)
 
     panels(v, m, panel)
 
@@ -90,8 +107,8 @@ def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: V
     So `out_row` is at least n rounded up to whole vectors.
     """
     factor = v.broadcast(scale)
-    v.loop(0, n, v.lanes, lambda i: _turn(v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row,
-                                          factor, None))  # fmt: skip
+    v.loop(0, n, v.lanes, lambda i: transpose_block(v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row,
+                                          factor))  # fmt: skip
 
 
 @routine("iiaiai")
@@ -103,11 +120,18 @@ def transpose_exact(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, ou
         source = lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row))  # noqa: E731
         with v.b.if_else(v.b.icmp_signed("<", left, I64(v.lanes))) as (part, whole):
             with part:
-                _turn(v, left, m, source, v.at(out, i), out_row, None, v.first(left))
+                transpose_block(v, left, m, source, v.at(out, i), out_row, None, v.first(left))
             with whole:
-                _turn(v, left, m, source, v.at(out, i), out_row, None, None)
+                transpose_block(v, left, m, source, v.at(out, i), out_row)
 
     v.loop(0, n, v.lanes, rows)
+
+
+@routine("iiaai")
+def read_transposed(v: Assembler, n: Value, m: Value, X: Value, out: Value, out_row: Value) -> None:
+    """T_ji = X_ij for n rows of m elements, one after another; zeros behind column n of T, in whole vectors."""
+    b = v.b
+    v.loop(0, n, v.lanes, lambda i: transpose_block(v, b.sub(n, i), m, lambda r: v.at(X, b.mul(b.add(i, r), m)), v.at(out, i), out_row))
 
 
 @routine("iianai")
@@ -120,43 +144,6 @@ def gather_transposed(v: Assembler, n: Value, m: Value, X: Value, order: Value, 
             number = b.load(b.gep(order, [b.add(i, r)], source_etype=I64), typ=I64, align=8)
             return v.at(X, b.mul(number, m))
 
-        _turn(v, b.sub(n, i), m, row, v.at(out, i), out_row, None, None)
+        transpose_block(v, b.sub(n, i), m, row, v.at(out, i), out_row)
 
     v.loop(0, n, v.lanes, rows)
-
-
-def _turn(v: Assembler, n: Value, m: Value, row: Callable[[Value], Value], target: Value, t_row: Value, scale: Value | None,
-          stored: Value | None) -> None:  # fmt: skip
-    """
-    Up to `lanes` rows of m elements become columns: T_ji = scale S_ij, blocks of lanes x lanes turned in registers.
-
-    `row(r)` is the address of row r; rows from n on are taken for zeros. `stored` masks the lanes of T that are written.
-    """
-    b = v.b
-    last = b.sub(n, I64(1))
-    inside = v.first(n)
-    rows = [row(b.select(b.icmp_signed("<", I64(r), last), I64(r), last)) for r in range(v.lanes)]
-    half = v.lanes // 2
-    low = [x for i in range(half) for x in (i, v.lanes + i)]
-    high = [x for i in range(half, v.lanes) for x in (i, v.lanes + i)]
-
-    def turned(j: Value, mask: Value | None) -> list[Value]:
-        x = [v.load(v.at(p, j), mask) for p in rows]
-        step = v.lanes
-        while step > 1:  # interleave vector i with vector i + half, log2(lanes) times
-            x = [v.shuffle(x[i], x[i + half], order) for i in range(half) for order in (low, high)]
-            step //= 2
-        x = [v.mul(scale, y) for y in x] if scale is not None else x
-        return [v.select(inside, y, v.const(0)) for y in x]
-
-    def block(j: Value) -> None:
-        for q, y in enumerate(turned(j, None)):
-            v.store(y, v.at(target, b.mul(b.add(j, I64(q)), t_row)), stored)
-
-    whole = b.and_(m, I64(-v.lanes))
-    v.loop(0, whole, v.lanes, block)
-    with b.if_then(b.icmp_signed("<", whole, m)):
-        for q, y in enumerate(turned(whole, v.first(b.sub(m, whole)))):
-            column = b.add(whole, I64(q))
-            with b.if_then(b.icmp_signed("<", column, m)):
-                v.store(y, v.at(target, b.mul(column, t_row)), stored)

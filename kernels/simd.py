@@ -278,6 +278,20 @@ class Assembler:
             phi.add_incoming(again, last)
         return results
 
+    def outlined(self, name: str, body: Callable[..., None], *arguments: Value) -> None:
+        """Call a function of the routine's own that runs `body(*arguments)`: its code exists once, however often it is called."""
+        module = self.b.module
+        if name not in module.globals:
+            kinds = [POINTER if isinstance(x.type, ir.PointerType) else x.type for x in arguments]
+            function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            outer, self.b = self.b, ir.IRBuilder(function.append_basic_block())
+            body(*function.args)
+            self.b.ret_void()
+            self.b = outer
+        self.b.call(module.globals[name], arguments)
+
     def each_vector(self, count: Value, body: Callable[[Value, Value | None], None]) -> None:
         """`body(i, mask)` for every whole vector of `count` elements (mask None), and once more for what is left."""
         whole = self.b.and_(count, I64(-self.lanes))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from llvmlite import ir
 
 from ._native import routine
-from .simd import I64, POINTER, REGISTERS, VECTOR_BYTES, Assembler, Value
+from .simd import I64, REGISTERS, VECTOR_BYTES, Assembler, Value
+from .transposition import transpose_block
 
 # A tile of ROWS rows and up to VECTORS vectors of C: 24 of 32 registers, or 12 of 16. The others hold a row of B and an
 # element of A. So many sums run at once because a multiply-add takes four cycles, and two begin in each.
 ROWS, VECTORS = (8, 3) if REGISTERS == 32 else (4, 3)
+# Rows of B that `gemm` can hold on the stack.
+STACKED = 256
 
 
 def panel_columns(itemsize: int) -> int:
@@ -53,7 +57,8 @@ def gemm(v: Assembler, n: Value, m: Value, depth: Value, A: Value, a_row: Value,
     C_ij = max(floor, S_ij + sum_k A_ik B_kj) for an n x m block C whose rows are contiguous.
 
     `A`: element (i, k) at (i // ROWS) a_tile + (i % ROWS) a_row + k a_column: any strides, or packed tiles.
-    `B`: rows contiguous and b_row apart (b_column = 1), or packed panels (b_row = 0, b_column = their depth).
+    `B`: rows contiguous and b_row apart (b_column = 1); packed panels (b_row = 0, b_column = their depth); or columns contiguous and
+    b_column apart (b_row = -1): then depth is at most STACKED, and each panel is turned into rows on the stack.
     `start`: S, rows start_row apart; C itself to add to it, a bias with rows 0 apart, or nothing (start_row = -1).
     `floor`: -infinity, or 0 for ReLU. Nothing outside the operands is read or written.
     """
@@ -62,29 +67,33 @@ def gemm(v: Assembler, n: Value, m: Value, depth: Value, A: Value, a_row: Value,
     zeros = ir.GlobalVariable(b.module, ir.ArrayType(v.scalar, VECTORS * v.lanes), "zeros")
     zeros.initializer, zeros.linkage, zeros.global_constant = ir.Constant(zeros.value_type, None), "internal", True
     start_row = b.select(none, I64(0), start_row)
-    packed = b.icmp_signed("==", b_row, I64(0))
+    packed, turned = b.icmp_signed("==", b_row, I64(0)), b.icmp_signed("<", b_row, I64(0))
+    stack = b.alloca(v.scalar, STACKED * VECTORS * v.lanes)
+    stack.align = VECTOR_BYTES
     common = [n, depth, A, a_row, a_column, a_tile, start_row, c_row, floor]
 
     def run(width: int, masked: bool, j: Value) -> None:
         at = b.mul(j, I64(v.lanes))
         left = b.sub(m, b.add(at, I64((width - 1) * v.lanes)))  # columns in the last vector
         first = b.select(none, zeros, v.at(start, at))
-        row = b.select(packed, I64(width * v.lanes), b_row)
-        b.call(_panel(v, width, masked, [x.type for x in common]), [*common, v.at(B, b.mul(at, b_column)), row, first, v.at(C, at), left])
+        row = b.select(b.or_(packed, turned), I64(width * v.lanes), b_row)
+        with b.if_then(turned):
+            for i in range(width):
+                column = b.add(at, I64(i * v.lanes))
+                v.outlined("turn", turn, b.sub(m, column), depth, v.at(B, b.mul(column, b_column)), b_column, v.at(stack, i * v.lanes), row)
+        panel = b.select(turned, stack, v.at(B, b.mul(at, b_column)))
+        name, body = f"panel.{width}.{'part' if masked else 'whole'}", functools.partial(_panel, v, width, masked)
+        v.outlined(name, body, *common, panel, row, first, v.at(C, at), left)
+
+    def turn(n: Value, m: Value, source: Value, s_row: Value, target: Value, t_row: Value) -> None:
+        transpose_block(v, n, m, lambda r: v.at(source, v.b.mul(r, s_row)), target, t_row)
 
     panels(v, m, run)
 
 
-def _panel(v: Assembler, width: int, masked: bool, kinds: list[Any]) -> ir.Function:
-    """The function for a panel of `width` vectors of columns: all rows, ROWS at a time."""
-    module, name = v.b.module, f"panel.{width}.{'part' if masked else 'whole'}"
-    if name in module.globals:
-        return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [*kinds, POINTER, I64, POINTER, POINTER, I64]), name)
-    function.linkage = "internal"
-    function.attributes.add("noinline")
-    n, depth, A, a_row, a_column, a_tile, start_row, c_row, floor, B, b_row, start, C, left = function.args
-    outer, v.b = v.b, ir.IRBuilder(function.append_basic_block())
+def _panel(v: Assembler, width: int, masked: bool, n: Value, depth: Value, A: Value, a_row: Value, a_column: Value, a_tile: Value,
+           start_row: Value, c_row: Value, floor: Value, B: Value, b_row: Value, start: Value, C: Value, left: Value) -> None:  # fmt: skip
+    """All rows of a panel of `width` vectors of columns, ROWS at a time; `left` columns in the last vector."""
     b = v.b
     mask = v.first(left) if masked else None
     least = v.broadcast(floor)
@@ -100,9 +109,6 @@ def _panel(v: Assembler, width: int, masked: bool, kinds: list[Any]) -> ir.Funct
         with b.if_then(b.icmp_signed("!=", b.and_(n, I64(count)), I64(0))):
             rows(count, b.and_(n, I64(-2 * count)))
         count //= 2
-    b.ret_void()
-    v.b = outer
-    return function
 
 
 def _tile(v: Assembler, rows: int, width: int, mask: Value | None, depth: Value, A: Value, a_row: Value, a_column: Value, B: Value,

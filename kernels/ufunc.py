@@ -1,4 +1,10 @@
-"""The elementary functions over whole arrays: out_i = f(x_i)."""
+"""
+The elementary functions over whole arrays: out_i = f(x_i).
+
+Errors are in units in the last place (ulp): the spacing of numbers of the dtype at the true result. They were measured with
+fused multiply-add, in float32 at every x of the main range, in float64 at some 10^7. NaN stays NaN, denormal numbers are
+kept, and a result depends neither on its place in the array nor on the width of the vectors.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +43,10 @@ def _over(function: Callable[[Assembler, Value], Value]) -> Any:
     def compiled(x: Any, out: Any) -> Any:
         fits = all(isinstance(a, types.Array) and a.layout == "C" and a.aligned for a in (x, out))
         if not (fits and x.dtype in (types.float32, types.float64) and out.dtype == x.dtype and out.mutable):
-            raise TypingError(f"{name}: x and out must be C-contiguous arrays of one dtype, float32 or float64; (x, out) came as {x, out}")
+            raise TypingError(
+                f"{name}: x and out must be C-contiguous arrays of one dtype, float32 or float64, and out writable; "
+                f"(x, out) came as ({x}, {out})"
+            )
 
         def apply(x: Any, out: Any) -> None:
             if out.shape != x.shape:
@@ -70,41 +79,122 @@ def exp(x, out):
     ValueError
         `out` of another shape.
     numba.core.errors.TypingError
-        When the kernel is compiled: an array that is not C-contiguous, of another dtype, or read-only.
+        An array that is not C-contiguous or of another dtype, or an `out` that is read-only: told on compilation.
 
     Notes
     -----
-    At most 1.1 ulp off. Denormal results are right; e^x overflows to infinity and underflows to 0 where it should. NaN
-    stays NaN. Reads and writes 1 element each; a result does not depend on its place in the array or the vector width.
+    Error at most 1.0 ulp. Overflows to infinity, and underflows to 0 by way of the denormal numbers. Reads and writes
+    1 element each; nothing is allocated.
     """
     _exp(x, out)
 
 
 @jit
 def log(x, out):
-    """log."""
+    """
+    Natural logarithm: out = log(x).
+
+    Parameters
+    ----------
+    x, out
+        As in `exp`.
+
+    Raises
+    ------
+    ValueError, numba.core.errors.TypingError
+        As in `exp`.
+
+    Notes
+    -----
+    Error at most 1.0 ulp. -infinity at 0 and NaN below.
+    """
     _log(x, out)
 
 
 @jit
 def tanh(x, out):
-    """tanh."""
+    """
+    Hyperbolic tangent: out = (e^x - e^-x) / (e^x + e^-x).
+
+    Parameters
+    ----------
+    x, out
+        As in `exp`.
+
+    Raises
+    ------
+    ValueError, numba.core.errors.TypingError
+        As in `exp`.
+
+    Notes
+    -----
+    Error at most 1.8 ulp, also of the smallest results. Keeps the sign of 0.
+    """
     _tanh(x, out)
 
 
 @jit
 def logistic(x, out):
-    """logistic."""
+    """
+    Logistic function: out = 1 / (1 + e^-x).
+
+    Parameters
+    ----------
+    x, out
+        As in `exp`.
+
+    Raises
+    ------
+    ValueError, numba.core.errors.TypingError
+        As in `exp`.
+
+    Notes
+    -----
+    Error at most 1.7 ulp, also of the smallest results.
+    """
     _logistic(x, out)
 
 
 @jit
 def softplus(x, out):
-    """softplus."""
+    """
+    Softplus, the smooth max(x, 0): out = log(1 + e^x).
+
+    Parameters
+    ----------
+    x, out
+        As in `exp`.
+
+    Raises
+    ------
+    ValueError, numba.core.errors.TypingError
+        As in `exp`.
+
+    Notes
+    -----
+    Error at most 1.9 ulp, also of the smallest results. Its derivative is the logistic function.
+    """
     _softplus(x, out)
 
 
 @jit
 def erf(x, out):
-    """erf."""
+    """
+    Error function: out = 2 / sqrt(pi) times the integral of e^(-t^2) over t from 0 to x.
+
+    Parameters
+    ----------
+    x, out
+        As in `exp`.
+
+    Raises
+    ------
+    ValueError, numba.core.errors.TypingError
+        As in `exp`.
+
+    Notes
+    -----
+    Error at most 1.1 ulp in float32, 1.6 in float64. Keeps the sign of 0. The normal distribution function is (1 +
+    erf(x / sqrt(2))) / 2.
+    """
     _erf(x, out)

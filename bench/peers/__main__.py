@@ -132,7 +132,7 @@ def main():
             kind = case.kind
         print(case.title, file=sys.stderr)
         chosen = [worker for threads in counts for name in case.candidates if (worker := workers[name, threads])]
-        versions |= {worker.candidate: worker.version for worker in chosen}
+        versions |= dict.fromkeys(worker.version for worker in chosen)
         runs = compare(case, chosen, options.rounds)
         raw.append({"case": case.title, "unit": case.unit, "target": case.target, "runs": runs})
         for threads in counts:
@@ -150,7 +150,7 @@ def main():
         print("\n" + SPEEDUP_HEADER.format(counts[-1]))
         for case, one, more in speedups:
             row(case.title, case.unit, number(one), number(more), *verdict(more / one, case.speedup))
-    about = f"{machine()}; {', '.join(versions.values())}"
+    about = f"{machine()}; {', '.join(versions)}"
     print(f"\n{about}; medians of {options.rounds} rounds")
     if options.json:
         with open(options.json, "w") as file:

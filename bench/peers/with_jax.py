@@ -1,4 +1,8 @@
-"""JAX: an epoch is one compiled scan over samples or batches, with its weights donated."""
+"""
+JAX: an epoch is one compiled scan over samples or batches, with its weights donated.
+
+Written as it was fastest: gradients by hand (about as `jax.grad`), W stored (d_out, d_in).
+"""
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +16,23 @@ def version():
 
 
 def _layers(case):
-    return jax.tree.map(jnp.asarray, case.layers())
+    return [(jnp.array(W.T), jnp.array(b)) for W, b in case.layers()]
+
+
+def _flat(layers):
+    return flat((W.T, b) for W, b in jax.device_get(layers))
+
+
+def _product(W, a):
+    """W a, for one sample or for each of the rows; for one sample, a W^T was five times as slow."""
+    return W @ a if a.ndim == 1 else a @ W.T
 
 
 def _forward(case, layers, x):
     """Outputs of every layer, inputs first."""
     a = [x]
     for activation, (W, b) in zip(case.activations, layers, strict=True):
-        a.append(ACTIVATE[activation](a[-1] @ W + b))
+        a.append(ACTIVATE[activation](_product(W, a[-1]) + b))
     return a
 
 
@@ -27,7 +40,7 @@ def _deltas(case, layers, a, y):
     """dJ/dz of every layer."""
     deltas = [output_delta(case, a[-1], y)]
     for (W, _), units in zip(layers[:0:-1], a[-2:0:-1], strict=True):
-        deltas.insert(0, (deltas[0] @ W.T) * slope(case.hidden, units))
+        deltas.insert(0, _product(W.T, deltas[0]) * slope(case.hidden, units))
     return deltas
 
 
@@ -40,9 +53,10 @@ def online(case, threads):
             a = _forward(case, layers, X[t])
             deltas = _deltas(case, layers, a, Y[t])
             parts = zip(layers, a[:-1], deltas, strict=True)
-            return [(W - rate * x[:, None] * delta, b - rate * delta) for (W, b), x, delta in parts], None
+            return [(W - (rate * delta)[:, None] * x, b - rate * delta) for (W, b), x, delta in parts], None
 
-        return jax.lax.scan(learn, layers, order)[0]
+        # Unrolled, the loop is faster by a fifth on 64-32-10 and slower by five times on 2-2-1.
+        return jax.lax.scan(learn, layers, order, unroll=4 if case.sizes[0] > 2 else 1)[0]
 
     compiled = jax.jit(epoch, donate_argnums=0)
 
@@ -50,10 +64,10 @@ def online(case, threads):
         nonlocal layers
         layers = jax.block_until_ready(compiled(layers, X, Y, order))
 
-    return step, lambda: flat(jax.device_get(layers))
+    return step, lambda: _flat(layers)
 
 
-def minibatch(case, threads):
+def minibatch(case, threads, by_batch=False):
     X, Y, order = map(jnp.asarray, case.data())
     rate, layers = LEARNING_RATE[case.optimizer], _layers(case)
     zeros = jax.tree.map(jnp.zeros_like, layers) if case.optimizer == "adam" else []
@@ -61,7 +75,7 @@ def minibatch(case, threads):
 
     def gradient(layers, x, y):
         a = _forward(case, layers, x)
-        return [(x.T @ delta / case.batch, delta.mean(axis=0)) for x, delta in zip(a[:-1], _deltas(case, layers, a, y), strict=True)]
+        return [(delta.T @ x / case.batch, delta.mean(axis=0)) for x, delta in zip(a[:-1], _deltas(case, layers, a, y), strict=True)]
 
     def update(layers, g, m, v, updates):
         if case.optimizer == "sgd":
@@ -71,30 +85,33 @@ def minibatch(case, threads):
         alpha = rate * jnp.sqrt(1 - BETA2**updates) / (1 - BETA1**updates)
         return jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), layers, m, v), m, v
 
-    def epoch(state, X, Y, order):
-        def learn(state, some):
-            layers, m, v, updates = state
-            x, y = (X, Y) if case.batch == case.samples else (X[some], Y[some])
-            g = gradient(layers, x, y)
-            return (*update(layers, g, m, v, updates + 1), updates + 1), None
+    def learn(state, X, Y, some):
+        layers, m, v, updates = state
+        x, y = (X, Y) if case.batch == case.samples else (X[some], Y[some])
+        return *update(layers, gradient(layers, x, y), m, v, updates + 1), updates + 1
 
-        return jax.lax.scan(learn, state, order.reshape(-1, case.batch))[0]
+    def epoch(state, X, Y, batches):
+        return jax.lax.scan(lambda state, some: (learn(state, X, Y, some), None), state, batches)[0]
 
-    compiled = jax.jit(epoch, donate_argnums=0)
+    compiled = jax.jit(learn if by_batch else epoch, donate_argnums=0)
+    batches = order.reshape(-1, case.batch)
+    calls = list(batches) if by_batch else [batches]
 
     def step():
         nonlocal state
-        state = jax.block_until_ready(compiled(state, X, Y, order))
+        for some in calls:
+            state = compiled(state, X, Y, some)
+        jax.block_until_ready(state)
 
-    return step, lambda: flat(jax.device_get(state[0]))
+    return step, lambda: _flat(state[0])
 
 
 def predict(case, threads):
     X, layers, out = jnp.asarray(case.data()[0]), _layers(case), None
-    compiled = jax.jit(lambda layers, X: _forward(case, layers, X)[-1])
+    compiled = jax.jit(lambda X: _forward(case, layers, X)[-1])  # the weights as constants, as ONNX Runtime has them
 
     def step():
         nonlocal out
-        out = jax.block_until_ready(compiled(layers, X))
+        out = jax.block_until_ready(compiled(X))
 
     return step, lambda: jax.device_get(out)
