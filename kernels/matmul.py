@@ -65,17 +65,17 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
             deep = min(DEPTH, depth - k0)
             start_row = c_row if add or k0 > 0 else -1
             for c in prange(chunks):
-                j = c * chunk
+                j = np.int64(c) * chunk  # prange counts in unsigned numbers
                 if b_column == 1:
                     pack_rows(deep, min(chunk, width - j), B, k0 * b_row + j0 + j, b_row, alpha, work, j * deep)
                 else:
                     pack_transposed(deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep)
             if tiled:
                 for t in prange(bands):
-                    i = t * HEIGHT
+                    i = np.int64(t) * HEIGHT
                     pack_tiles(min(HEIGHT, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep)
             for t in prange(bands * chunks):
-                i, j = t // chunks * HEIGHT, t % chunks * chunk
+                i, j = np.int64(t) // chunks * HEIGHT, np.int64(t) % chunks * chunk
                 high, wide, at = min(HEIGHT, n - i), min(chunk, width - j), i * c_row + j0 + j
                 if tiled:
                     gemm(high, wide, deep, work, b_space + i * deep, 1, ROWS, ROWS * deep, work, j * deep, 0, deep,

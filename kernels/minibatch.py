@@ -1,30 +1,35 @@
 """
 Mini-batch learning: one epoch a call, with any of the optimizers (L25, L29).
 
-A batch is cut into tiles of samples (see `network`). Two loops run over it:
+The samples of a batch stand in tiles, one sample a column (see `network`). There are two ways through a batch:
 
-1. over the samples: each tile goes forward and back through all layers while its activations are in cache (`_learn_tile`);
-2. over the weights: each block of weights takes its gradient from all tiles and is updated while it is in cache (`_update_block`).
+- `_learn_narrow`, for few weights: groups of samples go forward and back through all layers, one group after another, and add
+  up gradients, all in the first cache; then one update. Threads take parts of the batch.
+- `_learn_wide`: layer after layer for the whole batch, then all weights, block after block: each block takes its gradient from all
+  samples and is updated while it is in cache. Threads take units of a layer, and blocks of weights.
 
-Narrow networks with many samples take the sums of the second loop inside the first, and are updated at the end of the batch.
-Both cuts are fixed by the problem alone, so the sums are taken in the same order for every number of threads.
+All cuts are fixed by the problem alone, so the sums are taken in the same order for every number of threads.
 """
 
 import numpy as np
 from numba import prange
 
 from ._jit import inner, jit, python_or_compiled
-from .activation import SOFTMAX, multiply_derivative
+from .activation import SOFTMAX, multiply_derivative, softmax_columns
 from .loss import LOG_LOSS, check_decision, check_loss, tile_loss
 from .network import (
+    BUFFER,
+    DEPTH,
     ERRORS,
+    GROUP,
+    HEIGHT,
     PACKED,
     PARAMS,
-    TILE,
     UNITS,
     aligned,
     check_network,
     fill_ones,
+    forward_rows,
     forward_tile,
     pack_weights,
     plan_tile,
@@ -32,175 +37,248 @@ from .network import (
 )
 from .optimizer import ADAM, SGD, adam_rate, update
 from .pack import gather_transposed, pack_tiles, transpose
-from .tile import ROWS, gemm
+from .tile import ROWS, VECTORS, gemm
+from .simd import VECTOR_BYTES
 
-# Up to this many bytes of parameters, a batch of several tiles adds its gradient up in cache, in at most MAX_GROUPS parts.
+# Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts.
 NARROW = 1 << 16
-MAX_GROUPS = 16
-# Bytes of weights that are updated at a time.
-BLOCK_BYTES = 1 << 15
+PARTS = 16
+# Samples of a tile in the wide way: its activations stay in the second cache.
+TILE = 128
+# Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
+PANELS, BLOCK_BYTES = 8, 1 << 16
 
 
 @inner
-def _learn_tile(X, Y, weight, order, first, rows, columns, sizes, activations, loss, decision, plan, params, packed, scale, space, tile,
-                result, at):  # fmt: skip
-    """
-    Forward and back for the samples order[first : first + rows]; their errors, times `scale`, stay in the tile as rows. Unchecked.
+def _read_samples(X, Y, weight, order, first, rows, stride, sizes, plan, space, at):
+    """Samples order[first : first + rows] into the columns from `at` on: inputs, targets, weights."""
+    layers = sizes.size - 1
+    y = at + plan[layers, UNITS] + (sizes[layers] + 1) * stride
+    w = y + sizes[layers] * stride
+    gather_transposed(rows, sizes[0], X, 0, order, first, space, at, stride)
+    gather_transposed(rows, sizes[layers], Y, 0, order, first, space, y, stride)
+    for s in range(rows):
+        space[w + s] = weight[order[first + s]]
 
-    Adds their losses and right decisions to result[at] and result[at + 1].
-    """
+
+@inner
+def _errors_at(l, stride, plan, layers, tile):
+    """Where the errors of layer l stand as columns: two buffers take turns from layer to layer."""
+    end = tile + plan[0, ERRORS]
+    return end - (1 + (layers - 1 - l) % 2) * plan[layers, BUFFER]
+
+
+@inner
+def _judge(rows, stride, sizes, activations, loss, decision, plan, space, tile, s, results, at):
+    """Output layer: delta = dJ/dz of columns s ... s + rows; their losses and right decisions are added to `results`."""
     layers = activations.size
     last, n_out = activations[layers - 1], sizes[layers]
-    a = tile + plan[layers, UNITS]
-    y = a + (n_out + 1) * columns
-    w = y + n_out * columns
-    delta = w + columns
-    other = (delta + tile + plan[0, ERRORS]) // 2
-    gather_transposed(rows, sizes[0], X, 0, order, first, space, tile, columns)
-    gather_transposed(rows, n_out, Y, 0, order, first, space, y, columns)
-    for s in range(columns):
-        space[w + s] = weight[order[first + s]] if s < rows else 0
-    # Forward: A(l) = f(A(l-1) W(l) + b(l)).
-    forward_tile(columns, sizes, activations, plan, params, packed, space, tile)
-    # Output layer: delta = dJ/dz.
-    tile_loss(loss, last, decision, n_out, rows, columns, space, a, space, y, space, w, space, delta, result, at)
+    a = tile + plan[layers, UNITS] + s
+    y = a + (n_out + 1) * stride
+    delta = _errors_at(layers - 1, stride, plan, layers, tile) + s
+    if last == SOFTMAX:
+        softmax_columns(n_out, rows, stride, space, a)
+    tile_loss(loss, last, decision, n_out, rows, stride, space, a, space, y, space, y + n_out * stride, space, delta, results, at)
     if loss != LOG_LOSS and last != SOFTMAX:
-        multiply_derivative(last, n_out * columns, space, a, 1, space, delta, 1)
-    for l in range(layers - 1, -1, -1):
-        n_in, n_out = sizes[l], sizes[l + 1]
-        transpose(n_out, rows, space, delta, columns, scale, space, tile + plan[l, ERRORS], whole_vectors(n_out, space.itemsize))
-        if l > 0:
-            # delta(l-1) = (W(l) delta(l)) * f'(z)
-            gemm(n_in, columns, n_out, params, plan[l, PARAMS], n_out, 1, ROWS * n_out, space, delta, columns, 1,
-                 space, other, -1, space, other, columns, -space.dtype.type(np.inf))  # fmt: skip
-            multiply_derivative(activations[l - 1], n_in * columns, space, tile + plan[l, UNITS], 1, space, other, 1)
-            delta, other = other, delta
+        for k in range(n_out):
+            multiply_derivative(last, rows, space, a + k * stride, 1, space, delta + k * stride, 1)
 
 
 @inner
-def _add_gradient(l, i0, i1, rows, columns, sizes, plan, space, tile, start_row, total, at):
-    """Rows i0 to i1 of the gradient of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
+def _errors_below(l, i0, columns, stride, sizes, activations, plan, params, space, tile):
+    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
+    layers, n_out = activations.size, sizes[l + 1]
+    rows = min(HEIGHT, sizes[l] - i0)
+    delta = _errors_at(l, stride, plan, layers, tile)
+    below = _errors_at(l - 1, stride, plan, layers, tile) + i0 * stride
+    for k in range(0, n_out, DEPTH):
+        gemm(rows, columns, min(DEPTH, n_out - k), params, plan[l, PARAMS] + i0 * n_out + k, n_out, 1, ROWS * n_out,
+             space, delta + k * stride, stride, 1, space, below, -1 if k == 0 else stride, space, below, stride,
+             -space.dtype.type(np.inf))  # fmt: skip
+    multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l, UNITS] + i0 * stride, 1, space, below, 1)
+
+
+@inner
+def _turn_errors(l, rows, stride, sizes, plan, layers, scale, space, tile):
+    """Errors of layer l as rows, times `scale`: what the gradient takes."""
+    transpose(sizes[l + 1], rows, space, _errors_at(l, stride, plan, layers, tile), stride, scale, space, tile + plan[l, ERRORS],
+              whole_vectors(sizes[l + 1], space.itemsize))  # fmt: skip
+
+
+@inner
+def _add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, start_row, total, at):
+    """Gradient of a block of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
     # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
-    n_out = sizes[l + 1]
-    gemm(i1 - i0, n_out, rows, space, tile + plan[l, UNITS] + i0 * columns, columns, 1, ROWS * columns,
-         space, tile + plan[l, ERRORS], whole_vectors(n_out, space.itemsize), 1,
-         total, at, start_row, total, at, n_out, -space.dtype.type(np.inf))  # fmt: skip
+    width = whole_vectors(sizes[l + 1], space.itemsize)
+    gemm(i1 - i0, j1 - j0, rows, space, tile + plan[l, UNITS] + i0 * stride, stride, 1, ROWS * stride,
+         space, tile + plan[l, ERRORS] + j0, width, 1, total, at, start_row, total, at, sizes[l + 1], -space.dtype.type(np.inf))  # fmt: skip
+
+
+@inner
+def _update(optimizer, count, params, at, gradient, first, second, rate, beta1, beta2, epsilon, decay):
+    """One update of `count` weights from `at` on, whose gradient has the same place."""
+    kind = params.dtype.type
+    update(optimizer, count, params, at, gradient, at, first, min(at, first.size), second, min(at, second.size),
+           rate, kind(beta1), kind(beta2), kind(epsilon), kind(decay))  # fmt: skip
 
 
 @python_or_compiled
-def _block_rows(n_out, itemsize):
-    """Rows of weights of a layer in a block: whole tiles of about BLOCK_BYTES."""
-    return max(1, BLOCK_BYTES // (n_out * itemsize * ROWS)) * ROWS
+def block_shape(n_out, itemsize):
+    """Rows and columns of a block of a layer's weights."""
+    columns = min(n_out, PANELS * VECTORS * VECTOR_BYTES // itemsize)
+    return max(1, BLOCK_BYTES // (columns * itemsize * ROWS)) * ROWS, columns
 
 
 @inner
-def _update(optimizer, l, i0, i1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2):
-    """One update of rows i0 to i1 of a layer's [W; b]; the penalty is on W alone."""
-    kind, n_in, n_out = params.dtype.type, sizes[l], sizes[l + 1]
-    for i, stop, decay in ((i0, min(i1, n_in), kind(l2)), (max(i0, n_in), i1, kind(0))):
-        if stop > i:
-            at = plan[l, PARAMS] + i * n_out
-            update(optimizer, (stop - i) * n_out, params, at, gradient, at, first, min(at, first.size), second, min(at, second.size),
-                   rate, kind(beta1), kind(beta2), kind(epsilon), decay)  # fmt: skip
-
-
-@inner
-def _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon, l2,
+def _update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon, l2,
                   space, begin):  # fmt: skip
-    """Gradient and update of one block of weights from all tiles of a batch of `rows` samples."""
-    l = 0
-    n_in, n_out = sizes[0], sizes[1]
-    height = _block_rows(n_out, params.itemsize)
-    while block * height > n_in:
-        block -= (n_in + height) // height  # blocks of the n_in + 1 rows of layer l
-        l += 1
+    """Gradient and update of one block of weights, from all tiles of a batch of `rows` samples."""
+    block = np.int64(block)  # prange counts in unsigned numbers
+    l, across = 0, 0
+    while True:  # the layer that this block belongs to
         n_in, n_out = sizes[l], sizes[l + 1]
-        height = _block_rows(n_out, params.itemsize)
-    i0, i1 = block * height, min((block + 1) * height, n_in + 1)
-    at = plan[l, PARAMS] + i0 * n_out
+        height, width = block_shape(n_out, params.itemsize)
+        across = (n_out + width - 1) // width
+        blocks = (n_in + height) // height * across  # of n_in + 1 rows
+        if block < blocks:
+            break
+        block -= blocks
+        l += 1
+    i0, j0 = block // across * height, block % across * width
+    i1, j1 = min(i0 + height, n_in + 1), min(j0 + width, n_out)
+    at = plan[l, PARAMS] + i0 * n_out + j0
     # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
     plain = optimizer == SGD
     if plain and l2 != 0:
         keep = params.dtype.type(1) - rate * params.dtype.type(l2)
-        for i in range(at, at + (min(i1, n_in) - i0) * n_out):
-            params[i] *= keep
+        for i in range(min(i1, n_in) - i0):
+            for j in range(j1 - j0):
+                params[at + i * n_out + j] *= keep
     size = plan[sizes.size - 1, ERRORS]
     for start in range(0, rows, TILE):
-        add = plain or start > 0
-        _add_gradient(l, i0, i1, min(TILE, rows - start), columns, sizes, plan, space, begin + start // TILE * size,
-                      n_out if add else -1, params if plain else gradient, at)  # fmt: skip
+        _add_gradient(l, i0, i1, j0, j1, min(TILE, rows - start), stride, sizes, plan, space, begin + start // TILE * size,
+                      n_out if plain or start > 0 else -1, params if plain else gradient, at)  # fmt: skip
     if not plain:
-        _update(optimizer, l, i0, i1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+        for i in range(i0, i1):  # the penalty is on W alone
+            _update(optimizer, j1 - j0, params, at + (i - i0) * n_out, gradient, first, second, rate, beta1, beta2, epsilon,
+                    l2 if i < n_in else 0.0)  # fmt: skip
     if plan[l + 1, PACKED] > plan[l, PACKED]:
-        pack_tiles(n_out, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + i0 * ROWS, ROWS * (n_in + 1))
+        pack_tiles(j1 - j0, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS, ROWS * (n_in + 1))
 
 
-def _learn(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate,
-           beta1, beta2, epsilon, l2, plan, blocks, packed, space, begin, gradient, results):  # fmt: skip
-    """One epoch, with the work space of `workspace`; losses and right decisions of the tiles in `results`. Unchecked."""
-    kind, layers = params.dtype.type, activations.size
-    size, groups = plan[layers, ERRORS], results.size // 2
-    columns = (plan[1, UNITS] - plan[0, UNITS]) // (sizes[0] + 1)
-    narrow = gradient.size > params.size or (gradient.size > 0 and optimizer == SGD)
+def _learn_wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results):  # fmt: skip
+    """One epoch, layer after layer, with the work space of `workspace`. Unchecked."""
+    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
     pack_weights(sizes, plan, params, packed)
-    for group in range(groups):
-        fill_ones(sizes, columns, plan, space, begin + group * size)
-        results[2 * group] = results[2 * group + 1] = 0
+    for tile in range((min(batch_size, order.size) + TILE - 1) // TILE):
+        fill_ones(sizes, stride, plan, space, begin + tile * size)
+    results[:] = 0
     for start in range(0, order.size, batch_size):
         rows = min(batch_size, order.size - start)
         step += 1
         rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
-        scale = (-rate if optimizer == SGD and not narrow else kind(1)) / kind(rows)
-        count = (rows + TILE - 1) // TILE
-        if narrow:
-            parts = min(groups, count)
-            for group in prange(parts):
-                own = begin + group * size
-                top = group * params.size
-                begun = group * count // parts
-                for tile in range(begun, (group + 1) * count // parts):
-                    height = min(TILE, rows - tile * TILE)
-                    _learn_tile(X, Y, weight, order, start + tile * TILE, height, columns, sizes, activations, loss, decision, plan, params,
-                                packed, scale, space, own, results, 2 * group)  # fmt: skip
-                    for l in range(layers):
-                        _add_gradient(l, 0, sizes[l] + 1, height, columns, sizes, plan, space, own, -1 if tile == begun else sizes[l + 1],
-                                      gradient, top + plan[l, PARAMS])  # fmt: skip
-            for group in range(1, parts):
-                for i in range(params.size):
-                    gradient[i] += gradient[group * params.size + i]
-            for l in range(layers):
-                _update(optimizer, l, 0, sizes[l] + 1, sizes, plan, params, gradient, first, second, rate, beta1, beta2, epsilon, l2)
-        else:
-            for tile in prange(count):
-                _learn_tile(X, Y, weight, order, start + tile * TILE, min(TILE, rows - tile * TILE), columns, sizes, activations, loss,
-                            decision, plan, params, packed, scale, space, begin + tile * size, results, 2 * tile)  # fmt: skip
-            for block in prange(blocks):
-                _update_block(block, rows, columns, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2,
-                              epsilon, l2, space, begin)  # fmt: skip
+        scale = (-rate if optimizer == SGD else kind(1)) / kind(rows)
+        tiles, groups = (rows + TILE - 1) // TILE, (rows + GROUP - 1) // GROUP
+        for group in prange(groups):
+            g = np.int64(group)  # prange counts in unsigned numbers
+            at = begin + g * GROUP // TILE * size + g * GROUP % TILE
+            _read_samples(X, Y, weight, order, start + g * GROUP, min(GROUP, rows - g * GROUP), stride, sizes, plan, space, at)
+        # Forward: A(l) = f(A(l-1) W(l) + b(l)).
+        for l in range(layers):
+            bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
+            for task in prange(tiles * bands):
+                tile, band = np.int64(task) // bands, np.int64(task) % bands
+                columns = whole_vectors(min(TILE, rows - tile * TILE), params.itemsize)
+                forward_rows(l, band * HEIGHT, columns, stride, sizes, activations, plan, params, packed, space, begin + tile * size)
+        for group in prange(groups):
+            g = np.int64(group)
+            _judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, decision, plan, space, begin + g * GROUP // TILE * size,
+                   g * GROUP % TILE, results, 2 * g)  # fmt: skip
+        # Backward: delta(l-1) = (delta(l) W(l)^T) * f'(z).
+        for l in range(layers - 1, -1, -1):
+            bands = (sizes[l] + HEIGHT - 1) // HEIGHT if l > 0 else 0
+            for task in prange(tiles * (bands + 1)):
+                tile, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
+                samples = min(TILE, rows - tile * TILE)
+                if band == bands:
+                    _turn_errors(l, samples, stride, sizes, plan, layers, scale, space, begin + tile * size)
+                else:
+                    _errors_below(l, band * HEIGHT, whole_vectors(samples, params.itemsize), stride, sizes, activations, plan, params, space,
+                                  begin + tile * size)  # fmt: skip
+        for block in prange(blocks):
+            _update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon,
+                          l2, space, begin)  # fmt: skip
 
 
+def _learn_narrow(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                  learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results):  # fmt: skip
+    """One epoch, group of samples after group, with the work space of `workspace`. Unchecked."""
+    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
+    parts = results.size // 2
+    for part in range(parts):
+        fill_ones(sizes, stride, plan, space, begin + part * size)
+    results[:] = 0
+    for start in range(0, order.size, batch_size):
+        rows = min(batch_size, order.size - start)
+        step += 1
+        rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
+        groups = (rows + GROUP - 1) // GROUP
+        used = min(parts, groups)
+        for number in prange(used):
+            part = np.int64(number)
+            tile, own = begin + part * size, part * params.size
+            begun = part * groups // used
+            for g in range(begun, (part + 1) * groups // used):
+                samples = min(GROUP, rows - g * GROUP)
+                columns = whole_vectors(samples, params.itemsize)
+                _read_samples(X, Y, weight, order, start + g * GROUP, samples, stride, sizes, plan, space, tile)
+                forward_tile(columns, stride, sizes, activations, plan, params, packed, space, tile)
+                _judge(samples, stride, sizes, activations, loss, decision, plan, space, tile, 0, results, 2 * part)
+                for l in range(layers - 1, -1, -1):
+                    _turn_errors(l, samples, stride, sizes, plan, layers, kind(1) / kind(rows), space, tile)
+                    if l > 0:
+                        for i in range(0, sizes[l], HEIGHT):
+                            _errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
+                    _add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], samples, stride, sizes, plan, space, tile,
+                                  -1 if g == begun else sizes[l + 1], gradient, own + plan[l, PARAMS])  # fmt: skip
+        for part in range(1, used):
+            for i in range(params.size):
+                gradient[i] += gradient[part * params.size + i]
+        for l in range(layers):
+            w, b, end = plan[l, PARAMS], plan[l + 1, PARAMS] - sizes[l + 1], plan[l + 1, PARAMS]
+            _update(optimizer, b - w, params, w, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+            _update(optimizer, end - b, params, b, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
 
-_learn_serial = jit(_learn)
-_learn_parallel = jit(_learn, parallel=True)
+
+_wide, _wide_parallel = jit(_learn_wide), jit(_learn_wide, parallel=True)
+_narrow, _narrow_parallel = jit(_learn_narrow), jit(_learn_narrow, parallel=True)
+
+
+@python_or_compiled
+def is_narrow(batch_size, params):
+    """Whether batches of this size go through the network by `_learn_narrow`."""
+    return batch_size > GROUP and params.nbytes <= NARROW
 
 
 @python_or_compiled
 def workspace(n, batch_size, sizes, optimizer, params):
-    """Plan of the tiles, number of blocks of weights, and memory for an epoch of n samples: the last arguments of `_learn`."""
-    layers, largest = sizes.size - 1, min(batch_size, n)
-    columns = whole_vectors(min(largest, TILE), params.itemsize)
-    plan = plan_tile(sizes, columns, params.itemsize)
-    tiles = (largest + TILE - 1) // TILE
-    narrow = tiles > 1 and params.nbytes <= NARROW
-    groups = min(tiles, MAX_GROUPS) if narrow else tiles
+    """Plan of the tiles, their columns, blocks of weights, and memory for an epoch of n samples: the last arguments of an epoch."""
+    layers, largest, itemsize = sizes.size - 1, min(batch_size, n), params.itemsize
+    narrow = is_narrow(largest, params)
+    stride = whole_vectors(min(largest, GROUP if narrow else TILE), itemsize)
+    plan = plan_tile(sizes, stride, itemsize)
+    groups = (largest + GROUP - 1) // GROUP
+    parts = min(groups, PARTS)
+    tiles = parts if narrow else (largest + TILE - 1) // TILE
     blocks = 0
     for l in range(layers):
-        height = _block_rows(sizes[l + 1], params.itemsize)
-        blocks += (sizes[l] + height) // height
-    gradients = groups if narrow else 0 if optimizer == SGD else 1
+        height, width = block_shape(sizes[l + 1], itemsize)
+        blocks += (sizes[l] + height) // height * ((sizes[l + 1] + width - 1) // width)
     packed = np.empty(plan[layers, PACKED], params.dtype)
-    space = np.empty(groups * plan[layers, ERRORS] + 16, params.dtype)
-    return plan, blocks, packed, space, aligned(space), np.empty(gradients * params.size, params.dtype), np.empty(2 * groups)
+    space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
+    gradient = np.empty((parts if narrow else 0 if optimizer == SGD else 1) * params.size, params.dtype)
+    return plan, stride, blocks, packed, space, aligned(space), gradient, np.empty(2 * (parts if narrow else groups))
 
 
 @python_or_compiled
@@ -281,9 +359,13 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
     if order.size == 0:
         return np.nan, np.nan, step
-    plan, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
-    _learn_serial(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                  learning_rate, beta1, beta2, epsilon, l2, plan, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    plan, stride, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
+    if is_narrow(min(batch_size, order.size), params):
+        _narrow(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
+                beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    else:
+        _wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
+              beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
     return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size
 
 
@@ -315,7 +397,11 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
     if order.size == 0:
         return np.nan, np.nan, step
-    plan, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
-    _learn_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                    learning_rate, beta1, beta2, epsilon, l2, plan, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    plan, stride, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
+    if is_narrow(min(batch_size, order.size), params):
+        _narrow_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
+                         beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    else:
+        _wide_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
+                       beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
     return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size

@@ -1,7 +1,7 @@
 """
 A whole network in flat arrays, and its forward pass (lecture L25).
 
-Inside, samples go through the layers in tiles, one sample a column: unit j of sample s lies at j T + s. So every vector is full
+Inside, samples go through the layers in tiles, one sample a column: unit j of sample s lies at j T + s for T columns. So every vector is full
 whatever the width of a layer. Behind the units of a layer stands a row of ones: it meets the biases, which stand behind the
 weights as one more row of W.
 """
@@ -15,16 +15,17 @@ from .pack import pack_tiles, read_transposed, transpose_exact
 from .simd import VECTOR_BYTES
 from .tile import ROWS, gemm
 
-# Samples that go through all layers together, so that their activations stay in cache.
-TILE = 32
-# Units of a layer whose sums are taken at a time: a panel of activations and the weights beside it stay in the first cache.
-DEPTH = 512
+# Samples that are read, or judged, at a time.
+GROUP = 32
+# Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights between them
+# and the activations of a tile stay in the second cache.
+HEIGHT, DEPTH = 32, 512
 # From this many bytes on, weights are copied into the order in which the forward pass reads them.
 PACKED_FROM = 1 << 16
 # Parts into which the tiles of a call are cut, each with work space of its own.
 GROUPS = 16
 # Columns of a plan (see `plan_tile`).
-PARAMS, PACKED, UNITS, ERRORS = 0, 1, 2, 3
+PARAMS, PACKED, UNITS, ERRORS, BUFFER = 0, 1, 2, 3, 4
 
 
 @python_or_compiled
@@ -83,10 +84,11 @@ def plan_tile(sizes, columns, itemsize):
 
     ``plan[l, PARAMS]``: [W; b] of layer l in the parameters. ``plan[l, PACKED]``: its packed copy, of no elements where it is small.
     ``plan[l, UNITS]``: what layer l takes in the space of a tile of `columns` samples, and at l = layers the outputs, followed
-    by the targets, the weights of the samples and two buffers of errors as columns. ``plan[l, ERRORS]``: the errors of layer l as rows.
+    by the targets, the weights of the samples and two buffers of errors as columns, each of ``plan[layers, BUFFER]`` elements.
+    ``plan[l, ERRORS]``: the errors of layer l as rows.
     """
     layers = sizes.size - 1
-    plan = np.zeros((layers + 1, 4), np.int64)
+    plan = np.zeros((layers + 1, 5), np.int64)
     widest = np.int64(0)
     for l in range(layers):
         weights = (sizes[l] + 1) * sizes[l + 1]
@@ -95,7 +97,8 @@ def plan_tile(sizes, columns, itemsize):
         plan[l + 1, PACKED] = plan[l, PACKED] + packed
         plan[l + 1, UNITS] = plan[l, UNITS] + (sizes[l] + 1) * columns
         widest = max(widest, sizes[l + 1])
-    plan[0, ERRORS] = plan[layers, UNITS] + (2 * sizes[layers] + 2 + 2 * widest) * columns
+    plan[layers, BUFFER] = widest * columns
+    plan[0, ERRORS] = plan[layers, UNITS] + (2 * sizes[layers] + 2) * columns + 2 * plan[layers, BUFFER]
     for l in range(layers):
         plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * whole_vectors(sizes[l + 1], itemsize)
     return plan
@@ -126,46 +129,54 @@ def pack_weights(sizes, plan, params, packed):
 
 
 @inner
-def forward_tile(columns, sizes, activations, plan, params, packed, space, tile):
-    """Forward pass of a tile whose inputs are in place (lecture step 3): a(l) = f(W(l)^T a(l-1) + b(l)). Unchecked."""
-    infinite = -space.dtype.type(np.inf)
+def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packed, space, tile):
+    """Outputs of units i0 ... i0 + HEIGHT of layer l for `columns` samples of a tile: a_i = f(sum_k w_ki a_k + b_i). Unchecked."""
+    n_in, n_out, kind = sizes[l], sizes[l + 1], activations[l]
+    rows, infinite = min(HEIGHT, n_out - i0), -space.dtype.type(np.inf)
+    a, z = tile + plan[l, UNITS], tile + plan[l + 1, UNITS] + i0 * stride
+    floor = space.dtype.type(0) if kind == RELU else infinite
+    # z_i = sum_k w_ki a_k + b_i: row n_in of W is b, and a_(n_in) is 1
+    for k in range(0, n_in + 1, DEPTH):
+        depth = min(DEPTH, n_in + 1 - k)
+        start_row = -1 if k == 0 else stride
+        least = floor if k + depth > n_in else infinite
+        if plan[l + 1, PACKED] > plan[l, PACKED]:
+            gemm(rows, columns, depth, packed, plan[l, PACKED] + i0 * (n_in + 1) + k * ROWS, 1, ROWS, ROWS * (n_in + 1),
+                 space, a + k * stride, stride, 1, space, z, start_row, space, z, stride, least)  # fmt: skip
+        else:
+            gemm(rows, columns, depth, params, plan[l, PARAMS] + k * n_out + i0, 1, n_out, ROWS,
+                 space, a + k * stride, stride, 1, space, z, start_row, space, z, stride, least)  # fmt: skip
+    if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
+        activate(kind, rows * stride, space, z, 1, space, z, 1)
+
+
+@inner
+def forward_tile(columns, stride, sizes, activations, plan, params, packed, space, tile):
+    """Forward pass of `columns` samples of a tile whose inputs are in place (lecture step 3). Unchecked."""
     for l in range(activations.size):
-        n_in, n_out, kind = sizes[l], sizes[l + 1], activations[l]
-        a, z = tile + plan[l, UNITS], tile + plan[l + 1, UNITS]
-        floor = space.dtype.type(0) if kind == RELU else infinite
-        # z_j = sum_i w_ij a_i + b_j: row n_in of W is b, and a_(n_in) is 1
-        for k in range(0, n_in + 1, DEPTH):
-            depth = min(DEPTH, n_in + 1 - k)
-            start_row = -1 if k == 0 else columns
-            least = floor if k + depth > n_in else infinite
-            if plan[l + 1, PACKED] > plan[l, PACKED]:
-                gemm(n_out, columns, depth, packed, plan[l, PACKED] + k * ROWS, 1, ROWS, ROWS * (n_in + 1),
-                     space, a + k * columns, columns, 1, space, z, start_row, space, z, columns, least)  # fmt: skip
-            else:
-                gemm(n_out, columns, depth, params, plan[l, PARAMS] + k * n_out, 1, n_out, ROWS,
-                     space, a + k * columns, columns, 1, space, z, start_row, space, z, columns, least)  # fmt: skip
-        if kind == SOFTMAX:
-            softmax_columns(n_out, columns, columns, space, z)
-        elif kind != RELU and kind != IDENTITY:
-            activate(kind, n_out * columns, space, z, 1, space, z, 1)
+        for i in range(0, sizes[l + 1], HEIGHT):
+            forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
+        if activations[l] == SOFTMAX:
+            softmax_columns(sizes[l + 1], columns, stride, space, tile + plan[l + 1, UNITS])
 
 
 def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out):
     """Outputs for all rows of X, tile after tile; each group of tiles has work space of its own. Unchecked."""
     n, n_in, layers = X.shape[0], sizes[0], activations.size
     n_out, lanes = sizes[layers], VECTOR_BYTES // out.itemsize
-    columns = (min(n, TILE) + lanes - 1) // lanes * lanes
-    tiles = (n + TILE - 1) // TILE
+    columns = (min(n, GROUP) + lanes - 1) // lanes * lanes
+    tiles = (n + GROUP - 1) // GROUP
     size = plan[layers, UNITS] + n_out * columns
     pack_weights(sizes, plan, params, packed)
-    for group in prange(groups):
+    for number in prange(groups):
+        group = np.int64(number)  # prange counts in unsigned numbers
         own = begin + group * size
         fill_ones(sizes, columns, plan, space, own)
         for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
-            first = tile * TILE
-            rows = min(TILE, n - first)
+            first = tile * GROUP
+            rows = min(GROUP, n - first)
             read_transposed(rows, n_in, X, first * n_in, space, own, columns)
-            forward_tile(columns, sizes, activations, plan, params, packed, space, own)
+            forward_tile(columns, columns, sizes, activations, plan, params, packed, space, own)
             transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
 
 
@@ -183,9 +194,9 @@ def _prepare_forward(X, sizes, activations, params, out):
         raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
         raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
-    columns = whole_vectors(min(n, TILE), out.itemsize)
+    columns = whole_vectors(min(n, GROUP), out.itemsize)
     plan = plan_tile(sizes, columns, out.itemsize)
-    groups = min((n + TILE - 1) // TILE, GROUPS)
+    groups = min((n + GROUP - 1) // GROUP, GROUPS)
     packed = np.empty(plan[layers, PACKED], out.dtype)
     space = np.empty(groups * (plan[layers, UNITS] + n_out * columns) + 16, out.dtype)
     return plan, packed, space, aligned(space), groups
