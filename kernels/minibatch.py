@@ -46,7 +46,7 @@ PARTS = 16
 # Samples of a tile in the wide way: its activations stay in the second cache.
 TILE = 128
 # Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
-PANELS, BLOCK_BYTES = 8, 1 << 16
+PANELS, BLOCK_BYTES = 16, 1 << 15
 
 
 @inner

@@ -16,7 +16,7 @@ from .simd import VECTOR_BYTES
 from .tile import ROWS, gemm
 
 # Samples that are read, or judged, at a time.
-GROUP = 32
+GROUP = 64
 # Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights between them
 # and the activations of a tile stay in the second cache.
 HEIGHT, DEPTH = 32, 512
