@@ -46,7 +46,7 @@ class Routine:
     def function(self, module: ir.Module, symbol: str, scalar: Any) -> ir.Function:
         """Declare the routine in a module."""
         kinds = dict.fromkeys(ARRAYS, simd.POINTER) | {"i": simd.I64, "s": scalar, "d": ir.DoubleType(), "": ir.VoidType()}
-        kind = ir.FunctionType(kinds[self.result], [kinds[letter] for letter in self.parameters])
+        kind = ir.FunctionType(kinds[self.result], [kinds[letter] for letter in self.parameters.lower()])
         return module.globals.get(symbol) or ir.Function(module, kind, symbol)
 
 
@@ -140,8 +140,8 @@ def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]],
     ----------
     parameters : str
         One letter per argument of the routine. Arrays take two arguments of the caller, the array and the offset of the first
-        element, and reach the emitter as one address: ``a`` of the routine's dtype, ``f`` float64, ``n`` int64. Numbers: ``i``
-        integer, ``s`` of the routine's dtype, ``d`` float64.
+        element, and reach the emitter as one address: ``a`` of the routine's dtype, ``f`` float64, ``n`` int64; capitals stand for
+        arrays that are written. Numbers: ``i`` integer, ``s`` of the routine's dtype, ``d`` float64.
     result : str
         The letter of what it returns; nothing if empty.
     """
@@ -149,20 +149,28 @@ def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]],
     def decorate(emit: Callable[..., Any]) -> Any:
         made = Routine(f"{emit.__module__.rsplit('.', 1)[-1]}.{emit.__name__}", parameters, result, emit)
         _routines[made.name] = made
-        count = sum(2 if letter in ARRAYS else 1 for letter in parameters)
-        first = sum(2 if letter in ARRAYS else 1 for letter in parameters[: parameters.index("a")])
+        letters = parameters.lower()
+        count = sum(2 if letter in ARRAYS else 1 for letter in letters)
+        first = sum(2 if letter in ARRAYS else 1 for letter in letters[: letters.index("a")])
 
         def typed(context: Any, *arguments: Any) -> Any:
-            dtype = arguments[first].dtype
+            dtype = getattr(arguments[first], "dtype", None)
+            if dtype not in (types.float32, types.float64):
+                raise TypingError(f"{emit.__name__}: arrays of float32 or float64 expected, got {arguments[first]}")
             numbers = {"i": types.intp, "s": dtype, "d": types.float64}
             elements = {"a": dtype, "f": types.float64, "n": types.int64}
             expected: list[Any] = []
             for letter in parameters:
-                given = arguments[len(expected)]
-                if letter in ARRAYS and given.dtype != elements[letter]:
-                    raise TypingError(f"{emit.__name__}: arrays of one dtype expected, got {given.dtype} beside {dtype}")
-                expected += [given, types.intp] if letter in ARRAYS else [numbers[letter]]
-            return {"": types.void, "s": dtype, "d": types.float64}[result](*expected), _caller(made, dtype)
+                if letter in numbers:
+                    expected.append(numbers[letter])
+                    continue
+                given, element = arguments[len(expected)], elements[letter.lower()]
+                if not (isinstance(given, types.Array) and given.dtype == element and given.aligned):
+                    raise TypingError(f"{emit.__name__}: an aligned array of {element} expected beside one of {dtype}, got {given}")
+                if letter.isupper() and not given.mutable:
+                    raise TypingError(f"{emit.__name__}: this array is written, and must not be read-only: {given}")
+                expected += [given, types.intp]
+            return (numbers | {"": types.void})[result](*expected), _caller(made, dtype)
 
         # intrinsic wants a parameter for each argument
         names = [f"p{k}" for k in range(count)]
@@ -186,7 +194,7 @@ def _caller(made: Routine, dtype: Any) -> Callable[..., Any]:
         scalar = context.get_data_type(dtype)
         function = made.function(builder.module, _symbol(made.name, itemsize), scalar)
         arguments, k = [], 0
-        for letter in made.parameters:
+        for letter in made.parameters.lower():
             if letter in ARRAYS:
                 array = context.make_array(signature.args[k])(context, builder, values[k])
                 element = context.get_data_type(signature.args[k].dtype)

@@ -36,7 +36,7 @@ def _for_each_kind(v: Assembler, kind: Value, emit: Callable[[int], None]) -> No
             emit(code)
 
 
-@routine("iiaiai")
+@routine("iiaiAi")
 def activate(v: Assembler, kind: Value, count: Value, z: Value, z_step: Value, a: Value, a_step: Value) -> None:
     """Emit a = f(z) for `count` elements that lie z_step and a_step apart; `a` may be `z`."""
     b = v.b
@@ -54,7 +54,7 @@ def activate(v: Assembler, kind: Value, count: Value, z: Value, z_step: Value, a
     _for_each_kind(v, kind, emit)
 
 
-@routine("iiaiai")
+@routine("iiaiAi")
 def multiply_derivative(v: Assembler, kind: Value, count: Value, a: Value, a_step: Value, delta: Value, delta_step: Value) -> None:
     """Emit delta_j *= f'(z_j) for `count` elements, from the outputs a_j."""
     b = v.b
@@ -80,7 +80,7 @@ def multiply_derivative(v: Assembler, kind: Value, count: Value, a: Value, a_ste
     _for_each_kind(v, kind, emit)
 
 
-@routine("iiia")
+@routine("iiiA")
 def softmax_columns(v: Assembler, units: Value, count: Value, stride: Value, z: Value) -> None:
     """
     Softmax in place for a tile of samples, one sample a column: unit k of sample s at k stride + s.

@@ -22,7 +22,7 @@ LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS}
 NO_DECISION, THRESHOLD, ARGMAX = 0, 1, 2
 
 
-@routine("iiiiiiaaaaf")
+@routine("iiiiiiaaaAF")
 def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, count: Value, stride: Value, a: Value,
               y: Value, weight: Value, delta: Value, result: Value) -> None:  # fmt: skip
     """

@@ -12,7 +12,7 @@ SGD, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
 OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM}
 
 
-@routine("iiaaaasssss")
+@routine("iiAaAAsssss")
 def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, first: Value, second: Value, rate: Value, beta1: Value,
            beta2: Value, epsilon: Value, decay: Value) -> None:  # fmt: skip
     """
@@ -94,7 +94,7 @@ def sgd_update(w, g, learning_rate):
         raise ValueError("sgd_update: g must have the shape of w; (w, g) came as", w.shape, g.shape)
     zero = w.dtype.type(0)
     w, g = w.reshape(-1), g.reshape(-1)
-    update(SGD, w.size, w, 0, g, 0, g, 0, g, 0, w.dtype.type(learning_rate), zero, zero, zero, zero)
+    update(SGD, w.size, w, 0, g, 0, w, 0, w, 0, w.dtype.type(learning_rate), zero, zero, zero, zero)
 
 
 @jit

@@ -13,7 +13,7 @@ from .transposition import transpose_block
 BLOCK = 8
 
 
-@routine("iiaiiaii")
+@routine("iiaiiAii")
 def copy(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, s_column: Value, T: Value, t_row: Value, t_column: Value) -> None:
     """T_ij = S_ij for n x m matrices of any steps."""
     b = v.b
@@ -30,7 +30,7 @@ def copy(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, s_column: Val
     v.loop(0, n, 1, row)
 
 
-@routine("iiaisa")
+@routine("iiaisA")
 def pack_rows(v: Assembler, depth: Value, m: Value, B: Value, b_row: Value, alpha: Value, out: Value) -> None:
     """Panels of alpha B, depth x m with contiguous rows: panel after panel, in each row after row, whole vectors."""
     b, scale = v.b, v.broadcast(alpha)
@@ -56,7 +56,7 @@ def pack_rows(v: Assembler, depth: Value, m: Value, B: Value, b_row: Value, alph
     v.loop(0, depth, BLOCK, block)
 
 
-@routine("iiaisa")
+@routine("iiaisA")
 def pack_transposed(v: Assembler, depth: Value, m: Value, B: Value, b_column: Value, alpha: Value, out: Value) -> None:
     """The same of a B whose columns are contiguous and b_column apart."""
     b, scale = v.b, v.broadcast(alpha)
@@ -74,7 +74,7 @@ def pack_transposed(v: Assembler, depth: Value, m: Value, B: Value, b_column: Va
     panels(v, m, panel)
 
 
-@routine("iiaiiai")
+@routine("iiaiiAi")
 def pack_tiles(v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_column: Value, out: Value, out_tile: Value) -> None:
     """Tiles of A, n x depth: every ROWS rows, column after column, out_tile apart. Behind row n nothing is written."""
     b = v.b
@@ -99,7 +99,7 @@ def pack_tiles(v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_c
     v.loop(whole, n, 1, lambda i: v.loop(0, depth, 1, lambda k: copy_one(i, k)) and None)
 
 
-@routine("iiaisai")
+@routine("iiaisAi")
 def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: Value, out: Value, out_row: Value) -> None:
     """
     T_ji = scale S_ij for S of n x m with contiguous rows. Rows of T are written in whole vectors, zeros behind column n.
@@ -111,7 +111,7 @@ def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: V
                                           factor))  # fmt: skip
 
 
-@routine("iiaiai")
+@routine("iiaiAi")
 def transpose_exact(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, out: Value, out_row: Value) -> None:
     """T_ji = S_ij; nothing behind column n of T is written."""
 
@@ -127,14 +127,14 @@ def transpose_exact(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, ou
     v.loop(0, n, v.lanes, rows)
 
 
-@routine("iiaai")
+@routine("iiaAi")
 def read_transposed(v: Assembler, n: Value, m: Value, X: Value, out: Value, out_row: Value) -> None:
     """T_ji = X_ij for n rows of m elements, one after another; zeros behind column n of T, in whole vectors."""
     b = v.b
     v.loop(0, n, v.lanes, lambda i: transpose_block(v, b.sub(n, i), m, lambda r: v.at(X, b.mul(b.add(i, r), m)), v.at(out, i), out_row))
 
 
-@routine("iianai")
+@routine("iianAi")
 def gather_transposed(v: Assembler, n: Value, m: Value, X: Value, order: Value, out: Value, out_row: Value) -> None:
     """T_ji = X_(order_i)j for n rows of X, which has m contiguous columns; zeros behind column n of T, in whole vectors."""
     b = v.b

@@ -44,9 +44,9 @@ class Assembler:
     reorder it, so a NaN stays a NaN and every build of a routine rounds alike.
     """
 
-    def __init__(self, builder: ir.IRBuilder, itemsize: int) -> None:
+    def __init__(self, builder: ir.IRBuilder, itemsize: int, width: int = VECTOR_BYTES) -> None:
         self.b, self.size = builder, itemsize
-        self.lanes = VECTOR_BYTES // itemsize
+        self.lanes = width // itemsize
         self.scalar = ir.FloatType() if itemsize == 4 else ir.DoubleType()
         self.integer = I32 if itemsize == 4 else I64  # of the same width: for the bits of a number
         self.vector = ir.VectorType(self.scalar, self.lanes)

@@ -50,7 +50,7 @@ def panels(v: Assembler, m: Value, run: Any) -> None:
                     run(width, True, done)
 
 
-@routine("iiiaiiiaiiaiais")
+@routine("iiiaiiiaiiaiAis")
 def gemm(v: Assembler, n: Value, m: Value, depth: Value, A: Value, a_row: Value, a_column: Value, a_tile: Value, B: Value,
          b_row: Value, b_column: Value, start: Value, start_row: Value, C: Value, c_row: Value, floor: Value) -> None:  # fmt: skip
     """

@@ -34,7 +34,7 @@ def _over(function: Callable[[Assembler, Value], Value]) -> Any:
         v.each_vector(count, body)
 
     loop.__name__, loop.__module__ = name, __name__
-    run = routine("aai")(loop)
+    run = routine("aAi")(loop)
 
     def checked(x: Any, out: Any) -> None:
         raise NotImplementedError("for compiled code only")

@@ -1,0 +1,163 @@
+"""
+Per-sample learning of tiny networks: every layer above the inputs fits in one short vector and never leaves the registers.
+
+Here the time is not in the arithmetic but in waiting for results: one sample's update must be done before the next can be
+read. So nothing is stored that is read again as a whole, and no call is made, between the first sample of an epoch and the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from . import elementary
+from ._jit import python_or_compiled
+from ._native import routine
+from .activation import BACKWARD, FORWARD, SOFTMAX
+from .loss import ARGMAX, LOG_LOSS, THRESHOLD
+from .simd import I32, I64, Assembler, Value
+
+# Units of a layer at most, and inputs.
+LEAN, LEAN_INPUTS = 4, 16
+
+
+@python_or_compiled
+def is_lean(sizes, activations):
+    """Whether a network is learnt by `learn_lean`."""
+    fits = sizes[0] <= LEAN_INPUTS and activations[activations.size - 1] != SOFTMAX
+    for l in range(1, sizes.size):
+        fits = fits and sizes[l] <= LEAN
+    return fits
+
+
+@routine("iaaanninniiassaf")
+def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, order: Value, sizes: Value, layers: Value,
+               activations: Value, starts: Value, loss: Value, decision: Value, W: Value, rate: Value, keep: Value, units: Value,
+               results: Value) -> None:  # fmt: skip
+    """
+    One epoch. `W` holds per layer, from element starts[l] on, LEAN weights per input and then LEAN biases, zeros behind the last unit.
+
+    `units` is room for LEAN outputs per layer, inputs excluded. Losses and right decisions are added to `results`.
+    """
+    b = w.b
+    v = Assembler(b, w.size, LEAN * w.size)
+    number = ir.IntType(64)
+    iota = ir.Constant(ir.VectorType(I64, LEAN), [I64(i) for i in range(LEAN)])
+
+    def item(p: Value, i: Value) -> Value:
+        return b.load(b.gep(p, [i], source_etype=I64), typ=number, align=8)
+
+    def everywhere(x: Value) -> Value:
+        """The sum of all lanes, in all lanes."""
+        x = v.add(x, v.shuffle(x, x, [2, 3, 0, 1]))
+        return v.add(x, v.shuffle(x, x, [1, 0, 3, 2]))
+
+    def chosen(kinds: dict[int, Callable[[], Value]], kind: Value) -> Value:
+        """The value of the branch of this kind; the first kind is what others are taken for."""
+        end = b.append_basic_block()
+        found = []
+        for k, (code, emit) in enumerate(kinds.items()):
+            if k + 1 < len(kinds):
+                here, otherwise = b.append_basic_block(), b.append_basic_block()
+                b.cbranch(b.icmp_signed("==", kind, I64(code)), here, otherwise)
+                b.position_at_end(here)
+            found.append((emit(), b.block))
+            b.branch(end)
+            if k + 1 < len(kinds):
+                b.position_at_end(otherwise)
+        b.position_at_end(end)
+        phi = b.phi(found[0][0].type)
+        for value, block in found:
+            phi.add_incoming(value, block)
+        return phi
+
+    n_out, last = item(sizes, layers), item(activations, b.sub(layers, I64(1)))
+    valid = b.icmp_signed("<", iota, v.splat(n_out, iota.type))
+    shrink = v.broadcast(keep)
+    log_loss, zero, one = b.icmp_signed("==", loss, I64(LOG_LOSS)), v.const(0), v.const(1)
+
+    def forward(x: Value) -> Value:
+        """Step 3: a(l) = f(W(l)^T a(l-1) + b(l)); the outputs of layer l are kept at units + LEAN l."""
+
+        def layer(l: Value, a: Value, source: Value) -> list[Value]:
+            n_in, weights = item(sizes, l), v.at(W, item(starts, l))
+
+            def term(i: Value, z: Value) -> list[Value]:
+                return [v.fma(v.broadcast(v.load_scalar(v.at(source, i))), v.load(v.at(weights, b.mul(i, I64(LEAN)))), z)]
+
+            (z,) = v.loop(0, n_in, 1, term, [v.load(v.at(weights, b.mul(n_in, I64(LEAN))))])
+            a = chosen({code: lambda f=f: f(v, z) for code, f in FORWARD.items()}, item(activations, l))
+            target = v.at(units, b.mul(l, I64(LEAN)))
+            v.store(a, target)
+            return [a, target]
+
+        return v.loop(0, layers, 1, layer, [zero, x])[0]
+
+    def backward(x: Value, delta: Value) -> None:
+        """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
+
+        def layer(k: Value, delta: Value) -> list[Value]:
+            l = b.sub(b.sub(layers, I64(1)), k)
+            inner = b.icmp_signed(">", l, I64(0))
+            n_in, weights = item(sizes, l), v.at(W, item(starts, l))
+            step = v.neg(v.mul(v.broadcast(rate), delta))
+            below = v.at(units, b.mul(b.sub(l, I64(1)), I64(LEAN)))
+            source = b.select(inner, below, x)
+
+            def row(i: Value, sums: Value) -> list[Value]:
+                p = v.at(weights, b.mul(i, I64(LEAN)))
+                old = v.load(p)
+                here = b.icmp_signed("==", iota, v.splat(i, iota.type))
+                sums = v.select(here, everywhere(v.mul(old, delta)), sums)
+                v.store(v.fma(v.broadcast(v.load_scalar(v.at(source, i))), step, v.mul(shrink, old)), p)
+                return [sums]
+
+            (sums,) = v.loop(0, n_in, 1, row, [zero])
+            p = v.at(weights, b.mul(n_in, I64(LEAN)))
+            v.store(v.add(v.load(p), step), p)
+            a = v.load(b.select(inner, below, units))
+            kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
+            return [chosen({code: lambda f=f: f(v, a, sums) for code, f in BACKWARD.items()}, kind)]
+
+        v.loop(0, layers, 1, layer, [delta])
+
+    def entropy(a: Value, y: Value) -> Value:
+        tiny = v.const(2.0**-23 if v.size == 4 else 2.0**-52)
+        return v.neg(v.fma(y, elementary.log(v, v.max(a, tiny)), v.mul(v.sub(one, y), elementary.log(v, v.max(v.sub(one, a), tiny)))))
+
+    def largest(x: Value) -> Value:
+        """The number of the first largest valid lane, in all lanes."""
+        x = v.select(valid, x, v.const(float("-inf")))
+        top = v.max(x, v.shuffle(x, x, [2, 3, 0, 1]))
+        top = v.max(top, v.shuffle(top, top, [1, 0, 3, 2]))
+        numbers = ir.Constant(v.vector, [v.scalar(i) for i in range(LEAN)])
+        first = v.select(v.compare("==", x, top), numbers, v.const(LEAN))
+        first = v.min(first, v.shuffle(first, first, [2, 3, 0, 1]))
+        return v.min(first, v.shuffle(first, first, [1, 0, 3, 2]))
+
+    def sample(s: Value, lost: Value, right: Value) -> list[Value]:
+        t = item(order, s)
+        x = v.at(X, b.mul(t, item(sizes, I64(0))))
+        y = v.load(v.at(Y, b.mul(t, n_out)), valid)
+        importance = v.load_scalar(v.at(weight, t))
+        a = forward(x)
+        e = v.sub(a, y)
+        kinds = {code: lambda f=f: f(v, a, e) for code, f in BACKWARD.items()}
+        delta = chosen({1: lambda: e, 0: lambda: chosen(kinds, last)}, b.zext(log_loss, I64))
+        delta = v.select(valid, v.mul(v.broadcast(importance), delta), zero)
+        backward(x, delta)
+        losses = chosen({1: lambda: entropy(a, y), 0: lambda: v.mul(v.const(0.5), v.mul(e, e))}, b.zext(log_loss, I64))
+        total = b.fmul(v.sum(v.select(valid, losses, zero)), importance)
+        half = v.const(0.5)
+        differs = b.and_(valid, b.xor(v.compare(">", a, half), v.compare(">", y, half)))
+        met = chosen({
+            ARGMAX: lambda: v.sum(v.select(v.compare("==", largest(a), largest(y)), v.const(1 / LEAN), zero)),
+            THRESHOLD: lambda: b.select(b.fcmp_ordered("==", v.sum(v.select(differs, one, zero)), v.scalar(0)), v.scalar(1), v.scalar(0)),
+            -1: lambda: v.scalar(0),
+        }, decision)  # fmt: skip
+        total, met = (b.fpext(q, ir.DoubleType()) if v.size == 4 else q for q in (total, met))
+        return [b.fadd(lost, total), b.fadd(right, met)]
+
+    for i, found in enumerate(w.loop(0, count, 1, sample, [ir.DoubleType()(0), ir.DoubleType()(0)])):
+        b.store(found, b.gep(results, [I32(i)], source_etype=ir.DoubleType()), align=8)
