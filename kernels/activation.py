@@ -106,17 +106,39 @@ def softmax_columns(v: Assembler, units: Value, count: Value, stride: Value, z: 
     v.loop(0, count, v.lanes, samples)
 
 
-@jit
-def softmax_row(z, a):
-    """One sample: a_j = exp(z_j - max z) / sum_k exp(z_k - max z); the shift changes nothing and cannot overflow. Unchecked."""
-    top, total = -z.dtype.type(math.inf), z.dtype.type(0)
-    for j in range(z.size):
-        top = max(top, z[j])
-    for j in range(z.size):
-        a[j] = math.exp(z[j] - top)
-        total += a[j]
-    for j in range(z.size):
-        a[j] /= total
+@routine("iaiai")
+def softmax_row(v: Assembler, units: Value, z: Value, z_step: Value, a: Value, a_step: Value) -> None:
+    """Softmax for one sample, whose units lie z_step and a_step apart; `a` may be `z`."""
+    # a_j = exp(z_j - max z) / sum_k exp(z_k - max z), the sum over lanes first and then over the lanes
+    b = v.b
+
+    def load(p: Value, step: Value, i: Value, mask: Value) -> Value:
+        return v.gather(v.at(p, b.mul(i, step)), step, mask)
+
+    def larger(i: Value, top: Value) -> list[Value]:
+        mask = v.first(b.sub(units, i))
+        return [v.select(mask, v.max(load(z, z_step, i, mask), top), top)]
+
+    (tops,) = v.loop(0, units, v.lanes, larger, [v.const(-math.inf)])
+    width = v.lanes
+    while width > 1:
+        width //= 2
+        tops = v.max(tops, v.shuffle(tops, tops, [(i + width) % v.lanes for i in range(v.lanes)]))
+
+    def power(i: Value, total: Value) -> list[Value]:
+        mask = v.first(b.sub(units, i))
+        e = elementary.exp(v, v.sub(load(z, z_step, i, mask), tops))
+        v.scatter(e, v.at(a, b.mul(i, a_step)), a_step, mask)
+        return [v.add(total, v.select(mask, e, v.const(0)))]
+
+    (totals,) = v.loop(0, units, v.lanes, power, [v.const(0)])
+    scale = v.broadcast(b.fdiv(v.scalar(1), v.sum(totals)))
+
+    def normalise(i: Value) -> None:
+        mask = v.first(b.sub(units, i))
+        v.scatter(v.mul(scale, load(a, a_step, i, mask)), v.at(a, b.mul(i, a_step)), a_step, mask)
+
+    v.loop(0, units, v.lanes, normalise)
 
 
 @jit
@@ -150,7 +172,7 @@ def activation_forward(kind, z, out):
         raise ValueError("activation_forward: out must have the shape of z; (z, out) came as", z.shape, out.shape)
     for i in range(z.shape[0]):
         if kind == SOFTMAX:
-            softmax_row(z[i], out[i])
+            softmax_row(z.shape[1], z[i], 0, steps(z)[1], out[i], 0, steps(out)[1])
         else:
             activate(kind, z.shape[1], z[i], 0, steps(z)[1], out[i], 0, steps(out)[1])
 

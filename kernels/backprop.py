@@ -2,7 +2,7 @@
 
 from ._jit import jit
 from .activation import IDENTITY, SOFTMAX, multiply_derivative
-from .layout import memory, steps
+from .layout import memory, steps, written_memory
 from .matmul import multiply
 
 
@@ -44,8 +44,8 @@ def hidden_delta(kind, delta_next, W_next, a, out):
                          a.shape, delta_next.shape, out.shape)  # fmt: skip
     (n, d), d_next = out.shape, W_next.shape[1]
     (delta_row, delta_column), (w_row, w_column), (out_row, out_column) = steps(delta_next), steps(W_next), steps(out)
-    multiply(n, d, d_next, memory(delta_next), delta_row, delta_column, memory(W_next), w_column, w_row, memory(out), out_row, out_column,
-             out.dtype.type(1), False)  # fmt: skip
+    multiply(n, d, d_next, memory(delta_next), delta_row, delta_column, memory(W_next), w_column, w_row, written_memory(out), out_row,
+             out_column, out.dtype.type(1), False)  # fmt: skip
     for i in range(a.shape[0]):
         multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])
 
@@ -79,7 +79,7 @@ def weight_gradient(a, delta, out):
         raise ValueError("weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as", a.shape, delta.shape, out.shape)
     (d_in, d_out), n = out.shape, a.shape[0]
     (a_row, a_column), (delta_row, delta_column), (out_row, out_column) = steps(a), steps(delta), steps(out)
-    multiply(d_in, d_out, n, memory(a), a_column, a_row, memory(delta), delta_row, delta_column, memory(out), out_row, out_column,
+    multiply(d_in, d_out, n, memory(a), a_column, a_row, memory(delta), delta_row, delta_column, written_memory(out), out_row, out_column,
              out.dtype.type(1), False)  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
+MISFIT = "arrays expected whose elements lie whole numbers of elements apart (not a field of packed records)"
+
 
 @intrinsic
 def memory(typingctx, A):
@@ -15,15 +17,29 @@ def memory(typingctx, A):
 
     So what works on it is compiled once per dtype. It begins at the first element and has a length of 0: it is for routines.
     """
+    return _flat(A)
+
+
+@intrinsic
+def written_memory(typingctx, A):
+    """Return the same of an array that is written: a read-only one is refused."""
+    if not A.mutable:
+        raise TypingError(f"this array is written, and must not be read-only: {A}")
+    return _flat(A)
+
+
+def _flat(A):
     if not A.aligned:
-        raise TypingError(f"aligned arrays expected, whose elements lie whole numbers of elements apart, got {A}")
+        raise TypingError(f"{MISFIT}, got {A}")
     flat = types.Array(A.dtype, 1, "C")
 
     def codegen(context, builder, signature, args):
         array, view = context.make_array(signature.args[0])(context, builder, args[0]), context.make_array(flat)(context, builder)
         zero = context.get_constant(types.intp, 0)
         itemsize = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-        populate_array(view, data=array.data, shape=[zero], strides=[itemsize], itemsize=itemsize, meminfo=array.meminfo, parent=array.parent)
+        populate_array(
+            view, data=array.data, shape=[zero], strides=[itemsize], itemsize=itemsize, meminfo=array.meminfo, parent=array.parent
+        )
         return impl_ret_borrowed(context, builder, flat, view._getvalue())
 
     return flat(A), codegen
@@ -33,14 +49,18 @@ def memory(typingctx, A):
 def steps(typingctx, A):
     """Return for each axis the elements from one index to the next; 1 where an axis has one element, or none."""
     if not A.aligned:
-        raise TypingError(f"aligned arrays expected, whose elements lie whole numbers of elements apart, got {A}")
+        raise TypingError(f"{MISFIT}, got {A}")
 
     def codegen(context, builder, signature, args):
         array = context.make_array(signature.args[0])(context, builder, args[0])
         shape, strides = (cgutils.unpack_tuple(builder, x, signature.args[0].ndim) for x in (array.shape, array.strides))
         one = context.get_constant(types.intp, 1)
         itemsize = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-        found = [builder.select(builder.icmp_signed(">", n, one), builder.sdiv(s, itemsize), one) for n, s in zip(shape, strides, strict=True)]
-        return context.make_tuple(builder, signature.return_type, found)
+        strides = [builder.select(builder.icmp_signed(">", n, one), s, itemsize) for n, s in zip(shape, strides, strict=True)]
+        # Numba takes every array that comes from Python for aligned
+        for s in strides:
+            with cgutils.if_unlikely(builder, cgutils.is_not_null(builder, builder.srem(s, itemsize))):
+                context.call_conv.return_user_exc(builder, ValueError, (MISFIT,))
+        return context.make_tuple(builder, signature.return_type, [builder.sdiv(s, itemsize) for s in strides])
 
     return types.UniTuple(types.intp, A.ndim)(A), codegen

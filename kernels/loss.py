@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from llvmlite import ir
@@ -10,7 +11,7 @@ from llvmlite import ir
 from . import elementary
 from ._jit import jit, python_or_compiled
 from ._native import routine
-from .activation import IDENTITY, LOGISTIC, SOFTMAX, multiply_derivative
+from .activation import BACKWARD, IDENTITY, LOGISTIC, SOFTMAX, multiply_derivative
 from .layout import steps
 from .simd import I64, Assembler, Value
 
@@ -84,10 +85,8 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
         (lost,) = v.loop(0, b.select(squared, none, units), 1, logarithms, [lost])
         (lost,) = v.loop(0, b.select(b.and_(independent, b.not_(squared)), units, none), 1, complements, [lost])
         lost = v.sum(v.select(valid, v.mul(w, lost), zero))
-        for i, x in enumerate((lost, right)):
-            p = b.gep(result, [I64(i)], source_etype=ir.DoubleType())
-            wide = b.fpext(x, ir.DoubleType()) if v.size == 4 else x
-            b.store(b.fadd(b.load(p, typ=ir.DoubleType(), align=8), wide), p, align=8)
+        _add(v, result, 0, lost)
+        _add(v, result, 1, right)
 
         with b.if_then(b.and_(is_softmax, squared)):
             # delta_k = a_k (e_k - sum_j a_j e_j)
@@ -95,6 +94,109 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
             v.loop(0, units, 1, lambda k: v.store(v.mul(v.load(at(a, k)), v.sub(v.load(at(delta, k)), mean)), at(delta, k)))
 
     v.loop(0, count, v.lanes, samples)
+
+
+@routine("iiiiaasaf")
+def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, a: Value, y: Value, weight: Value, delta: Value,
+             result: Value) -> None:  # fmt: skip
+    """
+    Loss, decision and error signal of one sample, whose units lie side by side in `a`, `y` and `delta`.
+
+    `delta` is overwritten with weight dJ/dz. Adds the weighted loss to result[0], and to result[1] whether it was decided rightly.
+    """
+    b = v.b
+    zero, one = v.const(0), v.const(1)
+    squared, is_softmax = b.icmp_signed("==", loss, I64(SQUARED_ERROR)), b.icmp_signed("==", activation, I64(SOFTMAX))
+    independent, importance = b.icmp_signed("==", activation, I64(LOGISTIC)), v.broadcast(weight)
+    tiny = v.const(float(np.finfo(np.float32 if v.size == 4 else np.float64).eps))
+
+    def each(body: Callable[..., Sequence[Value] | None], carried: Sequence[Value] = (), when: Value | None = None) -> list[Value]:
+        """`body(i, mask, a, y, *carried)` for each vector of units."""
+
+        def vector(i: Value, *now: Value) -> Sequence[Value] | None:
+            mask = v.first(b.sub(units, i))
+            return body(i, mask, v.load(v.at(a, i), mask), v.load(v.at(y, i), mask), *now)
+
+        return v.loop(0, units if when is None else b.select(when, units, I64(0)), v.lanes, vector, carried)
+
+    # J = 1/2 sum_k (a_k - y_k)^2, or -sum_k y_k log a_k (- sum_k (1 - y_k) log(1 - a_k) where the units are independent)
+    def square(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
+        e = v.sub(ak, yk)
+        return [v.fma(v.mul(v.const(0.5), e), e, total)]
+
+    def logarithm(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
+        return [v.sub(total, v.mul(yk, elementary.log(v, v.max(ak, tiny))))]
+
+    def complement(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
+        return [v.sub(total, v.mul(v.sub(one, yk), elementary.log(v, v.max(v.sub(one, ak), tiny))))]
+
+    lost = each(square, [zero], squared)
+    lost = each(logarithm, lost, b.not_(squared))
+    lost = each(complement, lost, b.and_(independent, b.not_(squared)))
+    _add(v, result, 0, b.fmul(weight, v.sum(lost[0])))
+
+    # delta_k = f'(z_k) e_k; a_k (e_k - sum_j a_j e_j) for softmax; e_k for log-loss, whose derivative cancels theirs
+    def mean(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
+        return [v.fma(ak, v.sub(ak, yk), total)]
+
+    both = v.broadcast(v.sum(each(mean, [zero], b.and_(squared, is_softmax))[0]))
+    for kind in (None, SOFTMAX, *BACKWARD):
+        case = b.not_(squared) if kind is None else b.and_(squared, b.icmp_signed("==", activation, I64(kind)))
+
+        def error(i: Value, mask: Value, ak: Value, yk: Value, kind: int | None = kind) -> None:
+            e = v.sub(ak, yk)
+            if kind == SOFTMAX:
+                e = v.mul(ak, v.sub(e, both))
+            elif kind is not None:
+                e = BACKWARD[kind](v, ak, e)
+            v.store(v.mul(importance, e), v.at(delta, i), mask)
+
+        each(error, when=case)
+
+    half = v.const(0.5)
+    with b.if_then(b.icmp_signed("==", decision, I64(THRESHOLD))):
+
+        def side(i: Value, mask: Value, ak: Value, yk: Value, wrong: Value) -> list[Value]:
+            return [v.select(b.xor(v.compare(">", ak, half), v.compare(">", yk, half)), one, wrong)]
+
+        (wrong,) = each(side, [zero])
+        _add(v, result, 1, b.select(b.fcmp_ordered("==", v.sum(wrong), v.scalar(0)), v.scalar(1), v.scalar(0)))
+    with b.if_then(b.icmp_signed("==", decision, I64(ARGMAX))):
+        numbers = ir.Constant(v.vector, [v.scalar(i) for i in range(v.lanes)])
+        least = v.const(-math.inf)
+
+        def largest(i: Value, mask: Value, ak: Value, yk: Value, *best: Value) -> list[Value]:
+            here = v.add(numbers, v.broadcast(b.sitofp(i, v.scalar)))
+            found = []
+            for x, top, place in ((ak, *best[:2]), (yk, *best[2:])):
+                above = b.and_(mask, v.compare(">", x, top))
+                found += [v.select(above, x, top), v.select(above, here, place)]
+            return found
+
+        start = [least, zero, least, zero]
+        top, place, highest, wanted = each(largest, start)
+        said, meant = (_first_largest(v, x, at) for x, at in ((top, place), (highest, wanted)))
+        _add(v, result, 1, b.select(b.fcmp_ordered("==", said, meant), v.scalar(1), v.scalar(0)))
+
+
+def _first_largest(v: Assembler, x: Value, place: Value) -> Value:
+    """The least `place` among the lanes where x is largest."""
+    top, width = x, v.lanes
+    while width > 1:
+        width //= 2
+        top = v.max(top, v.shuffle(top, top, [(i + width) % v.lanes for i in range(v.lanes)]))
+    first, width = v.select(v.compare("==", x, top), place, v.const(math.inf)), v.lanes
+    while width > 1:
+        width //= 2
+        first = v.min(first, v.shuffle(first, first, [(i + width) % v.lanes for i in range(v.lanes)]))
+    return v.b.extract_element(first, I64(0))
+
+
+def _add(v: Assembler, result: Value, i: int, x: Value) -> None:
+    """Add a number to element i of an array of float64."""
+    p = v.b.gep(result, [I64(i)], source_etype=ir.DoubleType())
+    wide = v.b.fpext(x, ir.DoubleType()) if v.size == 4 else x
+    v.b.store(v.b.fadd(v.b.load(p, typ=ir.DoubleType(), align=8), wide), p, align=8)
 
 
 @jit

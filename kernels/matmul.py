@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import inner, jit, python_or_compiled
-from .layout import memory, steps
+from .layout import memory, steps, written_memory
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .simd import VECTOR_BYTES
 from .tile import ROWS, STACKED, VECTORS, gemm
@@ -73,7 +73,9 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
             if tiled:
                 for t in prange(bands):
                     i = np.int64(t) * HEIGHT
-                    pack_tiles(min(HEIGHT, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep)
+                    pack_tiles(
+                        min(HEIGHT, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep
+                    )
             for t in prange(bands * chunks):
                 i, j = np.int64(t) // chunks * HEIGHT, np.int64(t) % chunks * chunk
                 high, wide, at = min(HEIGHT, n - i), min(chunk, width - j), i * c_row + j0 + j
@@ -148,7 +150,7 @@ def matmul(A, B, out, alpha=1.0, beta=0.0):
                 out[i, j] *= out.dtype.type(beta)
     (n, m), depth = out.shape, A.shape[1]
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(out)
-    multiply(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, memory(out), c_row, c_column,
+    multiply(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(out), c_row, c_column,
              out.dtype.type(alpha), beta != 0)  # fmt: skip
 
 
@@ -175,11 +177,14 @@ def matmul_parallel(A, B, out):
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
         [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)] for x in (A, B, out)
     )
-    one = out.dtype.type(1)
-    if c_column == 1 and (b_column == 1 or b_row == 1):
-        _product_parallel(n, m, A.shape[1], A, a_row, a_column, B, b_row, b_column, out, c_row, one, False)
-    elif c_row == 1 and (a_row == 1 or a_column == 1):
-        _product_parallel(m, n, A.shape[1], B, b_column, b_row, A, a_column, a_row, out, c_column, one, False)
+    # as flat memory: compiled once, whatever the layouts and flags
+    a, b = (np.lib.stride_tricks.as_strided(x, (0,), (x.itemsize,), writeable=False) for x in (A, B))
+    c, one = np.lib.stride_tricks.as_strided(out, (0,), (out.itemsize,)), out.dtype.type(1)
+    whole = not any(step % x.itemsize for x in (A, B, out) for length, step in zip(x.shape, x.strides, strict=True) if length > 1)
+    if whole and c_column == 1 and (b_column == 1 or b_row == 1):
+        _product_parallel(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False)
+    elif whole and c_row == 1 and (a_row == 1 or a_column == 1):
+        _product_parallel(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False)
     else:
         matmul(A, B, out)
 
@@ -218,4 +223,6 @@ def linear_forward(X, W, b, out):
             out[i, j] = b[j]
     (n, m), depth = out.shape, X.shape[1]
     (x_row, x_column), (w_row, w_column), (z_row, z_column) = steps(X), steps(W), steps(out)
-    multiply(n, m, depth, memory(X), x_row, x_column, memory(W), w_row, w_column, memory(out), z_row, z_column, out.dtype.type(1), True)
+    multiply(
+        n, m, depth, memory(X), x_row, x_column, memory(W), w_row, w_column, written_memory(out), z_row, z_column, out.dtype.type(1), True
+    )

@@ -299,6 +299,9 @@ def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     if optimizer != SGD and (first.size != params.size or (optimizer == ADAM and second.size != params.size)):
         raise ValueError("minibatch_epoch: first and second must have the size of params; (params, first, second) have", params.size,
                          first.size, second.size)  # fmt: skip
+    if not (X.flags.c_contiguous and Y.flags.c_contiguous and order.flags.c_contiguous and first.flags.c_contiguous
+            and second.flags.c_contiguous):  # fmt: skip
+        raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
     if order.size > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
@@ -320,7 +323,7 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
         Targets.
     weight : array, shape (n,)
         Factor of each sample's loss; ones for plain learning.
-    order : int64 array, shape (m,)
+    order : C-contiguous int64 array, shape (m,)
         Numbers of the samples in the order in which batches take them; the last batch may be smaller.
     batch_size : int
         Samples per update, at least 1.
@@ -328,9 +331,9 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
         Units per layer, and the code of each layer's activation.
     loss, decision, optimizer : int
         Codes of the loss, of the decision that counts as right, and of the update rule.
-    params : array, shape (parameter_count(sizes),)
+    params : C-contiguous array, shape (parameter_count(sizes),)
         All weights and biases, updated in place (layout: `parameter_count`).
-    first, second : arrays, shape (parameter_count(sizes),) or (0,) where the rule has no use for them
+    first, second : C-contiguous arrays, shape (parameter_count(sizes),) or (0,) where the rule has no use for them
         State of the optimizer, updated in place: the velocity, or Adam's two means.
     step : int
         Updates made before this call.
@@ -348,7 +351,7 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     Raises
     ------
     ValueError
-        Shapes or codes that do not fit, or a sample number outside 0..n-1.
+        Shapes, layouts or codes that do not fit, or a sample number outside 0..n-1.
 
     Notes
     -----

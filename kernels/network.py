@@ -68,6 +68,8 @@ def check_network(sizes, activations, params):
             raise ValueError("activations must be codes 0 to 3, or 4 (softmax) in the last layer; (layer, code) came as", l, activations[l])
     if params.size != parameter_count(sizes):
         raise ValueError("params must hold parameter_count(sizes) elements; (wanted, came)", parameter_count(sizes), params.size)
+    if not params.flags.c_contiguous:
+        raise ValueError("params must be C-contiguous")
 
 
 @python_or_compiled
@@ -194,6 +196,8 @@ def _prepare_forward(X, sizes, activations, params, out):
         raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
         raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
+    if not (X.flags.c_contiguous and out.flags.c_contiguous):
+        raise ValueError("forward: X and out must be C-contiguous")
     columns = whole_vectors(min(n, GROUP), out.itemsize)
     plan = plan_tile(sizes, columns, out.itemsize)
     groups = min((n + GROUP - 1) // GROUP, GROUPS)
@@ -213,7 +217,7 @@ def forward(X, sizes, activations, params, out):
         One sample a row.
     sizes, activations : integer arrays, shapes (layers + 1,) and (layers,)
         Units per layer, and the code of each layer's activation.
-    params : array, shape (parameter_count(sizes),)
+    params : C-contiguous array, shape (parameter_count(sizes),)
         All weights and biases (see `parameter_count`).
     out : C-contiguous array, shape (n, sizes[-1])
         Overwritten with the outputs. Must not overlap the others.
@@ -221,7 +225,7 @@ def forward(X, sizes, activations, params, out):
     Raises
     ------
     ValueError
-        Shapes or codes that do not fit.
+        Shapes, layouts or codes that do not fit.
 
     Notes
     -----

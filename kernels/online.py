@@ -3,132 +3,119 @@
 import numpy as np
 
 from ._jit import inner, jit, python_or_compiled
-from .activation import SOFTMAX, activate, multiply_derivative, softmax_row
-from .loss import check_decision, check_loss, correct_row, loss_row, output_delta_row
+from .activation import SOFTMAX, activate, softmax_row
 from .lean import LEAN, is_lean, learn_lean
-from .network import check_network, whole_vectors
-from .optimizer import SGD, update
+from .loss import check_decision, check_loss, row_loss
+from .network import aligned, check_network, whole_vectors
 from .pack import copy
-from .sweep import errors_below, rows_of_terms, sweep_inputs, sweep_units
+from .sweep import errors_below, rows_of_terms, sweep
 
 # Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is looked for.
 SPARSE, SPARSE_INPUTS = 0.5, 64
 
 
+# Columns of a plan.
+WEIGHTS, NOW, BEFORE, DELTA, STEP = 0, 1, 2, 3, 4
+
+
 @python_or_compiled
 def plan_online(sizes, itemsize):
     """
-    Where everything lies in the work space: per layer the weights, and of its units the outputs, those of the sample before, errors, steps.
+    Where everything lies in the work space, a row of offsets per layer; the end is in the last row.
 
-    Layer 0 keeps a row of weights per input, and then its biases; the layers above a row per unit, with its bias. Rows are
-    whole vectors. Behind the outputs of a layer stands a 1 that meets the biases. The end is in the last row.
+    ``plan[l, WEIGHTS]``: a row of weights per input and a row of biases, each of whole vectors. Then, for its units: ``NOW`` and
+    ``BEFORE`` the outputs for this sample and the one before (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them.
     """
     layers = sizes.size - 1
     plan = np.zeros((layers + 1, 5), np.int64)
     at = 0
     for l in range(layers):
-        wide = whole_vectors(sizes[l + 1] + 1, itemsize)
-        plan[l, 0] = at
-        at += (sizes[0] + 1) * whole_vectors(sizes[1], itemsize) if l == 0 else sizes[l + 1] * whole_vectors(sizes[l] + 1, itemsize)
+        wide = whole_vectors(sizes[l + 1], itemsize)
+        plan[l, WEIGHTS] = at
+        at += (sizes[l] + 1) * wide
         for k in range(4):
-            plan[l, 1 + k] = at + k * wide
+            plan[l, NOW + k] = at + k * wide
         at += 4 * wide
-    plan[layers, 0] = at
+    # the sums over `lanes` rows of weights at a time may read rows behind the last
+    plan[layers, WEIGHTS] = at + whole_vectors(1, itemsize) * whole_vectors(sizes[layers], itemsize)
     return plan
 
 
 @inner
-def _copy_weights(sizes, plan, params, space, back):
+def _copy_weights(sizes, plan, params, space, begin, back):
     """Weights and biases into the work space, or `back`."""
     one, at = np.int64(1), np.int64(0)
     for l in range(sizes.size - 1):
-        n_in, n_out, w = sizes[l], sizes[l + 1], plan[l, 0]
-        row, column = whole_vectors(n_out, space.itemsize), one
-        if l > 0:
-            row, column = one, whole_vectors(n_in + 1, space.itemsize)
+        n_in, n_out = sizes[l], sizes[l + 1]
+        w, row = begin + plan[l, WEIGHTS], whole_vectors(n_out, space.itemsize)
         if back:
-            copy(n_in + 1, n_out, space, w, row, column, params, at, n_out, one)
+            copy(n_in + 1, n_out, space, w, row, one, params, at, n_out, one)
         else:
-            copy(n_in + 1, n_out, params, at, n_out, one, space, w, row, column)
+            copy(n_in + 1, n_out, params, at, n_out, one, space, w, row, one)
         at += (n_in + 1) * n_out
 
 
-def _learn(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, plan, space, rows, sparse, results):
-    """One epoch: every weight is read and written once a sample (see `sweep`). Unchecked."""
+def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, plan, space, begin, rows, sparse, results):
+    """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
     layers, n_in, top = activations.size, sizes[0], activations.size - 1
-    kind, one = params.dtype.type, np.int64(1)
-    decay, keep = kind(l2), l2 == 0
-    last, n_out = activations[top], sizes[layers]
-    lanes_out = whole_vectors(sizes[1], space.itemsize)
-    bias = plan[0, 0] + n_in * lanes_out
-    total, correct = 0.0, 0
+    one, every, last, n_out = np.int64(1), np.int64(-1), activations[top], sizes[layers]
+    share = rate * params.dtype.type(l2)
     space[:] = 0
-    _copy_weights(sizes, plan, params, space, False)
-    for l in range(layers):
-        space[plan[l, 1] + sizes[l + 1]] = space[plan[l, 2] + sizes[l + 1]] = 1
-    now, before = one, one + one
-    x_before = order[0] * n_in
+    _copy_weights(sizes, plan, params, space, begin, False)
+    now, before, x_before = np.int64(NOW), np.int64(BEFORE), order[0] * n_in
     for s in range(order.size):
         t = order[s]
         x = t * n_in
-        if not keep and s > 0:
-            _shrink(sizes, plan, space, rate * decay)
+        if share != 0 and s > 0:
+            _shrink(sizes, plan, space, begin, share)
         # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
-        listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else -one
-        sweep_inputs(n_in, lanes_out, listed, X, x, X, x_before, rows, 0, space, plan[0, 0], space, plan[0, 4], space, plan[0, now],
-                     space, bias)  # fmt: skip
+        listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else every
         for l in range(layers):
-            z, units = plan[l, now], sizes[l + 1]
-            if l > 0:
-                sweep_units(units, whole_vectors(sizes[l] + 1, space.itemsize), space, plan[l, 0], space, plan[l - 1, now],
-                            space, plan[l - 1, before], space, plan[l, 4], space, z)  # fmt: skip
-            if activations[l] == SOFTMAX:
-                softmax_row(space[z : z + units], space[z : z + units])
+            z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
+            wide = whole_vectors(sizes[l + 1], space.itemsize)
+            if l == 0:
+                sweep(n_in, wide, listed, X, x, X, x_before, rows, 0, space, w, space, step, space, z)
             else:
-                activate(activations[l], units, space, z, one, space, z, one)
-            space[z + units] = 1
-        a = space[plan[top, now] : plan[top, now] + n_out]
-        total += weight[t] * loss_row(loss, last, a, Y[t])
-        correct += correct_row(decision, a, Y[t])
+                sweep(sizes[l], wide, every, space, begin + plan[l - 1, now], space, begin + plan[l - 1, before], rows, 0, space, w,
+                      space, step, space, z)  # fmt: skip
+            if activations[l] == SOFTMAX:
+                softmax_row(sizes[l + 1], space, z, one, space, z, one)
+            else:
+                activate(activations[l], sizes[l + 1], space, z, one, space, z, one)
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
-        output_delta_row(loss, last, a, Y[t], space[plan[top, 3] : plan[top, 3] + n_out])
-        for l in range(top, -1, -1):
-            if l < top:
-                # delta(l) = f'(z) * sum delta w; for logistic units a (1 - a) sum delta w
-                errors_below(sizes[l + 2], whole_vectors(sizes[l + 1] + 1, space.itemsize), space, plan[l + 1, 0], space, plan[l + 1, 3],
-                             space, plan[l, 3])  # fmt: skip
-                multiply_derivative(activations[l], sizes[l + 1], space, plan[l, now], one, space, plan[l, 3], one)
-            for j in range(sizes[l + 1]):
-                if l == top:
-                    space[plan[l, 3] + j] *= weight[t]
-                space[plan[l, 4] + j] = rate * space[plan[l, 3] + j]
+        delta = begin + plan[top, DELTA]
+        row_loss(loss, last, decision, n_out, space, begin + plan[top, now], Y, t * n_out, weight[t], space, delta, results, 0)
+        for j in range(n_out):
+            space[begin + plan[top, STEP] + j] = rate * space[delta + j]
+        for l in range(top, 0, -1):
+            errors_below(activations[l - 1], sizes[l], whole_vectors(sizes[l + 1], space.itemsize), space, begin + plan[l, WEIGHTS],
+                         space, begin + plan[l, DELTA], space, begin + plan[l - 1, now], rate, space, begin + plan[l - 1, DELTA],
+                         space, begin + plan[l - 1, STEP])  # fmt: skip
         now, before, x_before = before, now, x
-    # The update by the last sample.
-    if not keep:
-        _shrink(sizes, plan, space, rate * decay)
-    sweep_inputs(n_in, lanes_out, -one, X, x_before, X, x_before, rows, 0, space, plan[0, 0], space, plan[0, 4], space, plan[0, now],
-                 space, bias)  # fmt: skip
-    for l in range(1, layers):
-        sweep_units(sizes[l + 1], whole_vectors(sizes[l] + 1, space.itemsize), space, plan[l, 0], space, plan[l - 1, before],
-                    space, plan[l - 1, before], space, plan[l, 4], space, plan[l, now])  # fmt: skip
-    _copy_weights(sizes, plan, params, space, True)
-    results[0], results[1] = total, correct
+    # The update by the last sample; the sums go nowhere.
+    if share != 0:
+        _shrink(sizes, plan, space, begin, share)
+    for l in range(layers):
+        z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
+        wide = whole_vectors(sizes[l + 1], space.itemsize)
+        if l == 0:
+            sweep(n_in, wide, every, X, x_before, X, x_before, rows, 0, space, w, space, step, space, z)
+        else:
+            a = begin + plan[l - 1, before]
+            sweep(sizes[l], wide, every, space, a, space, a, rows, 0, space, w, space, step, space, z)
+    _copy_weights(sizes, plan, params, space, begin, True)
 
 
 @inner
-def _shrink(sizes, plan, space, share):
+def _shrink(sizes, plan, space, begin, share):
     """w <- (1 - share) w for all weights, but not the biases."""
-    zero = space.dtype.type(0)
     for l in range(sizes.size - 1):
-        n_in, n_out, w = sizes[l], sizes[l + 1], plan[l, 0]
-        row = whole_vectors(n_in + 1, space.itemsize) if l > 0 else whole_vectors(n_out, space.itemsize)
-        for i in range(n_out if l > 0 else n_in):
-            at = w + i * row
-            for j in range(n_in if l > 0 else n_out):
-                space[at + j] -= share * space[at + j]
+        at = begin + plan[l, WEIGHTS]
+        for i in range(at, at + sizes[l] * whole_vectors(sizes[l + 1], space.itemsize)):
+            space[i] -= share * space[i]
 
 
-_learn_swept = jit(_learn)
+_learn_swept = jit(_swept)
 
 
 def _lean(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, starts, space, results):
@@ -237,9 +224,9 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
             _learn_lean(X, Y, weight, known, sizes, activations, loss, decision, params, kind(learning_rate), l2, starts, space, results)
         else:
             plan = plan_online(sizes, params.itemsize)
-            space, rows = np.empty(plan[activations.size, 0] + 16, params.dtype), np.empty(sizes[0], np.int64)
-            _learn_swept(X, Y, weight, known, sizes, activations, loss, decision, params, kind(learning_rate), l2, plan, space, rows,
-                         l2 == 0 and is_sparse(X), results)  # fmt: skip
+            space, rows = np.empty(plan[activations.size, WEIGHTS] + 16, params.dtype), np.empty(sizes[0], np.int64)
+            _learn_swept(X, Y, weight, known, sizes, activations, loss, decision, params, kind(learning_rate), l2, plan, space, aligned(space),
+                         rows, l2 == 0 and is_sparse(X), results)  # fmt: skip
     if stop < order.size:
         raise ValueError("online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as", stop, order[stop], X.shape[0])
     if stop == 0:

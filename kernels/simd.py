@@ -67,10 +67,6 @@ class Assembler:
         """The address `index` elements behind `p`."""
         return self.b.gep(p, [I64(index) if isinstance(index, int) else index], source_etype=self.scalar)
 
-    def mul_index(self, a: Value, b: Value | int) -> Value:
-        """Product of two counts."""
-        return self.b.mul(a, I64(b) if isinstance(b, int) else b)
-
     # Memory
 
     def load(self, p: Value, mask: Value | None = None) -> Value:
@@ -175,13 +171,6 @@ class Assembler:
         """|x| with the sign of `sign`."""
         return self._call("copysign", x, sign)
 
-    def polynomial(self, x: Value, coefficients: Sequence[float]) -> Value:
-        """Horner's rule, the highest coefficient first."""
-        value = self.const(coefficients[0])
-        for c in coefficients[1:]:
-            value = self.fma(value, x, self.const(c))
-        return value
-
     def compare(self, how: str, x: Value, y: Value) -> Value:
         """The mask of the lanes where x `how` y; false where either is NaN, but true for "!="."""
         return self.b.fcmp_unordered(how, x, y) if how == "!=" else self.b.fcmp_ordered(how, x, y)
@@ -216,7 +205,7 @@ class Assembler:
         return self.b.extract_element(x, I32(0))
 
     def sums(self, rows: Sequence[Value]) -> Value:
-        """The vector of the sums of `lanes` vectors: half of the lanes go in each step, in the order of `sum`."""
+        """The vector of the sums of `lanes` vectors, neighbours first."""
         rows = list(rows)
         while len(rows) > 1:
             half, n = len(rows) // 2, self.lanes
@@ -228,7 +217,7 @@ class Assembler:
                     for i in range(merged):
                         low.append(source + block * 2 * merged + i)
                         high.append(source + block * 2 * merged + merged + i)
-            pairs = [(rows[i], rows[i + half]) for i in range(half)]
+            pairs = [(rows[2 * i], rows[2 * i + 1]) for i in range(half)]
             rows = [self.b.fadd(self.b.shuffle_vector(x, y, _order(low)), self.b.shuffle_vector(x, y, _order(high))) for x, y in pairs]
         return rows[0]
 

@@ -10,22 +10,21 @@ from __future__ import annotations
 import functools
 
 from ._native import routine
+from .activation import BACKWARD
 from .simd import I64, REGISTERS, Assembler, Value
 
-# Vectors of outputs whose sums and steps stay in registers during a sweep of `sweep_inputs`.
+# Vectors of outputs whose sums and steps stay in registers during a sweep.
 VECTORS = 8 if REGISTERS == 32 else 5
-# Rows that `sweep_units` takes at a time: so many sums run at once.
-ROWS = 4
 
 
-@routine("iiiaanaaaa")
-def sweep_inputs(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: Value, rows: Value, W: Value, step: Value,
-                 z: Value, bias: Value) -> None:  # fmt: skip
+@routine("iiiaanaaa")
+def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: Value, rows: Value, W: Value, step: Value,
+          z: Value) -> None:  # fmt: skip
     """
-    First layer: w_ij <- w_ij - x'_i s_j and b_j <- b_j - s_j by the sample before, then z_j = b_j + sum_i x_i w_ij.
+    One layer: w_ij <- w_ij - x'_i s_j and b_j <- b_j - s_j by the sample before, then z_j = b_j + sum_i x_i w_ij.
 
-    Row i of `W` holds the m weights of input i (m: whole vectors). Where `listed` is not negative, only that many rows are swept, those
-    numbered in `rows`: the others have x_i = x'_i = 0, and no term.
+    Row i of `W` holds the m weights of input i (m: whole vectors), row n the biases. Where `listed` is not negative, only that many
+    rows are swept, those numbered in `rows`: the others have x_i = x'_i = 0, and no term.
     """
     b = v.b
     vectors = b.sdiv(m, I64(v.lanes))
@@ -35,7 +34,7 @@ def sweep_inputs(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_be
     def chunk(c: Value) -> None:
         first, last = (b.sdiv(b.mul(vectors, k), chunks) for k in (c, b.add(c, I64(1))))
         at = b.mul(first, I64(v.lanes))
-        arguments = [x, x_before, rows, v.at(W, at), v.at(step, at), v.at(z, at), v.at(bias, at), m]
+        arguments = [x, x_before, rows, v.at(W, at), v.at(step, at), v.at(z, at), v.at(W, b.add(at, b.mul(n, m))), m]
         for width in range(1, VECTORS + 1):
             with b.if_then(b.icmp_signed("==", b.sub(last, first), I64(width))):
                 with b.if_else(dense) as (every, some):
@@ -88,54 +87,35 @@ def _sweep_columns(v: Assembler, width: int, listed: bool, n: Value, x: Value, x
         v.store(sums[j], v.at(z, j * v.lanes))
 
 
-@routine("iiaaaaa")
-def sweep_units(v: Assembler, n: Value, m: Value, W: Value, x: Value, x_before: Value, step: Value, z: Value) -> None:
+@routine("iiiaaasaa")
+def errors_below(v: Assembler, kind: Value, n: Value, m: Value, W: Value, delta: Value, a: Value, rate: Value, below: Value,
+                 step: Value) -> None:  # fmt: skip
     """
-    A layer above: w_ji <- w_ji - s_j x'_i by the sample before, then z_j = sum_i w_ji x_i.
+    Error signals of the layer below: delta_i = f'(z_i) sum_j w_ij delta_j for n units, and s_i = alpha delta_i.
 
-    Row j of `W` holds the m weights of unit j (m: whole vectors), its bias among them: the input that belongs to it is 1.
+    Rows of `W` hold m weights (whole vectors); `lanes` of them are summed at a time, and so many rows behind the last are
+    readable. `a` holds the outputs of the layer below, `kind` is the code of its activation.
     """
     b = v.b
+    alpha = v.broadcast(rate)
 
-    def rows(count: int, j: Value) -> None:
-        steps = [v.broadcast(v.neg(v.load_scalar(v.at(step, b.add(j, I64(r)))))) for r in range(count)]
-        starts = [v.at(W, b.mul(b.add(j, I64(r)), m)) for r in range(count)]
+    def units(i: Value) -> None:
+        starts = [v.at(W, b.mul(b.add(i, I64(r)), m)) for r in range(v.lanes)]
 
-        def column(i: Value, *sums: Value) -> list[Value]:
-            now, before = v.load(v.at(x, i)), v.load(v.at(x_before, i))
-            found = []
-            for r in range(count):
-                # w_ji <- w_ji - s_j x'_i;  z_j += w_ji x_i
-                w = v.fma(steps[r], before, v.load(v.at(starts[r], i)))
-                v.store(w, v.at(starts[r], i))
-                found.append(v.fma(w, now, sums[r]))
-            return found
+        def column(j: Value, *sums: Value) -> list[Value]:
+            d = v.load(v.at(delta, j))
+            return [v.fma(v.load(v.at(start, j)), d, total) for start, total in zip(starts, sums, strict=True)]
 
-        for r, total in enumerate(v.loop(0, m, v.lanes, column, [v.const(0)] * count)):
-            v.store_scalar(v.sum(total), v.at(z, b.add(j, I64(r))))
+        sums = v.sums(v.loop(0, m, v.lanes, column, [v.const(0)] * v.lanes))
+        sums = v.select(v.first(b.sub(n, i)), sums, v.const(0))
+        v.store(sums, v.at(below, i))
+        for code, times in BACKWARD.items():
+            with b.if_then(b.icmp_signed("==", kind, I64(code))):
+                found = times(v, v.load(v.at(a, i)), sums)
+                v.store(found, v.at(below, i))
+                v.store(v.mul(alpha, found), v.at(step, i))
 
-    whole = b.and_(n, I64(-ROWS))
-    v.loop(0, whole, ROWS, lambda j: rows(ROWS, j))
-    v.loop(whole, n, 1, lambda j: rows(1, j))
-
-
-@routine("iiaaa")
-def errors_below(v: Assembler, n: Value, m: Value, W: Value, delta: Value, below: Value) -> None:
-    """below_i = sum_j w_ji delta_j, over the n rows of `W`, for m inputs (whole vectors)."""
-    b = v.b
-
-    def columns(width: int, i: Value) -> None:
-        def unit(j: Value, *sums: Value) -> list[Value]:
-            d = v.broadcast(v.load_scalar(v.at(delta, j)))
-            row = v.at(v.at(W, b.mul(j, m)), i)
-            return [v.fma(d, v.load(v.at(row, k * v.lanes)), sums[k]) for k in range(width)]
-
-        for k, total in enumerate(v.loop(0, n, 1, unit, [v.const(0)] * width)):
-            v.store(total, v.at(v.at(below, i), k * v.lanes))
-
-    whole = b.mul(b.sdiv(m, I64(4 * v.lanes)), I64(4 * v.lanes))
-    v.loop(0, whole, 4 * v.lanes, lambda i: columns(4, i))
-    v.loop(whole, m, v.lanes, lambda i: columns(1, i))
+    v.loop(0, n, v.lanes, units)
 
 
 @routine("iaan", result="i")
