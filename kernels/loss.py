@@ -96,18 +96,18 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
     v.loop(0, count, v.lanes, samples)
 
 
-@routine("iiiiaasaf")
-def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, a: Value, y: Value, weight: Value, delta: Value,
-             result: Value) -> None:  # fmt: skip
+@routine("iiiiaassaaf")
+def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, a: Value, y: Value, weight: Value, rate: Value,
+             delta: Value, step: Value, result: Value) -> None:  # fmt: skip
     """
     Loss, decision and error signal of one sample, whose units lie side by side in `a`, `y` and `delta`.
 
-    `delta` is overwritten with weight dJ/dz. Adds the weighted loss to result[0], and to result[1] whether it was decided rightly.
+    `delta` is overwritten with weight dJ/dz and `step` with alpha times that, in whole vectors, zeros behind the last unit. Adds the weighted loss to result[0], and to result[1] whether it was decided rightly.
     """
     b = v.b
     zero, one = v.const(0), v.const(1)
     squared, is_softmax = b.icmp_signed("==", loss, I64(SQUARED_ERROR)), b.icmp_signed("==", activation, I64(SOFTMAX))
-    independent, importance = b.icmp_signed("==", activation, I64(LOGISTIC)), v.broadcast(weight)
+    independent, importance, alpha = b.icmp_signed("==", activation, I64(LOGISTIC)), v.broadcast(weight), v.broadcast(rate)
     tiny = v.const(float(np.finfo(np.float32 if v.size == 4 else np.float64).eps))
 
     def each(body: Callable[..., Sequence[Value] | None], carried: Sequence[Value] = (), when: Value | None = None) -> list[Value]:
@@ -149,7 +149,9 @@ def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, unit
                 e = v.mul(ak, v.sub(e, both))
             elif kind is not None:
                 e = BACKWARD[kind](v, ak, e)
-            v.store(v.mul(importance, e), v.at(delta, i), mask)
+            e = v.select(mask, v.mul(importance, e), zero)
+            v.store(e, v.at(delta, i))  # whole vectors: what was stored under a mask is not forwarded to the loads that follow
+            v.store(v.mul(alpha, e), v.at(step, i))
 
         each(error, when=case)
 

@@ -8,7 +8,7 @@ from .lean import LEAN, is_lean, learn_lean
 from .loss import check_decision, check_loss, row_loss
 from .network import aligned, check_network, whole_vectors
 from .pack import copy
-from .sweep import errors_below, rows_of_terms, sweep
+from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
 
 # Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is looked for.
 SPARSE, SPARSE_INPUTS = 0.5, 64
@@ -16,6 +16,13 @@ SPARSE, SPARSE_INPUTS = 0.5, 64
 
 # Columns of a plan.
 WEIGHTS, NOW, BEFORE, DELTA, STEP = 0, 1, 2, 3, 4
+
+
+@python_or_compiled
+def whole_rows(count, itemsize):
+    """`count` elements, rounded up to whole vectors of a sweep."""
+    lanes = SWEEP_BYTES // itemsize
+    return (count + lanes - 1) // lanes * lanes
 
 
 @python_or_compiled
@@ -32,12 +39,12 @@ def plan_online(sizes, itemsize):
     for l in range(layers):
         wide = whole_vectors(sizes[l + 1], itemsize)
         plan[l, WEIGHTS] = at
-        at += (sizes[l] + 1) * wide
+        at += whole_vectors((sizes[l] + 1) * whole_rows(sizes[l + 1], itemsize), itemsize)
         for k in range(4):
             plan[l, NOW + k] = at + k * wide
         at += 4 * wide
     # the sums over `lanes` rows of weights at a time may read rows behind the last
-    plan[layers, WEIGHTS] = at + whole_vectors(1, itemsize) * whole_vectors(sizes[layers], itemsize)
+    plan[layers, WEIGHTS] = at + whole_rows(1, itemsize) * whole_rows(sizes[layers], itemsize)
     return plan
 
 
@@ -47,7 +54,7 @@ def _copy_weights(sizes, plan, params, space, begin, back):
     one, at = np.int64(1), np.int64(0)
     for l in range(sizes.size - 1):
         n_in, n_out = sizes[l], sizes[l + 1]
-        w, row = begin + plan[l, WEIGHTS], whole_vectors(n_out, space.itemsize)
+        w, row = begin + plan[l, WEIGHTS], whole_rows(n_out, space.itemsize)
         if back:
             copy(n_in + 1, n_out, space, w, row, one, params, at, n_out, one)
         else:
@@ -72,7 +79,7 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
         listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else every
         for l in range(layers):
             z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
-            wide = whole_vectors(sizes[l + 1], space.itemsize)
+            wide = whole_rows(sizes[l + 1], space.itemsize)
             if l == 0:
                 sweep(n_in, wide, listed, X, x, X, x_before, rows, 0, space, w, space, step, space, z)
             else:
@@ -81,14 +88,13 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
             if activations[l] == SOFTMAX:
                 softmax_row(sizes[l + 1], space, z, one, space, z, one)
             else:
-                activate(activations[l], sizes[l + 1], space, z, one, space, z, one)
+                activate(activations[l], wide, space, z, one, space, z, one)
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
         delta = begin + plan[top, DELTA]
-        row_loss(loss, last, decision, n_out, space, begin + plan[top, now], Y, t * n_out, weight[t], space, delta, results, 0)
-        for j in range(n_out):
-            space[begin + plan[top, STEP] + j] = rate * space[delta + j]
+        row_loss(loss, last, decision, n_out, space, begin + plan[top, now], Y, t * n_out, weight[t], rate, space, delta,
+                 space, begin + plan[top, STEP], results, 0)  # fmt: skip
         for l in range(top, 0, -1):
-            errors_below(activations[l - 1], sizes[l], whole_vectors(sizes[l + 1], space.itemsize), space, begin + plan[l, WEIGHTS],
+            errors_below(activations[l - 1], sizes[l], whole_rows(sizes[l + 1], space.itemsize), space, begin + plan[l, WEIGHTS],
                          space, begin + plan[l, DELTA], space, begin + plan[l - 1, now], rate, space, begin + plan[l - 1, DELTA],
                          space, begin + plan[l - 1, STEP])  # fmt: skip
         now, before, x_before = before, now, x
@@ -97,7 +103,7 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
         _shrink(sizes, plan, space, begin, share)
     for l in range(layers):
         z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
-        wide = whole_vectors(sizes[l + 1], space.itemsize)
+        wide = whole_rows(sizes[l + 1], space.itemsize)
         if l == 0:
             sweep(n_in, wide, every, X, x_before, X, x_before, rows, 0, space, w, space, step, space, z)
         else:
@@ -111,7 +117,7 @@ def _shrink(sizes, plan, space, begin, share):
     """w <- (1 - share) w for all weights, but not the biases."""
     for l in range(sizes.size - 1):
         at = begin + plan[l, WEIGHTS]
-        for i in range(at, at + sizes[l] * whole_vectors(sizes[l + 1], space.itemsize)):
+        for i in range(at, at + sizes[l] * whole_rows(sizes[l + 1], space.itemsize)):
             space[i] -= share * space[i]
 
 

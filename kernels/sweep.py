@@ -11,8 +11,10 @@ import functools
 
 from ._native import routine
 from .activation import BACKWARD
-from .simd import I64, REGISTERS, Assembler, Value
+from .simd import I64, REGISTERS, VECTOR_BYTES, Assembler, Value
 
+# Bytes of a vector here, and what rows of weights are multiples of: a sweep waits for stores, and two short ones go faster than a long one.
+SWEEP_BYTES = min(VECTOR_BYTES, 32)
 # Vectors of outputs whose sums and steps stay in registers during a sweep.
 VECTORS = 8 if REGISTERS == 32 else 5
 
@@ -26,6 +28,7 @@ def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: V
     Row i of `W` holds the m weights of input i (m: whole vectors), row n the biases. Where `listed` is not negative, only that many
     rows are swept, those numbered in `rows`: the others have x_i = x'_i = 0, and no term.
     """
+    v = Assembler(v.b, v.size, SWEEP_BYTES)
     b = v.b
     vectors = b.sdiv(m, I64(v.lanes))
     chunks = b.sdiv(b.add(vectors, I64(VECTORS - 1)), I64(VECTORS))
@@ -50,7 +53,7 @@ def _sweep_columns(v: Assembler, width: int, listed: bool, n: Value, x: Value, x
                    z: Value, bias: Value, m: Value) -> None:  # fmt: skip
     """The sweep of `width` vectors of columns; few vectors take several rows at a time, so that enough sums run at once."""
     b = v.b
-    together = max(1, 8 // width) if width <= 4 else 1
+    together = {1: 8, 2: 4, 3: 2, 4: 2}.get(width, 1)
     minus = [v.neg(v.load(v.at(step, j * v.lanes))) for j in range(width)]
     start = []
     for j in range(width):
@@ -96,6 +99,7 @@ def errors_below(v: Assembler, kind: Value, n: Value, m: Value, W: Value, delta:
     Rows of `W` hold m weights (whole vectors); `lanes` of them are summed at a time, and so many rows behind the last are
     readable. `a` holds the outputs of the layer below, `kind` is the code of its activation.
     """
+    v = Assembler(v.b, v.size, SWEEP_BYTES)
     b = v.b
     alpha = v.broadcast(rate)
 
