@@ -11,35 +11,46 @@ from typing import Any
 
 import numpy as np
 from numba.core import event
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
+from fastbp.kernels import lean, minibatch
 
 from . import checks
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
-KERNELS = ("forward", "evaluate", "minibatch_epoch", "online_epoch", "minibatch_epoch_parallel")
+KERNELS = ("forward", "evaluate", "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel")
 _lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
 
-def _call_on_nothing(kernel: str, dtype: np.dtype[Any]) -> None:
-    """Call the kernel with the types of a real call and no sample: Numba compiles it, and it does no work."""
-    rows = checks.frozen(np.empty((0, 1), dtype))
-    weight, params, none = checks.frozen(np.empty(0, dtype)), np.zeros(2, dtype), np.empty(0, dtype)
-    order = np.empty(0, np.int64)
-    sizes, activations = checks.frozen(np.ones(2, np.int64)), checks.frozen(np.zeros(1, np.int64))
+def loop_name(sizes: NDArray[Any], activations: NDArray[Any], params: NDArray[Any], batch_size: int, one_by_one: bool, parallel: bool) -> str:
+    """The loop, out of `KERNELS`, that trains such a network."""
+    if one_by_one:
+        return "tiny online" if lean.is_lean(sizes, activations) else "online"
+    return ("narrow" if minibatch.is_narrow(batch_size, params) else "wide") + " parallel" * parallel
+
+
+def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
+    """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
+    n = 2 * minibatch.GROUP if "narrow" in kernel else 1
+    units = 1 + lean.LEAN if kernel == "online" else 1
+    rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
+    weight, params, none = checks.frozen(np.ones(n, dtype)), np.zeros(2 * units, dtype), np.empty(0, dtype)
+    sizes, activations = checks.frozen(np.array([1, units])), checks.frozen(np.zeros(1, np.int64))
     if kernel == "forward":
-        kernels.forward(rows, sizes, activations, checks.frozen(params), np.empty((0, 1), dtype))
+        kernels.forward(rows, sizes, activations, checks.frozen(params), np.empty((n, 1), dtype))
     elif kernel == "evaluate":
-        kernels.evaluate(0, 0, 0, np.empty((0, 1), dtype), rows, weight)
-    elif kernel == "online_epoch":
-        kernels.online_epoch(rows, rows, weight, order, sizes, activations, 0, 0, params, 0.1, 0.0)
+        kernels.evaluate(0, 0, 0, np.empty((n, 1), dtype), rows, weight)
+    elif kernel.endswith("online"):
+        kernels.prepare_online(rows, targets, weight, sizes, activations, 0, 0, params, 0.1, 0.0)(np.arange(n))
     else:
-        epoch = getattr(kernels, kernel)
-        epoch(rows, rows, weight, order, 1, sizes, activations, 0, 0, params, 0, none, none, 0, 0.1, 0.9, 0.999, 1e-8, 0.0)
+        with kernels.threads(2 if "parallel" in kernel else 1) as allowed:
+            rule = (kernels.SGD, none, none, 0.1, 0.9, 0.999, 1e-8, 0.0)
+            epoch = kernels.prepare_minibatch(rows, targets, weight, n, n, sizes, activations, 0, 0, params, *rule, allowed)
+            epoch(np.arange(n), 0)
 
 
 class _Told(event.Listener):
@@ -102,7 +113,7 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
         started = time.perf_counter()
         with _telling(len(wanted), progress) as told:
             for name in wanted:
-                _call_on_nothing(name, dtype)
+                _call_on_little(name, dtype)
                 _ready.add((name, dtype.name))
                 told.done += 1
         return time.perf_counter() - started

@@ -18,9 +18,6 @@ import fastbp.kernels as kernels
 from . import checks, compilation, options
 from .data import Ready
 
-# Multiply-adds in one batch from which threads pay.
-PARALLEL_FROM = 3_000_000
-
 
 class DivergenceWarning(RuntimeWarning):
     """Training stopped because the loss or the weights were no longer finite."""
@@ -90,27 +87,32 @@ class _Learner:
         self.first = np.zeros(size if used > 0 else 0, params.dtype)
         self.second = np.zeros(size if used > 1 else 0, params.dtype)
         self.step = 0
-        several_blocks = True
-        self.parallel = threads > 1 and several_blocks and size * plan.batch_size >= PARALLEL_FROM
+        self.parallel = threads > 1 and not self.online and kernels.parallel_pays(net.sizes, plan.batch_size)
+        self.serial_epoch, self.parallel_epoch = self._prepared(False), self._prepared(True) if self.parallel else None
 
-    @property
-    def kernel_names(self) -> list[str]:
-        """Kernels that the run needs."""
-        epoch = "online_epoch" if self.online else "minibatch_epoch_parallel" if self.parallel else "minibatch_epoch"
-        return [epoch, "forward", "evaluate"]
-
-    def epoch(self, order: NDArray[np.int64]) -> tuple[float, float]:
-        """One pass in this order of samples: mean loss and accuracy, each sample before its update."""
+    def _prepared(self, parallel: bool) -> Callable[..., Any]:
+        """The compiled loop on this data."""
         net, plan, data = self.net, self.plan, self.data
         shape = (net.size_array, net.activation_codes, net.loss_code, net.decision_code, self.params)
         if self.online:
-            loss, accuracy = kernels.online_epoch(data.X, data.Y, data.weight, order, *shape, plan.learning_rate, plan.l2)
-            return float(loss), float(accuracy)
-        tail = (kernels.OPTIMIZERS[plan.optimizer], self.first, self.second, self.step, plan.learning_rate,
+            return kernels.prepare_online(data.X, data.Y, data.weight, *shape, plan.learning_rate, plan.l2)
+        tail = (kernels.OPTIMIZERS[plan.optimizer], self.first, self.second, plan.learning_rate,
                 options.BETA1, options.BETA2, options.EPSILON, plan.l2)  # fmt: skip
+        return kernels.prepare_minibatch(data.X, data.Y, data.weight, len(data.X), plan.batch_size, *shape, *tail, parallel)
+
+    @property
+    def kernel_names(self) -> list[str]:
+        """Loops that every epoch needs."""
+        return [compilation.loop_name(self.net.size_array, self.net.activation_codes, self.params, self.plan.batch_size, self.online, self.parallel)]
+
+    def epoch(self, order: NDArray[np.int64]) -> tuple[float, float]:
+        """One pass in this order of samples: mean loss and accuracy, each sample before its update."""
+        if self.online:
+            loss, accuracy = self.serial_epoch(order)
+            return float(loss), float(accuracy)
         with kernels.threads(self.threads if self.parallel else 1) as allowed:
-            run = kernels.minibatch_epoch_parallel if allowed else kernels.minibatch_epoch
-            loss, accuracy, self.step = run(data.X, data.Y, data.weight, order, plan.batch_size, *shape, *tail)
+            run = self.parallel_epoch if allowed and self.parallel_epoch else self.serial_epoch
+            loss, accuracy, self.step = run(order, self.step)
         return float(loss), float(accuracy)
 
     def measure(self, data: Ready) -> tuple[float, float]:
@@ -156,7 +158,8 @@ def run(
     Result
     """
     learner = _Learner(net, plan, training, params, threads)
-    compile_seconds = compilation.prepare(learner.kernel_names, params.dtype, progress)
+    watched = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
+    compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * watched, params.dtype, progress)
     n, classify = len(training.X), net.task != "regression"
     order = np.arange(n, dtype=np.int64)
     rows: list[dict[str, float]] = []

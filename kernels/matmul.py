@@ -27,6 +27,8 @@ PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 PACKED_ROWS = 32
 # Rows of C up to which a B with contiguous columns is not packed as a whole.
 TURNED_ROWS = 384
+# Multiply-adds from which threads pay.
+PARALLEL_FROM = 200_000
 
 
 @inner
@@ -39,46 +41,63 @@ def _is_direct(n, m, depth, a_column, b_column, alpha, itemsize):
     return depth * min(m * itemsize, VECTORS * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= DEPTH)
 
 
-def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add):
+@inner
+def _blocks(n, m, split, itemsize):
+    """Rows and columns of a block of C: fit for the second cache, or smaller, to be some sixteen `split` over threads."""
+    panel = VECTORS * VECTOR_BYTES // itemsize
+    if not split:
+        return HEIGHT, PANELS * panel
+    height = min(HEIGHT, max(16, (n + 8 * ROWS - 1) // (8 * ROWS) * ROWS))
+    across = max(1, 16 * height // n)  # blocks beside one another, so that there are enough
+    return height, min(PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
+
+
+def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, split):
     """C = alpha A B, or C += alpha A B: rows of C contiguous, rows or columns of B contiguous. Unchecked."""
     infinite = -C.dtype.type(np.inf)
-    if _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize):
+    direct = _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize)
+    if direct and not split:
         gemm(n, m, depth, A, 0, a_row, a_column, ROWS * a_row, B, 0, b_row, 1, C, 0, c_row if add else -1, C, 0, c_row, infinite)
         return
-    if b_column != 1 and alpha == 1 and n <= TURNED_ROWS:
+    if b_column != 1 and alpha == 1 and n <= TURNED_ROWS and not split:
         # few rows use each panel of B: it is turned on the stack when its turn comes
         for k in range(0, max(depth, 1), STACKED):
             gemm(n, m, min(STACKED, depth - k), A, k * a_column, a_row, a_column, ROWS * a_row, B, k, -1, b_column,
                  C, 0, c_row if add or k > 0 else -1, C, 0, c_row, infinite)  # fmt: skip
         return
     lanes = VECTOR_BYTES // C.itemsize
-    chunk = PANELS * VECTORS * lanes
+    height, chunk = _blocks(n, m, split, C.itemsize)
+    bands = (n + height - 1) // height
+    if direct:
+        chunks = (m + chunk - 1) // chunk
+        for t in prange(bands * chunks):
+            i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk  # prange counts in unsigned numbers
+            at = i * c_row + j
+            gemm(min(height, n - i), min(chunk, m - j), depth, A, i * a_row, a_row, a_column, ROWS * a_row, B, j, b_row, 1,
+                 C, at, c_row if add else -1, C, at, c_row, infinite)  # fmt: skip
+        return
     deepest, tiled = min(depth, DEPTH), a_column != 1
     # B in panels, and behind it A in tiles
     b_space = deepest * ((min(m, WIDTH) + lanes - 1) // lanes * lanes)
     work = np.empty(b_space + (deepest * (n + ROWS) if tiled else 0), C.dtype)
-    bands = (n + HEIGHT - 1) // HEIGHT
     for j0 in range(0, m, WIDTH):
         width = min(WIDTH, m - j0)
         chunks = (width + chunk - 1) // chunk
         for k0 in range(0, max(depth, 1), DEPTH):
             deep = min(DEPTH, depth - k0)
             start_row = c_row if add or k0 > 0 else -1
-            for c in prange(chunks):
-                j = np.int64(c) * chunk  # prange counts in unsigned numbers
+            for t in prange(chunks):
+                j = np.int64(t) * chunk
                 if b_column == 1:
                     pack_rows(deep, min(chunk, width - j), B, k0 * b_row + j0 + j, b_row, alpha, work, j * deep)
                 else:
                     pack_transposed(deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep)
-            if tiled:
-                for t in prange(bands):
-                    i = np.int64(t) * HEIGHT
-                    pack_tiles(
-                        min(HEIGHT, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep
-                    )
+            for t in prange(bands if tiled else 0):
+                i = np.int64(t) * height
+                pack_tiles(min(height, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep)
             for t in prange(bands * chunks):
-                i, j = np.int64(t) // chunks * HEIGHT, np.int64(t) % chunks * chunk
-                high, wide, at = min(HEIGHT, n - i), min(chunk, width - j), i * c_row + j0 + j
+                i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk
+                high, wide, at = min(height, n - i), min(chunk, width - j), i * c_row + j0 + j
                 if tiled:
                     gemm(high, wide, deep, work, b_space + i * deep, 1, ROWS, ROWS * deep, work, j * deep, 0, deep,
                          C, at, start_row, C, at, c_row, infinite)  # fmt: skip
@@ -96,16 +115,16 @@ def multiply(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_co
     """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
     if c_column != 1 and c_row == 1 and (a_row == 1 or a_column == 1):
         # C^T = B^T A^T
-        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add)
+        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add, False)
     elif c_column == 1 and (b_column == 1 or b_row == 1):
-        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add)
+        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, False)
     else:
         # Gaps between all elements of an operand: copies without them.
         rows, result = np.empty(depth * m, C.dtype), np.empty(n * m, C.dtype)
         side_by_side = np.int64(1)  # typed: a literal would compile the callee once more
         copy(depth, m, B, 0, b_row, b_column, rows, 0, m, side_by_side)
         copy(n if add else 0, m, C, 0, c_row, c_column, result, 0, m, side_by_side)
-        _product_serial(n, m, depth, A, a_row, a_column, rows, m, side_by_side, result, m, alpha, add)
+        _product_serial(n, m, depth, A, a_row, a_column, rows, m, side_by_side, result, m, alpha, add, False)
         copy(n, m, result, 0, m, side_by_side, C, 0, c_row, c_column)
 
 
@@ -187,6 +206,23 @@ def matmul_parallel(A, B, out):
         _product_parallel(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False)
     else:
         matmul(A, B, out)
+
+
+def matmul_parallel_pays(n, k, m):
+    """
+    Whether threads make the product of (n, k) and (k, m) matrices faster than one thread.
+
+    Parameters
+    ----------
+    n, k, m : int
+        Shapes of the operands.
+
+    Returns
+    -------
+    bool
+        Decided by measurement (docs/performance.md): by the multiply-adds.
+    """
+    return n * k * m >= PARALLEL_FROM
 
 
 @jit

@@ -11,6 +11,8 @@ The samples of a batch stand in tiles, one sample a column (see `network`). Ther
 All cuts are fixed by the problem alone, so the sums are taken in the same order for every number of threads.
 """
 
+import itertools
+
 import numpy as np
 from numba import prange
 
@@ -47,6 +49,8 @@ PARTS = 16
 TILE = 128
 # Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
 PANELS, BLOCK_BYTES = 16, 1 << 15
+# Multiply-adds of a forward pass of a batch from which threads pay.
+PARALLEL_FROM = 1_000_000
 
 
 @inner
@@ -372,6 +376,40 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size
 
 
+def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, learning_rate,
+                      beta1, beta2, epsilon, l2, parallel=False):  # fmt: skip
+    """
+    Check once and reserve memory once for many epochs of n samples.
+
+    Parameters
+    ----------
+    X, Y, weight, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, learning_rate, beta1, beta2,
+    epsilon, l2
+        As in `minibatch_epoch`.
+    n : int
+        Samples of an epoch.
+    parallel : bool
+        Use the threads that `threads` has set.
+
+    Returns
+    -------
+    function
+        ``epoch(order, step)`` runs an epoch as `minibatch_epoch` does. `order` is not checked: n numbers of samples.
+    """
+    check_minibatch(X, Y, weight, np.zeros(0, np.int64), batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
+    narrow = is_narrow(min(batch_size, n), params)
+    run = (_narrow_parallel if parallel else _narrow) if narrow else (_wide_parallel if parallel else _wide)
+    work = workspace(n, batch_size, sizes, optimizer, params)
+    results = work[-1]
+
+    def epoch(order, step):
+        run(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate,
+            beta1, beta2, epsilon, l2, *work)  # fmt: skip
+        return results[::2].sum() / n, results[1::2].sum() / n, step + (n + batch_size - 1) // batch_size
+
+    return epoch
+
+
 def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
                              learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
     """
@@ -400,11 +438,25 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
     if order.size == 0:
         return np.nan, np.nan, step
-    plan, stride, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
-    if is_narrow(min(batch_size, order.size), params):
-        _narrow_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
-                         beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
-    else:
-        _wide_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
-                       beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
-    return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size
+    epoch = prepare_minibatch(X, Y, weight, order.size, batch_size, sizes, activations, loss, decision, params, optimizer, first, second,
+                              learning_rate, beta1, beta2, epsilon, l2, parallel=True)  # fmt: skip
+    return epoch(order, step)
+
+
+def parallel_pays(sizes, batch_size):
+    """
+    Whether threads make mini-batches of a network faster than one thread.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per layer, inputs first.
+    batch_size : int
+
+    Returns
+    -------
+    bool
+        Decided by measurement (docs/performance.md): by the multiply-adds of a batch.
+    """
+    weights = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
+    return batch_size >= 2 * GROUP and weights * batch_size >= PARALLEL_FROM

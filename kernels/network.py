@@ -6,6 +6,8 @@ whatever the width of a layer. Behind the units of a layer stands a row of ones:
 weights as one more row of W.
 """
 
+import itertools
+
 import numpy as np
 from numba import prange
 
@@ -24,6 +26,8 @@ HEIGHT, DEPTH = 32, 512
 PACKED_FROM = 1 << 16
 # Parts into which the tiles of a call are cut, each with work space of its own.
 GROUPS = 16
+# Multiply-adds of a call from which threads pay.
+PARALLEL_FROM = 1_000_000
 # Columns of a plan (see `plan_tile`).
 PARAMS, PACKED, UNITS, ERRORS, BUFFER = 0, 1, 2, 3, 4
 
@@ -255,3 +259,22 @@ def forward_parallel(X, sizes, activations, params, out):
     """
     plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
     _forward_parallel(X, sizes, activations, plan, params, packed, space, begin, groups, out)
+
+
+def forward_parallel_pays(sizes, rows):
+    """
+    Whether threads make the forward pass of so many samples faster than one thread.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per layer, inputs first.
+    rows : int
+        Samples.
+
+    Returns
+    -------
+    bool
+        Decided by measurement (docs/performance.md): by the multiply-adds.
+    """
+    return rows > GROUP and rows * sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) >= PARALLEL_FROM

@@ -121,7 +121,7 @@ def _shrink(sizes, plan, space, begin, share):
             space[i] -= share * space[i]
 
 
-_learn_swept = jit(_swept)
+_swept_epoch = jit(_swept)
 
 
 def _lean(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, starts, space, results):
@@ -139,17 +139,26 @@ def _lean(X, Y, weight, order, sizes, activations, loss, decision, params, rate,
         at += (sizes[l] + 1) * sizes[l + 1]
 
 
-_learn_lean = jit(_lean)
+_lean_epoch = jit(_lean)
 
 
 @python_or_compiled
-def plan_lean(sizes):
-    """Where the weights of each layer begin, and behind them the outputs and the end."""
+def lean_space(sizes, params):
+    """Where the weights of each layer begin, behind them the outputs and the end; and the memory."""
     starts = np.zeros(sizes.size + 1, np.int64)
     for l in range(sizes.size - 1):
         starts[l + 1] = starts[l] + (sizes[l] + 1) * LEAN
     starts[sizes.size] = starts[sizes.size - 1] + (sizes.size - 1) * LEAN
-    return starts
+    return starts, np.empty(starts[sizes.size], params.dtype)
+
+
+@python_or_compiled
+def sweep_space(X, sizes, params, l2):
+    """Plan and memory for `_swept`, its begin, room for a list of inputs, and whether rows without terms are left out."""
+    plan = plan_online(sizes, params.itemsize)
+    space = np.empty(plan[sizes.size - 1, WEIGHTS] + 16, params.dtype)
+    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
+    return plan, space, aligned(space), np.empty(sizes[0], np.int64), zeros_pay
 
 
 @python_or_compiled
@@ -163,12 +172,6 @@ def check_online(X, Y, weight, sizes, activations, loss, decision, params):
         raise ValueError("online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
         raise ValueError("online_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape)
-
-
-@python_or_compiled
-def is_sparse(X):
-    """Whether so many inputs are 0 that rows without terms are left out."""
-    return X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
 
 
 @python_or_compiled
@@ -220,21 +223,41 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
     stop = order.size
     if stop > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
         stop = np.argmax((order < 0) | (order >= X.shape[0]))
-    results = np.zeros(2)
-    if stop > 0:
-        kind = params.dtype.type
-        known = order[:stop]
-        if is_lean(sizes, activations):
-            starts = plan_lean(sizes)
-            space = np.empty(starts[sizes.size], params.dtype)
-            _learn_lean(X, Y, weight, known, sizes, activations, loss, decision, params, kind(learning_rate), l2, starts, space, results)
-        else:
-            plan = plan_online(sizes, params.itemsize)
-            space, rows = np.empty(plan[activations.size, WEIGHTS] + 16, params.dtype), np.empty(sizes[0], np.int64)
-            _learn_swept(X, Y, weight, known, sizes, activations, loss, decision, params, kind(learning_rate), l2, plan, space, aligned(space),
-                         rows, l2 == 0 and is_sparse(X), results)  # fmt: skip
+    results, rate = np.zeros(2), params.dtype.type(learning_rate)
+    if stop > 0 and is_lean(sizes, activations):
+        starts, space = lean_space(sizes, params)
+        _lean_epoch(X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, starts, space, results)
+    elif stop > 0:
+        plan, space, begin, rows, sparse = sweep_space(X, sizes, params, l2)
+        _swept_epoch(X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, plan, space, begin, rows, sparse, results)
     if stop < order.size:
         raise ValueError("online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as", stop, order[stop], X.shape[0])
     if stop == 0:
         return np.nan, np.nan
     return results[0] / stop, results[1] / stop
+
+
+def prepare_online(X, Y, weight, sizes, activations, loss, decision, params, learning_rate, l2):
+    """
+    Check once and reserve memory once for many epochs.
+
+    Parameters
+    ----------
+    X, Y, weight, sizes, activations, loss, decision, params, learning_rate, l2
+        As in `online_epoch`.
+
+    Returns
+    -------
+    function
+        ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample.
+    """
+    check_online(X, Y, weight, sizes, activations, loss, decision, params)
+    results, rate = np.zeros(2), params.dtype.type(learning_rate)
+    lean = is_lean(sizes, activations)
+    run, work = (_lean_epoch, lean_space(sizes, params)) if lean else (_swept_epoch, sweep_space(X, sizes, params, l2))
+
+    def epoch(order):
+        run(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, *work, results)
+        return results[0] / order.size, results[1] / order.size
+
+    return epoch

@@ -4,7 +4,10 @@ What the kernels must compute, in plain NumPy: whole matrices, float64 inside, o
 Below the formulas are the tests' tools: comparison, finite differences, and arrays with guarded margins.
 """
 
+import ctypes
 import itertools
+import mmap
+import sys
 
 import numpy as np
 
@@ -259,6 +262,20 @@ def finite_difference(function, x, h=1e-6):
         down[at] -= h
         result[at] = (function(up) - function(down)) / (up[at] - down[at])
     return result
+
+
+def page_end(values):
+    """A copy that ends where a page ends that nobody may touch: reading or writing on ends the process (where there is mprotect)."""
+    values = np.ascontiguousarray(values)
+    size = -(-max(values.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(-1, size + mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    if sys.platform != "win32":
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.mprotect(ctypes.c_void_p(whole.ctypes.data + size), ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    array = whole[size - values.nbytes : size].view(values.dtype).reshape(values.shape)
+    array[...] = values
+    return array
 
 
 class Arena:

@@ -1,18 +1,31 @@
-"""The products matmul and linear_forward: against NumPy in every layout, at odd and empty shapes, from Python and from @njit."""
+"""The products: against NumPy in every layout, around the edges of tiles and blocks, bit for bit the same by every way through them."""
 
 import functools
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul
+from naive import DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul, page_end
 from numba import config, njit
+from numba.core.errors import TypingError
 
 from fastbp import kernels
+from fastbp.kernels import matmul as matmul_kernel
+from fastbp.kernels import simd, tile
+
+# `kernels.matmul` is a function; the module of that name holds the sizes of the blocks.
+blocks = sys.modules["fastbp.kernels.matmul"]
+assert matmul_kernel is kernels.matmul
 
 side = st.integers(0, 19)
 seeds = st.integers(0, 2**32 - 1)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 def user_matmul(times, A, B, out):
@@ -35,6 +48,26 @@ def compiled(function):
     return njit(SIGNATURES[function])(function)
 
 
+@functools.cache
+def any_layout(dtype):
+    """`matmul` with all its arguments, compiled once per dtype for arrays of any layout."""
+    kind = f"{np.dtype(dtype).name}[:, :]"
+
+    def call(A, B, out, alpha, beta):
+        kernels.matmul(A, B, out, alpha, beta)
+
+    return njit(f"void({kind}, {kind}, {kind}, float64, float64)")(call)
+
+
+def in_threads(count):
+    def call(A, B, out):
+        with kernels.threads(count) as allowed:
+            assert allowed == (count > 1)
+            kernels.matmul_parallel(A, B, out)
+
+    return call
+
+
 def check_matmul(call, arena, n, k, m, seed):
     rng = np.random.default_rng(seed)
     A, B, out = arena.put(rng.normal(size=(n, k))), arena.put(rng.normal(size=(k, m))), arena.space(n, m)
@@ -52,13 +85,13 @@ def check_linear_forward(call, arena, n, k, m, seed):
     arena.check()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@every_dtype
 @given(n=side, k=side, m=side, seed=seeds)
 def test_matmul(dtype, n, k, m, seed):
     check_matmul(kernels.matmul, Arena(dtype), n, k, m, seed)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@every_dtype
 @given(n=side, k=side, m=side, seed=seeds)
 def test_linear_forward(dtype, n, k, m, seed):
     check_linear_forward(kernels.linear_forward, Arena(dtype), n, k, m, seed)
@@ -86,10 +119,222 @@ def test_mixed_layouts():
     assert_close(out, matmul(A.T, B), scale=matmul(abs(A.T), abs(B)))
 
 
-@pytest.mark.parametrize("via", ["python", "njit"])
+# Edges
+
+
+def edges(dtype):
+    """Shapes around the register tile, the blocks, and the switches between the ways."""
+    lanes = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    widths = sorted({w + d for w in (0, *(lanes * i for i in range(1, 9))) for d in (-1, 0, 1) if w + d >= 0})
+    rows = range(1, 2 * tile.ROWS + 2)
+    yield from itertools.product((0, 1, tile.ROWS - 1, tile.ROWS + 3), (0, 1, 5), widths)
+    yield from itertools.product(rows, (1, 7), (1, lanes, 2 * lanes + 1, 3 * lanes, 4 * lanes + 3))
+    for depth in (255, 256, 257, 511, 512, 513):
+        yield from [(1, depth, 1), (3, depth, lanes + 1), (blocks.PACKED_ROWS, depth, 3 * lanes), (9, depth, 3 * lanes + 1)]
+    for n in (blocks.PACKED_ROWS - 1, blocks.PACKED_ROWS, blocks.PACKED_ROWS + 1, blocks.HEIGHT - 1, blocks.HEIGHT + 1):
+        yield from [(n, 3, 5), (n, 300, 2 * lanes), (n, 257, 3 * lanes * blocks.PANELS + 1)]
+    for n in (blocks.TURNED_ROWS, blocks.TURNED_ROWS + 1):
+        yield from [(n, 3, 2 * lanes + 1), (n, 257, lanes)]
+    yield blocks.PACKED_ROWS + 1, 257, blocks.WIDTH + 3
+
+
+assert {tile.STACKED, blocks.DEPTH} == {256}  # the depths above are around multiples of both
+
+
+def operands(dtype, n, k, m, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype)
+
+
+@every_dtype
+def test_edges_in_every_layout(dtype):
+    # Operands and result each with contiguous rows or contiguous columns; and all with gaps.
+    call = any_layout(dtype)
+    for number, (n, k, m) in enumerate(edges(dtype)):
+        A, B = operands(dtype, n, k, m)
+        wanted, scale = matmul(A, B), matmul(abs(A), abs(B))
+        every = list(itertools.product(("C", "transposed"), repeat=3))
+        # each shape in some of the layouts, large ones in all
+        found = []
+        for layouts in (every if n * k * m > 4000 else [every[number % 8], every[(number * 5 + 3) % 8]]) + [("strided",) * 3]:
+            arenas = [Arena(dtype, layout) for layout in layouts]
+            a, b, out = arenas[0].put(A), arenas[1].put(B), arenas[2].space(n, m)
+            call(a, b, out, 1.0, 0.0)
+            assert_close(out, wanted, scale=scale)
+            for arena in arenas:
+                arena.check()
+            found.append(out.tobytes())
+        assert len(set(found)) == 1, (n, k, m)
+
+
+@every_dtype
+def test_nothing_outside_the_operands_is_read(dtype):
+    # They end where memory ends: reading on would end the process.
+    for n, k, m in [(1, 1, 1), (3, 5, 7), (8, 4, 16), (9, 3, 49), (17, 2, 31), (33, 300, 5), (40, 257, 33)]:
+        A, B = operands(dtype, n, k, m)
+        for a, b, out in [
+            (page_end(A), page_end(B), page_end(np.zeros((n, m), dtype))),
+            (page_end(A.T).T, page_end(B.T).T, page_end(np.zeros((m, n), dtype)).T),
+            (page_end(A), page_end(B.T).T, page_end(np.zeros((n, m), dtype))),
+            (page_end(A.T).T, page_end(B), page_end(np.zeros((n, m), dtype))),
+        ]:
+            any_layout(dtype)(a, b, out, 1.0, 0.0)
+            assert_close(out, matmul(A, B), scale=matmul(abs(A), abs(B)))
+
+
+def test_operands_may_be_turned_around():
+    A, B = operands(np.float64, 9, 11, 10)
+    for a, b in itertools.product((A, A[::-1], A[:, ::-1], A[::2, ::3]), (B, B[::-1], B[:, ::-1])):
+        b = b[: a.shape[1]]
+        arena = Arena()
+        out = arena.space(a.shape[0], b.shape[1])
+        any_layout(np.float64)(a, b, out[::-1, ::-1], 1.0, 0.0)
+        assert_close(out[::-1, ::-1], matmul(a, b), scale=matmul(abs(a), abs(b)))
+        arena.check()
+
+
+def test_rows_may_be_the_same_row():
+    row = np.arange(5.0)
+    A, out = np.broadcast_to(row, (12, 5)), np.empty((12, 3))
+    B = np.broadcast_to(np.arange(5.0)[:, None], (5, 3))
+    any_layout(np.float64)(np.lib.stride_tricks.as_strided(row, (12, 5), (0, 8)), np.array(B), out, 1.0, 0.0)
+    np.testing.assert_array_equal(out, A @ B)
+    any_layout(np.float64)(np.array(A), np.lib.stride_tricks.as_strided(row, (5, 3), (8, 0)), out, 1.0, 0.0)
+    np.testing.assert_array_equal(out, A @ B)
+
+
+# alpha and beta
+
+FACTORS = [(1, 0), (1, 1), (1, -0.5), (0, 0), (0, 1), (-2.5, 0), (-2.5, 1), (0.5, 2)]
+
+
+@every_dtype
+@pytest.mark.parametrize(("alpha", "beta"), FACTORS)
+def test_factors(alpha, beta, dtype):
+    for (n, k, m), layout in itertools.product([(3, 4, 5), (9, 0, 7), (33, 260, 50), (0, 3, 2)], (*LAYOUTS, "turned")):
+        arena = Arena(dtype, "C" if layout == "turned" else layout)
+        A, B = operands(dtype, n, k, m)
+        before = np.random.default_rng(1).normal(size=(n, m)).astype(dtype)
+        out = arena.put(before, written=True)
+        a, b = arena.put(A), arena.put(B.T).T if layout == "turned" else arena.put(B)
+        any_layout(dtype)(a, b, out, alpha, beta)
+        assert_close(out, alpha * matmul(A, B) + beta * before.astype(np.float64), scale=abs(alpha) * matmul(abs(A), abs(B)) + 2 * abs(before))
+        arena.check()
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_without_beta_the_result_is_not_read(layout, dtype):
+    for n, k, m in [(3, 4, 5), (5, 0, 3), (40, 300, 50)]:
+        arena = Arena(dtype, layout)
+        A, B = operands(dtype, n, k, m)
+        out = arena.space(n, m)  # full of NaN
+        any_layout(dtype)(arena.put(A), arena.put(B), out, 2.0, 0.0)
+        assert_close(out, 2 * matmul(A, B), scale=2 * matmul(abs(A), abs(B)))
+        arena.check()
+
+
+def test_with_beta_it_is():
+    out = np.full((2, 2), np.nan)
+    kernels.matmul(np.ones((2, 2)), np.ones((2, 2)), out, 1.0, 1.0)
+    assert np.isnan(out).all()
+
+
+def test_factors_from_python():
+    A, B, out = np.ones((2, 3)), np.ones((3, 4)), np.full((2, 4), 2.0)
+    kernels.matmul(A, B, out, alpha=0.5, beta=3.0)
+    assert (out == 7.5).all()
+    kernels.matmul(A, B, out)
+    assert (out == 3).all()
+
+
+# Large products, and the same bits by every way
+
+
+def three_forms(dtype, n, d_in, d_out):
+    """The products of a layer of n samples: Y = X W, dX = D W^T, dW = X^T D, as views of plain arrays."""
+    rng = np.random.default_rng(7)
+    X, W, D = (rng.normal(size=shape).astype(dtype) for shape in ((n, d_in), (d_in, d_out), (n, d_out)))
+    return {"Y": (X, W), "dX": (D, W.T), "dW": (X.T, D)}
+
+
+def chain(A, B):
+    """What `matmul` promises where the processor rounds x y + z once: one chain of multiply-adds in the order of k."""
+    total = np.zeros((A.shape[0], B.shape[1]), A.dtype)
+    for k in range(A.shape[1]):
+        # exact in float64 but for the last rounding, where numbers are of few bits
+        total = (total.astype(np.float64) + A[:, k, None].astype(np.float64) * B[k].astype(np.float64)).astype(A.dtype)
+    return total
+
+
+@every_dtype
+@pytest.mark.parametrize("form", ["Y", "dX", "dW"])
+def test_large_products(form, dtype):
+    A, B = three_forms(dtype, 400, 700, 500)[form]
+    arena = Arena(dtype)
+    out = arena.space(A.shape[0], B.shape[1])
+    call = any_layout(dtype)
+    call(A, B, out, 1.0, 0.0)
+    assert_close(out, matmul(A, B), scale=matmul(abs(A), abs(B)))
+    arena.check()
+    # Rows of A by themselves, and few columns of B, take other ways: straight from the operands, turned on the stack, packed.
+    for rows, columns in [(slice(0, 1), slice(None)), (slice(7, 7 + blocks.PACKED_ROWS - 1), slice(None)), (slice(None), slice(3, 8)),
+                          (slice(90, 100), slice(100, 160)), (slice(0, 200), slice(0, 400))]:  # fmt: skip
+        part = np.empty(out[rows, columns].shape, dtype)
+        call(A[rows], B[:, columns], part, 1.0, 0.0)
+        np.testing.assert_array_equal(part, out[rows, columns])
+    # so does the transposed product
+    turned = np.empty(out.shape[::-1], dtype)
+    call(B.T, A.T, turned, 1.0, 0.0)
+    np.testing.assert_array_equal(turned.T, out)
+    # and copies of another layout
+    for a, b in ((np.asfortranarray(A), np.ascontiguousarray(B)), (np.ascontiguousarray(A), np.asfortranarray(B))):
+        again = np.empty_like(out)
+        call(a, b, again, 1.0, 0.0)
+        np.testing.assert_array_equal(again, out)
+    for count in (1, 2):
+        if count <= config.NUMBA_NUM_THREADS:
+            again = arena.space(*out.shape)
+            in_threads(count)(A, B, again)
+            np.testing.assert_array_equal(again, out)
+    arena.check()
+
+
+@every_dtype
+def test_threads_give_the_same_bits(dtype):
+    if config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one processor")
+    lanes = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    shapes = [(0, 3, 4), (3, 0, 4), (1, 1, 1), (5, 7, 9), (31, 513, 3 * lanes + 1), (33, 257, 48 * lanes + 5), (385, 256, 40), (385, 40, 97)]
+    for (n, k, m), a_layout, b_layout in itertools.product(shapes, ("C", "transposed"), ("C", "transposed")):
+        A, B = Arena(dtype, a_layout), Arena(dtype, b_layout)
+        a, b = (arena.put(x) for arena, x in zip((A, B), operands(dtype, n, k, m), strict=True))
+        for layout in ("C", "transposed", "strided") if a_layout == b_layout else ("C",):
+            arena = Arena(dtype, layout)
+            serial, parallel = arena.space(n, m), arena.space(n, m)
+            any_layout(dtype)(a, b, serial, 1.0, 0.0)
+            in_threads(2)(a, b, parallel)
+            np.testing.assert_array_equal(serial, parallel)
+            arena.check()
+
+
+@pytest.mark.skipif(not simd._FUSED, reason="x y + z is rounded twice")
+def test_an_element_is_one_chain_of_multiply_adds():
+    # float32 numbers of 8 bits: their products, and sums with float32 in float64, are exact but for the rounding to float32
+    rng = np.random.default_rng(0)
+    A, B = (np.float32(rng.integers(-128, 128, shape) * 2.0 ** rng.integers(-9, 9, shape)) for shape in ((40, 600), (600, 70)))
+    out = np.empty((40, 70), np.float32)
+    any_layout(np.float32)(A, B, out, 1.0, 0.0)
+    np.testing.assert_array_equal(out, chain(A, B))
+
+
+# Wrong arguments
+
+
+@pytest.mark.parametrize("via", ["python", "njit", "parallel"])
 @pytest.mark.parametrize("shapes", [((2, 3), (4, 5), (2, 5)), ((2, 3), (3, 5), (1, 5)), ((2, 3), (3, 5), (2, 6)), ((2, 0), (1, 5), (2, 5))])
 def test_matmul_refuses_shapes_and_writes_nothing(shapes, via):
-    call = kernels.matmul if via == "python" else functools.partial(compiled(user_matmul), 1)
+    call = {"python": kernels.matmul, "njit": lambda *x: compiled(user_matmul)(1, *x), "parallel": in_threads(1)}[via]
     arena = Arena()
     arrays = [arena.put(np.ones(shape)) for shape in shapes]
     with pytest.raises(ValueError, match="matmul"):
@@ -112,12 +357,44 @@ def test_linear_forward_refuses_shapes_and_writes_nothing(shapes, via):
     arena.check()
 
 
+def test_matmul_parallel_refuses_what_matmul_refuses():
+    call, one = in_threads(1), np.ones((3, 3))
+    for arrays in ([one.astype(int)] * 3, [one, one.astype(np.float32), one.copy()], [one, one, one.astype(np.float32)]):
+        with pytest.raises(TypingError, match="float32"):
+            call(*arrays)
+    fixed = one.copy()
+    fixed.flags.writeable = False
+    with pytest.raises(TypingError, match="read-only"):
+        call(one, one, fixed)
+    assert (fixed == 1).all()
+    packed = np.ones(9, np.dtype([("a", np.uint8), ("b", np.float64)]))["b"].reshape(3, 3)
+    for arrays in itertools.permutations([packed, one, one.copy()]):
+        with pytest.raises(ValueError, match="packed records"):
+            call(*arrays)
+    call(fixed, fixed.T, one)
+    assert (one == 3).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_matmul_carries_values_that_are_not_finite(value):
     A, B, out = np.ones((5, 7)), np.ones((7, 3)), np.zeros((5, 3))
     A[2, 4] = value
     kernels.matmul(A, B, out)
     np.testing.assert_array_equal(out, A @ B)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_large_products_carry_them_too(value):
+    for A, B in three_forms(np.float64, 100, 300, 130).values():
+        A, B, out = A.copy("A"), B.copy("A"), np.empty((A.shape[0], B.shape[1]))
+        A[-1, -1], B[0, 0] = value, value
+        any_layout(np.float64)(A, B, out, 1.0, 0.0)
+        odd = np.zeros(out.shape, bool)
+        odd[-1], odd[:, 0] = True, True
+        np.testing.assert_array_equal(np.isfinite(out), ~odd)
+
+
+# Allocations
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
@@ -127,3 +404,29 @@ def test_no_allocation(allocations, user, inputs):
     arguments = [square, square, row][:inputs]
     counts = [allocations(compiled(user), times, *arguments, np.empty((9, 9))) for times in (1, 1000)]
     assert counts[0] == counts[1]
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+def test_products_that_are_small_or_turned_allocate_nothing(allocations):
+    few, many = blocks.PACKED_ROWS - 1, blocks.TURNED_ROWS
+    cases = {"few rows": (np.ones((few, 600)), np.ones((600, 700))), "turned": (np.ones((few, 300)), np.ones((500, 300)).T),
+             "turned, more rows": (np.ones((many, 30)), np.ones((50, 30)).T), "small": (np.ones((50, 20)), np.ones((20, 9)))}  # fmt: skip
+    for name, (A, B) in cases.items():
+        arguments = (A, B, np.empty((A.shape[0], B.shape[1])))
+        assert allocations(compiled(user_matmul), 1, *arguments) == allocations(compiled(user_matmul), 5, *arguments), name
+    A, B = np.ones((400, 700)), np.ones((700, 500))
+    arguments = (A, B, np.empty((400, 500)))
+    assert allocations(compiled(user_matmul), 5, *arguments) - allocations(compiled(user_matmul), 1, *arguments) == 4
+
+
+# Vector widths
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_every_width(width):
+    # the edges, and the large products, in a process that has vectors of this width
+    chosen = "edges or outside or large_products or same_bits or chain or factors" if width != simd.VECTOR_BYTES else "chain"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen}) and not width"]
+    env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
+    done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -2,7 +2,9 @@
 
 import itertools
 import os
-import re
+import subprocess
+import sys
+import textwrap
 
 import numba
 import numpy as np
@@ -40,7 +42,7 @@ def objects(folder):
 def test_a_routine_is_compiled_once_per_dtype_and_a_second_process_reuses_it(tmp_path):
     assert run(READY, NUMBA_CACHE_DIR=tmp_path).stdout == "2 True\n"
     before = {file: file.stat().st_mtime_ns for file in objects(tmp_path)}
-    assert [re.sub("-.*", "", file.name) for file in before] == [_native._symbol("ufunc.exp", size) for size in (4, 8)][::-1] or len(before) == 2
+    assert [file.name.split("-")[0] for file in before] == sorted(_native._symbol("ufunc.exp", size) for size in (4, 8))
     assert run(READY, NUMBA_CACHE_DIR=tmp_path).stdout == "0 True\n"
     assert {file: file.stat().st_mtime_ns for file in objects(tmp_path)} == before
     assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} == {".o"}  # no temporary file is left
@@ -131,10 +133,6 @@ def test_a_cached_caller_finds_its_routines_again(tmp_path):
 
 
 # What is refused
-
-ARRAYS = {"read-only": lambda x: _read_only(x), "integers": lambda x: x.astype(np.int64), "complex": lambda x: x.astype(complex),
-          "half": lambda x: x.astype(np.float16), "bool": lambda x: x.astype(bool)}  # fmt: skip
-
 
 def _read_only(x):
     x = x.copy()
@@ -235,10 +233,6 @@ def test_unaligned_arrays_of_compiled_code_are_refused_when_it_is_compiled():
 
 def test_processes_may_write_at_once(tmp_path):
     # Files are replaced as wholes: whoever comes last leaves a good one.
-    import subprocess
-    import sys
-    import textwrap
-
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(READY)]
     several = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
