@@ -11,7 +11,7 @@ from ._jit import cache_folder, threads
 from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, activation_derivative, activation_forward
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .loss import ARGMAX, LOG_LOSS, LOSSES, NO_DECISION, SQUARED_ERROR, THRESHOLD, evaluate, output_delta
-from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays
+from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
 from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .online import online_epoch, prepare_online
@@ -64,6 +64,7 @@ __all__ = [
     "parameter_count",
     "prepare_minibatch",
     "prepare_online",
+    "scaled_matmul",
     "sgd_update",
     "softplus",
     "tanh",

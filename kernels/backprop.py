@@ -42,10 +42,7 @@ def hidden_delta(kind, delta_next, W_next, a, out):
     if delta_next.shape[0] != a.shape[0] or out.shape != a.shape:
         raise ValueError("hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) came as",
                          a.shape, delta_next.shape, out.shape)  # fmt: skip
-    (n, d), d_next = out.shape, W_next.shape[1]
-    (delta_row, delta_column), (w_row, w_column), (out_row, out_column) = steps(delta_next), steps(W_next), steps(out)
-    multiply(n, d, d_next, memory(delta_next), delta_row, delta_column, memory(W_next), w_column, w_row, written_memory(out), out_row,
-             out_column, out.dtype.type(1), False)  # fmt: skip
+    multiply(delta_next, W_next.T, out, 1, False)
     for i in range(a.shape[0]):
         multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])
 
@@ -77,10 +74,7 @@ def weight_gradient(a, delta, out):
         raise ValueError("weight_gradient: delta must have a row per row of a; (a, delta) came as", a.shape, delta.shape)
     if out.shape[0] != a.shape[1] or out.shape[1] != delta.shape[1]:
         raise ValueError("weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as", a.shape, delta.shape, out.shape)
-    (d_in, d_out), n = out.shape, a.shape[0]
-    (a_row, a_column), (delta_row, delta_column), (out_row, out_column) = steps(a), steps(delta), steps(out)
-    multiply(d_in, d_out, n, memory(a), a_column, a_row, memory(delta), delta_row, delta_column, written_memory(out), out_row, out_column,
-             out.dtype.type(1), False)  # fmt: skip
+    multiply(a.T, delta, out, 1, False)
 
 
 @jit

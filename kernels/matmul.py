@@ -111,13 +111,13 @@ _product_parallel = jit(_product, parallel=True)
 
 
 @inner
-def multiply(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+def _oriented(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
     """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
-    if c_column != 1 and c_row == 1 and (a_row == 1 or a_column == 1):
+    if c_column == 1 and (b_column == 1 or b_row == 1):
+        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, False)
+    elif c_row == 1 and (a_row == 1 or a_column == 1):
         # C^T = B^T A^T
         _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add, False)
-    elif c_column == 1 and (b_column == 1 or b_row == 1):
-        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, False)
     else:
         # Gaps between all elements of an operand: copies without them.
         rows, result = np.empty(depth * m, C.dtype), np.empty(n * m, C.dtype)
@@ -126,6 +126,14 @@ def multiply(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_co
         copy(n if add else 0, m, C, 0, c_row, c_column, result, 0, m, side_by_side)
         _product_serial(n, m, depth, A, a_row, a_column, rows, m, side_by_side, result, m, alpha, add, False)
         copy(n, m, result, 0, m, side_by_side, C, 0, c_row, c_column)
+
+
+@inner
+def multiply(A, B, C, alpha, add):
+    """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
+    _oriented(C.shape[0], C.shape[1], A.shape[1], memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
+              C.dtype.type(alpha), add)  # fmt: skip
 
 
 @python_or_compiled
@@ -138,39 +146,72 @@ def check_product(A, B, out):
 
 
 @jit
-def matmul(A, B, out, alpha=1.0, beta=0.0):
+def matmul(A, B, out):
     """
-    Matrix product: C = alpha A B + beta C.
+    Matrix product: C = A B.
 
     Parameters
     ----------
     A : array, shape (n, k)
     B : array, shape (k, m)
     out : array, shape (n, m)
-        C: read where `beta` is not 0, and overwritten. Must not overlap `A` or `B`.
-    alpha, beta : float
-        1 and 0 if left out.
+        Overwritten with C. Must not overlap `A` or `B`.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit, or strides that are no multiples of the item size.
+        Shapes that do not fit.
 
     Notes
     -----
-    Lecture L24. 2nkm flops. Any layout and any of float32 and float64, one dtype for all; fast when `out` has contiguous rows or
-    columns. A large product, and one with a transposed `B`, allocates work space for the packed operands (up to 4 MB of
-    `B`); others allocate nothing.
+    Lecture L24. 2nkm flops. Any layout of aligned arrays, any of float32 and float64, one dtype for all; fast when `out` has
+    contiguous rows or columns. A large product, and one of many rows with a transposed `B`, allocates work space for the packed
+    operands (up to 4 MB for `B`); others allocate nothing.
+    """
+    check_product(A, B, out)
+    multiply(A, B, out, 1, False)
+
+
+@jit
+def scaled_matmul(alpha, A, B, beta, out):
+    """
+    Scaled matrix product: C = alpha A B + beta C.
+
+    Parameters
+    ----------
+    alpha : float
+    A : array, shape (n, k)
+    B : array, shape (k, m)
+    beta : float
+    out : array, shape (n, m)
+        C: read where `beta` is not 0, and overwritten. Must not overlap `A` or `B`.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit.
+
+    Notes
+    -----
+    As `matmul`; where `alpha` is not 1, `B` is packed whatever its size.
     """
     check_product(A, B, out)
     if beta != 0 and beta != 1:
         for i in range(out.shape[0]):
             for j in range(out.shape[1]):
                 out[i, j] *= out.dtype.type(beta)
-    (n, m), depth = out.shape, A.shape[1]
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(out)
-    multiply(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(out), c_row, c_column,
-             out.dtype.type(alpha), beta != 0)  # fmt: skip
+    multiply(A, B, out, alpha, beta != 0)
+
+
+def _flat(array, written):
+    """The memory of an array as a flat one: so the parallel product is compiled once, whatever the layouts and flags."""
+    if array.flags.forc:
+        flat = array.ravel(order="K")
+    else:
+        flat = np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
+    if not written:
+        flat.flags.writeable = False
+    return flat
 
 
 def matmul_parallel(A, B, out):
@@ -196,16 +237,16 @@ def matmul_parallel(A, B, out):
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
         [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)] for x in (A, B, out)
     )
-    # as flat memory: compiled once, whatever the layouts and flags
-    a, b = (np.lib.stride_tricks.as_strided(x, (0,), (x.itemsize,), writeable=False) for x in (A, B))
-    c, one = np.lib.stride_tricks.as_strided(out, (0,), (out.itemsize,)), out.dtype.type(1)
-    whole = not any(step % x.itemsize for x in (A, B, out) for length, step in zip(x.shape, x.strides, strict=True) if length > 1)
-    if whole and c_column == 1 and (b_column == 1 or b_row == 1):
-        _product_parallel(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False)
-    elif whole and c_row == 1 and (a_row == 1 or a_column == 1):
-        _product_parallel(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False)
-    else:
+    aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
+    one, forward = out.dtype.type(1), c_column == 1 and (b_column == 1 or b_row == 1)
+    if not aligned or not (forward or c_row == 1 and (a_row == 1 or a_column == 1)):
         matmul(A, B, out)
+        return
+    a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)
+    if forward:
+        _product_parallel(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False, True)
+    else:
+        _product_parallel(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False, True)
 
 
 def matmul_parallel_pays(n, k, m):
@@ -257,8 +298,4 @@ def linear_forward(X, W, b, out):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = b[j]
-    (n, m), depth = out.shape, X.shape[1]
-    (x_row, x_column), (w_row, w_column), (z_row, z_column) = steps(X), steps(W), steps(out)
-    multiply(
-        n, m, depth, memory(X), x_row, x_column, memory(W), w_row, w_column, written_memory(out), z_row, z_column, out.dtype.type(1), True
-    )
+    multiply(X, W, out, 1, True)
