@@ -12,10 +12,11 @@ from importlib.metadata import version
 import fastbp.kernels as kernels
 
 from .compilation import warmup
+from .config import config, show_config
 from .fit import DivergenceWarning, Epoch
 from .network import Network
 from .storage import load
 from .train import train
 
 __version__ = version("fastbp")
-__all__ = ["DivergenceWarning", "Epoch", "Network", "kernels", "load", "train", "warmup"]
+__all__ = ["DivergenceWarning", "Epoch", "Network", "config", "kernels", "load", "show_config", "train", "warmup"]

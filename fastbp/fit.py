@@ -87,7 +87,7 @@ class _Learner:
         self.first = np.zeros(size if used > 0 else 0, params.dtype)
         self.second = np.zeros(size if used > 1 else 0, params.dtype)
         self.step = 0
-        self.parallel = threads > 1 and not self.online and kernels.parallel_pays(net.sizes, plan.batch_size)
+        self.parallel = threads > 1 and not self.online and kernels.parallel_pays(net.sizes, plan.batch_size, params.itemsize)
         self.serial_epoch, self.parallel_epoch = self._prepared(False), self._prepared(True) if self.parallel else None
 
     def _prepared(self, parallel: bool) -> Callable[..., Any]:

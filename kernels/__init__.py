@@ -16,6 +16,8 @@ from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays,
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .online import online_epoch, prepare_online
 from .optimizer import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, adam_update, momentum_update, nesterov_update, sgd_update
+from .peak import peak_gflops
+from .simd import VECTOR_BYTES
 from .ufunc import erf, exp, log, logistic, softplus, tanh
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "SOFTMAX",
     "SQUARED_ERROR",
     "TANH",
+    "VECTOR_BYTES",
     "THRESHOLD",
     "activation_derivative",
     "activation_forward",
@@ -62,6 +65,7 @@ __all__ = [
     "output_delta",
     "parallel_pays",
     "parameter_count",
+    "peak_gflops",
     "prepare_minibatch",
     "prepare_online",
     "scaled_matmul",

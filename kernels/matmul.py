@@ -27,8 +27,8 @@ PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 PACKED_ROWS = 32
 # Rows of C up to which a B with contiguous columns is not packed as a whole.
 TURNED_ROWS = 384
-# Multiply-adds from which threads pay.
-PARALLEL_FROM = 200_000
+# Multiply-adds, and elements of C, from which threads pay.
+PARALLEL_FROM, PARALLEL_ELEMENTS = 2_000_000, 16_000
 
 
 @inner
@@ -261,9 +261,9 @@ def matmul_parallel_pays(n, k, m):
     Returns
     -------
     bool
-        Decided by measurement (docs/performance.md): by the multiply-adds.
+        Decided by measurement (docs/performance.md): by the multiply-adds and by the size of the product.
     """
-    return n * k * m >= PARALLEL_FROM
+    return n * k * m >= PARALLEL_FROM and n * m >= PARALLEL_ELEMENTS
 
 
 @jit

@@ -26,6 +26,7 @@ from .network import (
     GROUP,
     HEIGHT,
     PACKED,
+    PACKED_FROM,
     PARAMS,
     UNITS,
     aligned,
@@ -42,15 +43,15 @@ from .pack import gather_transposed, pack_tiles, transpose
 from .tile import ROWS, VECTORS, gemm
 from .simd import VECTOR_BYTES
 
-# Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts.
-NARROW = 1 << 16
+# Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
+NARROW = PACKED_FROM
 PARTS = 16
 # Samples of a tile in the wide way: its activations stay in the second cache.
 TILE = 128
 # Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
 PANELS, BLOCK_BYTES = 16, 1 << 15
-# Multiply-adds of a forward pass of a batch from which threads pay.
-PARALLEL_FROM = 1_000_000
+# Multiply-adds of a forward pass of a batch from which threads pay, in the narrow way and in the wide one.
+PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 
 
 @inner
@@ -443,7 +444,7 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     return epoch(order, step)
 
 
-def parallel_pays(sizes, batch_size):
+def parallel_pays(sizes, batch_size, itemsize=4):
     """
     Whether threads make mini-batches of a network faster than one thread.
 
@@ -452,6 +453,8 @@ def parallel_pays(sizes, batch_size):
     sizes : sequence of int
         Units per layer, inputs first.
     batch_size : int
+    itemsize : int
+        Bytes of a number.
 
     Returns
     -------
@@ -459,4 +462,5 @@ def parallel_pays(sizes, batch_size):
         Decided by measurement (docs/performance.md): by the multiply-adds of a batch.
     """
     weights = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
-    return batch_size >= 2 * GROUP and weights * batch_size >= PARALLEL_FROM
+    narrow = batch_size > GROUP and weights * itemsize <= NARROW
+    return weights * batch_size >= (PARALLEL_NARROW if narrow else PARALLEL_WIDE)

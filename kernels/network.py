@@ -23,11 +23,11 @@ GROUP = 64
 # and the activations of a tile stay in the second cache.
 HEIGHT, DEPTH = 32, 512
 # From this many bytes on, weights are copied into the order in which the forward pass reads them.
-PACKED_FROM = 1 << 16
+PACKED_FROM = 1 << 18
 # Parts into which the tiles of a call are cut, each with work space of its own.
 GROUPS = 16
 # Multiply-adds of a call from which threads pay.
-PARALLEL_FROM = 1_000_000
+PARALLEL_FROM = 500_000
 # Columns of a plan (see `plan_tile`).
 PARAMS, PACKED, UNITS, ERRORS, BUFFER = 0, 1, 2, 3, 4
 
