@@ -7,7 +7,7 @@ import numpy as np
 from fastbp import kernels
 
 # (samples, inputs, outputs) of a layer; a product of each takes 2 n d_in d_out flops.
-SIZES = {"32x784x100": (32, 784, 100), "200x64x64": (200, 64, 64), "256x256x256": (256, 256, 256)}
+SIZES = {"32x784x100": (32, 784, 100), "200x64x64": (200, 64, 64), "256x256x256": (256, 256, 256), "1024x1024x1024": (1024, 1024, 1024)}
 PRODUCTS = ("linear_forward", "weight_gradient", "hidden_delta")
 # Parameters of a 784-100-10 network.
 PARAMETERS = 79_510
@@ -29,8 +29,18 @@ def _product(name, size):
     return lambda: kernels.hidden_delta(kernels.LOGISTIC, delta, W, a, out), 2 * n * d_in * d_out
 
 
+def _best(call, seconds=0.1):
+    """Seconds of the fastest call within a tenth of a second."""
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
 class Products:
-    """The three matrix products of a layer."""
+    """The three matrix products of a layer: GFLOP/s, and the share of the peak measured beside them."""
 
     params = (PRODUCTS, tuple(SIZES))
     param_names = ("kernel", "size")
@@ -43,14 +53,41 @@ class Products:
         self.call()
 
     def track_gflops(self, kernel, size):
-        best, end = float("inf"), time.perf_counter() + 0.1
-        while time.perf_counter() < end:
-            started = time.perf_counter()
-            self.call()
-            best = min(best, time.perf_counter() - started)
-        return self.flops / best / 1e9
+        return self.flops / _best(self.call) / 1e9
+
+    def track_percent_of_peak(self, kernel, size):
+        return 100 * self.flops / _best(self.call) / 1e9 / kernels.peak_gflops("float32")
 
     track_gflops.unit = "GFLOP/s"
+    track_percent_of_peak.unit = "%"
+
+
+class Peak:
+    """Multiply-adds in registers: what the processor can do at most."""
+
+    params = ("float32", "float64")
+    param_names = ("dtype",)
+
+    def track_gflops(self, dtype):
+        return kernels.peak_gflops(dtype)
+
+    track_gflops.unit = "GFLOP/s"
+
+
+class Elementary:
+    """The elementary functions on 4096 numbers."""
+
+    params = (("exp", "log", "tanh", "logistic", "softplus", "erf"), ("float32", "float64"))
+    param_names = ("function", "dtype")
+
+    def setup(self, function, dtype):
+        self.function = getattr(kernels, function)
+        self.x = np.random.default_rng(0).uniform(0.1, 3, 4096).astype(dtype)
+        self.out = np.empty_like(self.x)
+        self.function(self.x, self.out)
+
+    def time_function(self, function, dtype):
+        self.function(self.x, self.out)
 
 
 class Activation:

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+from numba.core.runtime import _nrt_python, rtsys
 
 import fastbp
 from fastbp import kernels
@@ -16,6 +17,8 @@ MINIBATCH = {
     "64-64-10 B=128 sgd": ("64-64-10", 128, "sgd", 2_048),
     "64-64-10 B=128 adam": ("64-64-10", 128, "adam", 2_048),
     "784-256-128-10 B=128 adam": ("784-256-128-10", 128, "adam", 512),
+    "784-256-128-10 B=256 sgd": ("784-256-128-10", 256, "sgd", 512),
+    "4-32-16-4 full batch adam": ("4-32-16-4", 10_000, "adam", 10_000),
 }
 # features, classes (0: regression), samples, options
 TRAIN = {
@@ -48,6 +51,17 @@ class _Problem:
         # What fastbp.train only reads is read-only to Numba: the same compiled version serves here.
         for array in (self.X, self.Y, self.weight, self.sizes, self.activations):
             array.flags.writeable = False
+
+    def allocations(self, epoch):
+        """Blocks that compiled code allocates during an epoch."""
+        epoch()
+        _nrt_python.memsys_enable_stats()
+        try:
+            before = rtsys.get_allocation_stats().alloc
+            epoch()
+            return rtsys.get_allocation_stats().alloc - before
+        finally:
+            _nrt_python.memsys_disable_stats()
 
     def _network(self):
         return self.sizes, self.activations, kernels.LOG_LOSS, self.decision, self.params
@@ -86,6 +100,9 @@ class Online:
     def track_samples_per_second(self, network):
         return _samples_per_second(self.problem.online_epoch, ONLINE[network])
 
+    def track_allocations(self, network):
+        return self.problem.allocations(self.problem.online_epoch)
+
     track_samples_per_second.unit = "samples/s"
 
 
@@ -108,6 +125,9 @@ class Minibatch:
 
     def track_samples_per_second(self, case):
         return _samples_per_second(self._epoch, self.samples)
+
+    def track_allocations(self, case):
+        return self.problem.allocations(self._epoch)
 
     track_samples_per_second.unit = "samples/s"
 

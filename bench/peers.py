@@ -1,7 +1,7 @@
 """
 fastbp beside its peers: matrix products, per-sample learning, mini-batches, prediction.
 
-Run ``python bench/peers`` with the packages of ``pip install -e ".[peers]"``; what is missing is left out, and so is FANN
+Run ``python bench/peers.py`` with the packages of ``pip install -e ".[peers]"``; what is missing is left out, and so is FANN
 without Debian's libfann2. Every candidate works in a process of its own on equal threads and processor cores, in turn, with
 a pause before each. After the first epoch its weights (or outputs) are held against NumPy's in float64; a candidate that
 differs by more than the case's tolerance is not counted. Hand-written peers are spared the loss that fastbp reports.
@@ -16,10 +16,14 @@ import re
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 from statistics import geometric_mean, median
 
 import llvmlite.binding as llvm
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent / "candidates"))
+
 import with_numpy
 from cases import all_cases
 from worker import Worker, WorkerError
