@@ -158,12 +158,10 @@ def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packe
 
 @inner
 def forward_tile(columns, stride, sizes, activations, plan, params, packed, space, tile):
-    """Forward pass of `columns` samples of a tile whose inputs are in place (lecture step 3). Unchecked."""
+    """Forward pass of `columns` samples of a tile whose inputs are in place (lecture step 3), up to a softmax. Unchecked."""
     for l in range(activations.size):
         for i in range(0, sizes[l + 1], HEIGHT):
             forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
-        if activations[l] == SOFTMAX:
-            softmax_columns(sizes[l + 1], columns, stride, space, tile + plan[l + 1, UNITS])
 
 
 def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out):
@@ -183,6 +181,8 @@ def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, gr
             rows = min(GROUP, n - first)
             read_transposed(rows, n_in, X, first * n_in, space, own, columns)
             forward_tile(columns, columns, sizes, activations, plan, params, packed, space, own)
+            if activations[layers - 1] == SOFTMAX:
+                softmax_columns(n_out, columns, columns, space, own + plan[layers, UNITS])
             transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
 
 

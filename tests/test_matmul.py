@@ -50,11 +50,14 @@ def compiled(function):
 
 @functools.cache
 def any_layout(dtype):
-    """`matmul` with all its arguments, compiled once per dtype for arrays of any layout."""
+    """`matmul`, or `scaled_matmul` unless the factors are 1 and 0; compiled once per dtype for arrays of any layout."""
     kind = f"{np.dtype(dtype).name}[:, :]"
 
     def call(A, B, out, alpha, beta):
-        kernels.matmul(A, B, out, alpha, beta)
+        if alpha == 1 and beta == 0:
+            kernels.matmul(A, B, out)
+        else:
+            kernels.scaled_matmul(alpha, A, B, beta, out)
 
     return njit(f"void({kind}, {kind}, {kind}, float64, float64)")(call)
 
@@ -236,15 +239,15 @@ def test_without_beta_the_result_is_not_read(layout, dtype):
 
 def test_with_beta_it_is():
     out = np.full((2, 2), np.nan)
-    kernels.matmul(np.ones((2, 2)), np.ones((2, 2)), out, 1.0, 1.0)
+    kernels.scaled_matmul(1.0, np.ones((2, 2)), np.ones((2, 2)), 1.0, out)
     assert np.isnan(out).all()
 
 
 def test_factors_from_python():
     A, B, out = np.ones((2, 3)), np.ones((3, 4)), np.full((2, 4), 2.0)
-    kernels.matmul(A, B, out, alpha=0.5, beta=3.0)
+    kernels.scaled_matmul(0.5, A, B, 3.0, out)
     assert (out == 7.5).all()
-    kernels.matmul(A, B, out)
+    kernels.scaled_matmul(1, A, B, 0, out)
     assert (out == 3).all()
 
 
@@ -331,10 +334,11 @@ def test_an_element_is_one_chain_of_multiply_adds():
 # Wrong arguments
 
 
-@pytest.mark.parametrize("via", ["python", "njit", "parallel"])
+@pytest.mark.parametrize("via", ["python", "njit", "scaled", "parallel"])
 @pytest.mark.parametrize("shapes", [((2, 3), (4, 5), (2, 5)), ((2, 3), (3, 5), (1, 5)), ((2, 3), (3, 5), (2, 6)), ((2, 0), (1, 5), (2, 5))])
 def test_matmul_refuses_shapes_and_writes_nothing(shapes, via):
-    call = {"python": kernels.matmul, "njit": lambda *x: compiled(user_matmul)(1, *x), "parallel": in_threads(1)}[via]
+    calls = {"python": kernels.matmul, "parallel": in_threads(1), "scaled": lambda A, B, out: kernels.scaled_matmul(2.0, A, B, 1.0, out)}
+    call = calls.get(via, functools.partial(compiled(user_matmul), 1))
     arena = Arena()
     arrays = [arena.put(np.ones(shape)) for shape in shapes]
     with pytest.raises(ValueError, match="matmul"):
