@@ -31,6 +31,7 @@ from .network import (
     UNITS,
     aligned,
     check_network,
+    error_row,
     fill_ones,
     forward_rows,
     forward_tile,
@@ -107,14 +108,14 @@ def _errors_below(l, i0, columns, stride, sizes, activations, plan, params, spac
 def _turn_errors(l, rows, stride, sizes, plan, layers, scale, space, tile):
     """Errors of layer l as rows, times `scale`: what the gradient takes."""
     transpose(sizes[l + 1], rows, space, _errors_at(l, stride, plan, layers, tile), stride, scale, space, tile + plan[l, ERRORS],
-              whole_vectors(sizes[l + 1], space.itemsize))  # fmt: skip
+              error_row(sizes[l + 1], space.itemsize))  # fmt: skip
 
 
 @inner
 def _add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, start_row, total, at):
     """Gradient of a block of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
     # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
-    width = whole_vectors(sizes[l + 1], space.itemsize)
+    width = error_row(sizes[l + 1], space.itemsize)
     gemm(i1 - i0, j1 - j0, rows, space, tile + plan[l, UNITS] + i0 * stride, stride, 1, ROWS * stride,
          space, tile + plan[l, ERRORS] + j0, width, 1, total, at, start_row, total, at, sizes[l + 1], -space.dtype.type(np.inf))  # fmt: skip
 
@@ -164,9 +165,13 @@ def _update_block(block, rows, stride, sizes, plan, params, packed, gradient, op
         _add_gradient(l, i0, i1, j0, j1, min(TILE, rows - start), stride, sizes, plan, space, begin + start // TILE * size,
                       n_out if plain or start > 0 else -1, params if plain else gradient, at)  # fmt: skip
     if not plain:
-        for i in range(i0, i1):  # the penalty is on W alone
-            _update(optimizer, j1 - j0, params, at + (i - i0) * n_out, gradient, first, second, rate, beta1, beta2, epsilon,
-                    l2 if i < n_in else 0.0)  # fmt: skip
+        # The penalty is on W alone. Whole rows are updated at once.
+        weights, whole = min(i1, n_in) - i0, j1 - j0 == n_out
+        for i in range(1 if whole and weights > 0 else weights):
+            _update(optimizer, weights * n_out if whole else j1 - j0, params, at + i * n_out, gradient, first, second, rate, beta1, beta2,
+                    epsilon, l2)  # fmt: skip
+        if i1 > n_in:
+            _update(optimizer, j1 - j0, params, at + weights * n_out, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
     if plan[l + 1, PACKED] > plan[l, PACKED]:
         pack_tiles(j1 - j0, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS, ROWS * (n_in + 1))
 

@@ -84,6 +84,12 @@ def whole_vectors(count, itemsize):
 
 
 @python_or_compiled
+def error_row(units, itemsize):
+    """Elements from one row of errors to the next: a vector more than it takes, so that rows do not all meet in one set of the cache."""
+    return whole_vectors(units, itemsize) + VECTOR_BYTES // itemsize
+
+
+@python_or_compiled
 def plan_tile(sizes, columns, itemsize):
     """
     Where everything lies: a row of offsets per layer (`PARAMS`, `PACKED`, `UNITS`, `ERRORS`), ends in the last row.
@@ -106,7 +112,7 @@ def plan_tile(sizes, columns, itemsize):
     plan[layers, BUFFER] = widest * columns
     plan[0, ERRORS] = plan[layers, UNITS] + (2 * sizes[layers] + 2) * columns + 2 * plan[layers, BUFFER]
     for l in range(layers):
-        plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * whole_vectors(sizes[l + 1], itemsize)
+        plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * error_row(sizes[l + 1], itemsize)
     return plan
 
 

@@ -2,6 +2,10 @@
 
 import functools
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import naive
 import numpy as np
@@ -12,6 +16,9 @@ from naive import DTYPES, LOSS_PAIRS, Arena, assert_close, finite_difference
 from numba import config, njit
 
 from fastbp import kernels
+from fastbp.kernels import minibatch as batches
+from fastbp.kernels import network as tiles
+from fastbp.kernels import simd
 
 seeds = st.integers(0, 2**32 - 1)
 networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)
@@ -55,6 +62,10 @@ class Task:
         call = kernels.online_epoch if kernel is None else kernel
         return call(self.X, self.Y, self.weight, order, *self.codes(), params, learning_rate, l2)
 
+    def narrow(self, batch_size):
+        """Whether batches take the way of narrow networks."""
+        return batches.is_narrow(min(batch_size, self.n), self.params)
+
     def minibatch(self, params, batch_size, optimizer="sgd", first=None, second=None, step=0, learning_rate=0.5, l2=0.0, kernel=None):
         none = np.empty(0, self.dtype)
         first, second = none if first is None else first, none if second is None else second
@@ -69,6 +80,12 @@ def user_online_epoch(X, Y, weight, order, sizes, activations, loss, decision, p
 
 def user_forward(X, sizes, activations, params, out):
     kernels.forward(X, sizes, activations, params, out)
+
+
+def user_minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                         learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+    return kernels.minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second,
+                                   step, learning_rate, beta1, beta2, epsilon, l2)  # fmt: skip
 
 
 @functools.cache
@@ -90,9 +107,76 @@ def test_forward(dtype, via, sizes, n, hidden, last, seed):
     check_forward(kernels.forward if via == "python" else compiled(user_forward), dtype, sizes, n, hidden, last, seed)
 
 
-@pytest.mark.parametrize("n", [63, 64, 65, 130])  # the kernel takes tiles of 64 rows
+@pytest.mark.parametrize("n", [63, 64, 65, 130, 1100])  # the kernel takes tiles of 64 rows, and cuts them into 16 groups
 def test_forward_over_tiles(n):
+    assert tiles.GROUP == 64
+    assert tiles.GROUPS == 16
     check_forward(kernels.forward, np.float64, (3, 6, 2, 4), n, "tanh", "softmax", seed=0)
+
+
+# Networks on both sides of every cut: units of a layer that are computed at a time, inputs that are added at a time, weights that
+# are copied into tiles, columns of weights that are updated at a time.
+DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (31, 32, 33)]
+LARGE = [(120, 140, 7), (4, 6, 513, 2), (40, 800, 3), (5, 65, 64, 63)]
+assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
+
+
+def is_packed(sizes, dtype):
+    """Whether a layer is copied into tiles."""
+    return any((n + 1) * m * np.dtype(dtype).itemsize >= tiles.PACKED_FROM for n, m in itertools.pairwise(sizes))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_forward_of_large_networks(dtype):
+    assert {is_packed(sizes, np.float32) for sizes in DEEP} == {False, True}
+    for number, sizes in enumerate(DEEP + LARGE):
+        check_forward(kernels.forward, dtype, sizes, (5, 70, 33)[number % 3], "relu" if number % 2 else "tanh", "softmax", number)
+
+
+def outputs(task, X, threads=None):
+    """Of `forward`, or of `forward_parallel` on so many threads."""
+    out = np.full((len(X), task.sizes[-1]), np.nan, task.dtype)
+    arguments = (frozen(X), *task.codes()[:2], frozen(task.params), out)
+    if threads is None:
+        kernels.forward(*arguments)
+    else:
+        with kernels.threads(threads) as allowed:
+            assert allowed == (threads > 1)
+            kernels.forward_parallel(*arguments)
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 120, 7)], ids=str)
+def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
+    for hidden, last in itertools.product(("tanh", "relu"), ("softmax", "logistic")):
+        task = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last))
+        whole = outputs(task, task.X)
+        for rows in (slice(0, 1), slice(7, 8), slice(3, 40), slice(63, 65), slice(1, 131), slice(None, None, 3), slice(None, None, -1)):
+            np.testing.assert_array_equal(outputs(task, task.X[rows]), whole[rows])
+        for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
+            for rows in (slice(0, 0), slice(0, 5), slice(None)):
+                np.testing.assert_array_equal(outputs(task, task.X[rows], threads), whole[rows])
+
+
+def test_forward_refuses_other_layouts():
+    task = Task((4, 3, 2), 6)
+    sizes, activations, *_ = task.codes()
+    good = {"X": np.array(task.X), "params": task.params, "out": np.empty((6, 2))}
+    gaps = {name: np.repeat(array, 2, axis=0)[::2] for name, array in good.items()}
+    turned = {name: np.asfortranarray(good[name]) for name in ("X", "out")}
+    for name, array in [*gaps.items(), *turned.items()]:
+        X, params, out = (good | {name: array}).values()
+        for kernel in (kernels.forward, kernels.forward_parallel):
+            with pytest.raises(ValueError, match="C-contiguous"):
+                kernel(X, sizes, activations, params, out)
+
+
+def test_whether_threads_pay_grows_with_the_work():
+    calls = [lambda n: kernels.forward_parallel_pays((n, n, n), n), lambda n: kernels.parallel_pays((n, n, n), n),
+             lambda n: kernels.matmul_parallel_pays(n, n, n)]  # fmt: skip
+    for call in calls:
+        assert [bool(call(n)) for n in (1, 10, 10_000)] == [False, False, True]
 
 
 def check_forward(call, dtype, sizes, n, hidden, last, seed):
@@ -279,20 +363,65 @@ def test_minibatch_epoch_shapes(sizes, n, batch_size, seed):
     check_minibatch(Task(sizes, n, seed, hidden="tanh"), batch_size, "adam", 0.0, epochs=1)
 
 
-# Batches of several blocks of rows (64 and more each), whole and cut short at the end.
-BLOCKY = [(130, 128), (130, 130), (200, 150), (129, 400)]
+# There are two ways through a batch: layer after layer, and group after group for networks of few weights.
+NARROW, WIDE = (3, 5, 2), (120, 140, 7)
+BATCHES = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 300]
+RULES = itertools.cycle(STATES)
+
+
+def test_both_ways_are_taken():
+    assert batches.GROUP == 64
+    for dtype in DTYPES:
+        assert [Task(NARROW, 1000, dtype=dtype).narrow(size) for size in BATCHES] == [size > 64 for size in BATCHES]
+        assert not any(Task(WIDE, 1000, dtype=dtype).narrow(size) for size in BATCHES)
+    assert not Task(NARROW, 50).narrow(1000)  # of 50 samples at most
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("n", "batch_size"), BLOCKY)
-def test_minibatch_epoch_in_blocks(n, batch_size, dtype):
-    assert min(n, batch_size) > kernels.block_rows(batch_size)
-    check_minibatch(Task((2, 3, 2), n, dtype=dtype), batch_size, "momentum", 0.01, epochs=2)
+@pytest.mark.parametrize("batch_size", BATCHES)
+@pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=str)
+def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):
+    # two batches, and a part of one
+    task = Task(sizes, 2 * batch_size + (batch_size + 2) // 3, dtype=dtype, hidden="tanh")
+    check_minibatch(task, batch_size, next(RULES), 0.01, epochs=1)
 
 
-def test_block_rows():
-    # At least 64 rows a block, and at most 16 blocks a batch.
-    assert [kernels.block_rows(size) for size in (1, 64, 65, 1024, 1025, 1040, 1041)] == [64, 64, 64, 64, 65, 65, 66]
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", STATES)
+@pytest.mark.parametrize(("sizes", "n", "batch_size"), [(NARROW, 250, 100), (NARROW, 90, 5000), (WIDE, 250, 100), (WIDE, 90, 5000)])
+def test_minibatch_epoch_of_every_rule(sizes, n, batch_size, optimizer, l2, dtype):
+    check_minibatch(Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), batch_size, optimizer, l2, epochs=2)
+
+
+@pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
+@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
+def test_minibatch_epoch_losses_of_narrow_networks(pair, hidden):
+    check_minibatch(Task((3, 5, 4, 2), 150, pair=pair, hidden=hidden, decision="threshold"), 70, "sgd", 0.01)
+
+
+def test_minibatch_epoch_of_large_networks():
+    for number, (sizes, dtype) in enumerate(itertools.product(DEEP + LARGE, DTYPES)):
+        task = Task(sizes, (45, 30, 140)[number % 3], number, dtype, "tanh", ("log_loss", "softmax"))
+        check_minibatch(task, (20, 33, 130)[number % 3], next(RULES), 0.01 * (number % 2), epochs=1)
+
+
+def test_narrow_networks_in_all_parts():
+    # more groups of samples than parts of a batch, and the other way round
+    for n in (16 * 64 - 1, 16 * 64 + 1, 17 * 64 + 5, 40 * 64):
+        assert batches.PARTS == 16
+        check_minibatch(Task(NARROW, n + 100, dtype=np.float64), n, "adam", 0.01, epochs=1)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_minibatch_epoch_in_users_njit(optimizer):
+    for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7)]:
+        task = Task(sizes, n)
+        found = []
+        for kernel in (None, compiled(user_minibatch_epoch)):
+            state = [task.params.copy(), *[np.zeros(task.params.size * (optimizer == "adam")) for _ in range(2)]]
+            found.append((task.minibatch(state[0], batch_size, optimizer, *state[1:], kernel=kernel), [x.tobytes() for x in state]))
+        assert found[0] == found[1]
 
 
 def test_minibatch_epoch_of_nothing():
@@ -315,22 +444,73 @@ def test_minibatch_epoch_goes_on_counting_steps():
     assert abs(found[0] - found[1]).max() > 1e-3
 
 
-@compiled_only
+def learned(task, batch_size, optimizer, kernel, epochs=2):
+    """All that comes out of some epochs: numbers, and the bits of weights and states."""
+    state = [task.params.copy(), *[np.zeros(task.params.size if STATES[optimizer] > k else 0, task.dtype) for k in range(2)]]
+    numbers, step = [], 0
+    for _ in range(epochs):
+        numbers.append(task.minibatch(state[0], batch_size, optimizer, *state[1:], step, 0.01, 0.001, kernel))
+        step = numbers[-1][2]
+    return numbers, [x.tobytes() for x in state]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_parallel_epoch_gives_the_same_bits(threads, dtype):
     if threads > config.NUMBA_NUM_THREADS:
         pytest.skip("one processor")
-    for n, batch_size in [(7, 3), *BLOCKY, (2300, 1100), (2300, 5000)]:
-        task = Task((5, 9, 4), n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax"))
-        found = []
-        for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
-            state = [task.params.copy(), np.zeros_like(task.params), np.zeros_like(task.params)]
-            with kernels.threads(threads) as allowed:
-                assert allowed == (threads > 1)
-                numbers = [task.minibatch(state[0], batch_size, "adam", *state[1:], k, 0.01, 0.001, kernel) for k in range(2)]
-            found.append((numbers, [x.tobytes() for x in state]))
-        assert found[0] == found[1], (n, batch_size)
+    cases = [(sizes, n, batch) for sizes in (NARROW, WIDE) for n, batch in [(7, 3), (130, 64), (150, 65), (260, 129), (700, 300)]]
+    cases += [(NARROW, 2300, 1100), (NARROW, 2300, 5000), *[(sizes, 150, 140) for sizes in LARGE], *[(sizes, 40, 33) for sizes in DEEP[::4]]]
+    for sizes, n, batch_size in cases:
+        task, optimizer = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), next(RULES)
+        with kernels.threads(threads) as allowed:
+            assert allowed == (threads > 1)
+            found = [learned(task, batch_size, optimizer, kernel) for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel)]
+        assert found[0] == found[1], (sizes, n, batch_size, optimizer)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_prepared_epochs_are_the_same(parallel):
+    if parallel and config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one processor")
+    for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7), (WIDE, 150, 100)]:
+        task = Task(sizes, n, dtype=np.float32)
+
+        def prepared(X, Y, weight, order, batch_size, *rest):
+            # step is the last but five of the arguments
+            *head, step = rest[:8]
+            return kernels.prepare_minibatch(X, Y, weight, order.size, batch_size, *head, *rest[8:], parallel)(order, step)
+
+        with kernels.threads(1 + parallel) as allowed:
+            assert allowed == parallel
+            assert learned(task, batch_size, "adam", prepared) == learned(task, batch_size, "adam", None)
+
+
+def test_a_prepared_epoch_goes_on():
+    # as often as one likes, in one work space, and in any order
+    for sizes, batch_size in [(NARROW, 100), (NARROW, 7), (WIDE, 100)]:
+        task = Task(sizes, 150)
+        one, other, none, step = task.params.copy(), task.params.copy(), np.empty(0), 0
+        rule = (kernels.MOMENTUM, np.zeros(one.size), none, 0.1, 0.9, 0.99, 1e-6, 0.01)
+        epoch = kernels.prepare_minibatch(task.X, task.Y, task.weight, 150, batch_size, *task.codes(), one, *rule)
+        velocity = np.zeros(one.size)
+        for seed in range(3):
+            task.order = np.random.default_rng(seed).permutation(150)
+            numbers = epoch(task.order, step)
+            assert numbers == task.minibatch(other, batch_size, "momentum", velocity, none, step, 0.1, 0.01)
+            step = numbers[2]
+        np.testing.assert_array_equal(one, other)
+
+
+def test_prepared_per_sample_epochs_are_the_same():
+    for sizes in (NARROW, WIDE):
+        task = Task(sizes, 20)
+        one, other = task.params.copy(), task.params.copy()
+        epoch = kernels.prepare_online(task.X, task.Y, task.weight, *task.codes(), one, 0.1, 0.01)
+        for seed in range(2):
+            order = np.random.default_rng(seed).permutation(20)
+            assert epoch(order) == task.online(other, 0.1, 0.01, order)
+        np.testing.assert_array_equal(one, other)
 
 
 # Wrong arguments: each case changes one of the arguments of a good call to 2-3-2 over 5 samples.
@@ -412,21 +592,37 @@ def test_online_epoch_refuses(case, via):
     refused(kernels.online_epoch if via == "python" else compiled(user_online_epoch), names, (NETWORK_CASES | SAMPLE_CASES)[case])
 
 
-@pytest.mark.parametrize("kernel", ["minibatch_epoch", "minibatch_epoch_parallel"])
+@pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
 def test_minibatch_epoch_refuses(case, kernel):
     names = ("X", "Y", "weight", "order", "batch_size", "sizes", "activations", "loss", "decision", "params", "optimizer",
              "first", "second", "step", "learning_rate", "beta1", "beta2", "epsilon", "l2")  # fmt: skip
-    refused(getattr(kernels, kernel), names, (NETWORK_CASES | SAMPLE_CASES | BATCH_CASES)[case])
+    kernel = compiled(kernel) if kernel is user_minibatch_epoch else kernel
+    refused(kernel, names, (NETWORK_CASES | SAMPLE_CASES | BATCH_CASES)[case])
+
+
+def test_minibatch_epoch_refuses_other_layouts():
+    task = Task((4, 3, 2), 6)
+    size = task.params.size
+    good = {"X": np.array(task.X), "Y": np.array(task.Y), "order": task.order, "params": task.params, "first": np.ones(size),
+            "second": np.ones(size)}  # fmt: skip
+    gaps = {name: np.repeat(array, 2, axis=0)[::2] for name, array in good.items()}
+    turned = {name: np.asfortranarray(good[name]) for name in ("X", "Y")}
+    for name, array in [*gaps.items(), *turned.items()]:
+        X, Y, order, params, first, second = (good | {name: array}).values()
+        for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
+            with pytest.raises(ValueError, match="C-contiguous"):
+                kernel(X, Y, task.weight, order, 2, *task.codes(), params, kernels.ADAM, first, second, 0, 0.1, 0.9, 0.99, 1e-6, 0.0)
 
 
 # Not a number, and no allocation
 
 
-@pytest.mark.parametrize("batch_size", [0, 3])
+@pytest.mark.parametrize(("n", "batch_size"), [(5, 0), (5, 3), (90, 80)])
 @pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
-def test_nan_in_a_sample_shows_in_the_loss_and_the_weights(hidden, batch_size):
-    task = Task((3, 4, 2), 5, hidden=hidden)
+def test_nan_in_a_sample_shows_in_the_loss_and_the_weights(hidden, n, batch_size):
+    task = Task((3, 4, 2), n, hidden=hidden)
+    assert task.narrow(batch_size) == (n == 90)
     X = np.array(task.X)
     X[task.order[1], 0] = np.nan
     task.X = frozen(X)
@@ -444,13 +640,17 @@ def test_no_allocation_per_sample_or_batch(allocations):
         sizes, activations, *_ = task.codes()
         kernels.forward(task.X, sizes, activations, frozen(task.params), np.empty((task.n, 2)))
 
-    def minibatch(task):
-        task.minibatch(task.params.copy(), 4, "adam", np.zeros(task.params.size), np.zeros(task.params.size))
+    def minibatch(batch_size):
+        def call(task):
+            task.minibatch(task.params.copy(), batch_size, "adam", np.zeros(task.params.size), np.zeros(task.params.size))
+
+        return call
 
     def online(task):
         task.online(task.params.copy())
 
-    for call in (forward, minibatch, online):
+    for few, many, call in [(few, many, forward), (few, many, minibatch(4)), (few, many, online),
+                            (Task(NARROW, 200), Task(NARROW, 2000), minibatch(100)), (Task(WIDE, 50), Task(WIDE, 500), minibatch(20))]:  # fmt: skip
         counts = allocations(call, few), allocations(call, many)
         assert counts[0] == counts[1] > 0, call.__name__
 
@@ -462,3 +662,19 @@ def test_online_epoch_allocates_two_arrays(allocations):
     nothing = njit(lambda X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2: None)
     arguments = (task.X, task.Y, task.weight, task.order, *task.codes(), task.params.copy(), 0.1, 0.0)
     assert allocations(kernels.online_epoch, *arguments) - allocations(nothing, *arguments) == 2
+
+
+# Vector widths
+
+
+@compiled_only
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_every_width(width):
+    # the ways through a batch and through large networks, in a process that has vectors of this width
+    if width == simd.VECTOR_BYTES:
+        pytest.skip("as here")
+    chosen = "in_tiles or every_rule or large_networks or do_not_depend or same_bits or lectures_rule"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen}) and not width"]
+    env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
+    done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
