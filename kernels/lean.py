@@ -14,7 +14,7 @@ from llvmlite import ir
 from . import elementary
 from ._jit import python_or_compiled
 from ._native import routine
-from .activation import BACKWARD, FORWARD, SOFTMAX
+from .activation import BACKWARD, FORWARD, LOGISTIC, SOFTMAX
 from .loss import ARGMAX, LOG_LOSS, THRESHOLD
 from .simd import I32, I64, Assembler, Value
 
@@ -29,6 +29,16 @@ def is_lean(sizes, activations):
     for l in range(1, sizes.size):
         fits = fits and sizes[l] <= LEAN
     return fits
+
+
+def _logistic(v: Assembler, z: Value) -> Value:
+    """1 / (1 + e^-z), sooner than `elementary.logistic`: its last step is the division, at up to 2.5 instead of 1.7 ulp."""
+    e = elementary.exp_negative_normal(v, z)
+    one = v.const(1)
+    return v.div(v.select(v.compare("<", z, v.const(0)), e, one), v.add(one, e))
+
+
+ACTIVATE = FORWARD | {LOGISTIC: _logistic}
 
 
 @routine("iaaanninniiassaf")
@@ -74,7 +84,7 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
 
     n_out, last = item(sizes, layers), item(activations, b.sub(layers, I64(1)))
     valid = b.icmp_signed("<", iota, v.splat(n_out, iota.type))
-    shrink = v.broadcast(keep)
+    shrink, minus_alpha = v.broadcast(keep), v.neg(v.broadcast(rate))
     log_loss, zero, one = b.icmp_signed("==", loss, I64(LOG_LOSS)), v.const(0), v.const(1)
 
     def forward(x: Value) -> Value:
@@ -87,7 +97,7 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
                 return [v.fma(v.broadcast(v.load_scalar(v.at(source, i))), v.load(v.at(weights, b.mul(i, I64(LEAN)))), z)]
 
             (z,) = v.loop(0, n_in, 1, term, [v.load(v.at(weights, b.mul(n_in, I64(LEAN))))])
-            a = chosen({code: lambda f=f: f(v, z) for code, f in FORWARD.items()}, item(activations, l))
+            a = chosen({code: lambda f=f: f(v, z) for code, f in ACTIVATE.items()}, item(activations, l))
             target = v.at(units, b.mul(l, I64(LEAN)))
             v.store(a, target)
             return [a, target]
@@ -97,11 +107,10 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
     def backward(x: Value, delta: Value) -> None:
         """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
 
-        def layer(k: Value, delta: Value) -> list[Value]:
+        def layer(k: Value, delta: Value, step: Value) -> list[Value]:
             l = b.sub(b.sub(layers, I64(1)), k)
             inner = b.icmp_signed(">", l, I64(0))
             n_in, weights = item(sizes, l), v.at(W, item(starts, l))
-            step = v.neg(v.mul(v.broadcast(rate), delta))
             below = v.at(units, b.mul(b.sub(l, I64(1)), I64(LEAN)))
             source = b.select(inner, below, x)
 
@@ -118,9 +127,11 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
             v.store(v.add(v.load(p), step), p)
             a = v.load(b.select(inner, below, units))
             kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
-            return [chosen({code: lambda f=f: f(v, a, sums) for code, f in BACKWARD.items()}, kind)]
+            # -alpha f'(z) is ready before the sums are
+            slope, pace = (chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in BACKWARD.items()}, kind) for x in (one, minus_alpha))
+            return [v.mul(sums, slope), v.mul(sums, pace)]
 
-        v.loop(0, layers, 1, layer, [delta])
+        v.loop(0, layers, 1, layer, [delta, v.mul(minus_alpha, delta)])
 
     def entropy(a: Value, y: Value) -> Value:
         tiny = v.const(2.0**-23 if v.size == 4 else 2.0**-52)
