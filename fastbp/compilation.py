@@ -26,7 +26,9 @@ _lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
 
-def loop_name(sizes: NDArray[Any], activations: NDArray[Any], params: NDArray[Any], batch_size: int, one_by_one: bool, parallel: bool) -> str:
+def loop_name(
+    sizes: NDArray[Any], activations: NDArray[Any], params: NDArray[Any], batch_size: int, one_by_one: bool, parallel: bool
+) -> str:
     """The loop, out of `KERNELS`, that trains such a network."""
     if one_by_one:
         return "tiny online" if lean.is_lean(sizes, activations) else "online"

@@ -32,7 +32,7 @@ def _processor() -> str:
 def _threading_layer() -> str:
     """The layer in use, or those that Numba will try, in their order."""
     try:
-        return numba.threading_layer()
+        return str(numba.threading_layer())  # type: ignore[attr-defined]
     except ValueError:
         chosen = str(numba.config.THREADING_LAYER)  # type: ignore[attr-defined]
         order = " > ".join(numba.config.THREADING_LAYER_PRIORITY)  # type: ignore[attr-defined]

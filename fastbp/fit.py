@@ -103,7 +103,11 @@ class _Learner:
     @property
     def kernel_names(self) -> list[str]:
         """Loops that every epoch needs."""
-        return [compilation.loop_name(self.net.size_array, self.net.activation_codes, self.params, self.plan.batch_size, self.online, self.parallel)]
+        return [
+            compilation.loop_name(
+                self.net.size_array, self.net.activation_codes, self.params, self.plan.batch_size, self.online, self.parallel
+            )
+        ]
 
     def epoch(self, order: NDArray[np.int64]) -> tuple[float, float]:
         """One pass in this order of samples: mean loss and accuracy, each sample before its update."""
@@ -158,8 +162,8 @@ def run(
     Result
     """
     learner = _Learner(net, plan, training, params, threads)
-    watched = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
-    compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * watched, params.dtype, progress)
+    measured = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
+    compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * measured, params.dtype, progress)
     n, classify = len(training.X), net.task != "regression"
     order = np.arange(n, dtype=np.int64)
     rows: list[dict[str, float]] = []

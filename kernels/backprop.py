@@ -2,7 +2,7 @@
 
 from ._jit import jit
 from .activation import IDENTITY, SOFTMAX, multiply_derivative
-from .layout import memory, steps, written_memory
+from .layout import steps
 from .matmul import multiply
 
 

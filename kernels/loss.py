@@ -102,7 +102,8 @@ def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, unit
     """
     Loss, decision and error signal of one sample, whose units lie side by side in `a`, `y` and `delta`.
 
-    `delta` is overwritten with weight dJ/dz and `step` with alpha times that, in whole vectors, zeros behind the last unit. Adds the weighted loss to result[0], and to result[1] whether it was decided rightly.
+    `delta` is overwritten with weight dJ/dz and `step` with alpha times that, in whole vectors, zeros behind the last unit. Adds the
+    weighted loss to result[0], and to result[1] whether it was decided rightly.
     """
     b = v.b
     zero, one = v.const(0), v.const(1)

@@ -132,7 +132,8 @@ def _oriented(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_c
 def multiply(A, B, C, alpha, add):
     """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
-    _oriented(C.shape[0], C.shape[1], A.shape[1], memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
+    (n, m), depth = C.shape, A.shape[1]
+    _oriented(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
               C.dtype.type(alpha), add)  # fmt: skip
 
 
@@ -205,10 +206,7 @@ def scaled_matmul(alpha, A, B, beta, out):
 
 def _flat(array, written):
     """The memory of an array as a flat one: so the parallel product is compiled once, whatever the layouts and flags."""
-    if array.flags.forc:
-        flat = array.ravel(order="K")
-    else:
-        flat = np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
+    flat = array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
     if not written:
         flat.flags.writeable = False
     return flat
@@ -239,7 +237,7 @@ def matmul_parallel(A, B, out):
     )
     aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
     one, forward = out.dtype.type(1), c_column == 1 and (b_column == 1 or b_row == 1)
-    if not aligned or not (forward or c_row == 1 and (a_row == 1 or a_column == 1)):
+    if not aligned or not (forward or (c_row == 1 and (a_row == 1 or a_column == 1))):
         matmul(A, B, out)
         return
     a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)

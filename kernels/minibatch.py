@@ -16,22 +16,28 @@ import itertools
 import numpy as np
 from numba import prange
 
-from ._jit import inner, jit, python_or_compiled
-from .activation import SOFTMAX, multiply_derivative, softmax_columns
-from .loss import LOG_LOSS, check_decision, check_loss, tile_loss
+from ._jit import jit, python_or_compiled
+from .batch import (
+    TILE,
+    add_gradient,
+    block_shape,
+    judge,
+    read_samples,
+    tile_errors_below,
+    turn_errors,
+    update_block,
+    update_weights,
+)
+from .loss import check_decision, check_loss
 from .network import (
-    BUFFER,
-    DEPTH,
     ERRORS,
     GROUP,
     HEIGHT,
     PACKED,
     PACKED_FROM,
     PARAMS,
-    UNITS,
     aligned,
     check_network,
-    error_row,
     fill_ones,
     forward_rows,
     forward_tile,
@@ -39,141 +45,13 @@ from .network import (
     plan_tile,
     whole_vectors,
 )
-from .optimizer import ADAM, SGD, adam_rate, update
-from .pack import gather_transposed, pack_tiles, transpose
-from .tile import ROWS, VECTORS, gemm
-from .simd import VECTOR_BYTES
+from .optimizer import ADAM, SGD, adam_rate
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
 NARROW = PACKED_FROM
 PARTS = 16
-# Samples of a tile in the wide way: its activations stay in the second cache.
-TILE = 128
-# Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
-PANELS, BLOCK_BYTES = 16, 1 << 15
 # Multiply-adds of a forward pass of a batch from which threads pay, in the narrow way and in the wide one.
 PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
-
-
-@inner
-def _read_samples(X, Y, weight, order, first, rows, stride, sizes, plan, space, at):
-    """Samples order[first : first + rows] into the columns from `at` on: inputs, targets, weights."""
-    layers = sizes.size - 1
-    y = at + plan[layers, UNITS] + (sizes[layers] + 1) * stride
-    w = y + sizes[layers] * stride
-    gather_transposed(rows, sizes[0], X, 0, order, first, space, at, stride)
-    gather_transposed(rows, sizes[layers], Y, 0, order, first, space, y, stride)
-    for s in range(rows):
-        space[w + s] = weight[order[first + s]]
-
-
-@inner
-def _errors_at(l, stride, plan, layers, tile):
-    """Where the errors of layer l stand as columns: two buffers take turns from layer to layer."""
-    end = tile + plan[0, ERRORS]
-    return end - (1 + (layers - 1 - l) % 2) * plan[layers, BUFFER]
-
-
-@inner
-def _judge(rows, stride, sizes, activations, loss, decision, plan, space, tile, s, results, at):
-    """Output layer: delta = dJ/dz of columns s ... s + rows; their losses and right decisions are added to `results`."""
-    layers = activations.size
-    last, n_out = activations[layers - 1], sizes[layers]
-    a = tile + plan[layers, UNITS] + s
-    y = a + (n_out + 1) * stride
-    delta = _errors_at(layers - 1, stride, plan, layers, tile) + s
-    if last == SOFTMAX:
-        softmax_columns(n_out, rows, stride, space, a)
-    tile_loss(loss, last, decision, n_out, rows, stride, space, a, space, y, space, y + n_out * stride, space, delta, results, at)
-    if loss != LOG_LOSS and last != SOFTMAX:
-        for k in range(n_out):
-            multiply_derivative(last, rows, space, a + k * stride, 1, space, delta + k * stride, 1)
-
-
-@inner
-def _errors_below(l, i0, columns, stride, sizes, activations, plan, params, space, tile):
-    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
-    layers, n_out = activations.size, sizes[l + 1]
-    rows = min(HEIGHT, sizes[l] - i0)
-    delta = _errors_at(l, stride, plan, layers, tile)
-    below = _errors_at(l - 1, stride, plan, layers, tile) + i0 * stride
-    for k in range(0, n_out, DEPTH):
-        gemm(rows, columns, min(DEPTH, n_out - k), params, plan[l, PARAMS] + i0 * n_out + k, n_out, 1, ROWS * n_out,
-             space, delta + k * stride, stride, 1, space, below, -1 if k == 0 else stride, space, below, stride,
-             -space.dtype.type(np.inf))  # fmt: skip
-    multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l, UNITS] + i0 * stride, 1, space, below, 1)
-
-
-@inner
-def _turn_errors(l, rows, stride, sizes, plan, layers, scale, space, tile):
-    """Errors of layer l as rows, times `scale`: what the gradient takes."""
-    transpose(sizes[l + 1], rows, space, _errors_at(l, stride, plan, layers, tile), stride, scale, space, tile + plan[l, ERRORS],
-              error_row(sizes[l + 1], space.itemsize))  # fmt: skip
-
-
-@inner
-def _add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, start_row, total, at):
-    """Gradient of a block of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
-    # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
-    width = error_row(sizes[l + 1], space.itemsize)
-    gemm(i1 - i0, j1 - j0, rows, space, tile + plan[l, UNITS] + i0 * stride, stride, 1, ROWS * stride,
-         space, tile + plan[l, ERRORS] + j0, width, 1, total, at, start_row, total, at, sizes[l + 1], -space.dtype.type(np.inf))  # fmt: skip
-
-
-@inner
-def _update(optimizer, count, params, at, gradient, first, second, rate, beta1, beta2, epsilon, decay):
-    """One update of `count` weights from `at` on, whose gradient has the same place."""
-    kind = params.dtype.type
-    update(optimizer, count, params, at, gradient, at, first, min(at, first.size), second, min(at, second.size),
-           rate, kind(beta1), kind(beta2), kind(epsilon), kind(decay))  # fmt: skip
-
-
-@python_or_compiled
-def block_shape(n_out, itemsize):
-    """Rows and columns of a block of a layer's weights."""
-    columns = min(n_out, PANELS * VECTORS * VECTOR_BYTES // itemsize)
-    return max(1, BLOCK_BYTES // (columns * itemsize * ROWS)) * ROWS, columns
-
-
-@inner
-def _update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon, l2,
-                  space, begin):  # fmt: skip
-    """Gradient and update of one block of weights, from all tiles of a batch of `rows` samples."""
-    block = np.int64(block)  # prange counts in unsigned numbers
-    l, across = 0, 0
-    while True:  # the layer that this block belongs to
-        n_in, n_out = sizes[l], sizes[l + 1]
-        height, width = block_shape(n_out, params.itemsize)
-        across = (n_out + width - 1) // width
-        blocks = (n_in + height) // height * across  # of n_in + 1 rows
-        if block < blocks:
-            break
-        block -= blocks
-        l += 1
-    i0, j0 = block // across * height, block % across * width
-    i1, j1 = min(i0 + height, n_in + 1), min(j0 + width, n_out)
-    at = plan[l, PARAMS] + i0 * n_out + j0
-    # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
-    plain = optimizer == SGD
-    if plain and l2 != 0:
-        keep = params.dtype.type(1) - rate * params.dtype.type(l2)
-        for i in range(min(i1, n_in) - i0):
-            for j in range(j1 - j0):
-                params[at + i * n_out + j] *= keep
-    size = plan[sizes.size - 1, ERRORS]
-    for start in range(0, rows, TILE):
-        _add_gradient(l, i0, i1, j0, j1, min(TILE, rows - start), stride, sizes, plan, space, begin + start // TILE * size,
-                      n_out if plain or start > 0 else -1, params if plain else gradient, at)  # fmt: skip
-    if not plain:
-        # The penalty is on W alone. Whole rows are updated at once.
-        weights, whole = min(i1, n_in) - i0, j1 - j0 == n_out
-        for i in range(1 if whole and weights > 0 else weights):
-            _update(optimizer, weights * n_out if whole else j1 - j0, params, at + i * n_out, gradient, first, second, rate, beta1, beta2,
-                    epsilon, l2)  # fmt: skip
-        if i1 > n_in:
-            _update(optimizer, j1 - j0, params, at + weights * n_out, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
-    if plan[l + 1, PACKED] > plan[l, PACKED]:
-        pack_tiles(j1 - j0, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS, ROWS * (n_in + 1))
 
 
 def _learn_wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
@@ -193,7 +71,7 @@ def _learn_wide(X, Y, weight, order, batch_size, sizes, activations, loss, decis
         for group in prange(groups):
             g = np.int64(group)  # prange counts in unsigned numbers
             at = begin + g * GROUP // TILE * size + g * GROUP % TILE
-            _read_samples(X, Y, weight, order, start + g * GROUP, min(GROUP, rows - g * GROUP), stride, sizes, plan, space, at)
+            read_samples(X, Y, weight, order, start + g * GROUP, min(GROUP, rows - g * GROUP), stride, sizes, plan, space, at)
         # Forward: A(l) = f(A(l-1) W(l) + b(l)).
         for l in range(layers):
             bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
@@ -203,7 +81,7 @@ def _learn_wide(X, Y, weight, order, batch_size, sizes, activations, loss, decis
                 forward_rows(l, band * HEIGHT, columns, stride, sizes, activations, plan, params, packed, space, begin + tile * size)
         for group in prange(groups):
             g = np.int64(group)
-            _judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, decision, plan, space, begin + g * GROUP // TILE * size,
+            judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, decision, plan, space, begin + g * GROUP // TILE * size,
                    g * GROUP % TILE, results, 2 * g)  # fmt: skip
         # Backward: delta(l-1) = (delta(l) W(l)^T) * f'(z).
         for l in range(layers - 1, -1, -1):
@@ -212,12 +90,12 @@ def _learn_wide(X, Y, weight, order, batch_size, sizes, activations, loss, decis
                 tile, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
                 samples = min(TILE, rows - tile * TILE)
                 if band == bands:
-                    _turn_errors(l, samples, stride, sizes, plan, layers, scale, space, begin + tile * size)
+                    turn_errors(l, samples, stride, sizes, plan, layers, scale, space, begin + tile * size)
                 else:
-                    _errors_below(l, band * HEIGHT, whole_vectors(samples, params.itemsize), stride, sizes, activations, plan, params, space,
-                                  begin + tile * size)  # fmt: skip
+                    columns = whole_vectors(samples, params.itemsize)
+                    tile_errors_below(l, band * HEIGHT, columns, stride, sizes, activations, plan, params, space, begin + tile * size)
         for block in prange(blocks):
-            _update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon,
+            update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon,
                           l2, space, begin)  # fmt: skip
 
 
@@ -242,23 +120,23 @@ def _learn_narrow(X, Y, weight, order, batch_size, sizes, activations, loss, dec
             for g in range(begun, (part + 1) * groups // used):
                 samples = min(GROUP, rows - g * GROUP)
                 columns = whole_vectors(samples, params.itemsize)
-                _read_samples(X, Y, weight, order, start + g * GROUP, samples, stride, sizes, plan, space, tile)
+                read_samples(X, Y, weight, order, start + g * GROUP, samples, stride, sizes, plan, space, tile)
                 forward_tile(columns, stride, sizes, activations, plan, params, packed, space, tile)
-                _judge(samples, stride, sizes, activations, loss, decision, plan, space, tile, 0, results, 2 * part)
+                judge(samples, stride, sizes, activations, loss, decision, plan, space, tile, 0, results, 2 * part)
                 for l in range(layers - 1, -1, -1):
-                    _turn_errors(l, samples, stride, sizes, plan, layers, kind(1) / kind(rows), space, tile)
+                    turn_errors(l, samples, stride, sizes, plan, layers, kind(1) / kind(rows), space, tile)
                     if l > 0:
                         for i in range(0, sizes[l], HEIGHT):
-                            _errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
-                    _add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], samples, stride, sizes, plan, space, tile,
+                            tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
+                    add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], samples, stride, sizes, plan, space, tile,
                                   -1 if g == begun else sizes[l + 1], gradient, own + plan[l, PARAMS])  # fmt: skip
         for part in range(1, used):
             for i in range(params.size):
                 gradient[i] += gradient[part * params.size + i]
         for l in range(layers):
             w, b, end = plan[l, PARAMS], plan[l + 1, PARAMS] - sizes[l + 1], plan[l + 1, PARAMS]
-            _update(optimizer, b - w, params, w, gradient, first, second, rate, beta1, beta2, epsilon, l2)
-            _update(optimizer, end - b, params, b, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
+            update_weights(optimizer, b - w, params, w, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+            update_weights(optimizer, end - b, params, b, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
 
 
 _wide, _wide_parallel = jit(_learn_wide), jit(_learn_wide, parallel=True)
@@ -374,11 +252,11 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
         return np.nan, np.nan, step
     plan, stride, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
     if is_narrow(min(batch_size, order.size), params):
-        _narrow(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
-                beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
+        _narrow(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+                learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
     else:
-        _wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
-              beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
+        _wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
+              learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
     return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size
 
 

@@ -1,9 +1,9 @@
 """
 A whole network in flat arrays, and its forward pass (lecture L25).
 
-Inside, samples go through the layers in tiles, one sample a column: unit j of sample s lies at j T + s for T columns. So every vector is full
-whatever the width of a layer. Behind the units of a layer stands a row of ones: it meets the biases, which stand behind the
-weights as one more row of W.
+Inside, samples go through the layers in tiles, one sample a column: unit j of sample s lies at j T + s for T columns. So every
+vector is full whatever the width of a layer. Behind the units of a layer stands a row of ones: it meets the biases, which stand
+behind the weights as one more row of W.
 """
 
 import itertools

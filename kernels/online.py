@@ -114,7 +114,7 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
 
 @inner
 def _shrink(sizes, plan, space, begin, share):
-    """w <- (1 - share) w for all weights, but not the biases."""
+    """W <- (1 - share) w for all weights, but not the biases."""
     for l in range(sizes.size - 1):
         at = begin + plan[l, WEIGHTS]
         for i in range(at, at + sizes[l] * whole_rows(sizes[l + 1], space.itemsize)):
@@ -229,9 +229,13 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
         _lean_epoch(X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, starts, space, results)
     elif stop > 0:
         plan, space, begin, rows, sparse = sweep_space(X, sizes, params, l2)
-        _swept_epoch(X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, plan, space, begin, rows, sparse, results)
+        _swept_epoch(
+            X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, plan, space, begin, rows, sparse, results
+        )
     if stop < order.size:
-        raise ValueError("online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as", stop, order[stop], X.shape[0])
+        raise ValueError(
+            "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as", stop, order[stop], X.shape[0]
+        )
     if stop == 0:
         return np.nan, np.nan
     return results[0] / stop, results[1] / stop

@@ -83,7 +83,10 @@ def pack_tiles(v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_c
     contiguous = b.icmp_signed("==", a_row, I64(1))
 
     def copy(i: Value, k: Value) -> None:
-        p, q = v.at(v.at(A, b.mul(i, a_row)), b.mul(k, a_column)), v.at(v.at(out, b.mul(b.sdiv(i, I64(ROWS)), out_tile)), b.mul(k, I64(ROWS)))
+        p, q = (
+            v.at(v.at(A, b.mul(i, a_row)), b.mul(k, a_column)),
+            v.at(v.at(out, b.mul(b.sdiv(i, I64(ROWS)), out_tile)), b.mul(k, I64(ROWS))),
+        )
         with b.if_else(contiguous) as (at_once, singly):
             with at_once:
                 b.store(b.load(p, typ=short, align=v.size), q, align=v.size)
@@ -107,8 +110,11 @@ def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: V
     So `out_row` is at least n rounded up to whole vectors.
     """
     factor = v.broadcast(scale)
-    v.loop(0, n, v.lanes, lambda i: transpose_block(v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row,
-                                          factor))  # fmt: skip
+
+    def rows(i: Value) -> None:
+        transpose_block(v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row, factor)
+
+    v.loop(0, n, v.lanes, rows)
 
 
 @routine("iiaiAi")

@@ -39,12 +39,11 @@ def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: V
         at = b.mul(first, I64(v.lanes))
         arguments = [x, x_before, rows, v.at(W, at), v.at(step, at), v.at(z, at), v.at(W, b.add(at, b.mul(n, m))), m]
         for width in range(1, VECTORS + 1):
-            with b.if_then(b.icmp_signed("==", b.sub(last, first), I64(width))):
-                with b.if_else(dense) as (every, some):
-                    with every:
-                        v.outlined(f"every.{width}", functools.partial(_sweep_columns, v, width, False), n, *arguments)
-                    with some:
-                        v.outlined(f"some.{width}", functools.partial(_sweep_columns, v, width, True), listed, *arguments)
+            with b.if_then(b.icmp_signed("==", b.sub(last, first), I64(width))), b.if_else(dense) as (every, some):
+                with every:
+                    v.outlined(f"every.{width}", functools.partial(_sweep_columns, v, width, False), n, *arguments)
+                with some:
+                    v.outlined(f"some.{width}", functools.partial(_sweep_columns, v, width, True), listed, *arguments)
 
     v.loop(0, chunks, 1, chunk)
 

@@ -42,12 +42,11 @@ def panels(v: Assembler, m: Value, run: Any) -> None:
     left = b.select(four, I64(2), left)
     exact = b.icmp_signed("==", b.mul(vectors, I64(v.lanes)), m)
     for width in range(1, VECTORS + 1):
-        with b.if_then(b.icmp_signed("==", left, I64(width))):
-            with b.if_else(exact) as (whole, part):
-                with whole:
-                    run(width, False, done)
-                with part:
-                    run(width, True, done)
+        with b.if_then(b.icmp_signed("==", left, I64(width))), b.if_else(exact) as (whole, part):
+            with whole:
+                run(width, False, done)
+            with part:
+                run(width, True, done)
 
 
 @routine("iiiaiiiaiiaiAis")

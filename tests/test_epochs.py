@@ -460,7 +460,12 @@ def test_parallel_epoch_gives_the_same_bits(threads, dtype):
     if threads > config.NUMBA_NUM_THREADS:
         pytest.skip("one processor")
     cases = [(sizes, n, batch) for sizes in (NARROW, WIDE) for n, batch in [(7, 3), (130, 64), (150, 65), (260, 129), (700, 300)]]
-    cases += [(NARROW, 2300, 1100), (NARROW, 2300, 5000), *[(sizes, 150, 140) for sizes in LARGE], *[(sizes, 40, 33) for sizes in DEEP[::4]]]
+    cases += [
+        (NARROW, 2300, 1100),
+        (NARROW, 2300, 5000),
+        *[(sizes, 150, 140) for sizes in LARGE],
+        *[(sizes, 40, 33) for sizes in DEEP[::4]],
+    ]
     for sizes, n, batch_size in cases:
         task, optimizer = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), next(RULES)
         with kernels.threads(threads) as allowed:

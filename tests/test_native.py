@@ -134,6 +134,7 @@ def test_a_cached_caller_finds_its_routines_again(tmp_path):
 
 # What is refused
 
+
 def _read_only(x):
     x = x.copy()
     x.flags.writeable = False
