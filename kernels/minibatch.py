@@ -170,7 +170,7 @@ def workspace(n, batch_size, sizes, optimizer, params):
 
 
 @python_or_compiled
-def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second):
+def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step):
     """Raise ValueError unless the arguments of an epoch fit together."""
     check_network(sizes, activations, params)
     layers = activations.size
@@ -190,6 +190,8 @@ def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     if not (X.flags.c_contiguous and Y.flags.c_contiguous and order.flags.c_contiguous and first.flags.c_contiguous
             and second.flags.c_contiguous):  # fmt: skip
         raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
+    if step < 0:
+        raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
     if order.size > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
@@ -247,7 +249,7 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     and sample, 4 in the first layer. Work space is allocated once a
     call, nothing per batch.
     """
-    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
+    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step)
     if order.size == 0:
         return np.nan, np.nan, step
     plan, stride, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
@@ -280,7 +282,9 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, dec
     function
         ``epoch(order, step)`` runs an epoch as `minibatch_epoch` does. `order` is not checked: n numbers of samples.
     """
-    check_minibatch(X, Y, weight, np.zeros(0, np.int64), batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
+    check_minibatch(
+        X, Y, weight, np.zeros(0, np.int64), batch_size, sizes, activations, loss, decision, params, optimizer, first, second, 0
+    )
     narrow = is_narrow(min(batch_size, n), params)
     run = (_narrow_parallel if parallel else _narrow) if narrow else (_wide_parallel if parallel else _wide)
     work = workspace(n, batch_size, sizes, optimizer, params)
@@ -319,7 +323,7 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     -----
     Threads take tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
     """
-    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second)
+    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step)
     if order.size == 0:
         return np.nan, np.nan, step
     epoch = prepare_minibatch(X, Y, weight, order.size, batch_size, sizes, activations, loss, decision, params, optimizer, first, second,

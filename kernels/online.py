@@ -68,6 +68,7 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
     one, every, last, n_out = np.int64(1), np.int64(-1), activations[top], sizes[layers]
     share = rate * params.dtype.type(l2)
     space[:] = 0
+    results[:] = 0
     _copy_weights(sizes, plan, params, space, begin, False)
     now, before, x_before = np.int64(NOW), np.int64(BEFORE), order[0] * n_in
     for s in range(order.size):

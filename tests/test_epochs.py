@@ -47,6 +47,8 @@ class Task:
         self.order = rng.permutation(n)
         size = sum((i + 1) * j for i, j in itertools.pairwise(sizes))
         self.params = rng.uniform(-0.5, 0.5, size=size).astype(dtype)
+        if max(sizes) > 100:
+            self.params *= dtype(4 / max(sizes) ** 0.5)  # the reference clips saturated units in float64
 
     def codes(self):
         """Arguments that describe the network to a kernel."""
@@ -116,8 +118,8 @@ def test_forward_over_tiles(n):
 
 # Networks on both sides of every cut: units of a layer that are computed at a time, inputs that are added at a time, weights that
 # are copied into tiles, columns of weights that are updated at a time.
-DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (31, 32, 33)]
-LARGE = [(120, 140, 7), (4, 6, 513, 2), (40, 800, 3), (5, 65, 64, 63)]
+DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
+LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
 assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
 
 
@@ -128,7 +130,7 @@ def is_packed(sizes, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_forward_of_large_networks(dtype):
-    assert {is_packed(sizes, np.float32) for sizes in DEEP} == {False, True}
+    assert {is_packed(sizes, np.float32) for sizes in DEEP if sizes[1] == 128} == {False, True}
     for number, sizes in enumerate(DEEP + LARGE):
         check_forward(kernels.forward, dtype, sizes, (5, 70, 33)[number % 3], "relu" if number % 2 else "tanh", "softmax", number)
 
@@ -147,9 +149,10 @@ def outputs(task, X, threads=None):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 120, 7)], ids=str)
+@pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
-    for hidden, last in itertools.product(("tanh", "relu"), ("softmax", "logistic")):
+    assert is_packed(sizes, dtype) == (sizes[0] == 300)
+    for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
         task = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last))
         whole = outputs(task, task.X)
         for rows in (slice(0, 1), slice(7, 8), slice(3, 40), slice(63, 65), slice(1, 131), slice(None, None, 3), slice(None, None, -1)):
@@ -325,11 +328,11 @@ STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}
 RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "adam": 0.02}
 
 
-def check_minibatch(task, batch_size, optimizer, l2, epochs=3):
+def check_minibatch(task, batch_size, optimizer, l2, epochs=3, rate=None):
     arena = Arena(task.dtype)
     params = arena.put(task.params, written=True)
     first, second = (arena.put(np.zeros(task.params.size if STATES[optimizer] > k else 0), written=True) for k in range(2))
-    rate, step = RATES[optimizer], 0
+    rate, step = rate or RATES[optimizer], 0
     want, want_step = [x.astype(np.float64) for x in (params, first, second)], 0
     for _ in range(epochs):
         loss, share, step = task.minibatch(params, batch_size, optimizer, first, second, step, rate, l2)
@@ -364,7 +367,7 @@ def test_minibatch_epoch_shapes(sizes, n, batch_size, seed):
 
 
 # There are two ways through a batch: layer after layer, and group after group for networks of few weights.
-NARROW, WIDE = (3, 5, 2), (120, 140, 7)
+NARROW, WIDE = (3, 5, 2), (260, 280, 7)
 BATCHES = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 300]
 RULES = itertools.cycle(STATES)
 
@@ -391,7 +394,9 @@ def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):
 @pytest.mark.parametrize("optimizer", STATES)
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), [(NARROW, 250, 100), (NARROW, 90, 5000), (WIDE, 250, 100), (WIDE, 90, 5000)])
 def test_minibatch_epoch_of_every_rule(sizes, n, batch_size, optimizer, l2, dtype):
-    check_minibatch(Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), batch_size, optimizer, l2, epochs=2)
+    task = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax"))
+    # Adam divides gradients that are little more than rounding by their size
+    check_minibatch(task, batch_size, optimizer, l2, epochs=2, rate=0.005 if optimizer == "adam" else None)
 
 
 @pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
@@ -464,7 +469,7 @@ def test_parallel_epoch_gives_the_same_bits(threads, dtype):
         (NARROW, 2300, 1100),
         (NARROW, 2300, 5000),
         *[(sizes, 150, 140) for sizes in LARGE],
-        *[(sizes, 40, 33) for sizes in DEEP[::4]],
+        *[(sizes, 40, 33) for sizes in DEEP[::6]],
     ]
     for sizes, n, batch_size in cases:
         task, optimizer = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), next(RULES)
@@ -482,9 +487,8 @@ def test_prepared_epochs_are_the_same(parallel):
         task = Task(sizes, n, dtype=np.float32)
 
         def prepared(X, Y, weight, order, batch_size, *rest):
-            # step is the last but five of the arguments
-            *head, step = rest[:8]
-            return kernels.prepare_minibatch(X, Y, weight, order.size, batch_size, *head, *rest[8:], parallel)(order, step)
+            *head, step = rest[:9]
+            return kernels.prepare_minibatch(X, Y, weight, order.size, batch_size, *head, *rest[9:], parallel)(order, step)
 
         with kernels.threads(1 + parallel) as allowed:
             assert allowed == parallel
@@ -661,12 +665,17 @@ def test_no_allocation_per_sample_or_batch(allocations):
 
 
 @compiled_only
-def test_online_epoch_allocates_two_arrays(allocations):
-    # What it adds to a call that does nothing with the same arrays.
-    task = Task((3, 5, 2), 10)
-    nothing = njit(lambda X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2: None)
-    arguments = (task.X, task.Y, task.weight, task.order, *task.codes(), task.params.copy(), 0.1, 0.0)
-    assert allocations(kernels.online_epoch, *arguments) - allocations(nothing, *arguments) == 2
+@pytest.mark.parametrize("sizes", [NARROW, (3, 50, 2)], ids=str)
+def test_the_loop_of_per_sample_learning_allocates_nothing(sizes, allocations):
+    # No more than a call that does nothing with the same arguments.
+    task = Task(sizes, 10)
+    nothing, arguments = njit(lambda *arguments: None), []
+    epoch = kernels.prepare_online(task.X, task.Y, task.weight, *task.codes(), task.params.copy(), 0.1, 0.0)
+    cells = {name: cell.cell_contents for name, cell in zip(epoch.__code__.co_freevars, epoch.__closure__, strict=True)}
+    names = ("X", "Y", "weight", "order", "sizes", "activations", "loss", "decision", "params", "rate", "l2")
+    arguments = [task.order if name == "order" else cells[name] for name in names]
+    arguments += [*cells["work"], cells["results"]]
+    assert allocations(cells["run"], *arguments) == allocations(nothing, *arguments)
 
 
 # Vector widths
