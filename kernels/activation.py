@@ -106,7 +106,7 @@ def softmax_columns(v: Assembler, units: Value, count: Value, stride: Value, z: 
     v.loop(0, count, v.lanes, samples)
 
 
-@routine("iaiai")
+@routine("iaiAi")
 def softmax_row(v: Assembler, units: Value, z: Value, z_step: Value, a: Value, a_step: Value) -> None:
     """Softmax for one sample, whose units lie z_step and a_step apart; `a` may be `z`."""
     # a_j = exp(z_j - max z) / sum_k exp(z_k - max z), the sum over lanes first and then over the lanes

@@ -41,7 +41,7 @@ def _logistic(v: Assembler, z: Value) -> Value:
 ACTIVATE = FORWARD | {LOGISTIC: _logistic}
 
 
-@routine("iaaanninniiassaf")
+@routine("iaaanninniiAssAF")
 def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, order: Value, sizes: Value, layers: Value,
                activations: Value, starts: Value, loss: Value, decision: Value, W: Value, rate: Value, keep: Value, units: Value,
                results: Value) -> None:  # fmt: skip

@@ -96,7 +96,7 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
     v.loop(0, count, v.lanes, samples)
 
 
-@routine("iiiiaassaaf")
+@routine("iiiiaassAAF")
 def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, a: Value, y: Value, weight: Value, rate: Value,
              delta: Value, step: Value, result: Value) -> None:  # fmt: skip
     """

@@ -19,7 +19,7 @@ SWEEP_BYTES = min(VECTOR_BYTES, 32)
 VECTORS = 8 if REGISTERS == 32 else 5
 
 
-@routine("iiiaanaaa")
+@routine("iiiaanAaA")
 def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: Value, rows: Value, W: Value, step: Value,
           z: Value) -> None:  # fmt: skip
     """
@@ -89,7 +89,7 @@ def _sweep_columns(v: Assembler, width: int, listed: bool, n: Value, x: Value, x
         v.store(sums[j], v.at(z, j * v.lanes))
 
 
-@routine("iiiaaasaa")
+@routine("iiiaaasAA")
 def errors_below(v: Assembler, kind: Value, n: Value, m: Value, W: Value, delta: Value, a: Value, rate: Value, below: Value,
                  step: Value) -> None:  # fmt: skip
     """
@@ -121,7 +121,7 @@ def errors_below(v: Assembler, kind: Value, n: Value, m: Value, W: Value, delta:
     v.loop(0, n, v.lanes, units)
 
 
-@routine("iaan", result="i")
+@routine("iaaN", result="i")
 def rows_of_terms(v: Assembler, n: Value, x: Value, x_before: Value, rows: Value) -> Value:
     """Number the i with x_i != 0 or x'_i != 0 in `rows`, and return how many there are."""
     b = v.b

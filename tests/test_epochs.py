@@ -1,6 +1,5 @@
 """Whole networks: forward, and the epochs of per-sample and of mini-batch learning, serial and parallel."""
 
-import functools
 import itertools
 import os
 import subprocess
@@ -13,87 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import DTYPES, LOSS_PAIRS, Arena, assert_close, finite_difference
-from numba import config, njit
+from numba import config
+from tasks import (
+    NETWORK_CASES,
+    SAMPLE_CASES,
+    Task,
+    compiled,
+    compiled_only,
+    frozen,
+    networks,
+    refused,
+    seeds,
+    user_forward,
+    user_minibatch_epoch,
+)
 
 from fastbp import kernels
 from fastbp.kernels import minibatch as batches
 from fastbp.kernels import network as tiles
 from fastbp.kernels import simd
-
-seeds = st.integers(0, 2**32 - 1)
-networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)
-DECISIONS = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argmax": kernels.ARGMAX}
-compiled_only = pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
-
-
-def frozen(values, dtype=None):
-    """Read-only, as `fastbp.train` hands over what kernels only read: both then use one compiled version."""
-    array = np.array(values, dtype, order="C")
-    array.flags.writeable = False
-    return array
-
-
-class Task:
-    """A network and its samples."""
-
-    def __init__(self, sizes, n, seed=0, dtype=np.float64, hidden="logistic", pair=("squared_error", "logistic"), decision="argmax"):
-        rng = np.random.default_rng(seed)
-        self.sizes, self.pair, self.decision, self.dtype, self.n = tuple(sizes), pair, decision, dtype, n
-        self.names = [hidden] * (len(sizes) - 2) + [pair[1]]
-        self.X = frozen(rng.normal(size=(n, sizes[0])), dtype)
-        y = rng.uniform(size=(n, sizes[-1]))
-        self.Y = frozen(y / y.sum(axis=1, keepdims=True) if pair[1] == "softmax" else y, dtype)
-        self.weight = frozen(rng.uniform(0.5, 2, size=n), dtype)
-        self.order = rng.permutation(n)
-        size = sum((i + 1) * j for i, j in itertools.pairwise(sizes))
-        self.params = rng.uniform(-0.5, 0.5, size=size).astype(dtype)
-        if max(sizes) > 100:
-            self.params *= dtype(4 / max(sizes) ** 0.5)  # the reference clips saturated units in float64
-
-    def codes(self):
-        """Arguments that describe the network to a kernel."""
-        sizes, activations = frozen(self.sizes, np.int64), frozen([kernels.ACTIVATIONS[f] for f in self.names], np.int64)
-        return sizes, activations, kernels.LOSSES[self.pair[0]], DECISIONS[self.decision]
-
-    def words(self):
-        """The same for the reference."""
-        return self.sizes, self.names, self.pair[0], self.decision
-
-    def online(self, params, learning_rate=0.5, l2=0.0, order=None, kernel=None):
-        order = self.order if order is None else np.asarray(order, np.int64)
-        call = kernels.online_epoch if kernel is None else kernel
-        return call(self.X, self.Y, self.weight, order, *self.codes(), params, learning_rate, l2)
-
-    def narrow(self, batch_size):
-        """Whether batches take the way of narrow networks."""
-        return batches.is_narrow(min(batch_size, self.n), self.params)
-
-    def minibatch(self, params, batch_size, optimizer="sgd", first=None, second=None, step=0, learning_rate=0.5, l2=0.0, kernel=None):
-        none = np.empty(0, self.dtype)
-        first, second = none if first is None else first, none if second is None else second
-        call = kernels.minibatch_epoch if kernel is None else kernel
-        return call(self.X, self.Y, self.weight, self.order, batch_size, *self.codes(), params, kernels.OPTIMIZERS[optimizer],
-                    first, second, step, learning_rate, 0.9, 0.99, 1e-6, l2)  # fmt: skip
-
-
-def user_online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2):
-    return kernels.online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2)
-
-
-def user_forward(X, sizes, activations, params, out):
-    kernels.forward(X, sizes, activations, params, out)
-
-
-def user_minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                         learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
-    return kernels.minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second,
-                                   step, learning_rate, beta1, beta2, epsilon, l2)  # fmt: skip
-
-
-@functools.cache
-def compiled(function):
-    return njit(function)
-
 
 # forward
 
@@ -191,78 +128,6 @@ def check_forward(call, dtype, sizes, n, hidden, last, seed):
     X.flags.writeable = params.flags.writeable = True
     wanted = naive.forward(X, task.sizes, task.names, params)
     assert_close(out, wanted, scale=1 + abs(wanted).max(initial=0))
-    arena.check()
-
-
-# Per-sample learning
-
-
-def check_online(task, epochs, l2=0.0, kernel=None, order=None):
-    arena = Arena(task.dtype)
-    params, want = arena.put(task.params, written=True), task.params.astype(np.float64)
-    order = task.order if order is None else order
-    for _ in range(epochs):
-        loss, share = task.online(params, l2=l2, kernel=kernel, order=order)
-        wanted = naive.online_epoch(task.X, task.Y, task.weight, order, *task.words(), want, 0.5, l2)
-        want = wanted[2]
-        np.testing.assert_allclose((loss, share), wanted[:2], rtol=1e-11 if task.dtype == np.float64 else 1e-5)
-    assert_close(params, want, scale=1 + abs(want).max(), factor=epochs)
-    assert abs(params - task.params).max() > 1e-3
-    arena.check()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("sizes", [(2, 2, 1), (4, 8, 8, 3)], ids=str)
-def test_online_epoch_follows_the_lectures_rule(sizes, dtype):
-    # 1000 updates, 40 passes over 25 samples.
-    task = Task(sizes, 25, seed=3, dtype=dtype)
-    task.weight = frozen(np.ones(25), dtype)
-    params, want = task.params.copy(), task.params.astype(np.float64)
-    X, Y = naive.wide(task.X, task.Y)
-    for _ in range(40):
-        task.online(params)
-        naive.lecture_epoch(X, Y, task.order, task.sizes, want, 0.5)
-    assert abs(want - task.params).max() > 0.1
-    assert abs(params - want).max() < (1e-12 if dtype == np.float64 else 1e-5)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
-@pytest.mark.parametrize("hidden", naive.ELEMENTWISE)
-def test_online_epoch(dtype, pair, hidden):
-    task = Task((3, 5, 4, 3), 7, seed=1, dtype=dtype, hidden=hidden, pair=pair, decision="threshold")
-    check_online(task, 2, l2=0.01)
-
-
-@given(sizes=networks, n=st.integers(1, 9), seed=seeds)
-def test_online_epoch_in_users_njit(sizes, n, seed):
-    task = Task(sizes, n, seed, hidden="tanh")
-    task.weight = frozen(np.ones(n))
-    check_online(task, 1, kernel=compiled(user_online_epoch))
-
-
-def test_online_epoch_takes_samples_again_and_leaves_some_out():
-    check_online(Task((2, 3, 2), 5), 1, order=np.array([3, 3, 0, 3, 1]))
-
-
-def test_online_epoch_of_nothing():
-    task = Task((2, 3, 1), 4)
-    params = task.params.copy()
-    assert np.isnan(task.online(params, order=[])).all()
-    np.testing.assert_array_equal(params, task.params)
-
-
-@pytest.mark.parametrize("kernel", [kernels.online_epoch, user_online_epoch], ids=["python", "njit"])
-@pytest.mark.parametrize("number", [-1, 4, 2**40])
-def test_online_epoch_refuses_unknown_samples(number, kernel):
-    # Those before it are learnt, none after it.
-    task, arena = Task((2, 3, 1), 4), Arena()
-    params, want = arena.put(task.params, written=True), task.params.copy()
-    kernel = kernel if kernel is kernels.online_epoch else compiled(kernel)
-    with pytest.raises(ValueError, match="order"):
-        task.online(params, order=[2, 0, number, 1], kernel=kernel)
-    task.online(want, order=[2, 0])
-    np.testing.assert_array_equal(params, want)
     arena.check()
 
 
@@ -511,40 +376,8 @@ def test_a_prepared_epoch_goes_on():
         np.testing.assert_array_equal(one, other)
 
 
-def test_prepared_per_sample_epochs_are_the_same():
-    for sizes in (NARROW, WIDE):
-        task = Task(sizes, 20)
-        one, other = task.params.copy(), task.params.copy()
-        epoch = kernels.prepare_online(task.X, task.Y, task.weight, *task.codes(), one, 0.1, 0.01)
-        for seed in range(2):
-            order = np.random.default_rng(seed).permutation(20)
-            assert epoch(order) == task.online(other, 0.1, 0.01, order)
-        np.testing.assert_array_equal(one, other)
+# Wrong arguments
 
-
-# Wrong arguments: each case changes one of the arguments of a good call to 2-3-2 over 5 samples.
-
-NETWORK_CASES = {
-    "one size": {"sizes": [2]},
-    "no unit": {"sizes": [2, 0, 2]},
-    "sizes and activations": {"sizes": [2, 2]},
-    "activation below": {"activations": [-1, 1]},
-    "activation above": {"activations": [1, 5]},
-    "hidden softmax": {"activations": [4, 4]},
-    "params short": {"params": 16},
-    "params long": {"params": 18},
-    "X columns": {"X": (5, 3)},
-}
-SAMPLE_CASES = {
-    "Y columns": {"Y": (5, 1)},
-    "Y rows": {"Y": (4, 2)},
-    "weight": {"weight": 4},
-    "loss below": {"loss": -1},
-    "loss above": {"loss": 2},
-    "log-loss of relu": {"loss": 1, "activations": [1, 3]},
-    "decision below": {"decision": -1},
-    "decision above": {"decision": 3},
-}
 BATCH_CASES = {
     "batch size": {"batch_size": 0},
     "batch size below": {"batch_size": -3},
@@ -561,44 +394,11 @@ BATCH_CASES = {
 }
 
 
-def refused(call, names, change):
-    """Make the call with one argument changed: it must raise ValueError and write to no array."""
-    arena, arguments = Arena(), []
-    good = {
-        "X": (5, 2), "Y": (5, 2), "weight": 5, "order": [0, 1, 2, 3, 4], "batch_size": 2, "sizes": [2, 3, 2], "activations": [1, 1],
-        "loss": 0, "decision": 2, "params": 17, "optimizer": 0, "first": 0, "second": 0, "step": 0, "learning_rate": 0.1,
-        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.0, "out": (5, 2),
-    }  # fmt: skip
-    assert set(change) <= set(good)
-    for name in names:
-        value = (good | change)[name]
-        if name in ("order", "sizes", "activations"):
-            value = np.array(value, np.int64)
-            value.flags.writeable = name == "order"
-        elif name in ("X", "Y", "weight", "params", "first", "second", "out"):
-            value = arena.put(np.ones(value))
-            value.flags.writeable = name not in ("X", "Y", "weight") and not (name == "params" and "out" in names)
-        arguments.append(value)
-    with pytest.raises(ValueError, match=r".+"):
-        call(*arguments)
-    for array in arguments:
-        if isinstance(array, np.ndarray):
-            array.flags.writeable = True
-    arena.check()
-
-
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
 def test_forward_refuses(case, via):
     change = {**NETWORK_CASES, "out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}}[case]
     refused(kernels.forward if via == "python" else compiled(user_forward), ("X", "sizes", "activations", "params", "out"), change)
-
-
-@pytest.mark.parametrize("via", ["python", "njit"])
-@pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES])
-def test_online_epoch_refuses(case, via):
-    names = ("X", "Y", "weight", "order", "sizes", "activations", "loss", "decision", "params", "learning_rate", "l2")
-    refused(kernels.online_epoch if via == "python" else compiled(user_online_epoch), names, (NETWORK_CASES | SAMPLE_CASES)[case])
 
 
 @pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
@@ -658,24 +458,11 @@ def test_no_allocation_per_sample_or_batch(allocations):
     def online(task):
         task.online(task.params.copy())
 
-    for few, many, call in [(few, many, forward), (few, many, minibatch(4)), (few, many, online),
-                            (Task(NARROW, 200), Task(NARROW, 2000), minibatch(100)), (Task(WIDE, 50), Task(WIDE, 500), minibatch(20))]:  # fmt: skip
-        counts = allocations(call, few), allocations(call, many)
+    cases = [(few, many, forward), (few, many, minibatch(4)), (few, many, online)]
+    cases += [(Task(NARROW, 200), Task(NARROW, 2000), minibatch(100)), (Task(WIDE, 50), Task(WIDE, 500), minibatch(20))]
+    for less, more, call in cases:
+        counts = allocations(call, less), allocations(call, more)
         assert counts[0] == counts[1] > 0, call.__name__
-
-
-@compiled_only
-@pytest.mark.parametrize("sizes", [NARROW, (3, 50, 2)], ids=str)
-def test_the_loop_of_per_sample_learning_allocates_nothing(sizes, allocations):
-    # No more than a call that does nothing with the same arguments.
-    task = Task(sizes, 10)
-    nothing, arguments = njit(lambda *arguments: None), []
-    epoch = kernels.prepare_online(task.X, task.Y, task.weight, *task.codes(), task.params.copy(), 0.1, 0.0)
-    cells = {name: cell.cell_contents for name, cell in zip(epoch.__code__.co_freevars, epoch.__closure__, strict=True)}
-    names = ("X", "Y", "weight", "order", "sizes", "activations", "loss", "decision", "params", "rate", "l2")
-    arguments = [task.order if name == "order" else cells[name] for name in names]
-    arguments += [*cells["work"], cells["results"]]
-    assert allocations(cells["run"], *arguments) == allocations(nothing, *arguments)
 
 
 # Vector widths
@@ -687,7 +474,7 @@ def test_every_width(width):
     # the ways through a batch and through large networks, in a process that has vectors of this width
     if width == simd.VECTOR_BYTES:
         pytest.skip("as here")
-    chosen = "in_tiles or every_rule or large_networks or do_not_depend or same_bits or lectures_rule"
+    chosen = "in_tiles or large_networks or do_not_depend or lectures_rule"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen}) and not width"]
     env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
     done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)

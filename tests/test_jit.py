@@ -43,13 +43,14 @@ def test_import_compiles_nothing(tmp_path):
     code = """
         import pkgutil
         import fastbp
+        from fastbp.kernels import _native
         from numba.core.registry import CPUDispatcher
         modules = [__import__(f"fastbp.kernels.{m.name}", fromlist=["x"]) for m in pkgutil.iter_modules(fastbp.kernels.__path__)]
         found = {f for module in modules for f in vars(module).values() if isinstance(f, CPUDispatcher)}
-        print(len(found) >= 25, sum(len(f.signatures) for f in found))
+        print(len(found) >= 25, sum(len(f.signatures) for f in found), len(_native._routines) >= 15, len(_native._loaded))
     """
-    assert run(code, NUMBA_CACHE_DIR=tmp_path).stdout.split() == ["True", "0"]
-    assert not list(tmp_path.rglob("*.nb?"))
+    assert run(code, NUMBA_CACHE_DIR=tmp_path).stdout.split() == ["True", "0", "True", "0"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 # The folder of machine code
@@ -86,17 +87,18 @@ def test_numbas_own_setting_is_left_alone(chosen, tmp_path):
 
 def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", "mine")
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     seen = []
 
     def fail():
-        with _jit._numba_cache_dir("ours"):
-            seen.append(numba.config.CACHE_DIR)
+        with _jit._numba_config(CACHE_DIR="ours", DISABLE_JIT=0):
+            seen.append((numba.config.CACHE_DIR, numba.config.DISABLE_JIT))
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert seen == ["ours"]
-    assert numba.config.CACHE_DIR == "mine"
+    assert seen == [("ours", 0)]
+    assert (numba.config.CACHE_DIR, numba.config.DISABLE_JIT) == ("mine", 1)
 
 
 def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
