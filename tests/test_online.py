@@ -115,7 +115,7 @@ def adds_row_after_row(width, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_leaving_out_zeros_changes_nothing(dtype):
-    assert {adds_row_after_row(width, dtype) for width in (33, 130)} == {False, True}
+    assert {adds_row_after_row(width, dtype) for width in (9, 130)} == {False, True}
     for sizes in [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]:
         task = mostly_zeros(sizes, dtype)
         check_online(task, 1, learning_rate=0.02)
