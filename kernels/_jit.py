@@ -90,12 +90,26 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
             kernel = njit(**POLICY, parallel=parallel, cache=True)(function)
         # Where the folder cannot be written, Numba would fall back to places that do not know of the digest.
         if kernel.stats.cache_path.startswith(str(cache_folder())):
-            return kernel
+            return _compiled_always(kernel)
     except (RuntimeError, OSError):
         pass
     _warn_uncached()
     with _numba_config(DISABLE_JIT=0):
-        return njit(**POLICY, parallel=parallel)(function)
+        kernel = njit(**POLICY, parallel=parallel)(function)
+    return _compiled_always(kernel)
+
+
+def _compiled_always(kernel: Any) -> Any:
+    """Let a kernel compile what is beneath it also under ``NUMBA_DISABLE_JIT``."""
+    if numba.config.DISABLE_JIT:
+        compile_ = kernel.compile
+
+        def compiled(signature: Any) -> Any:
+            with _numba_config(DISABLE_JIT=0):
+                return compile_(signature)
+
+        kernel.compile = compiled
+    return kernel
 
 
 def inner(function: Callable[..., Any]) -> Any:

@@ -21,6 +21,7 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
+from numba.core.compiler import CompileResult
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
@@ -59,6 +60,24 @@ class _Needed:
 
     def __call__(self) -> None:
         ready(self.name, self.itemsize)
+
+
+_rebuild = CompileResult._rebuild.__func__
+
+
+def _rebuilt(kind: Any, target: Any, *payload: Any) -> Any:
+    """
+    Load a function from Numba's cache, and tell its library which routines it needs.
+
+    Numba runs what must be done before it loads such a function, and then forgets it: a caller compiled now, which holds a copy of
+    the function's code, would be kept on disk without knowing what it needs, and would jump into nothing in the next process.
+    """
+    result = _rebuild(kind, target, *payload)
+    result.library._reload_init.update(needed for needed in result.reload_init or () if isinstance(needed, _Needed))
+    return result
+
+
+CompileResult._rebuild = classmethod(_rebuilt)
 
 
 def _symbol(name: str, itemsize: int) -> str:

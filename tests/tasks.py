@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from naive import Arena
-from numba import config, njit
+from numba import njit
 
 from fastbp import kernels
 from fastbp.kernels import minibatch as batches
+from fastbp.kernels import network as tiles
 
 seeds = st.integers(0, 2**32 - 1)
 networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)
 DECISIONS = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argmax": kernels.ARGMAX}
-compiled_only = pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+# Networks on both sides of every cut: units of a layer that are computed at a time, inputs that are added at a time, weights that
+# are copied into tiles, columns of weights that are updated at a time.
+DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
+LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
+assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
 
 
 def frozen(values, dtype=None):

@@ -1,4 +1,4 @@
-"""Whole networks: forward, and the epochs of per-sample and of mini-batch learning, serial and parallel."""
+"""Mini-batch learning: the gradient, the epochs of every rule by every way, serial and parallel."""
 
 import itertools
 import os
@@ -13,123 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import DTYPES, LOSS_PAIRS, Arena, assert_close, finite_difference
 from numba import config
-from tasks import (
-    NETWORK_CASES,
-    SAMPLE_CASES,
-    Task,
-    compiled,
-    compiled_only,
-    frozen,
-    networks,
-    refused,
-    seeds,
-    user_forward,
-    user_minibatch_epoch,
-)
+from tasks import DEEP, LARGE, NETWORK_CASES, SAMPLE_CASES, Task, compiled, frozen, networks, refused, seeds, user_minibatch_epoch
 
 from fastbp import kernels
 from fastbp.kernels import minibatch as batches
-from fastbp.kernels import network as tiles
 from fastbp.kernels import simd
-
-# forward
-
-
-@given(sizes=networks)
-def test_parameter_count(sizes):
-    assert kernels.parameter_count(frozen(sizes, np.int64)) == Task(sizes, 0).params.size
-
-
-@pytest.mark.parametrize(("dtype", "via"), [(np.float32, "python"), (np.float64, "python"), (np.float64, "njit")])
-@given(sizes=networks, n=st.integers(0, 9), hidden=st.sampled_from(naive.ELEMENTWISE), last=st.sampled_from(naive.ACTIVATIONS), seed=seeds)
-def test_forward(dtype, via, sizes, n, hidden, last, seed):
-    check_forward(kernels.forward if via == "python" else compiled(user_forward), dtype, sizes, n, hidden, last, seed)
-
-
-@pytest.mark.parametrize("n", [63, 64, 65, 130, 1100])  # the kernel takes tiles of 64 rows, and cuts them into 16 groups
-def test_forward_over_tiles(n):
-    assert tiles.GROUP == 64
-    assert tiles.GROUPS == 16
-    check_forward(kernels.forward, np.float64, (3, 6, 2, 4), n, "tanh", "softmax", seed=0)
-
-
-# Networks on both sides of every cut: units of a layer that are computed at a time, inputs that are added at a time, weights that
-# are copied into tiles, columns of weights that are updated at a time.
-DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
-LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
-assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
-
-
-def is_packed(sizes, dtype):
-    """Whether a layer is copied into tiles."""
-    return any((n + 1) * m * np.dtype(dtype).itemsize >= tiles.PACKED_FROM for n, m in itertools.pairwise(sizes))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_forward_of_large_networks(dtype):
-    assert {is_packed(sizes, np.float32) for sizes in DEEP if sizes[1] == 128} == {False, True}
-    for number, sizes in enumerate(DEEP + LARGE):
-        check_forward(kernels.forward, dtype, sizes, (5, 70, 33)[number % 3], "relu" if number % 2 else "tanh", "softmax", number)
-
-
-def outputs(task, X, threads=None):
-    """Of `forward`, or of `forward_parallel` on so many threads."""
-    out = np.full((len(X), task.sizes[-1]), np.nan, task.dtype)
-    arguments = (frozen(X), *task.codes()[:2], frozen(task.params), out)
-    if threads is None:
-        kernels.forward(*arguments)
-    else:
-        with kernels.threads(threads) as allowed:
-            assert allowed == (threads > 1)
-            kernels.forward_parallel(*arguments)
-    return out
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7)], ids=str)
-def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
-    assert is_packed(sizes, dtype) == (sizes[0] == 300)
-    for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
-        task = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last))
-        whole = outputs(task, task.X)
-        for rows in (slice(0, 1), slice(7, 8), slice(3, 40), slice(63, 65), slice(1, 131), slice(None, None, 3), slice(None, None, -1)):
-            np.testing.assert_array_equal(outputs(task, task.X[rows]), whole[rows])
-        for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
-            for rows in (slice(0, 0), slice(0, 5), slice(None)):
-                np.testing.assert_array_equal(outputs(task, task.X[rows], threads), whole[rows])
-
-
-def test_forward_refuses_other_layouts():
-    task = Task((4, 3, 2), 6)
-    sizes, activations, *_ = task.codes()
-    good = {"X": np.array(task.X), "params": task.params, "out": np.empty((6, 2))}
-    gaps = {name: np.repeat(array, 2, axis=0)[::2] for name, array in good.items()}
-    turned = {name: np.asfortranarray(good[name]) for name in ("X", "out")}
-    for name, array in [*gaps.items(), *turned.items()]:
-        X, params, out = (good | {name: array}).values()
-        for kernel in (kernels.forward, kernels.forward_parallel):
-            with pytest.raises(ValueError, match="C-contiguous"):
-                kernel(X, sizes, activations, params, out)
-
-
-def test_whether_threads_pay_grows_with_the_work():
-    calls = [lambda n: kernels.forward_parallel_pays((n, n, n), n), lambda n: kernels.parallel_pays((n, n, n), n),
-             lambda n: kernels.matmul_parallel_pays(n, n, n)]  # fmt: skip
-    for call in calls:
-        assert [bool(call(n)) for n in (1, 10, 10_000)] == [False, False, True]
-
-
-def check_forward(call, dtype, sizes, n, hidden, last, seed):
-    task, arena = Task(sizes, n, seed, dtype, hidden, ("squared_error", last)), Arena(dtype)
-    X, params, out = arena.put(task.X), arena.put(task.params), arena.space(n, sizes[-1])
-    sizes, activations, *_ = task.codes()
-    X.flags.writeable = params.flags.writeable = False
-    call(X, sizes, activations, params, out)
-    X.flags.writeable = params.flags.writeable = True
-    wanted = naive.forward(X, task.sizes, task.names, params)
-    assert_close(out, wanted, scale=1 + abs(wanted).max(initial=0))
-    arena.check()
-
 
 # Mini-batches: the gradient
 
@@ -394,13 +282,6 @@ BATCH_CASES = {
 }
 
 
-@pytest.mark.parametrize("via", ["python", "njit"])
-@pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
-def test_forward_refuses(case, via):
-    change = {**NETWORK_CASES, "out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}}[case]
-    refused(kernels.forward if via == "python" else compiled(user_forward), ("X", "sizes", "activations", "params", "out"), change)
-
-
 @pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
 def test_minibatch_epoch_refuses(case, kernel):
@@ -441,7 +322,6 @@ def test_nan_in_a_sample_shows_in_the_loss_and_the_weights(hidden, n, batch_size
     assert np.isnan(params).any()
 
 
-@compiled_only
 def test_no_allocation_per_sample_or_batch(allocations):
     few, many = Task((3, 5, 2), 10), Task((3, 5, 2), 1000)
 
@@ -468,14 +348,14 @@ def test_no_allocation_per_sample_or_batch(allocations):
 # Vector widths
 
 
-@compiled_only
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_every_width(width):
     # the ways through a batch and through large networks, in a process that has vectors of this width
     if width == simd.VECTOR_BYTES:
         pytest.skip("as here")
     chosen = "in_tiles or large_networks or do_not_depend or lectures_rule"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen}) and not width"]
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("forward", "epochs", "online")]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", f"({chosen}) and not width"]
     env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
     done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,7 +13,6 @@ import pytest
 from fastbp import kernels
 from fastbp.kernels import _jit
 
-compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
 two_threads = pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one processor")
 
 UPDATE = """
@@ -38,7 +37,6 @@ def run(code, **environment):
 # Importing
 
 
-@compiled_only
 def test_import_compiles_nothing(tmp_path):
     code = """
         import pkgutil
@@ -56,7 +54,6 @@ def test_import_compiles_nothing(tmp_path):
 # The folder of machine code
 
 
-@compiled_only
 def test_numba_cache_dir_is_honoured_and_a_second_process_reuses_it(tmp_path):
     assert run(UPDATE, NUMBA_CACHE_DIR=tmp_path).stdout == "[0.5, 0.5, 0.5] 0 1\n"
     files = list(tmp_path.rglob("*.nbi"))
@@ -65,7 +62,6 @@ def test_numba_cache_dir_is_honoured_and_a_second_process_reuses_it(tmp_path):
     assert run(UPDATE, NUMBA_CACHE_DIR=tmp_path).stdout == "[0.5, 0.5, 0.5] 1 0\n"
 
 
-@compiled_only
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="their cache folders have other names")
 def test_without_numba_cache_dir_the_users_cache_is_taken(tmp_path):
     run(UPDATE, NUMBA_CACHE_DIR=None, XDG_CACHE_HOME=tmp_path)
@@ -119,7 +115,6 @@ def test_cache_folder_is_named_by_the_digest():
     assert kernels.cache_folder().name == _jit.source_digest()
 
 
-@compiled_only
 def test_a_folder_that_cannot_be_written_warns_and_works(tmp_path):
     # Below a regular file: not even root can make a folder there. Nor may the kernels end up beside their sources,
     # where Numba would not see an edit in another file.
@@ -178,7 +173,6 @@ def test_too_many_threads_leave_nothing_locked():
 
 
 @two_threads
-@compiled_only
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("held", [False, True], ids=["after", "during"])
 def test_a_forked_child_stays_serial(held):
@@ -221,7 +215,6 @@ def test_a_forked_child_stays_serial(held):
 # What the policy promises of the machine code
 
 
-@compiled_only
 def test_comparisons_with_nan_survive_the_optimizer():
     @_jit.jit
     def kept(x):

@@ -132,6 +132,60 @@ def test_a_cached_caller_finds_its_routines_again(tmp_path):
     assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
 
 
+# One kernel, in a process of its own.
+ONE = """
+    import numpy as np
+    from fastbp import kernels
+    A, out = np.arange(9.0).reshape(3, 3), np.empty((3, 3))
+    kernels.KERNEL
+    print((out == WANTED).all())
+"""
+PRODUCT, GRADIENT = (ONE.replace("KERNEL", kernel).replace("WANTED", wanted) for kernel, wanted in
+                     [("matmul(A, A, out)", "A @ A"), ("weight_gradient(A, A, out)", "A.T @ A")])  # fmt: skip
+
+
+def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
+    # The second process compiles a caller of what the first one has cached; the third one takes the caller from the cache.
+    for code in (PRODUCT, GRADIENT, GRADIENT):
+        assert run(code, NUMBA_CACHE_DIR=tmp_path).stdout == "True\n"
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
+def test_a_cached_caller_of_a_cached_caller_finds_its_routines_again(tmp_path):
+    # Numba keeps a copy of the callee's code within the caller's.
+    (tmp_path / "below.py").write_text(USER)
+    caller = "import below, numba\n@numba.njit(cache=True)\ndef product(A, B):\n    return below.product(A, B)\n"
+    (tmp_path / "user.py").write_text(caller)
+    cache = tmp_path / "cache"
+    code = CALL.replace("FOLDER", repr(str(tmp_path)))
+    assert run(code.replace("user", "below"), NUMBA_CACHE_DIR=cache).stdout == "True 0\n"
+    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 0\n"
+    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
+
+
+THREADS = """
+    import numpy as np
+    from fastbp import kernels
+    A = np.random.default_rng(0).normal(size=(200, 300))
+    out = np.empty((200, 200))
+    with kernels.threads(2):
+        kernels.matmul_parallel(A, A.T, out)
+    print(abs(out - A @ A.T).max() < 1e-12)
+"""
+
+
+def test_a_cached_parallel_kernel_finds_its_routines_again(tmp_path):
+    for _ in range(2):
+        assert run(THREADS, NUMBA_CACHE_DIR=tmp_path).stdout == "True\n"
+    assert run(PRODUCT, NUMBA_CACHE_DIR=tmp_path).stdout == "True\n"
+
+
+def test_kernels_compile_without_the_jit(tmp_path):
+    # NUMBA_DISABLE_JIT is about the user's functions; and what is compiled then is as good as what is compiled otherwise.
+    for off, code in itertools.product(("1", "0"), (PRODUCT, GRADIENT)):
+        assert run(code, NUMBA_CACHE_DIR=tmp_path, NUMBA_DISABLE_JIT=off).stdout == "True\n"
+
+
 # What is refused
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import DTYPES, LOSS_PAIRS, Arena, assert_close
 from numba import njit
-from tasks import DECISIONS, NETWORK_CASES, SAMPLE_CASES, Task, compiled, compiled_only, frozen, networks, refused, seeds, user_online_epoch
+from tasks import DECISIONS, NETWORK_CASES, SAMPLE_CASES, Task, compiled, frozen, networks, refused, seeds, user_online_epoch
 
 from fastbp import kernels
 from fastbp.kernels import lean, sweep
@@ -222,7 +222,6 @@ def test_online_epoch_refuses(case, via):
     refused(kernels.online_epoch if via == "python" else compiled(user_online_epoch), names, (NETWORK_CASES | SAMPLE_CASES)[case])
 
 
-@compiled_only
 @pytest.mark.parametrize("tiny", [False, True])
 def test_the_loops_of_per_sample_learning_allocate_nothing(tiny, allocations):
     # No more than a call that does nothing with the same arguments.
