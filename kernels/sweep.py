@@ -26,7 +26,8 @@ def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: V
     One layer: w_ij <- w_ij - x'_i s_j and b_j <- b_j - s_j by the sample before, then z_j = b_j + sum_i x_i w_ij.
 
     Row i of `W` holds the m weights of input i (m: whole vectors), row n the biases. Where `listed` is not negative, only that many
-    rows are swept, those numbered in `rows`: the others have x_i = x'_i = 0, and no term.
+    rows are swept, those numbered in `rows`: the others have x_i = x'_i = 0, and no term. (Where several rows are summed at once, the
+    terms that are left then meet in another order: the result differs by rounding.)
     """
     v = Assembler(v.b, v.size, SWEEP_BYTES)
     b = v.b
