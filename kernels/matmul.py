@@ -28,7 +28,7 @@ PACKED_ROWS = 32
 # Rows of C up to which a B with contiguous columns is not packed as a whole.
 TURNED_ROWS = 384
 # Multiply-adds, and elements of C, from which threads pay.
-PARALLEL_FROM, PARALLEL_ELEMENTS = 2_000_000, 16_000
+PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
 
 
 @inner
