@@ -5,7 +5,6 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 MISFIT = "arrays expected whose elements lie whole numbers of elements apart (not a field of packed records)"
 
@@ -34,6 +33,8 @@ def _flat(A):
     flat = types.Array(A.dtype, 1, "C")
 
     def codegen(context, builder, signature, args):
+        from numba.np.arrayobj import populate_array  # 40 ms, which importing fastbp need not take
+
         array, view = context.make_array(signature.args[0])(context, builder, args[0]), context.make_array(flat)(context, builder)
         zero = context.get_constant(types.intp, 0)
         itemsize = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)

@@ -439,9 +439,11 @@ def test_products_that_are_small_or_turned_allocate_nothing(allocations):
 
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_every_width(width):
-    # the edges, and the large products, in a process that has vectors of this width
-    chosen = "edges or outside or large_products or same_bits or chain or factors" if width != simd.VECTOR_BYTES else "chain"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"({chosen}) and not width"]
+    # the edges, and the large products, in a process that has vectors of this width: one dtype each, as the caller is compiled anew
+    if width == simd.VECTOR_BYTES:
+        pytest.skip("as here")
+    chosen = f"(edges or outside or large_products or factors) and not {'float32' if width == 16 else 'float64'}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"{chosen} and not width and not python"]
     env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
     done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
