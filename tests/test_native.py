@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -48,9 +49,17 @@ def test_a_routine_is_compiled_once_per_dtype_and_a_second_process_reuses_it(tmp
     assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} == {".o"}  # no temporary file is left
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The files of a process that has compiled."""
+    folder = tmp_path_factory.mktemp("kept")
+    run(READY, NUMBA_CACHE_DIR=folder)
+    return folder
+
+
 @pytest.mark.parametrize("damage", ["empty", "short", "cut", "changed", "grown", "folder"])
-def test_a_damaged_file_is_compiled_anew(damage, tmp_path):
-    run(READY, NUMBA_CACHE_DIR=tmp_path)
+def test_a_damaged_file_is_compiled_anew(damage, kept, tmp_path):
+    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     whole = [file.read_bytes() for file in objects(tmp_path)]
     for file, data in zip(objects(tmp_path), whole, strict=True):
         middle = len(data) // 2
@@ -65,7 +74,6 @@ def test_a_damaged_file_is_compiled_anew(damage, tmp_path):
         assert not [file for file in tmp_path.rglob("*") if file.is_file()]
     else:
         assert [file.read_bytes() for file in objects(tmp_path)] == whole
-        assert run(READY, NUMBA_CACHE_DIR=tmp_path).stdout == "0 True\n"
 
 
 def test_a_folder_that_cannot_be_written_does_not_matter(tmp_path):
@@ -114,22 +122,26 @@ CALL = """
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
-def test_a_cached_caller_finds_its_routines_again(tmp_path):
-    (tmp_path / "user.py").write_text(USER)
-    code = CALL.replace("FOLDER", repr(str(tmp_path)))
+def test_cached_callers_find_their_routines_again(tmp_path):
+    # `user.product` calls `below.product`, which calls kernels: Numba keeps a copy of the callee's code within the caller's.
+    (tmp_path / "below.py").write_text(USER)
+    caller = "import below, numba\n@numba.njit(cache=True)\ndef product(A, B):\n    return below.product(A, B)\n"
+    (tmp_path / "user.py").write_text(caller)
     cache = tmp_path / "cache"
-    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 0\n"
-    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
+    user = CALL.replace("FOLDER", repr(str(tmp_path)))
+    below = user.replace("user", "below")
+    for code, said in ((below, "True 0\n"), (below, "True 1\n"), (user, "True 0\n"), (user, "True 1\n")):
+        assert run(code, NUMBA_CACHE_DIR=cache).stdout == said
+    # without the object files, and then without any of the package's files
     files = objects(cache)
     assert files
     for file in files:
         file.unlink()
-    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
+    assert run(below, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
     assert objects(cache) == files
-    # All of the package's files are gone, the user's are left.
     for file in (cache / "fastbp").rglob("*.*"):
         file.unlink()
-    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
+    assert run(user, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
 
 
 # One kernel, in a process of its own.
@@ -151,19 +163,6 @@ def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
         assert run(code, NUMBA_CACHE_DIR=tmp_path, NUMBA_DISABLE_JIT=off).stdout == "True\n"
 
 
-@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
-def test_a_cached_caller_of_a_cached_caller_finds_its_routines_again(tmp_path):
-    # Numba keeps a copy of the callee's code within the caller's.
-    (tmp_path / "below.py").write_text(USER)
-    caller = "import below, numba\n@numba.njit(cache=True)\ndef product(A, B):\n    return below.product(A, B)\n"
-    (tmp_path / "user.py").write_text(caller)
-    cache = tmp_path / "cache"
-    code = CALL.replace("FOLDER", repr(str(tmp_path)))
-    assert run(code.replace("user", "below"), NUMBA_CACHE_DIR=cache).stdout == "True 0\n"
-    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 0\n"
-    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
-
-
 THREADS = """
     import numpy as np
     from fastbp import kernels
@@ -175,10 +174,10 @@ THREADS = """
 """
 
 
-def test_a_cached_parallel_kernel_finds_its_routines_again(tmp_path):
+def test_a_cached_parallel_kernel_finds_its_routines_again():
+    # in the cache of these tests: the second process, if not the first, loads it from there
     for _ in range(2):
-        assert run(THREADS, NUMBA_CACHE_DIR=tmp_path).stdout == "True\n"
-    assert run(PRODUCT, NUMBA_CACHE_DIR=tmp_path).stdout == "True\n"
+        assert run(THREADS).stdout == "True\n"
 
 
 # What is refused

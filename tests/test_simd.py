@@ -335,6 +335,8 @@ def test_outlined_code_exists_once(dtype):
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_every_width(width):
     # all tests above, in a process that has vectors of this width
+    if width == simd.VECTOR_BYTES:
+        pytest.skip("as here")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "not width"]
     env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
     done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False)
