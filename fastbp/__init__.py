@@ -7,10 +7,13 @@ fastbp: backpropagation in JIT-compiled kernels for the CPU, behind one call.
 array([350.], dtype=float32)
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import fastbp.kernels as kernels
 
+from . import graph
 from .compilation import warmup
 from .config import config, show_config
 from .fit import DivergenceWarning, Epoch
@@ -19,4 +22,10 @@ from .storage import load
 from .train import train
 
 __version__ = version("fastbp")
-__all__ = ["DivergenceWarning", "Epoch", "Network", "config", "kernels", "load", "show_config", "train", "warmup"]
+__all__ = ["DivergenceWarning", "Epoch", "Network", "config", "graph", "kernels", "load", "plot", "show_config", "train", "warmup"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":  # on demand: matplotlib is an extra, and takes half a second
+        return import_module(".plot", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ whatever the shapes, and kept on disk for later processes. The names that end in
 ``with threads(n)``.
 """
 
+from . import node
 from ._jit import cache_folder, threads
 from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, activation_derivative, activation_forward
 from .backprop import bias_gradient, hidden_delta, weight_gradient
@@ -61,6 +62,7 @@ __all__ = [
     "minibatch_epoch_parallel",
     "momentum_update",
     "nesterov_update",
+    "node",
     "online_epoch",
     "output_delta",
     "parallel_pays",
