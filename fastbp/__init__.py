@@ -14,6 +14,7 @@ from typing import Any
 import fastbp.kernels as kernels
 
 from . import graph
+from .bumps import bumps
 from .compilation import warmup
 from .config import config, show_config
 from .fit import DivergenceWarning, Epoch
@@ -22,7 +23,7 @@ from .storage import load
 from .train import train
 
 __version__ = version("fastbp")
-__all__ = ["DivergenceWarning", "Epoch", "Network", "config", "graph", "kernels", "load", "plot", "show_config", "train", "warmup"]
+__all__ = ["DivergenceWarning", "Epoch", "Network", "bumps", "config", "graph", "kernels", "load", "plot", "show_config", "train", "warmup"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,6 @@
 """Mini-batch learning: the gradient, the epochs of every rule by every way, serial and parallel."""
 
 import itertools
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import naive
 import numpy as np
@@ -14,10 +10,10 @@ from hypothesis import strategies as st
 from naive import DTYPES, LOSS_PAIRS, Arena, assert_close, finite_difference
 from numba import config
 from tasks import DEEP, LARGE, NETWORK_CASES, SAMPLE_CASES, Task, compiled, frozen, networks, refused, seeds, user_minibatch_epoch
+from widths import run_at_other_widths
 
 from fastbp import kernels
 from fastbp.kernels import minibatch as batches
-from fastbp.kernels import simd
 
 # Mini-batches: the gradient
 
@@ -348,14 +344,7 @@ def test_no_allocation_per_sample_or_batch(allocations):
 # Vector widths
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-def test_every_width(width):
-    # the ways through a batch and through large networks, in a process that has vectors of this width; one dtype each, to be short
-    if width == simd.VECTOR_BYTES:
-        pytest.skip("as here")
-    chosen = f"(in_tiles or large_networks or do_not_depend or lectures_rule) and not {'float32' if width == 16 else 'float64'}"
-    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("forward", "epochs", "online")]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", f"{chosen} and not width"]
-    env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
-    done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_every_width():
+    # the ways through a batch and through large networks; one dtype each, to be short
+    chosen = "(in_tiles or large_networks or do_not_depend or lectures_rule) and not {}"
+    run_at_other_widths(["forward", "epochs", "online"], lambda width: chosen.format("float32" if width == 16 else "float64"))

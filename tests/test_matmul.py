@@ -2,10 +2,7 @@
 
 import functools
 import itertools
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +11,7 @@ from hypothesis import strategies as st
 from naive import DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul, page_end
 from numba import config, njit
 from numba.core.errors import TypingError
+from widths import run_at_other_widths
 
 from fastbp import kernels
 from fastbp.kernels import matmul as matmul_kernel
@@ -437,13 +435,7 @@ def test_products_that_are_small_or_turned_allocate_nothing(allocations):
 # Vector widths
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-def test_every_width(width):
-    # the edges, and the large products, in a process that has vectors of this width: one dtype each, as the caller is compiled anew
-    if width == simd.VECTOR_BYTES:
-        pytest.skip("as here")
-    chosen = f"(edges or outside or large_products or factors) and not {'float32' if width == 16 else 'float64'}"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", f"{chosen} and not width and not python"]
-    env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
-    done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_every_width():
+    # the edges, and the large products: one dtype each, as the caller is compiled anew
+    chosen = "(edges or outside or large_products or factors) and not python and not {}"
+    run_at_other_widths(["matmul"], lambda width: chosen.format("float32" if width == 16 else "float64"))

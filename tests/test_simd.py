@@ -5,13 +5,13 @@ import itertools
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from naive import DTYPES, Arena
 from test_jit import run
+from widths import run_at_other_widths
 
 from fastbp.kernels import _jit, _native, simd
 from fastbp.kernels.simd import I64
@@ -332,15 +332,8 @@ def test_outlined_code_exists_once(dtype):
 # Widths
 
 
-@pytest.mark.parametrize("width", [16, 32, 64])
-def test_every_width(width):
-    # all tests above, in a process that has vectors of this width
-    if width == simd.VECTOR_BYTES:
-        pytest.skip("as here")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "not width"]
-    env = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
-    done = subprocess.run(command, env=env, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_every_width():
+    run_at_other_widths(["simd"], lambda width: "test")
 
 
 SAY = "from fastbp.kernels import _jit, simd; print(simd.VECTOR_BYTES, _jit.source_digest())"

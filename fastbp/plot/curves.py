@@ -1,0 +1,56 @@
+"""How a network learnt: its loss over the epochs, and where it stopped (lecture L29)."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..cli import STOPPED
+from ..network import Network
+from . import style
+
+
+def learning_curves(net: Network, ax: Axes | None = None) -> Axes:
+    """
+    Loss over the epochs, and validation loss if there was one; the epoch where training stopped, and why (lecture L29).
+
+    Parameters
+    ----------
+    net : Network
+        As `fastbp.train` returns it.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        A network without a history: one that was constructed.
+
+    Notes
+    -----
+    The loss has a logarithmic scale where it spans more than a factor of 10. A vertical line marks the epoch whose weights were kept: the
+    one with the lowest validation loss.
+    """
+    style.require_network(net)
+    loss = net.history.get("loss", np.empty(0))
+    if len(loss) == 0:
+        raise ValueError(f"net: expected a network that was trained for at least one epoch, got {net!r} without a history")
+    ax = style.axes(ax)
+    epochs = np.arange(1, len(loss) + 1)
+    ax.plot(epochs, loss, color=style.BLUE, label="training")
+    shown = loss
+    if "validation_loss" in net.history:
+        validation = net.history["validation_loss"]
+        shown = np.concatenate([loss, validation])
+        ax.plot(epochs, validation, color=style.VERMILION, linestyle="--", label="validation")
+        ax.axvline(net.best_epoch, color=style.GREEN, linestyle=":", linewidth=2, label=f"best epoch: {net.best_epoch}")
+    stop = f"stopped after {len(loss)} epochs:\n{STOPPED[net.stop_reason]}"
+    ax.plot(epochs[-1], loss[-1], "X", color="black", markersize=9, label=stop, clip_on=False)
+    if 0 < 10 * shown.min() < shown.max():
+        ax.set_yscale("log")
+    ax.set(xlabel="epoch", ylabel=f"mean {net.loss.replace('_', ' ')}", title="learning curves")
+    ax.legend()
+    return ax

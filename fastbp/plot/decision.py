@@ -1,0 +1,206 @@
+"""Inference and decision of a network with two inputs, over the plane of the inputs (lecture L3, L5, L9), and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.animation import FuncAnimation
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
+from numpy.typing import ArrayLike, NDArray
+
+from ..network import Network
+from . import samples as points
+from . import style
+from .samples import Samples
+
+RESOLUTION = 201  # points a side at which the network is asked
+PALE = 0.55  # the background is this near to the colour of a class, where the network is sure of it
+MARGIN = 0.15
+
+
+def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
+    """
+    Inference as the background, the decision as a line, and the samples on it (lecture L3, L5, L9).
+
+    Parameters
+    ----------
+    net : Network
+        With two inputs, for classification, or for regression on one target, which is drawn as a surface.
+    X : array-like or frame, shape (n, 2)
+        Samples.
+    y : array-like, shape (n,)
+        Their labels or numbers.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        A network of other inputs or targets, or samples that do not fit it.
+
+    Notes
+    -----
+    Two classes: the background is the probability of the second, the line is where it is 1/2. Several classes: it is the colour of the
+    most probable one, paler where the network is less sure. Regression: colour and thin contour lines are the prediction, on the
+    same scale as the samples, so that a sample it fits has the colour of its surroundings.
+    """
+    samples = _read(net, X, y)
+    ax = style.axes(ax)
+    _Plane(ax, samples).show(net)
+    _finish(ax, samples)
+    return ax
+
+
+def boundary_animation(
+    networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None
+) -> FuncAnimation:  # fmt: skip
+    """
+    The picture of `boundary` while a network learns, one frame for each of `networks`.
+
+    Parameters
+    ----------
+    networks : iterable of (int, Network)
+        Epoch and network as it was after it, in the order to show.
+    X : array-like or frame, shape (n, 2)
+        Samples.
+    y : array-like, shape (n,)
+        Their labels or numbers.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib.animation.FuncAnimation
+        Keep it in a variable: it stops when it is forgotten. ``animation.save("boundary.gif", writer="pillow")`` writes a file.
+
+    Raises
+    ------
+    ValueError
+        No network, or what `boundary` refuses.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from fastbp import plot
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> net = fastbp.train(X, y, hidden=(8,), epochs=10, seed=1)
+    >>> networks = [(10, net)]
+    >>> for epoch in range(20, 60, 10):
+    ...     net = fastbp.train(X, y, init=net, epochs=10, seed=epoch)
+    ...     networks.append((epoch, net))
+    >>> animation = plot.boundary_animation(networks, X, y)
+
+    Adam starts anew with each call of `fastbp.train`. For one run without a break, keep copies of the weights in a callback, and put
+    them into the network that comes out with ``dataclasses.replace(net, params=weights)``.
+    """
+    frames = _frames(networks)
+    samples, *_ = [_read(net, X, y) for _, net in frames]
+    ax = style.axes(ax)
+    plane = _Plane(ax, samples)
+    word = "R²" if samples.classes is None else "accuracy"
+
+    def show(frame: int) -> list[Artist]:
+        epoch, net = frames[frame]
+        ax.set_title(f"epoch {epoch}: {word} {net.score(X, y):.2f}")
+        return plane.show(net)
+
+    show(0)
+    _finish(ax, samples)
+    return FuncAnimation(ax.figure.canvas.figure, show, frames=len(frames), interval=200, repeat_delay=2000)
+
+
+def _frames(networks: Iterable[tuple[int, Network]]) -> list[tuple[int, Network]]:
+    try:
+        frames = [(int(epoch), net) for epoch, net in networks]
+    except (TypeError, ValueError):
+        raise ValueError(f"networks: expected pairs of an epoch and a network, got {networks!r}") from None
+    if not frames:
+        raise ValueError("networks: expected at least one pair of an epoch and a network, got none")
+    return frames
+
+
+def _read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
+    samples = points.read(net, X, y)
+    if net.sizes[0] != 2:
+        raise ValueError(f"net: expected a network of two inputs, whose plane can be drawn, got {net.sizes[0]}")
+    return samples
+
+
+def _finish(ax: Axes, samples: Samples) -> None:
+    """What does not depend on the network: the samples, and what the colours mean."""
+    points.draw(ax, samples.X, samples)
+    ax.set(xlabel=samples.names[0], ylabel=samples.names[1])
+    if samples.classes is not None and len(samples.classes) == 2:
+        label = f"inference: probability of {samples.classes[1]}"
+        ax.figure.colorbar(ScalarMappable(Normalize(0, 1), _two_colours()), ax=ax, label=label)
+    if samples.classes is not None:
+        ax.plot([], [], color="black", label="decision")
+    points.explain(ax, samples)
+
+
+class _Plane:
+    """The plane of the inputs, coloured by one network after another."""
+
+    def __init__(self, ax: Axes, samples: Samples) -> None:
+        self.ax, self.samples = ax, samples
+        limits = samples.limits(MARGIN)
+        self.x1, self.x2 = (np.linspace(low, high, RESOLUTION) for low, high in limits)
+        self.inputs = np.stack(np.meshgrid(self.x1, self.x2), axis=-1).reshape(-1, 2)
+        colours = (Normalize(0, 1), _two_colours()) if samples.classes is not None else (samples.norm, style.SURFACE)
+        blank = np.zeros((RESOLUTION, RESOLUTION))
+        self.image = ax.imshow(
+            blank, extent=(*limits[0], *limits[1]), origin="lower", aspect="auto", norm=colours[0], cmap=colours[1], zorder=0
+        )
+        self.lines: list[Artist] = []
+
+    def show(self, net: Network) -> list[Artist]:
+        """Show the inference and the decision of `net` instead of those shown before."""
+        for line in self.lines:
+            line.remove()
+        shape = (RESOLUTION, RESOLUTION)
+        if net.task == "regression":
+            surface = net.predict(self.inputs).reshape(shape)
+            self.image.set_data(surface)
+            self.lines = self._contours(surface, np.linspace(*self.image.get_clim(), 9)[1:-1], 0.5)
+            return [self.image, *self.lines]
+        inference = net.predict_proba(self.inputs).reshape(*shape, -1)
+        if inference.shape[-1] == 2:
+            self.image.set_data(inference[:, :, 1])
+            self.lines = self._contours(inference[:, :, 1], [0.5], 1.5)
+            return [self.image, *self.lines]
+        self.image.set_data(_several_colours(inference))
+        top = np.sort(inference, axis=-1)[:, :, -2:]
+        self.lines = []
+        for k in range(inference.shape[-1]):  # a class is chosen where it is more probable than the best of the others
+            p = inference[:, :, k]
+            others = np.where(p == top[:, :, 1], top[:, :, 0], top[:, :, 1])
+            self.lines += self._contours(p - others, [0.0], 1.5)
+        return [self.image, *self.lines]
+
+    def _contours(self, values: NDArray[Any], levels: Any, width: float) -> list[Artist]:
+        there = [level for level in levels if values.min() < level < values.max()]
+        return [self.ax.contour(self.x1, self.x2, values, there, colors="black", linewidths=width)] if there else []
+
+
+def _pale(colour: str) -> tuple[float, ...]:
+    return tuple(1 - PALE * (1 - part) for part in to_rgb(colour))
+
+
+def _two_colours() -> LinearSegmentedColormap:
+    """From the first class over white, where the network is not sure, to the second."""
+    return LinearSegmentedColormap.from_list("two classes", [_pale(style.COLOURS[0]), (1, 1, 1), _pale(style.COLOURS[1])])
+
+
+def _several_colours(inference: NDArray[Any]) -> NDArray[np.float64]:
+    """Colour of the most probable class; white where all are equally probable."""
+    classes = inference.shape[-1]
+    colours = np.array([_pale(style.COLOURS[k % len(style.COLOURS)]) for k in range(classes)])
+    sure = (inference.max(axis=-1, keepdims=True) - 1 / classes) / (1 - 1 / classes)
+    return 1 - sure * (1 - colours[inference.argmax(axis=-1)])

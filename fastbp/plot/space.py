@@ -1,0 +1,175 @@
+"""The data in the space of each layer: how the layers bend it (lecture L7, L9, L12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from numpy.typing import ArrayLike, NDArray
+
+import fastbp.kernels as kernels
+
+from .. import checks
+from ..network import Network
+from . import samples as points
+from . import style
+from .samples import Samples
+
+LINES, STEPS = 11, 101  # lines of the grid in each direction, and points along each
+IDLE = 0.01  # a unit is idle whose f' is below this share of its largest value for every sample
+LARGEST_SLOPE = {"identity": 1.0, "logistic": 0.25, "tanh": 1.0, "relu": 1.0}
+NAMED = 5  # idle units told by number
+
+
+def layer_space(net: Network, X: ArrayLike, y: ArrayLike, layer: int, ax: Axes | None = None) -> Axes:
+    """
+    The samples as one layer sees them (lecture L7, L9, L12).
+
+    Parameters
+    ----------
+    net : Network
+        For classification, or for regression on one target.
+    X : array-like or frame, shape (n, features)
+        Samples.
+    y : array-like, shape (n,)
+        Their labels or numbers.
+    layer : int
+        0 is the inputs, as the first layer gets them, 1 the first hidden layer, ...
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        A layer that is not there, a network of several targets, or samples that do not fit it.
+
+    Notes
+    -----
+    Two units are the two axes. Of more units the axes are the first two principal components over the samples. One unit is the
+    horizontal axis, and the target the vertical one.
+
+    In a network of two inputs the grid of their plane is drawn too, bent as the layers bend it.
+
+    The label of the horizontal axis names the units of a hidden layer that have stopped learning, because their derivative f'
+    stays below 1 % of its largest value for every sample: relu units whose output is 0 (*dead*), and logistic or tanh units with
+    an output near its bounds (*saturated*).
+    """
+    samples = points.read(net, X, y)
+    layer = checks.integer("layer", layer, 0)
+    if layer >= len(net.sizes):
+        raise ValueError(f"layer: expected at most {len(net.sizes) - 1}, the last layer of this network, got {layer}")
+    ax = style.axes(ax)
+    _draw(ax, net, samples, layer, net.activations(samples.X), _bent_grid(net, samples))
+    points.explain(ax, samples)
+    return ax
+
+
+def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> Any:
+    """
+    The samples as layer after layer sees them, side by side, from the inputs to the output (lecture L7, L9, L12).
+
+    Parameters
+    ----------
+    net : Network
+        For classification, or for regression on one target.
+    X : array-like or frame, shape (n, features)
+        Samples.
+    y : array-like, shape (n,)
+        Their labels or numbers.
+    ax : array of matplotlib axes, optional
+        One for each layer, the inputs included.
+
+    Returns
+    -------
+    array of matplotlib axes, shape (layers + 1,) or that of `ax`
+
+    Raises
+    ------
+    ValueError
+        A network of several targets, samples that do not fit it, or another number of axes.
+
+    See Also
+    --------
+    layer_space : One of these pictures, and what it shows.
+    """
+    samples = points.read(net, X, y)
+    axes = style.row_of_axes(ax, len(net.sizes))
+    activations, grid = net.activations(samples.X), _bent_grid(net, samples)
+    for layer, one in enumerate(axes.flat):
+        _draw(one, net, samples, layer, activations, grid)
+    points.explain(axes.flat[-1], samples)
+    return axes
+
+
+def _draw(
+    ax: Axes, net: Network, samples: Samples, layer: int, activations: list[NDArray[Any]], grid: list[NDArray[Any]] | None
+) -> None:  # fmt: skip
+    a = activations[layer]
+    idle = _idle_units(net, layer, a)
+    if a.shape[1] == 1:
+        points.draw(ax, np.column_stack([a[:, 0], samples.targets]), samples)
+        ax.set(xlabel=_unit(net, samples, layer, 0) + idle, ylabel="y")
+        if samples.classes is not None:
+            ax.set_yticks(range(len(samples.classes)), [str(label) for label in samples.classes.tolist()])
+            ax.margins(y=0.5)
+    else:
+        axes_of_space, labels = _axes_of_space(net, samples, layer, a)
+        centre = a.mean(axis=0) if a.shape[1] > 2 else 0
+        if grid is not None:
+            lines = ((grid[layer] - centre) @ axes_of_space).reshape(2 * LINES, STEPS, 2)
+            ax.add_collection(LineCollection(list(lines), colors="0.75", linewidths=0.7, zorder=1))
+        points.draw(ax, (a - centre) @ axes_of_space, samples)
+        ax.set(xlabel=labels[0] + idle, ylabel=labels[1])
+    units = "unit" if a.shape[1] == 1 else "units"
+    kind = f"{a.shape[1]} {net.layer_activations[layer - 1]} {units}"
+    ax.set_title("inputs" if layer == 0 else f"output: {kind}" if layer == len(net.sizes) - 1 else f"layer {layer}: {kind}")
+
+
+def _unit(net: Network, samples: Samples, layer: int, unit: int) -> str:
+    if layer > 0:
+        return f"unit {unit + 1} of layer {layer}"
+    scaled = net.x_mean[unit] != 0 or net.x_scale[unit] != 1
+    return samples.names[unit] + (" (standardised)" if scaled else "")
+
+
+def _axes_of_space(net: Network, samples: Samples, layer: int, a: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Two directions in the space of the layer, shape (units, 2), and what they are called."""
+    if a.shape[1] == 2:
+        return np.eye(2), [_unit(net, samples, layer, k) for k in range(2)]
+    centred = (a - a.mean(axis=0)).astype(np.float64)
+    variances, directions = np.linalg.eigh(centred.T @ centred)  # from the smallest on
+    shares = variances / max(variances.sum(), np.finfo(np.float64).tiny)
+    first_two = directions[:, [-1, -2]]
+    largest = np.abs(first_two).argmax(axis=0)
+    labels = [f"principal component {k} ({100 * shares[-k]:.0f} % of variance)" for k in (1, 2)]
+    return first_two * np.sign(first_two[largest, [0, 1]]), labels  # the sign of an eigenvector is anyone's choice
+
+
+def _bent_grid(net: Network, samples: Samples) -> list[NDArray[Any]] | None:
+    """Lines of the plane of two inputs in the space of every layer, shape (2 LINES STEPS, units); None if there is no such plane."""
+    if net.sizes[0] != 2:
+        return None
+    limits = samples.limits(0.05)
+    (across, down), (along, up) = ([np.linspace(*range_, count) for range_ in limits] for count in (LINES, STEPS))
+    upright = np.stack(np.meshgrid(across, up, indexing="ij"), axis=-1)
+    level = np.stack(np.meshgrid(along, down), axis=-1)
+    return net.activations(np.concatenate([upright, level]).reshape(-1, 2))
+
+
+def _idle_units(net: Network, layer: int, a: NDArray[Any]) -> str:
+    """Second line of a label: the units of a hidden layer that no sample moves."""
+    if layer in (0, len(net.sizes) - 1):  # outputs are meant to reach their bounds
+        return ""
+    kind = net.layer_activations[layer - 1]
+    slope = np.empty_like(a)
+    kernels.activation_derivative(kernels.ACTIVATIONS[kind], a, slope)
+    idle = np.flatnonzero((slope < IDLE * LARGEST_SLOPE[kind]).all(axis=0)) + 1
+    if len(idle) == 0:
+        return ""
+    names = ", ".join(map(str, idle[:NAMED])) + (f", ... ({len(idle)} in all)" if len(idle) > NAMED else "")
+    return f"\n{'unit' if len(idle) == 1 else 'units'} {names} {'dead' if kind == 'relu' else 'saturated'}"

@@ -1,0 +1,41 @@
+"""What all pictures share: colours that the colour-blind can tell apart, markers, and the axes to draw on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..network import Network
+
+BLUE, VERMILION, GREEN, ORANGE, PINK, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PINK, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")  # with the colours: 70 classes before a pair comes again
+SURFACE = "viridis"  # of numbers
+
+
+def axes(ax: Axes | None) -> Axes:
+    """`ax`, or the axes of a new figure."""
+    if ax is None:
+        return plt.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ValueError(f"ax: expected matplotlib axes, got {ax!r}")
+    return ax
+
+
+def row_of_axes(ax: Any, count: int) -> Any:
+    """`ax` as an array of `count` axes; or those of a new figure, side by side."""
+    if ax is None:
+        return plt.subplots(1, count, figsize=(1 + 3.6 * count, 4), layout="constrained", squeeze=False)[1][0]
+    array = np.atleast_1d(np.asarray(ax, object))
+    if array.size != count or not all(isinstance(one, Axes) for one in array.flat):
+        raise ValueError(f"ax: expected an array of {count} matplotlib axes, got {ax!r}")
+    return array
+
+
+def require_network(net: object) -> None:
+    """Raise unless `net` is a network."""
+    if not isinstance(net, Network):
+        raise ValueError(f"net: expected a fastbp.Network, got {net!r}")

@@ -1,0 +1,134 @@
+"""Weights as pictures: the Hinton diagram of a matrix, and the network with its connections (lecture L25)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..network import Network
+from . import style
+
+MOST = 16  # units of a layer that are drawn in full
+WIDEST = 5.0  # points; the line of the largest weight of a layer
+SIGNS = {"w > 0": {"color": style.BLUE, "linestyle": "-"}, "w < 0": {"color": style.VERMILION, "linestyle": "--"}}
+
+
+def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
+    """
+    Hinton diagram of a matrix of weights: squares with an area proportional to `|w|`, white where w > 0, black where w < 0.
+
+    Parameters
+    ----------
+    W : array-like, shape (d_in, d_out)
+        Rows are inputs, columns are units, as in ``net.weights`` (lecture L25).
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        Not a matrix of finite numbers.
+    """
+    matrix = checks.numeric("W", W)
+    if matrix.ndim != 2 or matrix.size == 0:
+        raise ValueError(f"W: expected a matrix (inputs, units) with at least one weight, got shape {matrix.shape}")
+    checks.finite("W", matrix)
+    matrix = matrix.astype(np.float64)
+    ax = style.axes(ax)
+    largest = np.abs(matrix).max()
+    rows, columns = np.nonzero(matrix)
+    weights = matrix[rows, columns]
+    half = 0.48 * np.sqrt(np.abs(weights) / largest) if largest > 0 else np.empty(0)
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half[:, None, None]
+    squares = np.column_stack([columns, rows])[:, None, :] + 1 + corners
+    ax.add_collection(PolyCollection(squares, facecolors=np.where(weights > 0, "white", "black"), edgecolors="none"))
+    d_in, d_out = matrix.shape
+    ax.set(facecolor="0.55", aspect="equal", xlim=(0.4, d_out + 0.6), ylim=(d_in + 0.6, 0.4))
+    ax.set(xlabel="unit", ylabel="input", title=f"white: w > 0, black: w < 0\nlargest |w| = {largest:.3g}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return ax
+
+
+def network(net: Network, ax: Axes | None = None) -> Axes:
+    """
+    The units of a network and its connections; a line is the wider the larger `|w|`, and tells the sign by colour and dash (lecture L25).
+
+    Parameters
+    ----------
+    net : Network
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        Not a network.
+
+    Notes
+    -----
+    Widths are relative to the largest weight of the layer. Biases are not drawn. Of a layer of more than 16 units the first 15 are
+    drawn, and an ellipsis; the label tells how many there are.
+    """
+    style.require_network(net)
+    ax = style.axes(ax)
+    places = [_places(layer, units) for layer, units in enumerate(net.sizes)]
+    for W, here, there in zip(net.weights, places[:-1], places[1:], strict=True):
+        _connect(ax, W, here, there)
+    bottom = min(here[-1, 1] for here in places) - 1.5
+    for layer, (units, here) in enumerate(zip(net.sizes, places, strict=True)):
+        ax.plot(*here.T, "o", color="white", markeredgecolor="black", markersize=12, zorder=3)
+        if len(here) < units:
+            ax.text(layer, here[-1, 1] - 1, "⋮", ha="center", va="center", fontsize=14)
+        ax.text(layer, bottom, _caption(net, layer, len(here)), ha="center", va="top")
+    for (x, y), name in zip(places[0], net.feature_names or [f"x{k + 1}" for k in range(net.sizes[0])], strict=False):
+        ax.text(x - 0.1, y, name, ha="right", va="center")
+    for (x, y), name in zip(places[-1], _output_names(net), strict=False):
+        ax.text(x + 0.1, y, name, ha="left", va="center")
+    ax.axis("off")
+    lines = [Line2D([], [], **look, linewidth=2) for look in SIGNS.values()]
+    ax.legend(lines, list(SIGNS), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
+    ax.set_title("-".join(map(str, net.sizes)))
+    return ax
+
+
+def _places(layer: int, units: int) -> NDArray[np.float64]:
+    """Centres of the units that are drawn, from the top, shape (units drawn, 2)."""
+    slots = min(units, MOST)
+    drawn = units if units <= MOST else MOST - 1  # the ellipsis takes a place
+    return np.column_stack([np.full(drawn, float(layer)), (slots - 1) / 2 - np.arange(drawn)])
+
+
+def _connect(ax: Axes, W: NDArray[Any], here: NDArray[np.float64], there: NDArray[np.float64]) -> None:
+    drawn = W[: len(here), : len(there)]
+    widths = WIDEST * np.abs(drawn) / max(np.abs(W).max(), np.finfo(W.dtype).tiny)
+    for look, of_sign in zip(SIGNS.values(), (drawn > 0, drawn < 0), strict=True):
+        lines = [(here[i], there[j]) for i, j in np.argwhere(of_sign)]
+        ax.add_collection(LineCollection(lines, linewidths=widths[of_sign], alpha=0.8, **look))
+
+
+def _caption(net: Network, layer: int, drawn: int) -> str:
+    last = len(net.sizes) - 1
+    name = "inputs" if layer == 0 else "output" if layer == last else f"layer {layer}"
+    kind = "" if layer == 0 else f"\n{net.layer_activations[layer - 1]}"
+    return name + kind + (f"\n{drawn} of {net.sizes[layer]} drawn" if drawn < net.sizes[layer] else "")
+
+
+def _output_names(net: Network) -> list[str]:
+    """What each output stands for: a class, the probability of the second of two, or a number."""
+    if net.classes is not None:
+        return [str(label) for label in net.classes.tolist()[-net.sizes[-1] :]]
+    return ["y"] if net.sizes[-1] == 1 else [f"y{k + 1}" for k in range(net.sizes[-1])]
