@@ -15,10 +15,11 @@ from .network import Network
 # Steepness times the width of a bump. Steeper: the sum becomes a staircase. Flatter: bumps melt into their neighbours, and edges blur.
 SHARPNESS = 6.0
 FAR = 40.0  # logistic(40) is 1 in float64
+SHORTEST = 1e-300  # bumps narrower than this would be steeper than float64 can tell
 
 
 def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0)) -> Network:
-    r"""
+    """
     Construct, without training, a network that follows `f` on `interval` by `n` bumps (lecture L10).
 
     Parameters
@@ -42,24 +43,25 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
 
     Notes
     -----
-    The interval is cut into n pieces of width w. Bump k is as high as f in the middle c_k of its piece:
+    The interval is cut into n pieces of width w. Bump k is as high as f in the middle c_k of its piece::
 
-    .. math:: \hat f(x) = \sum_k f(c_k) \, [\sigma(s (x - l_k)) - \sigma(s (x - r_k))], \qquad s = 6 / w
+        f(x) ~ sum_k f(c_k) (logistic(s (x - l_k)) - logistic(s (x - r_k))),  s = 6 / w
 
     l_k and r_k are the ends of the piece; a bump rises where the one before it falls. The outermost two lie outside the interval, where
     the units are saturated: on the very ends of the interval the sum would have half the height.
 
-    How the error falls with n on [0, 1], from 10 to 160 bumps:
+    The error falls like 1/n. Measured on [0, 1], with 10 and with 160 bumps:
 
-    =========================  ====================  ======================
-    f                          largest error         mean absolute error
-    =========================  ====================  ======================
-    sin(2 π x)                 0.310 → 0.020, 1/n    0.0438 → 0.0013, 1/n
-    exp(x)                     0.133 → 0.009, 1/n    0.0124 → 0.0006, 1/n
-    step from 0 to 1 at 0.437  stays above 1/2       0.0403 → 0.0015, 1/n
-    =========================  ====================  ======================
+    ==========================  ===============  ===================
+    f                           largest error    mean absolute error
+    ==========================  ===============  ===================
+    sin(2 π x)                  0.310 and 0.020  0.0437 and 0.0013
+    exp(x)                      0.133 and 0.009  0.0124 and 0.0006
+    step from 0 to 1 at 0.437   0.902 and 0.618  0.0404 and 0.0015
+    ==========================  ===============  ===================
 
-    A sum of bumps is continuous, so at a jump it is wrong by half the jump or more; but only on a part as wide as a bump.
+    The largest error at a jump never falls below half of it, as a sum of bumps is continuous; but the part of the interval where it is
+    wrong is no wider than about a bump. A smooth function is followed worst at the ends, where the sum is flat.
 
     Examples
     --------
@@ -71,6 +73,8 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     n = checks.integer("n", n, 1)
     start, end = read_interval(interval)
     width = (end - start) / n
+    if width < max(np.spacing(max(abs(start), abs(end))), SHORTEST):
+        raise ValueError(f"interval: expected one that float64 can cut into {n} pieces, got {interval!r}")
     steepness = SHARPNESS / width
     edges = start + width * np.arange(n + 1)
     heights = evaluate(f, edges[:-1] + width / 2)
@@ -118,7 +122,7 @@ def read_interval(interval: Sequence[float]) -> tuple[float, float]:
     return start, end
 
 
-def evaluate(f: Callable[[Any], Any], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def evaluate(f: Callable[[Any], Any], x: NDArray[Any]) -> NDArray[np.float64]:
     """Values of `f` at each number of `x`, checked: finite numbers."""
     if not callable(f):
         raise ValueError(f"f: expected a function of one number, got {f!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 import warnings
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         ("predict", _predict, _predict_arguments, "predict the rows of a CSV table"),
         ("info", _info, _info_arguments, "show what is in a model file"),
         ("warmup", _warmup, _warmup_arguments, "compile all kernels ahead"),
-        ("demo", _demo, _demo_arguments, "see networks learn: house prices, spam, XOR, handwritten digits"),
+        ("demo", _demo, _demo_arguments, "run a script of the gallery, from house prices to handwritten digits"),
     ):
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
         add_arguments(command)
@@ -171,7 +172,10 @@ def _warmup_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _demo_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("name", nargs="?", choices=tuple(demo.DEMOS), help="default: all of them")
+    command.usage = "%(prog)s [-h] [NAME] [--plot [FOLDER]]"
+    names = f"{', '.join(demo.DEMOS)} (default: {', '.join(demo.DEFAULT)})"
+    command.add_argument("name", nargs="?", choices=demo.DEMOS, metavar="NAME", help=names)
+    command.add_argument("--plot", nargs="?", const=True, metavar="FOLDER", help="show the pictures too, or write them to a folder")
 
 
 def _hidden(text: str) -> tuple[int, ...]:
@@ -337,6 +341,10 @@ def _warmup(a: argparse.Namespace) -> None:
 
 
 def _demo(a: argparse.Namespace) -> None:
-    for k, name in enumerate([a.name] if a.name else demo.DEMOS):
+    if a.name is None and a.plot in demo.DEMOS:
+        raise ValueError(f"--plot: {a.plot} is a demo, its name comes first: fastbp demo {a.plot} --plot; a folder may be ./{a.plot}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not have all symbols of the lecture
+    for k, name in enumerate([a.name] if a.name else demo.DEFAULT):
         print(end="\n" if k else "")
-        demo.DEMOS[name]()
+        demo.run(name, a.plot)

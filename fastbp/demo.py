@@ -1,85 +1,117 @@
-"""`fastbp demo`: the lecture's problems and real handwritten digits, each trained and shown in a moment."""
+"""`fastbp demo`: runs the scripts of the gallery, `fastbp.demos`, and shows or saves their pictures."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import runpy
+import tempfile
+import warnings
+import webbrowser
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
+from . import checks
+from .graph import Drawing
 
-from .train import train
-
-# The lecture's own rule (L27-L28) in the words of `fastbp.train`.
-LECTURE_RULE: dict[str, Any] = {
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "batch_size": 1,
-    "learning_rate": 2.0,
-    "scale": False,
-}
-
-
-def house() -> None:
-    """Regression (L1, L4): from the area of a house to its price, by one linear unit."""
-    area, price = np.array([[2104], [1600], [2400], [1416]]), np.array([400.0, 330.0, 369.0, 232.0])
-    net = train(area, price, hidden=(), seed=0)
-    slope, intercept = np.polyfit(area[:, 0], price, 1)
-    print("house: from area to price, by one linear unit; it finds the line of least squares")
-    print("  area   price   network   least squares")
-    for a, known in zip([*area[:, 0], 2000], [*price, "new"], strict=True):
-        print(f"  {a:4d}   {known:>5}   {net.predict([[a]])[0]:7.1f}   {slope * a + intercept:13.1f}")
-
-
-def spam() -> None:
-    """Classification (L2, L3): from a word count to spam or not, by one logistic unit."""
-    count, label = np.array([[10], [12], [2], [6]]), np.array([1, 1, 0, 0])
-    net = train(count, label, hidden=(), seed=0)
-    print("spam: from the count of a word to spam (1) or not (0), by one logistic unit")
-    print("  inference: the probability p of spam; decision: 1 where p is above a threshold")
-    print("  count   label       p   p > 0.5   p > 0.9")
-    for c, known in zip([*count[:, 0], 7, 8], [*label, "new", "new"], strict=True):
-        x = [[c]]
-        print(f"  {c:5d}   {known:>5}   {net.predict_proba(x)[0, 1]:.3f}   {net.predict(x)[0]:7d}   {net.predict(x, threshold=0.9)[0]:7d}")
+# In the lecture's order
+DEMOS = (
+    "house",
+    "spam",
+    "xor_linear",
+    "features",
+    "activations",
+    "xor",
+    "bumps",
+    "dimension",
+    "spiral",
+    "neuron",
+    "nodes",
+    "step",
+    "digits",
+)
+DEFAULT = ("house", "spam", "xor", "digits")
 
 
-def xor() -> None:
-    """XOR (L5, L9): what no linear unit can do, and one hidden layer can."""
-    X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
-    linear = train(X, y, hidden=(), seed=0)
-    net = train(X, y, hidden=(4,), **LECTURE_RULE, epochs=20_000, target_loss=0.005, seed=0)
-    print("xor: 1 where just one of x1 and x2 is 1, by the lecture's rule, sample after sample")
-    print(f"  accuracy of a linear unit         {linear.score(X, y):.2f}")
-    print(f"  accuracy with one hidden layer    {net.score(X, y):.2f}   ({len(net.history['loss'])} passes)")
-    print("  x1  x2   y       p   the point in the space of the hidden layer, where a line parts the two classes")
-    for x, known, p, h in zip(X, y, net.predict_proba(X)[:, 1], net.activations(X)[1], strict=True):
-        print(f"  {x[0]:2d}  {x[1]:2d}   {known}   {p:.3f}   {'  '.join(f'{value:.2f}' for value in h)}")
+def run(name: str, plot: Literal[True] | str | os.PathLike[str] | None = None) -> None:
+    """
+    Run a script of the gallery. What it says goes to stdout.
 
+    Parameters
+    ----------
+    name : str
+        One of `DEMOS`.
+    plot : True or path-like, optional
+        True: show the pictures on the screen, drawings of graphs in the browser. A folder, made if missing: write them there as
+        NAME-1.png, NAME-2.gif (an animation), NAME-3.svg (a drawing), ..., and print their paths. By default they are
+        thrown away.
 
-def digits() -> None:
-    """Real data: the 1797 handwritten digits of 8 x 8 pixels that scikit-learn carries."""
+    Raises
+    ------
+    ImportError
+        The extra ``demo`` is not installed.
+    OSError
+        The folder cannot be written.
+    ValueError
+        Another name, or no screen to show pictures on.
+    """
+    checks.one_of("name", name, DEMOS)
+    folder = None if plot is None or plot is True else Path(plot)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ImportError('the digits come with scikit-learn; install it with: pip install "fastbp[demo]"') from None
-    X, y = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(X))
-    learn, test = np.split(order, [len(X) * 4 // 5])
-    net = train(X[learn], y[learn], seed=0)
-    predicted = net.predict(X[test])
-    wrong = predicted != y[test]
-    print("digits: from 8 x 8 pixels to the digit, with the default options")
-    print(f"  trained on {len(learn)} in {net.train_seconds:.2f} s; of {len(test)} others {net.score(X[test], y[test]):.1%} are read right")
-    print("  some of them, a misread one last:" if wrong.any() else "  some of them:")
-    shown = [*np.flatnonzero(~wrong)[:3], *np.flatnonzero(wrong)[:1]]
-    for row in range(8):
-        print("   " + "   ".join(_pixels(X[test[k]].reshape(8, 8)[row]) for k in shown).rstrip())
-    print("   " + "   ".join(f"{y[test[k]]}, read as {predicted[k]}".ljust(16) for k in shown).rstrip())
+        _choose_backend(screen=plot is True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* is non-interactive")  # says plt.show() where nothing is to be shown
+            found = runpy.run_module(f"fastbp.demos.{name}", run_name="__main__")
+    except ModuleNotFoundError as error:
+        raise ImportError(f'the demo {name} needs {error.name}; install it with: pip install "fastbp[demo]"') from None
+    drawings = [value for value in found.values() if isinstance(value, Drawing)]
+    if plot is True:  # the script has shown its figures itself
+        for path in _save_drawings(drawings, Path(tempfile.mkdtemp(prefix="fastbp-")), name, 1):
+            webbrowser.open(path.as_uri())
+        return
+    figures = _finish_figures(found, folder, name)
+    if folder is not None:
+        for path in [*figures, *_save_drawings(drawings, folder, name, len(figures) + 1)]:
+            print(path)
 
 
-def _pixels(values: Any) -> str:
-    """One row of pixels, values 0 to 16; two characters a pixel are about a square."""
-    return "".join(" .:*#"[int(value) // 4] * 2 for value in values)
+def _choose_backend(screen: bool) -> None:
+    """Let matplotlib draw on the screen, as the user has set it up, or in memory."""
+    import matplotlib.pyplot as plt
+    from matplotlib.backends.registry import BackendFilter, backend_registry
+
+    if not screen:
+        plt.switch_backend("agg")
+    elif plt.get_backend().lower() in backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE):  # type: ignore[no-untyped-call]
+        raise ValueError("plot: there is no screen to show pictures on; name a folder to write them to")
 
 
-DEMOS = {"house": house, "spam": spam, "xor": xor, "digits": digits}
+def _finish_figures(found: dict[str, Any], folder: Path | None, name: str) -> list[Path]:
+    """Write all figures, if there is a folder for them, and close them."""
+    import matplotlib.pyplot as plt
+    from matplotlib.animation import Animation
+
+    # matplotlib has no public name for the figure of an animation
+    animations = {value._fig.number: value for value in found.values() if isinstance(value, Animation)}  # type: ignore[attr-defined]
+    paths = []
+    for k, number in enumerate(plt.get_fignums(), 1):
+        figure, animation = plt.figure(number), animations.get(number)
+        if folder is None:
+            if animation is not None:
+                figure.canvas.draw()  # matplotlib warns of animations that were never drawn
+        elif animation is None:
+            paths.append(folder / f"{name}-{k}.png")
+            figure.savefig(paths[-1], dpi=150)
+        else:
+            paths.append(folder / f"{name}-{k}.gif")
+            animation.save(paths[-1], writer="pillow")
+        plt.close(figure)
+    return paths
+
+
+def _save_drawings(drawings: list[Drawing], folder: Path, name: str, first: int) -> list[Path]:
+    paths = [folder / f"{name}-{k}.svg" for k, _ in enumerate(drawings, first)]
+    for drawing, path in zip(drawings, paths, strict=True):
+        drawing.save(path)
+    return paths

@@ -317,7 +317,7 @@ def check_loss(loss, activation):
 @jit
 def evaluate(loss, activation, decision, a, y, weight):
     """
-    Mean loss and share of right decisions of given outputs.
+    Mean loss and share of right decisions of given outputs: (1/n) sum_i weight_i J_i, and (1/n) sum_i [sample i is decided rightly].
 
     Parameters
     ----------

@@ -219,7 +219,7 @@ def _prepare_forward(X, sizes, activations, params, out):
 @python_or_compiled
 def forward(X, sizes, activations, params, out):
     """
-    Outputs of a network for many samples (lecture step 3).
+    Outputs of a network for many samples (lecture step 3): a_l = f(W_l^T a_l-1 + b_l), layer after layer from a_0 = x.
 
     Parameters
     ----------

@@ -134,21 +134,6 @@ def test_warmup_tells_where_the_kernels_are(capsys):
     assert rows_of(out)["kept in"] == str(fastbp.kernels.cache_folder())
 
 
-@pytest.mark.parametrize(("name", "words"), [("house", "348.7"), ("spam", "inference"), ("xor", "one hidden layer    1.00")])
-def test_demos(capsys, name, words):
-    status, out, _ = run(capsys, "demo", name)
-    assert status == 0
-    assert words in out
-
-
-def test_all_demos(capsys):
-    pytest.importorskip("sklearn")
-    status, out, _ = run(capsys, "demo")
-    assert status == 0
-    assert [line.split(":")[0] for line in out.splitlines() if line[:1].strip()] == ["house", "spam", "xor", "digits"]
-    assert float(out.split("% are read right")[0].split()[-1]) > 95
-
-
 MISTAKES = {
     "missing target": ("length,width\n1,2\n", "there is no column 'kind'"),
     "no feature": ("kind\na\nb\n", "no columns beside the target"),
@@ -247,11 +232,9 @@ def test_usage_errors_end_with_2(capsys, table):
         assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("module", "extra", "command"), [("pandas", "cli", "train"), ("sklearn.datasets", "demo", "demo")])
-def test_a_missing_extra_is_named(capsys, monkeypatch, table, tmp_path, module, extra, command):
-    monkeypatch.setitem(sys.modules, module, None)
-    arguments = {"train": [table, "--target", "kind", "--save", tmp_path / "m"], "demo": ["digits"]}[command]
-    assert_one_line(*run(capsys, command, *arguments), f'pip install "fastbp[{extra}]"')
+def test_a_missing_extra_is_named(capsys, monkeypatch, table, tmp_path):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m"), 'pip install "fastbp[cli]"')
 
 
 def test_warnings_take_one_line_and_python_keeps_its_own(capsys, table, tmp_path, monkeypatch):

@@ -346,7 +346,10 @@ def test_drawing_shows_copies_and_the_gradient_of_each():
 @pytest.mark.usefixtures("rendering")
 def test_drawing_of_matrices():
     X, large = Variable([[1.0, -2.5], [0.0, 10.0]], name="X"), Variable(np.ones((2, 30)), name="large")
-    texts = texts_of(graph.draw(graph.relu(X @ large)))
+    Z = X @ large
+    Z.name = "Z_{1}|"
+    texts = texts_of(graph.draw(graph.relu(Z)))
+    assert "Z_{1}|" in texts  # inner values have their names on the edge
     assert "   1 −2.5" in texts
     assert "   0   10" in texts
     assert texts.count("2×30") == 3

@@ -28,7 +28,7 @@ def _run(*command, cwd, **environment):
 
 def _not_sources(folder, names):
     """Names that a copy of the tree leaves out: hidden folders, builds, caches, environments."""
-    made = {"build", "dist", "__pycache__"}
+    made = {"build", "dist", "__pycache__", "_build"}
     path = Path(folder)
     return [n for n in names if n.startswith(".") or n in made or n.endswith(".egg-info") or (path / n / "pyvenv.cfg").exists()]
 

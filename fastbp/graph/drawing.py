@@ -16,7 +16,9 @@ from .variable import Variable, computed_from
 VALUE_COLOUR, GRADIENT_COLOUR = "#0072B2", "#B24700"
 SVG = "http://www.w3.org/2000/svg"
 SHOWN = 12  # a matrix of more numbers is told by its shape
-BLANK = "_"  # until the layout is done: Graphviz takes every byte of a character for a letter's width
+# Until the layout is done, because Graphviz takes every byte of a character for a letter's width
+PLACEHOLDERS = str.maketrans({"~": "\u00a0", "-": "−", "*": "×"})
+RECORD = str.maketrans({c: f"\\{c}" for c in '\\"{}|<>'})  # what a label of fields must not hold as it is
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,13 @@ class _Dot:
         self.lines.append(f'{name} [label="{text}", shape={shape}, height=0.35, width=0.35, margin="0.08,0.04"];')
         return name
 
-    def edge(self, tail: str, head: str, value: Array, grad: Array | None) -> None:
-        """Add an edge: in its middle stands a record of two fields, the value and the gradient."""
+    def edge(self, tail: str, head: str, value: Array, grad: Array | None, title: str = "") -> None:
+        """Add an edge: in its middle stands a record of two fields, the value (and its name) and the gradient."""
         name = f"n{len(self.lines)}"
         shown = self._text(value)
+        if title:
+            title = title.translate(RECORD)
+            shown = [title, *shown] if value.shape else [f"{title} = {shown[0]}"]
         self.value_lines[name] = len(shown)
         fields = [r"\n".join(shown)] + ([] if grad is None else [r"\n".join(self._text(grad))])
         self.lines.append(
@@ -88,10 +93,10 @@ class _Dot:
 
     def _text(self, x: Array) -> list[str]:
         if x.size > SHOWN or x.size == 0:
-            return ["x".join(map(str, x.shape))]
+            return ["*".join(map(str, x.shape))]
         rows = [[f"{number + 0.0:.{self.digits}g}" for number in row] for row in np.atleast_2d(x).tolist()]  # + 0.0: no -0
         width = max((len(number) for row in rows for number in row), default=0)
-        return [BLANK.join(number.rjust(width, BLANK) for number in row) for row in rows]
+        return ["~".join(number.rjust(width, "~") for number in row) for row in rows]
 
     def __str__(self) -> str:
         return "\n".join([*self.lines, "}"])
@@ -144,13 +149,14 @@ def _dot(J: Variable, digits: int) -> _Dot:
     ids = {id(x): dot.node(*_face(x)) for x in order}
     for x in order:
         source, copies = ids[id(x)], uses[id(x)]
+        title = x.name or "" if x._node is not None else ""  # of a variable that was given, its node tells the name
         if len(copies) > 1:
             copy = dot.node("copy", "box")
-            dot.edge(source, copy, x.value, x.grad)
-            source = copy
+            dot.edge(source, copy, x.value, x.grad, title)
+            source, title = copy, ""
         for user, position in copies:
             grad = None if x._constant or user._input_grads is None else user._input_grads[position]
-            dot.edge(source, ids[id(user)], x.value, grad)
+            dot.edge(source, ids[id(user)], x.value, grad, title)
     dot.edge(ids[id(J)], dot.node(J.name or "J", "plaintext"), J.value, J.grad)
     return dot
 
@@ -171,7 +177,7 @@ def _coloured(svg: bytes, value_lines: dict[str, int]) -> str:
         title = group.find(f"{{{SVG}}}title")
         if title is not None and title.text in value_lines:
             for line, text in enumerate(group.iter(f"{{{SVG}}}text")):
-                text.text = (text.text or "").replace(BLANK, "\u00a0").replace("-", "−").replace("x", "×")
+                text.text = (text.text or "").translate(PLACEHOLDERS)
                 text.set("font-family", "Courier,monospace")
                 text.set("fill", VALUE_COLOUR if line < value_lines[title.text] else GRADIENT_COLOUR)
             group.remove(title)
