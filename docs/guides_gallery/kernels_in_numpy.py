@@ -2,8 +2,9 @@
 Use the kernels in your own NumPy code
 ======================================
 
-``fastbp.train`` is one way to run the kernels; a loop of your own is another. Each kernel takes NumPy arrays, writes into an array
-that you own, and allocates nothing. Here they train a network on a sine, first called from Python, then from a compiled function.
+``fastbp.train`` is one way to run the kernels; a loop of your own is another. Each kernel takes NumPy
+arrays, writes into an array that you own, and allocates nothing. Here they train a network on a sine,
+first called from Python, then from a compiled function.
 """
 
 import time
@@ -19,7 +20,8 @@ X = np.linspace(-1, 1, 200)[:, None]
 Y = np.sin(3 * X) + random.normal(scale=0.05, size=X.shape)
 
 # %%
-# The weights of a 1-16-1 network, and an array for everything that a pass computes. Rows are samples; W has shape (d_in, d_out).
+# The weights of a 1-16-1 network, and an array for everything that a pass computes. Rows are samples; W
+# has shape (d_in, d_out).
 
 n, units, rate = len(X), 16, 0.3
 W1, b1 = random.uniform(-3, 3, (1, units)), random.uniform(-1, 1, units)
@@ -30,8 +32,8 @@ gradients = [np.empty_like(w) for w in start]
 
 
 # %%
-# One pass: forward, the error signals of both layers, the gradients, and the step down. Dividing ``delta2`` by the number of samples
-# makes it the gradient of the mean loss.
+# One pass: forward, the error signals of both layers, the gradients, and the step down. Dividing
+# ``delta2`` by the number of samples makes it the gradient of the mean loss.
 
 
 def one_pass(X, Y, W1, b1, W2, b2, a1, a2, delta1, delta2, dW1, db1, dW2, db2, rate):
@@ -59,7 +61,8 @@ for _ in range(passes):
 print(f"loss before {losses[0]:.4f}, after {passes} passes {losses[-1]:.4f}")
 
 # %%
-# The same function, compiled: inside ``@njit`` the kernels are called without Python in between. Small arrays gain the most.
+# The same function, compiled: inside ``@njit`` the kernels are called without Python in between. Small
+# arrays gain the most.
 
 compiled_pass = njit(one_pass)
 
@@ -83,7 +86,10 @@ for _ in range(passes):
 python_seconds = time.perf_counter() - started
 gap = max(np.abs(w - v).max() for w, v in zip(again, (W1, b1, W2, b2), strict=True))
 print(f"largest difference of a weight: {gap:.0e}")
-print(f"a pass takes {python_seconds / passes * 1e6:.0f} µs from Python, {compiled_seconds / passes * 1e6:.0f} µs compiled")
+print(
+    f"a pass takes {python_seconds / passes * 1e6:.0f} µs from Python, "
+    f"{compiled_seconds / passes * 1e6:.0f} µs compiled"
+)
 
 # %%
 # What the network has learnt.

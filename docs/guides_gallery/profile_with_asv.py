@@ -2,9 +2,10 @@
 Profile with asv
 ================
 
-`airspeed velocity <https://asv.readthedocs.io>`_ (asv) times functions whose names begin with ``time_``, over the parameters that
-they name, each in a process of its own. Here a suite of one benchmark measures a kernel over the width of a layer. The folder
-``bench`` of fastbp holds a larger one.
+`airspeed velocity <https://asv.readthedocs.io>`_ (asv) times functions whose names begin with
+``time_``, over the parameters that they name, each in a process of its own. Here a suite of one
+benchmark measures a kernel over the width of a layer. The folder ``bench`` of fastbp holds a larger
+one.
 """
 
 import json
@@ -18,7 +19,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %%
-# The suite. ``setup`` is not timed: it makes the arrays, and calls the kernel once, so that the timing holds no compilation.
+# The suite. ``setup`` is not timed: it makes the arrays, and calls the kernel once, so that the timing
+# holds no compilation.
 
 SUITE = """
 import numpy as np
@@ -51,9 +53,10 @@ SETTINGS = {
 }
 
 # %%
-# ``--python=same`` measures what is installed here, in no environment of asv's own. Such results are thrown away unless
-# ``--set-commit-hash`` says which commit they belong to, so the folder becomes a repository of one commit. asv keeps what it knows
-# of the machine in the home folder; here that is the temporary folder too.
+# ``--python=same`` measures what is installed here, in no environment of asv's own. Such results are
+# thrown away unless ``--set-commit-hash`` says which commit they belong to, so the folder becomes a
+# repository of one commit. asv keeps what it knows of the machine in the home folder; here that is the
+# temporary folder too.
 
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
@@ -64,10 +67,26 @@ with tempfile.TemporaryDirectory() as name:
 
     def call(*command):
         """Run a command in the folder, and return what it says."""
-        return subprocess.run(command, cwd=folder, env=os.environ | {"HOME": name}, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"HOME": name},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
 
     call("git", "init", "--initial-branch=main")
-    call("git", "-c", "user.name=suite", "-c", "user.email=suite@example.org", "commit", "--allow-empty", "--message=suite")
+    call(
+        "git",
+        "-c",
+        "user.name=suite",
+        "-c",
+        "user.email=suite@example.org",
+        "commit",
+        "--allow-empty",
+        "--message=suite",
+    )
     asv = [sys.executable, "-m", "asv"]
     call(*asv, "machine", "--yes")
     print(call(*asv, "run", "--python=same", "--set-commit-hash=HEAD"))
@@ -75,23 +94,36 @@ with tempfile.TemporaryDirectory() as name:
     found = json.loads(path.read_text())
 
 # %%
-# The file of results has a row per benchmark; ``result_columns`` names what is in it. ``result`` has a median for each width, in
-# seconds. A layer of this width takes 2 · 256 · width² flops.
+# The file of results has a row per benchmark; ``result_columns`` names what is in it. ``result`` has a
+# median for each width, in seconds. A layer of this width takes 2 · 256 · width² flops.
 
-row = dict(zip(found["result_columns"], found["results"]["bench_linear.LinearForward.time_linear_forward"], strict=False))
+row = dict(
+    zip(
+        found["result_columns"],
+        found["results"]["bench_linear.LinearForward.time_linear_forward"],
+        strict=False,
+    )
+)
 widths, seconds = np.array(row["params"][0], int), np.array(row["result"])
 gflops = 2 * 256 * widths**2 / seconds * 1e-9
 for width, second, rate in zip(widths, seconds, gflops, strict=True):
     print(f"width {width:4d}: {second * 1e6:8.1f} µs, {rate:6.1f} GFLOP/s")
 
 # %%
-# Wider layers come closer to what the processor can do: there is more arithmetic for each number that is loaded.
+# Wider layers come closer to what the processor can do: there is more arithmetic for each number that
+# is loaded.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 left.loglog(widths, seconds * 1e6, "o-", color="#0072B2")
-left.set(xlabel="width of the layer", ylabel="time of a call, µs", title="linear_forward, 256 samples, float32")
+left.set(
+    xlabel="width of the layer",
+    ylabel="time of a call, µs",
+    title="linear_forward, 256 samples, float32",
+)
 right.semilogx(widths, gflops, "s--", color="#D55E00")
-right.set(xlabel="width of the layer", ylabel="GFLOP/s", ylim=0, title="The same as arithmetic per second")
+right.set(
+    xlabel="width of the layer", ylabel="GFLOP/s", ylim=0, title="The same as arithmetic per second"
+)
 for ax in (left, right):
     ax.set_xticks(widths, widths)
     ax.minorticks_off()

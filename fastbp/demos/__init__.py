@@ -1,1 +1,1 @@
-"""The gallery of the lecture: a short script per theme, run by `fastbp demo NAME` and by the documentation."""
+"""The gallery of the lecture: a short script per theme, for `fastbp demo NAME` and the documentation."""

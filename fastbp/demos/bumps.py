@@ -2,8 +2,9 @@
 A sum of bumps makes any function
 =================================
 
-Row L10. The visual proof in one dimension: one hidden unit is a step, a pair of them, the second taken off the first, is a bump,
-and a sum of bumps follows any function. The network is constructed, not trained.
+Row L10. The visual proof in one dimension: one hidden unit is a step, a pair of them, the second taken
+off the first, is a bump, and a sum of bumps follows any function. The network is constructed, not
+trained.
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +26,9 @@ def step(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 # %%
-# One hidden layer of 2n logistic units for n bumps. For the smooth function the largest error falls with n. At a jump it cannot:
-# a sum of smooth bumps has no jump; but the part of the interval where it is wrong gets narrower, and the mean error falls.
+# One hidden layer of 2n logistic units for n bumps. For the smooth function the largest error falls
+# with n. At a jump it cannot: a sum of smooth bumps has no jump; but the part of the interval where it
+# is wrong gets narrower, and the mean error falls.
 
 x = np.linspace(0, 1, 2001)
 print("bumps: error of n bumps, constructed, on [0, 1]")

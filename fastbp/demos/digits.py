@@ -2,8 +2,8 @@
 Handwritten digits
 ==================
 
-Rows L12 and L29 on real data: the 1797 handwritten digits of 8 x 8 pixels that scikit-learn carries, learnt with the default
-options of ``fastbp.train``.
+Rows L12 and L29 on real data: the 1797 handwritten digits of 8 x 8 pixels that scikit-learn carries,
+learnt with the default options of ``fastbp.train``.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,10 @@ net = fastbp.train(X[learn], y[learn], seed=0)
 predicted = net.predict(X[test])
 wrong = predicted != y[test]
 print("digits: from 8 x 8 pixels to the digit, with the default options")
-print(f"  trained on {len(learn)} in {net.train_seconds:.2f} s; of {len(test)} others {net.score(X[test], y[test]):.1%} are read right")
+print(
+    f"  trained on {len(learn)} in {net.train_seconds:.2f} s; "
+    f"of {len(test)} others {net.score(X[test], y[test]):.1%} are read right"
+)
 
 # %%
 # Some of them, as text; values from 0 to 16 become two characters a pixel, which is about a square.
@@ -27,7 +30,9 @@ print(f"  trained on {len(learn)} in {net.train_seconds:.2f} s; of {len(test)} o
 print("  some of them, a misread one last:" if wrong.any() else "  some of them:")
 shown = [*np.flatnonzero(~wrong)[:3], *np.flatnonzero(wrong)[:1]]
 for row in range(8):
-    lines = ["".join(" .:*#"[int(value) // 4] * 2 for value in X[test[k]].reshape(8, 8)[row]) for k in shown]
+    lines = [
+        "".join(" .:*#"[int(value) // 4] * 2 for value in X[test[k]].reshape(8, 8)[row]) for k in shown
+    ]
     print("   " + "   ".join(lines).rstrip())
 print("   " + "   ".join(f"{y[test[k]]}, read as {predicted[k]}".ljust(16) for k in shown).rstrip())
 
@@ -45,8 +50,9 @@ for ax, k in zip(axes, np.flatnonzero(wrong), strict=False):
     ax.set(xticks=[], yticks=[], title=f"{y[test[k]]}, read as {predicted[k]}")
 
 # %%
-# What speaks for a digit? The weights of a network without a hidden layer have a place in the image, and a Hinton diagram shows them
-# there: ink on a white square speaks for the digit, ink on a black one against it. A 0 is a ring with nothing in its middle.
+# What speaks for a digit? The weights of a network without a hidden layer have a place in the image,
+# and a Hinton diagram shows them there: ink on a white square speaks for the digit, ink on a black one
+# against it. A 0 is a ring with nothing in its middle.
 
 linear = fastbp.train(X[learn], y[learn], hidden=(), l2=0.01, seed=0)
 print(f"  without a hidden layer {linear.score(X[test], y[test]):.1%}")

@@ -2,8 +2,9 @@
 Features: made by hand, or learnt
 =================================
 
-Row L6. Without a hidden layer somebody has to find, by trial and error, features in which the problem becomes linear: feature
-engineering. A network learns its features: each hidden unit is one, p = f(w1·x1 + w2·x2).
+Row L6. Without a hidden layer somebody has to find, by trial and error, features in which the problem
+becomes linear: feature engineering. A network learns its features: each hidden unit is one, p = f(w1·x1
++ w2·x2).
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,8 @@ X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
 x1, x2 = X.T
 
 # %%
-# By hand: the engineer guesses a feature, trains a linear unit on it, and guesses again. Only the product helps.
+# By hand: the engineer guesses a feature, trains a linear unit on it, and guesses again. Only the
+# product helps.
 
 guesses = {
     "x1, x2": X,
@@ -39,8 +41,8 @@ for k, (w, b) in enumerate(zip(learnt.weights[0].T, learnt.biases[0], strict=Tru
 print(f"  {'p1, p2':18} accuracy {learnt.score(X, y):.2f}")
 
 # %%
-# Both ways end in the same picture: a space of features in which one straight line does the rest. The two points of class 1 lie on
-# each other.
+# Both ways end in the same picture: a space of features in which one straight line does the rest. The
+# two points of class 1 lie on each other.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
 plot.boundary(by_hand, features, y, ax=left)

@@ -2,8 +2,9 @@
 Depth: a hierarchy of simple steps
 ==================================
 
-Row L12. Deep network = linear model (I) + non-linearity (II) + hierarchy (III). Each layer is a simple map of its own, and a later
-layer uses again what the earlier ones have made: step by step the points come to lie so that a line parts them.
+Row L12. Deep network = linear model (I) + non-linearity (II) + hierarchy (III). Each layer is a simple
+map of its own, and a later layer uses again what the earlier ones have made: step by step the points
+come to lie so that a line parts them.
 """
 
 import itertools
@@ -22,26 +23,38 @@ X = np.concatenate([arm, -arm]) + random.normal(scale=0.25, size=(400, 2))
 y = np.repeat(["spiral 1", "spiral 2"], 200)
 
 # %%
-# One hidden layer and several, all with about 170 weights, from five seeds each; a third of the points is set aside.
+# One hidden layer and several, all with about 170 weights, from five seeds each; a third of the points
+# is set aside.
 
 held = np.arange(400) % 3 == 0
 print("spiral: one hidden layer against several; accuracy on points not learnt from, of five seeds")
 nets = {}
 for hidden in ((43,), (11, 11), (10, 10, 2)):
     runs = [
-        fastbp.train(X[~held], y[~held], hidden=hidden, activation="tanh", learning_rate=0.01, epochs=1500, seed=seed) for seed in range(5)
+        fastbp.train(
+            X[~held],
+            y[~held],
+            hidden=hidden,
+            activation="tanh",
+            learning_rate=0.01,
+            epochs=1500,
+            seed=seed,
+        )
+        for seed in range(5)
     ]
     scores = [net.score(X[held], y[held]) for net in runs]
     nets[hidden] = runs[int(np.argmax(scores))]
     sizes = nets[hidden].sizes
     print(
-        f"  {'-'.join(map(str, sizes)):11}   {sum((i + 1) * o for i, o in itertools.pairwise(sizes))} weights   "
+        f"  {'-'.join(map(str, sizes)):11}   "
+        f"{sum((i + 1) * o for i, o in itertools.pairwise(sizes))} weights   "
         f"{', '.join(f'{score:.2f}' for score in scores)}"
     )
 
 # %%
-# The space after each layer of the deepest network. Where a layer has more than two units, it is seen from the side from which the
-# points spread most. The last hidden layer has two: there a line is enough.
+# The space after each layer of the deepest network. Where a layer has more than two units, it is seen
+# from the side from which the points spread most. The last hidden layer has two: there a line is
+# enough.
 
 deep = nets[(10, 10, 2)]
 plot.layer_spaces(deep, X, y)

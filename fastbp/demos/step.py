@@ -2,8 +2,9 @@
 Training, step by step
 ======================
 
-Rows L25 to L30. The learning process of the lecture on a network of 2 inputs, 2 hidden units and 1 output: every number of one
-update, then pass after pass over the whole training set until it stops, then the frozen network in use.
+Rows L25 to L30. The learning process of the lecture on a network of 2 inputs, 2 hidden units and 1
+output: every number of one update, then pass after pass over the whole training set until it stops,
+then the frozen network in use.
 """
 
 import dataclasses
@@ -19,13 +20,18 @@ import fastbp.kernels as k
 from fastbp import graph, plot
 
 # %%
-# **Step 1**: the network, the inputs X and labels Y, the learning rate α. **Step 2**: all weights at random. W⁽ˡ⁾ has a row per unit
-# below and a column per unit of the layer (L25).
+# **Step 1**: the network, the inputs X and labels Y, the learning rate α. **Step 2**: all weights at
+# random. W⁽ˡ⁾ has a row per unit below and a column per unit of the layer (L25).
 
 α = 0.5
 x, y = np.array([[1.0, 1.0]]), np.array([[0.0]])
 random = np.random.default_rng(3)
-W1, b1, W2, b2 = random.uniform(-1, 1, (2, 2)), random.uniform(-1, 1, 2), random.uniform(-1, 1, (2, 1)), random.uniform(-1, 1, 1)
+W1, b1, W2, b2 = (
+    random.uniform(-1, 1, (2, 2)),
+    random.uniform(-1, 1, 2),
+    random.uniform(-1, 1, (2, 1)),
+    random.uniform(-1, 1, 1),
+)
 start = np.concatenate([W1.ravel(), b1, W2.ravel(), b2])
 
 
@@ -39,8 +45,8 @@ for name, values in (("x", x), ("y", y), ("W(1)", W1), ("b(1)", b1), ("W(2)", W2
     show(name, values)
 
 # %%
-# **Step 3**, forward propagation: z⁽ˡ⁾ = W⁽ˡ⁾ᵀ a⁽ˡ⁻¹⁾ + b⁽ˡ⁾, a⁽ˡ⁾ = f(z⁽ˡ⁾), up to ŷ. Every step is one kernel, which writes into an
-# array of ours.
+# **Step 3**, forward propagation: z⁽ˡ⁾ = W⁽ˡ⁾ᵀ a⁽ˡ⁻¹⁾ + b⁽ˡ⁾, a⁽ˡ⁾ = f(z⁽ˡ⁾), up to ŷ. Every step is
+# one kernel, which writes into an array of ours.
 
 a1, a2 = np.empty((1, 2)), np.empty((1, 1))
 for a, W, b, out in ((x, W1, b1, a1), (a1, W2, b2, a2)):
@@ -51,8 +57,9 @@ show("a(1) = f(W(1)ᵀx + b(1))", a1)
 show("ŷ = f(W(2)ᵀa(1) + b(2))", a2)
 
 # %%
-# **Step 4**, backward propagation. Output layer (L27): e = ŷ - y, δ = ŷ(1 - ŷ) e. Hidden layer (L28): δ = a(1 - a) Σ δ w, over the
-# units above, with the weights from before the update. Then Δw = a δ for each weight, w ← w - α Δw and b ← b - α δ.
+# **Step 4**, backward propagation. Output layer (L27): e = ŷ - y, δ = ŷ(1 - ŷ) e. Hidden layer (L28): δ
+# = a(1 - a) Σ δ w, over the units above, with the weights from before the update. Then Δw = a δ for
+# each weight, w ← w - α Δw and b ← b - α δ.
 
 δ2, δ1, ΔW2, ΔW1, Δb2, Δb1 = (np.empty_like(like) for like in (a2, a1, W2, W1, b2, b1))
 k.output_delta(k.SQUARED_ERROR, k.LOGISTIC, a2, y, δ2)
@@ -71,34 +78,48 @@ for a, δ, ΔW, Δb, W, b, layer in ((a1, δ2, ΔW2, Δb2, W2, b2, 2), (x, δ1, 
     show(f"b({layer}) ← b - α δ", b)
 
 # %%
-# ``fastbp.train`` does the same in one compiled loop: one pass over this one sample, from the same weights, ends at the same
-# numbers.
+# ``fastbp.train`` does the same in one compiled loop: one pass over this one sample, from the same
+# weights, ends at the same numbers.
 
-rule: dict[str, Any] = {"activation": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "batch_size": 1}
+rule: dict[str, Any] = {
+    "activation": "logistic",
+    "output": "logistic",
+    "loss": "squared_error",
+    "optimizer": "sgd",
+    "batch_size": 1,
+}
 rule |= {"hidden": (2,), "learning_rate": α, "scale": False, "dtype": "float64"}
 blank = fastbp.train(x, y, task="regression", **rule, epochs=1, seed=0)
-once = fastbp.train(x, y, task="regression", **rule, epochs=1, init=dataclasses.replace(blank, params=start))
+once = fastbp.train(
+    x, y, task="regression", **rule, epochs=1, init=dataclasses.replace(blank, params=start)
+)
 updated = np.concatenate([W1.ravel(), b1, W2.ravel(), b2])
 print(f"the same update by fastbp.train: largest difference {np.abs(once.params - updated).max():.0e}")
 
 # %%
 # And the computation graph, which knows no layers, only nodes, finds the same gradients.
 
-V1, c1, V2, c2 = (graph.Variable(v.reshape(s)) for v, s in zip(np.split(start, [4, 6, 8]), ((2, 2), (2,), (2, 1), (1,)), strict=True))
+V1, c1, V2, c2 = (
+    graph.Variable(v.reshape(s))
+    for v, s in zip(np.split(start, [4, 6, 8]), ((2, 2), (2,), (2, 1), (1,)), strict=True)
+)
 J = graph.squared_error(graph.logistic(graph.logistic(x @ V1 + c1) @ V2 + c2), y)
 J.backward()
 gap = max(np.abs(np.asarray(v.grad) - Δ).max() for v, Δ in ((V1, ΔW1), (c1, Δb1), (V2, ΔW2), (c2, Δb2)))
 print(f"the same gradients by fastbp.graph: largest difference {gap:.0e}")
 
 # %%
-# **Repeat** steps 3 and 4 over the whole training set (L29) until one of two rules says stop: a set number of passes, or a wanted
-# accuracy. The network tells which.
+# **Repeat** steps 3 and 4 over the whole training set (L29) until one of two rules says stop: a set
+# number of passes, or a wanted accuracy. The network tells which.
 
 X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
 short = fastbp.train(X, Y, **rule, epochs=500, target_accuracy=1.0, seed=0)
 net = fastbp.train(X, Y, **rule, epochs=20_000, target_accuracy=1.0, seed=0)
 for run in (short, net):
-    print(f"XOR: stopped by {run.stop_reason} after {len(run.history['loss'])} passes, accuracy {run.score(X, Y):.2f}")
+    print(
+        f"XOR: stopped by {run.stop_reason} after {len(run.history['loss'])} passes, "
+        f"accuracy {run.score(X, Y):.2f}"
+    )
 
 # %%
 # **Freeze** (L30): the weights cannot change any more; saved and loaded again the network only predicts.
@@ -106,7 +127,10 @@ for run in (short, net):
 with tempfile.TemporaryDirectory() as folder:
     net.save(Path(folder, "xor.fbp"))
     frozen = fastbp.load(Path(folder, "xor.fbp"))
-print(f"loaded: {frozen.predict(X)} for XOR's four inputs; weights can be changed: {frozen.params.flags.writeable}")
+print(
+    f"loaded: {frozen.predict(X)} for XOR's four inputs; "
+    f"weights can be changed: {frozen.params.flags.writeable}"
+)
 
 # %%
 # The learning curve, with the point where it stopped.

@@ -2,8 +2,8 @@
 XOR solved by one hidden layer
 ==============================
 
-Row L9. One hidden layer solves what no linear unit can: it moves the four points so that a line parts them. Trained by the
-lecture's own rule: logistic units, squared error, one sample after another.
+Row L9. One hidden layer solves what no linear unit can: it moves the four points so that a line parts
+them. Trained by the lecture's own rule: logistic units, squared error, one sample after another.
 """
 
 import dataclasses
@@ -16,7 +16,13 @@ import fastbp
 from fastbp import plot
 
 X, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
-rule: dict[str, Any] = {"activation": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "batch_size": 1}
+rule: dict[str, Any] = {
+    "activation": "logistic",
+    "output": "logistic",
+    "loss": "squared_error",
+    "optimizer": "sgd",
+    "batch_size": 1,
+}
 
 # %%
 # The weights of some passes are kept for the animation below.
@@ -32,17 +38,21 @@ def keep(epoch: fastbp.Epoch) -> None:
 
 
 linear = fastbp.train(X, y, hidden=(), seed=0)
-net = fastbp.train(X, y, hidden=(2,), **rule, learning_rate=2.0, scale=False, target_loss=0.005, seed=7, callback=keep)
+net = fastbp.train(
+    X, y, hidden=(2,), **rule, learning_rate=2.0, scale=False, target_loss=0.005, seed=7, callback=keep
+)
 print("xor: 1 where just one of x1 and x2 is 1, by the lecture's rule, sample after sample")
 print(f"  accuracy of a linear unit         {linear.score(X, y):.2f}")
 print(f"  accuracy with one hidden layer    {net.score(X, y):.2f}   ({len(net.history['loss'])} passes)")
-print("  x1  x2   y       p   the point in the space of the hidden layer, where a line parts the two classes")
+print(
+    "  x1  x2   y       p   the point in the space of the hidden layer, where a line parts the classes"
+)
 for x, known, p, h in zip(X, y, net.predict_proba(X)[:, 1], net.activations(X)[1], strict=True):
     print(f"  {x[0]:2d}  {x[1]:2d}   {known}   {p:.3f}   {'  '.join(f'{value:.2f}' for value in h)}")
 
 # %%
-# XOR in the space of the inputs, and in the space of the hidden layer. There the output unit is a linear unit again: the dashed line
-# is where it changes its mind, w1·h1 + w2·h2 + b = 0.
+# XOR in the space of the inputs, and in the space of the hidden layer. There the output unit is a
+# linear unit again: the dashed line is where it changes its mind, w1·h1 + w2·h2 + b = 0.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
 plot.boundary(net, X, y, ax=left)
@@ -60,5 +70,7 @@ plot.network(net).set_title("The network that solves XOR")
 # %%
 # How the boundary got there, pass after pass.
 
-animation = plot.boundary_animation([(epoch, dataclasses.replace(net, params=w)) for epoch, w in kept], X, y)
+animation = plot.boundary_animation(
+    [(epoch, dataclasses.replace(net, params=w)) for epoch, w in kept], X, y
+)
 plt.show()
