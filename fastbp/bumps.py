@@ -34,7 +34,7 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     Returns
     -------
     Network
-        One input, 2n logistic units, one identity output, float64. Units 2k and 2k + 1 are bump k.
+        One input, 2n logistic units, of which each pair is a bump, from left to right, and one identity output; float64.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
 
     Notes
     -----
-    The interval is cut into n pieces of width w. Bump k is as high as f in the middle c_k of its piece::
+    The interval is cut into n pieces of width w. Bump k has as its factor f in the middle c_k of its piece::
 
         f(x) ~ sum_k f(c_k) (logistic(s (x - l_k)) - logistic(s (x - r_k))),  s = 6 / w
 
@@ -61,7 +61,7 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     ==========================  ===============  ===================
 
     The largest error at a jump never falls below half of it, as a sum of bumps is continuous; but the part of the interval where it is
-    wrong is no wider than about a bump. A smooth function is followed worst at the ends, where the sum is flat.
+    wrong is only two or three bumps wide. A smooth function is followed worst at the ends, where the sum is flat.
 
     Examples
     --------

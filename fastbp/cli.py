@@ -18,19 +18,8 @@ from tqdm import tqdm
 import fastbp.kernels as kernels
 
 from . import __version__, compilation, data, demo, options, storage, table, targets
-from .network import Network
+from .network import STOP_REASONS, Network
 from .train import train
-
-STOPPED = {
-    "epochs": "all epochs done",
-    "target_loss": "the target loss was reached",
-    "target_accuracy": "the target accuracy was reached",
-    "max_seconds": "the time was up",
-    "patience": "the validation loss no longer fell",
-    "callback": "a callback said so",
-    "interrupted": "interrupted by Ctrl-C",
-    "diverged": "the loss or a weight was no longer finite",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -266,7 +255,7 @@ def _summary(net: Network) -> list[tuple[str, str]]:
         *rows,
         ("loss", net.loss),
         ("epochs", f"{epochs} of {net.options.get('epochs', epochs)}{best}"),
-        ("stopped", STOPPED[net.stop_reason]),
+        ("stopped", STOP_REASONS[net.stop_reason]),
         ("seconds", f"{net.train_seconds:.2f} to train, {net.compile_seconds:.2f} to compile or load kernels"),
     ]
 

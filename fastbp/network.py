@@ -17,6 +17,18 @@ import fastbp.kernels as kernels
 from . import checks, compilation, targets
 from .options import Architecture
 
+# Why a training stopped (lecture L29), in words
+STOP_REASONS = {
+    "epochs": "all epochs done",
+    "target_loss": "the target loss was reached",
+    "target_accuracy": "the target accuracy was reached",
+    "max_seconds": "the time was up",
+    "patience": "the validation loss no longer fell",
+    "callback": "a callback said so",
+    "interrupted": "interrupted by Ctrl-C",
+    "diverged": "the loss or a weight was no longer finite",
+}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:

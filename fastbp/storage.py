@@ -18,12 +18,11 @@ from safetensors.numpy import save as to_bytes
 import fastbp.kernels as kernels
 
 from . import compilation, options
-from .network import Network
+from .network import STOP_REASONS, Network
 
 FORMAT = 1
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
 _HISTORY = "history."
-STOP_REASONS = ("epochs", "target_loss", "target_accuracy", "max_seconds", "patience", "callback", "interrupted", "diverged")
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from ..cli import STOPPED
-from ..network import Network
+from ..network import STOP_REASONS, Network
 from . import style
 
 
@@ -47,10 +47,11 @@ def learning_curves(net: Network, ax: Axes | None = None) -> Axes:
         shown = np.concatenate([loss, validation])
         ax.plot(epochs, validation, color=style.VERMILION, linestyle="--", label="validation")
         ax.axvline(net.best_epoch, color=style.GREEN, linestyle=":", linewidth=2, label=f"best epoch: {net.best_epoch}")
-    stop = f"stopped after {len(loss)} epochs:\n{STOPPED[net.stop_reason]}"
+    stop = f"stopped after epoch {len(loss)}:\n{STOP_REASONS[net.stop_reason]}"
     ax.plot(epochs[-1], loss[-1], "X", color="black", markersize=9, label=stop, clip_on=False)
     if 0 < 10 * shown.min() < shown.max():
         ax.set_yscale("log")
-    ax.set(xlabel="epoch", ylabel=f"mean {net.loss.replace('_', ' ')}", title="learning curves")
+    ax.set(xlabel="epoch", ylabel=f"mean loss ({net.loss.replace('_', ' ')})", title="learning curves")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
     return ax

@@ -9,17 +9,16 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from numpy.typing import ArrayLike, NDArray
 
 from ..network import Network
-from . import samples as points
 from . import style
-from .samples import Samples
+from .samples import Samples, add_key, draw_points, read_samples
 
 RESOLUTION = 201  # points a side at which the network is asked
-PALE = 0.55  # the background is this near to the colour of a class, where the network is sure of it
+PALE = 0.45  # the background is this near to the colour of a class, where the network is sure of it
+SHADES = 21  # of a probability, in all: a GIF has 256 colours, and those of the samples must be among them
 MARGIN = 0.15
 
 
@@ -54,14 +53,13 @@ def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -
     """
     samples = _read(net, X, y)
     ax = style.axes(ax)
-    _Plane(ax, samples).show(net)
-    _finish(ax, samples)
+    plane = _Plane(ax, samples)
+    plane.show(net)
+    plane.finish()
     return ax
 
 
-def boundary_animation(
-    networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None
-) -> FuncAnimation:  # fmt: skip
+def boundary_animation(networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> FuncAnimation:
     """
     The picture of `boundary` while a network learns, one frame for each of `networks`.
 
@@ -85,6 +83,12 @@ def boundary_animation(
     ValueError
         No network, or what `boundary` refuses.
 
+    Notes
+    -----
+    The networks can come from calls of `fastbp.train` that go on from one another, as below; adam starts anew in each. For one run without
+    a break, keep copies of the weights in a callback, ``lambda epoch: kept.append((epoch.epoch, epoch.params.copy()))``, and put them
+    into the network that comes out: ``[(epoch, dataclasses.replace(net, params=weights)) for epoch, weights in kept]``.
+
     Examples
     --------
     >>> import fastbp
@@ -96,9 +100,6 @@ def boundary_animation(
     ...     net = fastbp.train(X, y, init=net, epochs=10, seed=epoch)
     ...     networks.append((epoch, net))
     >>> animation = plot.boundary_animation(networks, X, y)
-
-    Adam starts anew with each call of `fastbp.train`. For one run without a break, keep copies of the weights in a callback, and put
-    them into the network that comes out with ``dataclasses.replace(net, params=weights)``.
     """
     frames = _frames(networks)
     samples, *_ = [_read(net, X, y) for _, net in frames]
@@ -112,7 +113,7 @@ def boundary_animation(
         return plane.show(net)
 
     show(0)
-    _finish(ax, samples)
+    plane.finish()
     return FuncAnimation(ax.figure.canvas.figure, show, frames=len(frames), interval=200, repeat_delay=2000)
 
 
@@ -127,22 +128,10 @@ def _frames(networks: Iterable[tuple[int, Network]]) -> list[tuple[int, Network]
 
 
 def _read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
-    samples = points.read(net, X, y)
+    samples = read_samples(net, X, y)
     if net.sizes[0] != 2:
         raise ValueError(f"net: expected a network of two inputs, whose plane can be drawn, got {net.sizes[0]}")
     return samples
-
-
-def _finish(ax: Axes, samples: Samples) -> None:
-    """What does not depend on the network: the samples, and what the colours mean."""
-    points.draw(ax, samples.X, samples)
-    ax.set(xlabel=samples.names[0], ylabel=samples.names[1])
-    if samples.classes is not None and len(samples.classes) == 2:
-        label = f"inference: probability of {samples.classes[1]}"
-        ax.figure.colorbar(ScalarMappable(Normalize(0, 1), _two_colours()), ax=ax, label=label)
-    if samples.classes is not None:
-        ax.plot([], [], color="black", label="decision")
-    points.explain(ax, samples)
 
 
 class _Plane:
@@ -153,39 +142,40 @@ class _Plane:
         limits = samples.limits(MARGIN)
         self.x1, self.x2 = (np.linspace(low, high, RESOLUTION) for low, high in limits)
         self.inputs = np.stack(np.meshgrid(self.x1, self.x2), axis=-1).reshape(-1, 2)
-        colours = (Normalize(0, 1), _two_colours()) if samples.classes is not None else (samples.norm, style.SURFACE)
-        blank = np.zeros((RESOLUTION, RESOLUTION))
-        self.image = ax.imshow(
-            blank, extent=(*limits[0], *limits[1]), origin="lower", aspect="auto", norm=colours[0], cmap=colours[1], zorder=0
-        )
+        norm, cmap = (samples.norm, style.SURFACE) if samples.classes is None else (Normalize(0, 1), _two_colours())
+        blank, extent = np.zeros((RESOLUTION, RESOLUTION)), (*limits[0], *limits[1])
+        self.image = ax.imshow(blank, extent=extent, origin="lower", aspect="auto", norm=norm, cmap=cmap, zorder=0)
         self.lines: list[Artist] = []
 
     def show(self, net: Network) -> list[Artist]:
         """Show the inference and the decision of `net` instead of those shown before."""
         for line in self.lines:
             line.remove()
-        shape = (RESOLUTION, RESOLUTION)
         if net.task == "regression":
-            surface = net.predict(self.inputs).reshape(shape)
-            self.image.set_data(surface)
-            self.lines = self._contours(surface, np.linspace(*self.image.get_clim(), 9)[1:-1], 0.5)
-            return [self.image, *self.lines]
-        inference = net.predict_proba(self.inputs).reshape(*shape, -1)
-        if inference.shape[-1] == 2:
-            self.image.set_data(inference[:, :, 1])
-            self.lines = self._contours(inference[:, :, 1], [0.5], 1.5)
-            return [self.image, *self.lines]
-        self.image.set_data(_several_colours(inference))
-        top = np.sort(inference, axis=-1)[:, :, -2:]
-        self.lines = []
-        for k in range(inference.shape[-1]):  # a class is chosen where it is more probable than the best of the others
-            p = inference[:, :, k]
-            others = np.where(p == top[:, :, 1], top[:, :, 0], top[:, :, 1])
-            self.lines += self._contours(p - others, [0.0], 1.5)
+            shown = net.predict(self.inputs).reshape(RESOLUTION, RESOLUTION)
+            self.lines = self._contours(shown, np.linspace(*self.image.get_clim(), 9)[1:-1], 0.5)
+        else:
+            inference = net.predict_proba(self.inputs).reshape(RESOLUTION, RESOLUTION, -1)
+            two = inference.shape[-1] == 2
+            shown = inference[:, :, 1] if two else _several_colours(inference)
+            leads = [_lead(inference, k) for k in range(1 if two else inference.shape[-1])]
+            self.lines = [line for lead in leads for line in self._contours(lead, [0.0], 1.5)]
+        self.image.set_data(shown)
         return [self.image, *self.lines]
 
+    def finish(self) -> None:
+        """Draw what does not depend on the network: the samples, and what colours, markers and lines mean."""
+        ax, samples = self.ax, self.samples
+        draw_points(ax, samples.X, samples)
+        ax.set(xlabel=samples.names[0], ylabel=samples.names[1])
+        if samples.classes is not None:
+            ax.plot([], [], color="black", label="decision")
+            if len(samples.classes) == 2:
+                ax.figure.colorbar(self.image, ax=ax, label=f"inference: probability of {samples.classes[1]}")
+        add_key(ax, samples)
+
     def _contours(self, values: NDArray[Any], levels: Any, width: float) -> list[Artist]:
-        there = [level for level in levels if values.min() < level < values.max()]
+        there = [level for level in np.unique(levels) if values.min() < level < values.max()]
         return [self.ax.contour(self.x1, self.x2, values, there, colors="black", linewidths=width)] if there else []
 
 
@@ -195,12 +185,17 @@ def _pale(colour: str) -> tuple[float, ...]:
 
 def _two_colours() -> LinearSegmentedColormap:
     """From the first class over white, where the network is not sure, to the second."""
-    return LinearSegmentedColormap.from_list("two classes", [_pale(style.COLOURS[0]), (1, 1, 1), _pale(style.COLOURS[1])])
+    return LinearSegmentedColormap.from_list("two classes", [_pale(style.colour(0)), (1, 1, 1), _pale(style.colour(1))], SHADES)
+
+
+def _lead(inference: NDArray[Any], k: int) -> NDArray[Any]:
+    """By how much class k is more probable than the best of the others."""
+    return inference[:, :, k] - np.delete(inference, k, axis=-1).max(axis=-1)
 
 
 def _several_colours(inference: NDArray[Any]) -> NDArray[np.float64]:
     """Colour of the most probable class; white where all are equally probable."""
     classes = inference.shape[-1]
-    colours = np.array([_pale(style.COLOURS[k % len(style.COLOURS)]) for k in range(classes)])
+    colours = np.array([_pale(style.colour(k)) for k in range(classes)])
     sure = (inference.max(axis=-1, keepdims=True) - 1 / classes) / (1 - 1 / classes)
-    return 1 - sure * (1 - colours[inference.argmax(axis=-1)])
+    return 1 - np.round(sure * SHADES) / SHADES * (1 - colours[inference.argmax(axis=-1)])

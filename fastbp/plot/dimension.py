@@ -67,8 +67,8 @@ def captured(ax: Axes | None = None) -> Axes:
     ax.plot(dimensions, sample, "s", color=style.VERMILION, label=f"of {COUNT} points drawn")
     ax.plot(dimensions[: len(LECTURE)], LECTURE, "x", color="black", markersize=9, markeredgewidth=2, label="the lecture")
     for d, share in enumerate(LECTURE, 1):
-        ax.annotate(f"{share:.0%}", (d, share), (8, 6), textcoords="offset points")
-    ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set(xlabel="dimensions d", ylabel="share of the data captured", xticks=dimensions)
+        ax.annotate(f"{share:.0%}", (d, share), (-8, -5), textcoords="offset points", ha="right")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set(xlabel="dimensions d", ylabel="share of the data captured", xticks=dimensions, xlim=(0, MOST + 0.5))
     ax.legend()
     return ax

@@ -37,7 +37,7 @@ class Samples:
         return list(zip(low - space, high + space, strict=True))
 
 
-def read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
+def read_samples(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     """Read the user's samples as `net` does."""
     style.require_network(net)
     if net.task == "multilabel" or (net.task == "regression" and net.sizes[-1] > 1):
@@ -50,18 +50,20 @@ def read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     return Samples(inputs, targets, net.classes, names)
 
 
-def draw(ax: Axes, points: NDArray[Any], samples: Samples) -> None:
+def draw_points(ax: Axes, points: NDArray[Any], samples: Samples) -> None:
     """Draw `points`, shape (n, 2): colour and marker by class, or colour by number."""
-    look: dict[str, Any] = {"s": 30, "edgecolors": "white", "linewidths": 0.6, "zorder": 3}
+    size = np.clip(12_000 / len(points), 25, 80)  # few points may be large
+    look: dict[str, Any] = {"s": size, "linewidths": 0.6, "zorder": 3}
     if samples.classes is None:
-        ax.scatter(*points.T, c=samples.targets, cmap=style.SURFACE, norm=samples.norm, **look)
+        ax.scatter(points[:, 0], points[:, 1], c=samples.targets, cmap=style.SURFACE, norm=samples.norm, edgecolors="white", **look)
         return
     for k, label in enumerate(samples.classes.tolist()):
-        colour, marker = style.COLOURS[k % len(style.COLOURS)], style.MARKERS[k % len(style.MARKERS)]
-        ax.scatter(*points[samples.targets == k].T, color=colour, marker=marker, label=str(label), **look)
+        own = points[samples.targets == k]
+        look |= {"facecolor": style.colour(k), "edgecolors": "black", "marker": style.marker(k), "label": str(label)}
+        ax.scatter(own[:, 0], own[:, 1], **look)
 
 
-def explain(ax: Axes, samples: Samples) -> None:
+def add_key(ax: Axes, samples: Samples) -> None:
     """Tell what the points mean: a legend of the classes, or a colour bar of the numbers."""
     if samples.classes is None:
         ax.figure.colorbar(ScalarMappable(samples.norm, style.SURFACE), ax=ax, label="y")

@@ -13,9 +13,8 @@ import fastbp.kernels as kernels
 
 from .. import checks
 from ..network import Network
-from . import samples as points
 from . import style
-from .samples import Samples
+from .samples import Samples, add_key, draw_points, read_samples
 
 LINES, STEPS = 11, 101  # lines of the grid in each direction, and points along each
 IDLE = 0.01  # a unit is idle whose f' is below this share of its largest value for every sample
@@ -51,21 +50,21 @@ def layer_space(net: Network, X: ArrayLike, y: ArrayLike, layer: int, ax: Axes |
     Notes
     -----
     Two units are the two axes. Of more units the axes are the first two principal components over the samples. One unit is the
-    horizontal axis, and the target the vertical one.
+    horizontal axis, and the target the vertical one, where the samples of a class are spread so that none hides another.
 
     In a network of two inputs the grid of their plane is drawn too, bent as the layers bend it.
 
-    The label of the horizontal axis names the units of a hidden layer that have stopped learning, because their derivative f'
+    A line of text in the picture names the units of a hidden layer that have stopped learning, because their derivative f'
     stays below 1 % of its largest value for every sample: relu units whose output is 0 (*dead*), and logistic or tanh units with
     an output near its bounds (*saturated*).
     """
-    samples = points.read(net, X, y)
+    samples = read_samples(net, X, y)
     layer = checks.integer("layer", layer, 0)
     if layer >= len(net.sizes):
         raise ValueError(f"layer: expected at most {len(net.sizes) - 1}, the last layer of this network, got {layer}")
     ax = style.axes(ax)
-    _draw(ax, net, samples, layer, net.activations(samples.X), _bent_grid(net, samples))
-    points.explain(ax, samples)
+    _draw(ax, net, samples, layer, net.activations(samples.X)[layer], _bent_grid(net, samples)[layer])
+    add_key(ax, samples)
     return ax
 
 
@@ -97,37 +96,44 @@ def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> An
     --------
     layer_space : One of these pictures, and what it shows.
     """
-    samples = points.read(net, X, y)
+    samples = read_samples(net, X, y)
     axes = style.row_of_axes(ax, len(net.sizes))
     activations, grid = net.activations(samples.X), _bent_grid(net, samples)
     for layer, one in enumerate(axes.flat):
-        _draw(one, net, samples, layer, activations, grid)
-    points.explain(axes.flat[-1], samples)
+        _draw(one, net, samples, layer, activations[layer], grid[layer])
+    add_key(axes.flat[-1], samples)
     return axes
 
 
-def _draw(
-    ax: Axes, net: Network, samples: Samples, layer: int, activations: list[NDArray[Any]], grid: list[NDArray[Any]] | None
-) -> None:  # fmt: skip
-    a = activations[layer]
-    idle = _idle_units(net, layer, a)
+def _draw(ax: Axes, net: Network, samples: Samples, layer: int, a: NDArray[Any], grid: NDArray[Any]) -> None:
     if a.shape[1] == 1:
-        points.draw(ax, np.column_stack([a[:, 0], samples.targets]), samples)
-        ax.set(xlabel=_unit(net, samples, layer, 0) + idle, ylabel="y")
-        if samples.classes is not None:
+        height = samples.targets
+        if samples.classes is not None:  # spread, so that no sample hides another; by the golden ratio, evenly in any class
+            height = height + 0.6 * (np.arange(len(a)) * 0.618 % 1 - 0.5)
             ax.set_yticks(range(len(samples.classes)), [str(label) for label in samples.classes.tolist()])
-            ax.margins(y=0.5)
+        draw_points(ax, np.column_stack([a[:, 0], height]), samples)
+        ax.set(xlabel=_unit(net, samples, layer, 0), ylabel="y")
     else:
         axes_of_space, labels = _axes_of_space(net, samples, layer, a)
         centre = a.mean(axis=0) if a.shape[1] > 2 else 0
-        if grid is not None:
-            lines = ((grid[layer] - centre) @ axes_of_space).reshape(2 * LINES, STEPS, 2)
-            ax.add_collection(LineCollection(list(lines), colors="0.75", linewidths=0.7, zorder=1))
-        points.draw(ax, (a - centre) @ axes_of_space, samples)
-        ax.set(xlabel=labels[0] + idle, ylabel=labels[1])
-    units = "unit" if a.shape[1] == 1 else "units"
-    kind = f"{a.shape[1]} {net.layer_activations[layer - 1]} {units}"
-    ax.set_title("inputs" if layer == 0 else f"output: {kind}" if layer == len(net.sizes) - 1 else f"layer {layer}: {kind}")
+        lines = ((grid - centre) @ axes_of_space).reshape(-1, STEPS, 2)
+        ax.add_collection(LineCollection(list(lines), colors="0.75", linewidths=0.7, zorder=1))
+        draw_points(ax, (a - centre) @ axes_of_space, samples)
+        ax.set(xlabel=labels[0], ylabel=labels[1])
+    idle = _idle_units(net, layer, a)
+    if idle:
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.12 * (high - low))  # room for the text
+        ax.text(0.5, 0.98, idle, transform=ax.transAxes, ha="center", va="top")
+    ax.set_title(_title(net, layer))
+
+
+def _title(net: Network, layer: int) -> str:
+    if layer == 0:
+        return "inputs"
+    name = "output" if layer == len(net.sizes) - 1 else f"layer {layer}"
+    units = net.sizes[layer]
+    return f"{name}: {units} {net.layer_activations[layer - 1]} {'unit' if units == 1 else 'units'}"
 
 
 def _unit(net: Network, samples: Samples, layer: int, unit: int) -> str:
@@ -150,10 +156,10 @@ def _axes_of_space(net: Network, samples: Samples, layer: int, a: NDArray[Any]) 
     return first_two * np.sign(first_two[largest, [0, 1]]), labels  # the sign of an eigenvector is anyone's choice
 
 
-def _bent_grid(net: Network, samples: Samples) -> list[NDArray[Any]] | None:
-    """Lines of the plane of two inputs in the space of every layer, shape (2 LINES STEPS, units); None if there is no such plane."""
+def _bent_grid(net: Network, samples: Samples) -> list[NDArray[Any]]:
+    """The plane of two inputs in the space of every layer: points of lines, STEPS each, shape (n, units); none for other inputs."""
     if net.sizes[0] != 2:
-        return None
+        return [np.empty((0, units)) for units in net.sizes]
     limits = samples.limits(0.05)
     (across, down), (along, up) = ([np.linspace(*range_, count) for range_ in limits] for count in (LINES, STEPS))
     upright = np.stack(np.meshgrid(across, up, indexing="ij"), axis=-1)
@@ -162,7 +168,7 @@ def _bent_grid(net: Network, samples: Samples) -> list[NDArray[Any]] | None:
 
 
 def _idle_units(net: Network, layer: int, a: NDArray[Any]) -> str:
-    """Second line of a label: the units of a hidden layer that no sample moves."""
+    """Tell the units of a hidden layer that no sample moves."""
     if layer in (0, len(net.sizes) - 1):  # outputs are meant to reach their bounds
         return ""
     kind = net.layer_activations[layer - 1]
@@ -172,4 +178,4 @@ def _idle_units(net: Network, layer: int, a: NDArray[Any]) -> str:
     if len(idle) == 0:
         return ""
     names = ", ".join(map(str, idle[:NAMED])) + (f", ... ({len(idle)} in all)" if len(idle) > NAMED else "")
-    return f"\n{'unit' if len(idle) == 1 else 'units'} {names} {'dead' if kind == 'relu' else 'saturated'}"
+    return f"{'unit' if len(idle) == 1 else 'units'} {names} {'dead' if kind == 'relu' else 'saturated'}"

@@ -10,16 +10,27 @@ from matplotlib.axes import Axes
 
 from ..network import Network
 
-BLUE, VERMILION, GREEN, ORANGE, PINK, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#000000"
-COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PINK, SKY, BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")  # with the colours: 70 classes before a pair comes again
+BLUE, VERMILION, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
+# Of classes: as many as there are digits, and no marker alone or colour alone tells one from another
+COLOURS = (BLUE, VERMILION, GREEN, "#E69F00", "#CC79A7", SKY, "#000000", "#999933", "#882255", "#888888")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")
 SURFACE = "viridis"  # of numbers
 
 
-def axes(ax: Axes | None) -> Axes:
-    """`ax`, or the axes of a new figure."""
+def colour(k: int) -> str:
+    """Colour of class k."""
+    return COLOURS[k % len(COLOURS)]
+
+
+def marker(k: int) -> str:
+    """Marker of class k; from the second round of colours on, classes differ from those of the first by the marker alone."""
+    return MARKERS[(k + k // len(COLOURS)) % len(MARKERS)]
+
+
+def axes(ax: Axes | None, figsize: tuple[float, float] | None = None) -> Axes:
+    """`ax`, or the axes of a new figure of `figsize` inches."""
     if ax is None:
-        return plt.subplots(layout="constrained")[1]
+        return plt.subplots(figsize=figsize, layout="constrained")[1]
     if not isinstance(ax, Axes):
         raise ValueError(f"ax: expected matplotlib axes, got {ax!r}")
     return ax

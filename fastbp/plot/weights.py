@@ -16,13 +16,16 @@ from ..network import Network
 from . import style
 
 MOST = 16  # units of a layer that are drawn in full
-WIDEST = 5.0  # points; the line of the largest weight of a layer
-SIGNS = {"w > 0": {"color": style.BLUE, "linestyle": "-"}, "w < 0": {"color": style.VERMILION, "linestyle": "--"}}
+WIDEST, CROWD = 5.0, 8  # points, the line of the largest weight of a layer; thinner where there are more units than this
+SIGNS: dict[str, dict[str, Any]] = {
+    "w > 0": {"color": style.BLUE, "linestyle": "-"},
+    "w < 0": {"color": style.VERMILION, "linestyle": "--"},
+}
 
 
 def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
     """
-    Hinton diagram of a matrix of weights: squares with an area proportional to `|w|`, white where w > 0, black where w < 0.
+    Hinton diagram of a matrix of weights: squares with an area proportional to ``|w|``, white where w > 0, black where w < 0.
 
     Parameters
     ----------
@@ -44,15 +47,15 @@ def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
         raise ValueError(f"W: expected a matrix (inputs, units) with at least one weight, got shape {matrix.shape}")
     checks.finite("W", matrix)
     matrix = matrix.astype(np.float64)
-    ax = style.axes(ax)
+    d_in, d_out = matrix.shape
+    ax = style.axes(ax, (min(max(4, 2 + 0.16 * d_out), 10), min(max(3.5, 1.5 + 0.16 * d_in), 10)))
     largest = np.abs(matrix).max()
     rows, columns = np.nonzero(matrix)
     weights = matrix[rows, columns]
     half = 0.48 * np.sqrt(np.abs(weights) / largest) if largest > 0 else np.empty(0)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half[:, None, None]
     squares = np.column_stack([columns, rows])[:, None, :] + 1 + corners
-    ax.add_collection(PolyCollection(squares, facecolors=np.where(weights > 0, "white", "black"), edgecolors="none"))
-    d_in, d_out = matrix.shape
+    ax.add_collection(PolyCollection(list(squares), facecolors=np.where(weights > 0, "white", "black"), edgecolors="none"))
     ax.set(facecolor="0.55", aspect="equal", xlim=(0.4, d_out + 0.6), ylim=(d_in + 0.6, 0.4))
     ax.set(xlabel="unit", ylabel="input", title=f"white: w > 0, black: w < 0\nlargest |w| = {largest:.3g}")
     for axis in (ax.xaxis, ax.yaxis):
@@ -62,7 +65,7 @@ def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
 
 def network(net: Network, ax: Axes | None = None) -> Axes:
     """
-    The units of a network and its connections; a line is the wider the larger `|w|`, and tells the sign by colour and dash (lecture L25).
+    The units of a network and its connections; a line is the wider the larger ``|w|``, and tells the sign by colour and dash (lecture L25).
 
     Parameters
     ----------
@@ -81,27 +84,27 @@ def network(net: Network, ax: Axes | None = None) -> Axes:
     Notes
     -----
     Widths are relative to the largest weight of the layer. Biases are not drawn. Of a layer of more than 16 units the first 15 are
-    drawn, and an ellipsis; the label tells how many there are.
+    drawn, and an ellipsis; the label below tells how many there are.
     """
     style.require_network(net)
     ax = style.axes(ax)
     places = [_places(layer, units) for layer, units in enumerate(net.sizes)]
     for W, here, there in zip(net.weights, places[:-1], places[1:], strict=True):
         _connect(ax, W, here, there)
-    bottom = min(here[-1, 1] for here in places) - 1.5
     for layer, (units, here) in enumerate(zip(net.sizes, places, strict=True)):
         ax.plot(*here.T, "o", color="white", markeredgecolor="black", markersize=12, zorder=3)
         if len(here) < units:
             ax.text(layer, here[-1, 1] - 1, "⋮", ha="center", va="center", fontsize=14)
-        ax.text(layer, bottom, _caption(net, layer, len(here)), ha="center", va="top")
     for (x, y), name in zip(places[0], net.feature_names or [f"x{k + 1}" for k in range(net.sizes[0])], strict=False):
-        ax.text(x - 0.1, y, name, ha="right", va="center")
+        ax.annotate(name, (x, y), (-12, 0), textcoords="offset points", ha="right", va="center")
     for (x, y), name in zip(places[-1], _output_names(net), strict=False):
-        ax.text(x + 0.1, y, name, ha="left", va="center")
-    ax.axis("off")
-    lines = [Line2D([], [], **look, linewidth=2) for look in SIGNS.values()]
-    ax.legend(lines, list(SIGNS), loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
-    ax.set_title("-".join(map(str, net.sizes)))
+        ax.annotate(name, (x, y), (12, 0), textcoords="offset points", va="center")
+    reach = min(max(net.sizes), MOST) / 2
+    ax.set(xlim=(-0.3, len(places) - 0.7), ylim=(-reach, 1.3 * reach), yticks=[], title="-".join(map(str, net.sizes)))
+    ax.set_xticks(range(len(places)), [_caption(net, layer, len(here)) for layer, here in enumerate(places)])
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    ax.legend([Line2D([], [], linewidth=2, **look) for look in SIGNS.values()], list(SIGNS), loc="upper right", ncols=2, frameon=False)
     return ax
 
 
@@ -114,7 +117,8 @@ def _places(layer: int, units: int) -> NDArray[np.float64]:
 
 def _connect(ax: Axes, W: NDArray[Any], here: NDArray[np.float64], there: NDArray[np.float64]) -> None:
     drawn = W[: len(here), : len(there)]
-    widths = WIDEST * np.abs(drawn) / max(np.abs(W).max(), np.finfo(W.dtype).tiny)
+    widest = WIDEST * min(1, CROWD / max(drawn.shape))
+    widths = widest * np.abs(drawn) / max(np.abs(W).max(), np.finfo(W.dtype).tiny)
     for look, of_sign in zip(SIGNS.values(), (drawn > 0, drawn < 0), strict=True):
         lines = [(here[i], there[j]) for i, j in np.argwhere(of_sign)]
         ax.add_collection(LineCollection(lines, linewidths=widths[of_sign], alpha=0.8, **look))
@@ -128,7 +132,7 @@ def _caption(net: Network, layer: int, drawn: int) -> str:
 
 
 def _output_names(net: Network) -> list[str]:
-    """What each output stands for: a class, the probability of the second of two, or a number."""
+    """What each output stands for: the probability of a class (of two, the second), or a number."""
     if net.classes is not None:
-        return [str(label) for label in net.classes.tolist()[-net.sizes[-1] :]]
+        return [f"p({label})" for label in net.classes.tolist()[-net.sizes[-1] :]]
     return ["y"] if net.sizes[-1] == 1 else [f"y{k + 1}" for k in range(net.sizes[-1])]
