@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import DTYPES, Arena, assert_close, finite_difference
-from numba import njit
+from numba import config, njit
 
 from fastbp import kernels
 from fastbp.kernels import node
@@ -224,7 +224,7 @@ def test_in_users_njit_in_every_layout(users_function, allocations):
         arena.check()
         found[layout] = [J, *written]
         # Whatever the number of passes: what is left are the arguments. A product of other layouts may pack its operands.
-        if layout == "C":
+        if layout == "C" and not config.DISABLE_JIT:
             assert allocations(users_function, 1, *read, *written) == allocations(users_function, 9, *read, *written)
     for layout in naive.LAYOUTS[1:]:
         for got, wanted in zip(found[layout], found["C"], strict=True):

@@ -32,9 +32,12 @@ for name, features in guesses.items():
     print(f"  {name:18} accuracy {by_hand.score(features, y):.2f}")
 
 # %%
-# Learnt: two hidden units in front of the same linear unit, and nobody guesses.
+# Learnt: two hidden units in front of the same linear unit, and nobody guesses. The penalty ``l2`` keeps
+# them from saturating.
 
-learnt = fastbp.train(X, y, hidden=(2,), activation="tanh", learning_rate=0.1, epochs=500, seed=4)
+learnt = fastbp.train(
+    X, y, hidden=(2,), activation="tanh", learning_rate=0.1, epochs=500, l2=0.01, seed=4
+)
 print("  two learnt features, p = tanh(w1·x1 + w2·x2 + b)")
 for k, (w, b) in enumerate(zip(learnt.weights[0].T, learnt.biases[0], strict=True), 1):
     print(f"    p{k} = tanh({w[0]:+.2f} x1 {w[1]:+.2f} x2 {b:+.2f})   (x1 and x2 standardised)")
@@ -52,4 +55,5 @@ plot.layer_space(learnt, X, y, 1, ax=right)
 right.axline((0, -b / w2), slope=-w1 / w2, color="black")  # where the output unit changes its mind
 right.set(xlabel="p1", ylabel="p2", title="Features learnt by the hidden layer")
 right.locator_params(nbins=5)
+right.legend(loc="lower left")
 plt.show()
