@@ -27,6 +27,6 @@ __all__ = ["DivergenceWarning", "Epoch", "Network", "bumps", "config", "graph", 
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":  # on demand: matplotlib is an extra, and takes half a second
-        return import_module(".plot", __name__)
+    if name in ("plot", "sklearn"):  # on demand: what they need are extras, and takes half a second
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
