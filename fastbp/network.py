@@ -183,6 +183,37 @@ class Network:
             a.append(z)
         return a
 
+    def input_gradient(self, X: ArrayLike) -> NDArray[Any]:
+        """
+        Gradient of every output of `forward` with respect to every input: how sensitive the network is to each (lecture L13).
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n, units of the last layer, features)
+            Per raw unit of the inputs; in regression on the scale of the targets.
+        """
+        a = self.activations(X)
+        kinds = [kernels.ACTIVATIONS[name] for name in self.layer_activations]
+        gradient = np.empty((len(a[0]), self.sizes[-1], self.sizes[0]), self.dtype)
+        for k in range(self.sizes[-1]):
+            # dy_k/da of the last layer is 1 at unit k; then delta(l) = (W(l+1) delta(l+1)) f'(z), down to the inputs
+            above, delta = np.zeros_like(a[-1]), np.empty_like(a[-1])
+            above[:, k] = 1
+            kernels.node.activation_backward(kinds[-1], a[-1], above, delta)
+            for layer in range(len(kinds) - 1, 0, -1):
+                below = np.empty_like(a[layer])
+                kernels.hidden_delta(kinds[layer - 1], delta, self.weights[layer], a[layer], below)
+                delta = below
+            kernels.matmul(delta, self.weights[0].T, gradient[:, k])
+        gradient /= self.x_scale.astype(self.dtype)
+        if self.task == "regression":
+            gradient *= self.y_scale.astype(self.dtype)[:, None]
+        return gradient
+
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """
         Inference: the probability of each class (lecture L3).

@@ -214,35 +214,34 @@ class _Compiled:
             test_size=self.validation_fraction,
             stratify=stratify,
         )
-        training, (X_held, y_held, *weight) = (*parts[::2], None)[:3], parts[1::2]
-        if len(X_held) < 2:
+        training, held = parts[::2], parts[1::2]
+        if sample_weight is None:
+            training, held = [*training, None], [*held, None]
+        if len(held[0]) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         if is_classifier(self):
-            y_held = self._label_binarizer.inverse_transform(y_held)
-        return training, (X_held, y_held, *(weight or [None]))
+            held[1] = self._label_binarizer.inverse_transform(held[1])
+        return tuple(training), tuple(held)
 
     def _learn(self: Any, batches: _Batches, n: int, size: int, validation: tuple[Any, ...], incremental: bool) -> None:
         """Pass after pass, until the loss or the validation score no longer gets better."""
-        order, optimizer = np.arange(n), self._optimizer
-        step = optimizer.t if self.solver == "adam" else 0
-        rate = None
+        order, optimizer, adam = np.arange(n), self._optimizer, self.solver == "adam"
+        rule = "adam" if adam else "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
+        numbers = (self.beta_1, self.beta_2, self.epsilon) if adam else (self.momentum, 0.0, 0.0)
+        step, prepared = optimizer.t if adam else 0, None
         self.n_iter_ = 0
         for _ in range(self.max_iter):
             if self.shuffle:
                 order = shuffle(order, random_state=self._random_state)
-            if self.solver == "adam":
-                if rate is None:
-                    rate = self.learning_rate_init
-                    batches.prepare("adam", rate, self.beta_1, self.beta_2, self.epsilon)
-            elif rate != optimizer.learning_rate:  # it may change from pass to pass
-                rate = optimizer.learning_rate
-                rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
-                batches.prepare(rule, rate, self.momentum, 0.0, 0.0)
+            rate = self.learning_rate_init if adam else optimizer.learning_rate  # which may change from pass to pass
+            if rate != prepared:
+                batches.prepare(rule, rate, *numbers)
+                prepared = rate
             total = 0.0
             for part in gen_batches(n, size):
                 total += batches.run(order[part], step) * (part.stop - part.start)
                 step += 1
-            if self.solver == "adam":
+            if adam:
                 optimizer.t = step
             self.n_iter_ += 1
             self.loss_ = total / n

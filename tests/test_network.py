@@ -6,6 +6,7 @@ import json
 import pickle
 import threading
 
+import naive
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -54,6 +55,21 @@ def test_weights_are_the_parameters_the_network_predicts_with(nets):
         if k < 2:
             a = np.maximum(a, 0)
     np.testing.assert_allclose(net.predict(X), (a * net.y_scale + net.y_mean)[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("activation", naive.ELEMENTWISE)
+def test_input_gradient_is_the_slope_of_forward(name, activation):
+    net = fastbp.train(X, TARGETS[name], hidden=(5, 4), activation=activation, epochs=3, dtype="float64", seed=0)
+    some = X[:3] * 3 + 1
+    found = net.input_gradient(some)
+    assert found.shape == (3, net.sizes[-1], 3)
+    assert found.dtype == np.float64
+    for i, x in enumerate(some):
+        for k in range(net.sizes[-1]):
+            wanted = naive.finite_difference(lambda row, k=k: float(net.forward(row[None])[0, k]), x)
+            np.testing.assert_allclose(found[i, k], wanted, rtol=1e-5, atol=1e-8)
+    assert fastbp.train(X, Y, hidden=(), epochs=1, seed=0).input_gradient(X[:0]).shape == (0, 1, 3)
 
 
 def test_score_is_r2_and_accuracy(nets):
