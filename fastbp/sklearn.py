@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
 from . import checks
+from .batches import Array, Batches, FusedBatches, LayeredBatches, flat, outputs, views
 
 try:
     import sklearn.neural_network as reference
@@ -33,80 +31,10 @@ try:
 except ImportError:
     raise ImportError('fastbp.sklearn needs scikit-learn 1.7 or later; install it with: pip install "fastbp[sklearn]"') from None
 
-Array = NDArray[Any]
 
-
-def _flat(W: list[Array], b: list[Array], dtype: Any) -> Array:
-    """All parameters in one array, layer after layer, as the kernels take them."""
-    return np.concatenate([part.ravel() for pair in zip(W, b, strict=True) for part in pair]).astype(dtype, copy=False)
-
-
-def _views(params: Array, sizes: list[int]) -> tuple[list[Array], list[Array]]:
-    """The weights and the biases of each layer, in the memory of `params`."""
-    W, b, at = [], [], 0
-    for n_in, n_out in itertools.pairwise(sizes):
-        middle, end = at + n_in * n_out, at + (n_in + 1) * n_out
-        W.append(params[at:middle].reshape(n_in, n_out))
-        b.append(params[middle:end])
-        at = end
-    return W, b
-
-
-class _Batches:
-    """Loss, gradient and update of one batch after another, on fixed data and parameters."""
-
-    def __init__(self, net: Any, X: Array, y: Array, sample_weight: Array | None, params: Array, state: list[Array]) -> None:
-        self.net, self.params, self.weights = net, params, _views(params, net._sizes())[0]
-        self.X, self.Y = (checks.frozen(np.ascontiguousarray(a, params.dtype)) for a in (X, y))
-        self.sample_weight = sample_weight
-        self.importance = np.ones(len(X), params.dtype)
-        self.first = state[0]
-        self.second = state[1] if len(state) > 1 else np.empty(0, params.dtype)
-        self.threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-        self.prepared: dict[int, Callable[..., Any]] = {}
-
-    def prepare(self, optimizer: str, learning_rate: float, beta1: float, beta2: float, epsilon: float) -> None:
-        """Choose the rule of the updates that follow."""
-        self.rule = (kernels.OPTIMIZERS[optimizer], self.first, self.second, learning_rate, beta1, beta2, epsilon)
-        self.prepared.clear()
-
-    def run(self, batch: Array, step: int) -> float:
-        """One update by the samples `batch`; returns their loss, as scikit-learn defines it, from before the update."""
-        total = float(len(batch))
-        if self.sample_weight is not None:
-            # scikit-learn divides by the sum of the batch's weights, the kernels by its number of samples
-            total = float(self.sample_weight[batch].sum())
-            self.importance[batch] = self.sample_weight[batch] * (len(batch) / total)
-        # not by BLAS, whose threads would go on spinning beside ours
-        squares = sum(float(np.einsum("ij,ij->", W, W)) for W in self.weights) if self.net.alpha else 0.0
-        loss, _, _ = self._epoch(len(batch), self.net.alpha / total)(batch, step)
-        if self.net.loss == "squared_error":
-            loss /= self.Y.shape[1]  # the mean over the outputs
-        return float(loss) + 0.5 * self.net.alpha * squares / total
-
-    def _epoch(self, rows: int, l2: float) -> Callable[..., Any]:
-        """Return the compiled batch of so many samples; it serves all such batches if the penalty is the same for all."""
-        if rows in self.prepared:
-            return self.prepared[rows]
-        sizes, activations, loss = self.net._architecture()
-        optimizer, first, second, *numbers = self.rule
-
-        def prepared(parallel: bool) -> Callable[..., Any]:
-            data = (self.X, self.Y, checks.frozen(self.importance))
-            return kernels.prepare_minibatch(*data, rows, rows, sizes, activations, loss, kernels.NO_DECISION, self.params, optimizer,
-                                             first, second, *numbers, l2, parallel)  # fmt: skip
-
-        run = serial = prepared(False)
-        if self.threads > 1 and kernels.parallel_pays(sizes.tolist(), rows, self.params.itemsize):
-            parallel = prepared(True)
-
-            def run(batch: Array, step: int) -> Any:
-                with kernels.threads(self.threads) as allowed:
-                    return (parallel if allowed else serial)(batch, step)
-
-        if self.sample_weight is None:
-            self.prepared[rows] = run
-        return run
+def _read(X: Any, dtype: Any) -> Any:
+    """A sparse matrix in compressed rows, or a contiguous array."""
+    return X.tocsr().astype(dtype, copy=False) if issparse(X) else np.ascontiguousarray(X, dtype)
 
 
 class _Compiled:
@@ -115,36 +43,36 @@ class _Compiled:
     def _sizes(self: Any) -> list[int]:
         return [self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_)]
 
-    def _architecture(self: Any) -> tuple[Array, Array, int]:
-        """Sizes, activations and loss as the kernels take them."""
-        names = [self.activation] * (len(self.coefs_) - 1) + [self.out_activation_]
-        codes = [np.array(values, np.int64) for values in (self._sizes(), [kernels.ACTIVATIONS[name] for name in names])]
-        return checks.frozen(codes[0]), checks.frozen(codes[1]), kernels.LOSSES[self.loss]
-
-    def _has_kernels(self: Any, X: Any) -> bool:
-        """Whether the kernels can take it: not yet sparse matrices, nor the exponential outputs of loss='poisson'."""
-        return not issparse(X) and self.out_activation_ in kernels.ACTIVATIONS
+    def _activations(self: Any) -> list[str]:
+        return [self.activation] * (len(self.coefs_) - 1) + [self.out_activation_]
 
     def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> Array:
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        if not self._has_kernels(X):
-            return super()._forward_pass_fast(X, check_input=False)  # type: ignore[misc]
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
         if dtype not in (np.float32, np.float64):
             dtype = np.dtype(np.float64)
-        sizes, activations, _ = self._architecture()
-        out = np.empty((X.shape[0], sizes[-1]), dtype)
-        params = checks.frozen(_flat(self.coefs_, self.intercepts_, dtype))
-        kernels.forward(checks.frozen(np.ascontiguousarray(X, dtype)), sizes, activations, params, out)
+        X = _read(X, dtype)
+        params = flat(self.coefs_, self.intercepts_, dtype)
+        if issparse(X) or self.out_activation_ not in kernels.ACTIVATIONS:
+            return outputs(X, np.arange(X.shape[0]), *views(params, self._sizes()), self._activations())[-1]
+        sizes, codes = (
+            checks.frozen(np.array(values, np.int64))
+            for values in (self._sizes(), [kernels.ACTIVATIONS[name] for name in self._activations()])
+        )
+        out = np.empty((len(X), sizes[-1]), dtype)
+        kernels.forward(checks.frozen(X), sizes, codes, checks.frozen(params), out)
         return out
 
+    def _new_batches(self: Any, X: Any, y: Array, sample_weight: Array | None, params: Array, state: list[Array]) -> Batches:
+        """The way to learn from these data."""
+        way = LayeredBatches if issparse(X) or self.out_activation_ not in kernels.ACTIVATIONS else FusedBatches
+        X = _read(X, params.dtype)
+        return way(X, y, sample_weight, self._sizes(), self._activations(), self.loss, self.alpha, params, state)
+
     def _fit_lbfgs(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
-        if not self._has_kernels(X):
-            super()._fit_lbfgs(X, y, sample_weight, *rest)  # type: ignore[misc]
-            return
-        params = _flat(self.coefs_, self.intercepts_, X.dtype)
-        self._batches = _Batches(self, X, y, sample_weight, params, [np.zeros_like(params)])
+        params = flat(self.coefs_, self.intercepts_, X.dtype)
+        self._batches = self._new_batches(X, y, sample_weight, params, [np.zeros_like(params)])
         # With a momentum of 0 and a rate of 1 the velocity is the gradient, but for its sign.
         self._batches.prepare("momentum", 1.0, 0.0, 0.0, 0.0)
         try:
@@ -152,33 +80,28 @@ class _Compiled:
         finally:
             del self._batches
 
-    def _loss_grad_lbfgs(self: Any, packed: Array, X: Any, y: Array, *rest: Any) -> tuple[float, Array]:
-        if not self._has_kernels(X):
-            return super()._loss_grad_lbfgs(packed, X, y, *rest)  # type: ignore[misc]
+    def _loss_grad_lbfgs(self: Any, packed: Array, X: Any, *rest: Any) -> tuple[float, Array]:
         self._unpack(packed)
-        batches = self._batches
-        batches.params[:] = _flat(self.coefs_, self.intercepts_, batches.params.dtype)
-        batches.first[:] = 0  # or the infinities of a step too far would stay
-        loss = batches.run(np.arange(len(X)), 0)
-        W, b = _views(batches.first, self._sizes())
+        params, velocity = self._batches.params, self._batches.state[0]
+        params[:] = flat(self.coefs_, self.intercepts_, params.dtype)
+        velocity[:] = 0  # or the infinities of a step too far would stay
+        loss = self._batches.run(np.arange(X.shape[0]), 0)
+        W, b = views(velocity, self._sizes())
         return loss, -np.concatenate([part.ravel() for part in W + b])
 
     def _fit_stochastic(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
-        if not self._has_kernels(X):
-            super()._fit_stochastic(X, y, sample_weight, *rest)  # type: ignore[misc]
-            return
         incremental = rest[-1]
         if self.early_stopping and incremental:
             raise ValueError("partial_fit does not support early_stopping=True")
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._new_optimizer()
         training, validation = self._split(X, y, sample_weight)
-        n = len(training[0])
+        n = training[0].shape[0]
         size = min(200, n) if self.batch_size == "auto" else min(self.batch_size, n)
         if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2)
         try:
-            self._learn(_Batches(self, *training, *self._in_one_array(X.dtype)), n, size, validation, incremental)
+            self._learn(self._new_batches(*training, *self._in_one_array(X.dtype)), n, size, validation, incremental)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=2)
         if self.early_stopping:
@@ -194,13 +117,13 @@ class _Compiled:
     def _in_one_array(self: Any, dtype: Any) -> tuple[Array, list[Array]]:
         """Parameters, and state of the optimizer, each in one array, into which scikit-learn's lists become views."""
         layers, sizes = len(self.coefs_), self._sizes()
-        params = _flat(self.coefs_, self.intercepts_, dtype)
-        self.coefs_, self.intercepts_ = _views(params, sizes)
+        params = flat(self.coefs_, self.intercepts_, dtype)
+        self.coefs_, self.intercepts_ = views(params, sizes)
         state = []
         for name in ("ms", "vs") if self.solver == "adam" else ("velocities",):
             parts = getattr(self._optimizer, name)
-            state.append(_flat(parts[:layers], parts[layers:], dtype))
-            setattr(self._optimizer, name, list(itertools.chain(*_views(state[-1], sizes))))
+            state.append(flat(parts[:layers], parts[layers:], dtype))
+            setattr(self._optimizer, name, list(itertools.chain(*views(state[-1], sizes))))
         return params, state
 
     def _split(self: Any, X: Array, y: Array, sample_weight: Array | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -217,13 +140,13 @@ class _Compiled:
         training, held = parts[::2], parts[1::2]
         if sample_weight is None:
             training, held = [*training, None], [*held, None]
-        if len(held[0]) < 2:
+        if held[0].shape[0] < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         if is_classifier(self):
             held[1] = self._label_binarizer.inverse_transform(held[1])
         return tuple(training), tuple(held)
 
-    def _learn(self: Any, batches: _Batches, n: int, size: int, validation: tuple[Any, ...], incremental: bool) -> None:
+    def _learn(self: Any, batches: Batches, n: int, size: int, validation: tuple[Any, ...], incremental: bool) -> None:
         """Pass after pass, until the loss or the validation score no longer gets better."""
         order, optimizer, adam = np.arange(n), self._optimizer, self.solver == "adam"
         rule = "adam" if adam else "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
@@ -271,8 +194,8 @@ class MLPClassifier(_Compiled, reference.MLPClassifier):  # type: ignore[misc]
     """
     scikit-learn's `MLPClassifier`, trained by compiled kernels.
 
-    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPClassifier``. Sparse matrices are learnt by
-    scikit-learn's own code.
+    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPClassifier``. Sparse
+    matrices are not made dense.
 
     Examples
     --------
@@ -289,6 +212,6 @@ class MLPRegressor(_Compiled, reference.MLPRegressor):  # type: ignore[misc]
     """
     scikit-learn's `MLPRegressor`, trained by compiled kernels.
 
-    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPRegressor``. Sparse matrices and
-    ``loss="poisson"`` are learnt by scikit-learn's own code.
+    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPRegressor``. Sparse
+    matrices are not made dense.
     """

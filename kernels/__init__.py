@@ -19,6 +19,7 @@ from .online import online_epoch, prepare_online
 from .optimizer import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, adam_update, momentum_update, nesterov_update, sgd_update
 from .peak import peak_gflops
 from .simd import VECTOR_BYTES
+from .sparse import csr_linear_forward, csr_weight_gradient
 from .ufunc import erf, exp, log, logistic, softplus, tanh
 
 __all__ = [
@@ -45,6 +46,8 @@ __all__ = [
     "adam_update",
     "bias_gradient",
     "cache_folder",
+    "csr_linear_forward",
+    "csr_weight_gradient",
     "erf",
     "evaluate",
     "exp",

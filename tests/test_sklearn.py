@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.neural_network as reference
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -99,11 +99,17 @@ def test_the_same_on_two_classes_and_on_many_labels():
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-9)
 
 
-def test_what_scikit_learns_own_code_does():
-    X = csr_matrix(DIGITS)
-    ours, theirs = both(MLPClassifier, X, NUMBERS)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("form", [csr_matrix, csc_matrix])
+def test_the_same_on_sparse_matrices(form, solver):
+    X = form(DIGITS)
+    ours, theirs = both(MLPClassifier, X, NUMBERS, WEIGHT[:400], solver=solver, early_stopping=solver == "adam")
     assert_alike(ours, theirs, X)
+    assert_alike(*both(MLPClassifier, X, NUMBERS > 4, alpha=0, momentum=0, solver=solver), X)
     np.testing.assert_allclose(ours.predict_proba(DIGITS), theirs.predict_proba(DIGITS), rtol=1e-9)
+
+
+def test_the_same_poisson_regression():
     assert_alike(*both(MLPRegressor, DIABETES, PROGRESS, loss="poisson", learning_rate_init=1e-5), DIABETES)
     assert_alike(*both(MLPRegressor, DIABETES, PROGRESS, loss="poisson", solver="lbfgs"), DIABETES, rtol=1e-6)
 
@@ -120,7 +126,7 @@ def test_partial_fit_and_warm_start_go_on_alike():
     ours, theirs = MLPClassifier(random_state=0), reference.MLPClassifier(random_state=0)
     for k in range(4):
         part = slice(100 * k, 100 * k + 100)
-        X = csr_matrix(DIGITS[part]) if k == 2 else DIGITS[part]  # from ours to scikit-learn's own code and back
+        X = csr_matrix(DIGITS[part]) if k == 2 else DIGITS[part]  # from one way to the other and back
         for model in (ours, theirs):
             model.partial_fit(X, NUMBERS[part], classes=np.arange(10))
     assert_alike(ours, theirs, DIGITS)
