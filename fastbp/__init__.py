@@ -13,7 +13,6 @@ from typing import Any
 
 import fastbp.kernels as kernels
 
-from . import graph
 from .bumps import bumps
 from .compilation import warmup
 from .config import config, show_config
@@ -23,10 +22,10 @@ from .storage import load
 from .train import train
 
 __version__ = version("fastbp")
-__all__ = ["DivergenceWarning", "Epoch", "Network", "bumps", "config", "graph", "kernels", "load", "plot", "show_config", "train", "warmup"]
+__all__ = ["DivergenceWarning", "Epoch", "Network", "bumps", "config", "graph", "kernels", "load", "show_config", "train", "warmup"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("plot", "sklearn"):  # on demand: what they need are extras, and takes half a second
+    if name in ("graph", "plot", "sklearn"):  # on demand: most programs use none, and two of them need extras
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

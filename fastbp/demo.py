@@ -8,10 +8,12 @@ import tempfile
 import warnings
 import webbrowser
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import checks
-from .graph import Drawing
+
+if TYPE_CHECKING:
+    from .graph import Drawing
 
 # In the lecture's order
 DEMOS = (
@@ -54,6 +56,8 @@ def run(name: str, plot: Literal[True] | str | os.PathLike[str] | None = None) -
     ValueError
         Another name, or no screen to show pictures on.
     """
+    from .graph import Drawing
+
     checks.one_of("name", name, DEMOS)
     folder = None if plot is None or plot is True else Path(plot)
     if folder is not None:
