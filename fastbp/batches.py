@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
 from . import checks
+from .fit import thread_count
+from .network import layers
+from .options import Architecture
 
 Array = NDArray[Any]
 
@@ -22,45 +23,29 @@ def flat(W: list[Array], b: list[Array], dtype: Any) -> Array:
     return np.concatenate([part.ravel() for pair in zip(W, b, strict=True) for part in pair], dtype=dtype)
 
 
-def views(params: Array, sizes: list[int]) -> tuple[list[Array], list[Array]]:
-    """The weights and the biases of each layer, in the memory of `params`."""
-    W, b, at = [], [], 0
-    for n_in, n_out in itertools.pairwise(sizes):
-        middle, end = at + n_in * n_out, at + (n_in + 1) * n_out
-        W.append(params[at:middle].reshape(n_in, n_out))
-        b.append(params[middle:end])
-        at = end
-    return W, b
-
-
 class Batches:
     """
-    Loss, gradient and update of one batch after another, on fixed data: in a compiled loop over all layers.
+    Loss, gradient and update of one batch after another, on fixed data.
 
     Parameters
     ----------
-    X : array, shape (n, features)
+    X : C-contiguous array of the dtype of params, or sparse matrix (CSR), shape (n, features)
     Y : array, shape (n, outputs)
     sample_weight : array, shape (n,), or None
-    sizes : list of int
-        Units per layer, inputs first.
-    activations : list of str
-        Of the layers behind the inputs.
-    loss : str
-        ``"squared_error"``, ``"log_loss"`` or ``"poisson"``.
+    net : Architecture
+        Units and activations of every layer, and the loss.
     alpha : float
         Weight of the penalty alpha/2 sum w^2, which is divided by the number (or the weight) of the samples of a batch.
     params, state : array and list of array
         Parameters, and state of the optimizer, updated in place.
     """
 
-    def __init__(self, X: Any, Y: Array, sample_weight: Array | None, sizes: list[int], activations: list[str], loss: str,
-                 alpha: float, params: Array, state: list[Array]) -> None:  # fmt: skip
+    def __init__(self, X: Any, Y: Array, sample_weight: Array | None, net: Architecture, alpha: float, params: Array,
+                 state: list[Array]) -> None:  # fmt: skip
         self.X, self.Y = X, checks.frozen(np.ascontiguousarray(Y, params.dtype))
-        self.sample_weight, self.alpha = sample_weight, alpha
-        self.sizes, self.activations, self.loss = sizes, activations, loss
+        self.sample_weight, self.net, self.alpha = sample_weight, net, alpha
         self.params, self.state = params, state
-        self.W, self.b = views(params, sizes)
+        self.W, self.b = layers(params, net.sizes)
 
     def prepare(self, optimizer: str, learning_rate: float, beta1: float, beta2: float, epsilon: float) -> None:
         """Choose the rule of the updates that follow."""
@@ -79,15 +64,12 @@ class Batches:
 
 
 class FusedBatches(Batches):
-    """Dense samples, and the outputs that the compiled loops know."""
+    """In one compiled loop over all layers: for dense samples, and the outputs that it knows."""
 
     def __init__(self, X: Array, *rest: Any) -> None:
         super().__init__(X, *rest)
-        self.X = checks.frozen(np.ascontiguousarray(X, self.params.dtype))
         self.importance = np.ones(len(X), self.params.dtype)
-        codes = [np.array(values, np.int64) for values in (self.sizes, [kernels.ACTIVATIONS[name] for name in self.activations])]
-        self.net = (checks.frozen(codes[0]), checks.frozen(codes[1]), kernels.LOSSES[self.loss], kernels.NO_DECISION)
-        self.threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+        self.threads = thread_count(None)
         self.prepared: dict[int, Callable[..., Any]] = {}
 
     def prepare(self, *rule: Any) -> None:
@@ -100,7 +82,7 @@ class FusedBatches(Batches):
             # scikit-learn divides by the sum of the batch's weights, the kernels by its number of samples
             self.importance[batch] = weight * (len(batch) / total)
         loss, _, _ = self._batch(len(batch), self.alpha / total)(batch, step)
-        return float(loss) / (self.Y.shape[1] if self.loss == "squared_error" else 1)  # squared_error: mean over the outputs
+        return float(loss) / (self.Y.shape[1] if self.net.loss == "squared_error" else 1)  # squared_error: mean over the outputs
 
     def _batch(self, rows: int, l2: float) -> Callable[..., Any]:
         """Return the compiled batch of so many samples; it serves all such batches if the penalty is the same for all."""
@@ -109,12 +91,13 @@ class FusedBatches(Batches):
         first, second = (*self.state, *[np.empty(0, self.params.dtype)] * 2)[:2]
 
         def prepared(parallel: bool) -> Callable[..., Any]:
-            data = (self.X, self.Y, checks.frozen(self.importance), rows, rows)
+            data = (checks.frozen(self.X), self.Y, checks.frozen(self.importance), rows, rows)
+            net = (self.net.size_array, self.net.activation_codes, self.net.loss_code, kernels.NO_DECISION)
             rule = (kernels.OPTIMIZERS[self.optimizer], first, second, *self.numbers)
-            return kernels.prepare_minibatch(*data, *self.net, self.params, *rule, l2, parallel)
+            return kernels.prepare_minibatch(*data, *net, self.params, *rule, l2, parallel)
 
         run = serial = prepared(False)
-        if self.threads > 1 and kernels.parallel_pays(self.sizes, rows, self.params.itemsize):
+        if self.threads > 1 and kernels.parallel_pays(self.net.sizes, rows, self.params.itemsize):
             parallel = prepared(True)
 
             def run(batch: Array, step: int) -> Any:
@@ -133,13 +116,14 @@ class LayeredBatches(Batches):
         super().__init__(X, *rest)
         from sklearn.neural_network._base import LOSS_FUNCTIONS
 
-        binary = self.loss == "log_loss" and self.activations[-1] == "logistic"
-        self.loss_function = LOSS_FUNCTIONS["binary_log_loss" if binary else self.loss]
+        binary = self.net.loss == "log_loss" and self.net.activations[-1] == "logistic"
+        self.loss_function = LOSS_FUNCTIONS["binary_log_loss" if binary else self.net.loss]
         self.gradient = np.empty_like(self.params)
-        self.dW, self.db = views(self.gradient, self.sizes)
+        self.dW, self.db = layers(self.gradient, self.net.sizes)
 
     def _update(self, batch: Array, weight: Array | None, total: float, step: int) -> float:
-        a = outputs(self.X, batch, self.W, self.b, self.activations)
+        x = self.X[batch] if isinstance(self.X, np.ndarray) else None
+        a = outputs(self.X if x is None else x, batch, self.W, self.b, self.net.activations)
         y = self.Y[batch]
         loss = float(self.loss_function(y, a[-1], weight))
         # delta = dJ/dz = (a - y) / total: each of these losses goes with its outputs
@@ -151,9 +135,9 @@ class LayeredBatches(Batches):
             if l > 0:
                 kernels.weight_gradient(a[l - 1], delta, self.dW[l])
                 below = np.empty_like(a[l - 1])
-                kernels.hidden_delta(kernels.ACTIVATIONS[self.activations[l - 1]], delta, self.W[l], a[l - 1], below)
-            elif isinstance(self.X, np.ndarray):
-                kernels.weight_gradient(self.X[batch], delta, self.dW[0])
+                kernels.hidden_delta(kernels.ACTIVATIONS[self.net.activations[l - 1]], delta, self.W[l], a[l - 1], below)
+            elif x is not None:
+                kernels.weight_gradient(x, delta, self.dW[0])
             else:
                 kernels.csr_weight_gradient(self.X.data, self.X.indices, self.X.indptr, batch, delta, self.dW[0])
             if self.alpha:
@@ -170,15 +154,13 @@ class LayeredBatches(Batches):
         return loss
 
 
-def outputs(X: Any, rows: Array, W: list[Array], b: list[Array], activations: list[str]) -> list[Array]:
-    """Outputs of every layer for some rows of X, a dense array or a sparse matrix in compressed rows."""
+def outputs(X: Any, rows: Array, W: list[Array], b: list[Array], activations: Sequence[str]) -> list[Array]:
+    """Outputs of every layer for the samples of a dense array, or for some `rows` of a sparse matrix in compressed rows."""
     found: list[Array] = []
     for l, name in enumerate(activations):
         a = np.empty((len(rows), W[l].shape[1]), W[l].dtype)
-        if l > 0:
-            kernels.linear_forward(found[-1], W[l], b[l], a)
-        elif isinstance(X, np.ndarray):
-            kernels.linear_forward(X[rows], W[0], b[0], a)
+        if l > 0 or isinstance(X, np.ndarray):
+            kernels.linear_forward(found[-1] if l > 0 else X, W[l], b[l], a)
         else:
             kernels.csr_linear_forward(X.data, X.indices, X.indptr, rows, W[0], b[0], a)
         if name == "exp":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -112,23 +112,15 @@ class Network:
         """Sizes, activations and loss as the kernels take them."""
         return Architecture(self.sizes, self.layer_activations, self.loss, self.task)
 
-    def _layers(self) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-        layers, at = [], 0
-        for n_in, n_out in itertools.pairwise(self.sizes):
-            middle, end = at + n_in * n_out, at + (n_in + 1) * n_out
-            layers.append((self.params[at:middle].reshape(n_in, n_out), self.params[middle:end]))
-            at = end
-        return layers
-
     @property
     def weights(self) -> list[NDArray[Any]]:
         """Weights of each layer, shape (d_in, d_out) (lecture L25); read-only views."""
-        return [W for W, _ in self._layers()]
+        return layers(self.params, self.sizes)[0]
 
     @property
     def biases(self) -> list[NDArray[Any]]:
         """Biases of each layer, shape (d_out,); read-only views."""
-        return [b for _, b in self._layers()]
+        return layers(self.params, self.sizes)[1]
 
     def _inputs(self, X: ArrayLike) -> NDArray[Any]:
         array = checks.samples("X", checks.select_columns(X, self.feature_names), self.sizes[0])
@@ -176,7 +168,7 @@ class Network:
             One per layer, shape (n, units).
         """
         a = [self._inputs(X)]
-        for (W, b), name in zip(self._layers(), self.layer_activations, strict=True):
+        for W, b, name in zip(*layers(self.params, self.sizes), self.layer_activations, strict=True):
             z = np.empty((len(a[0]), W.shape[1]), self.dtype)
             kernels.linear_forward(a[-1], W, b, z)
             kernels.activation_forward(kernels.ACTIVATIONS[name], z, z)
@@ -196,7 +188,7 @@ class Network:
         array, shape (n, units of the last layer, features)
             Per raw unit of the inputs; in regression on the scale of the targets.
         """
-        a = self.activations(X)
+        a, weights = self.activations(X), self.weights
         kinds = [kernels.ACTIVATIONS[name] for name in self.layer_activations]
         gradient = np.empty((len(a[0]), self.sizes[-1], self.sizes[0]), self.dtype)
         for k in range(self.sizes[-1]):
@@ -206,9 +198,9 @@ class Network:
             kernels.node.activation_backward(kinds[-1], a[-1], above, delta)
             for layer in range(len(kinds) - 1, 0, -1):
                 below = np.empty_like(a[layer])
-                kernels.hidden_delta(kinds[layer - 1], delta, self.weights[layer], a[layer], below)
+                kernels.hidden_delta(kinds[layer - 1], delta, weights[layer], a[layer], below)
                 delta = below
-            kernels.matmul(delta, self.weights[0].T, gradient[:, k])
+            kernels.matmul(delta, weights[0].T, gradient[:, k])
         gradient /= self.x_scale.astype(self.dtype)
         if self.task == "regression":
             gradient *= self.y_scale.astype(self.dtype)[:, None]
@@ -344,3 +336,14 @@ def _freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:
 
 def _restore(state: dict[str, Any]) -> Network:
     return Network(**state)
+
+
+def layers(params: NDArray[Any], sizes: Sequence[int]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return the weights and the biases of each layer, in the memory of `params`."""
+    weights, biases, at = [], [], 0
+    for n_in, n_out in itertools.pairwise(sizes):
+        middle, end = at + n_in * n_out, at + (n_in + 1) * n_out
+        weights.append(params[at:middle].reshape(n_in, n_out))
+        biases.append(params[middle:end])
+        at = end
+    return weights, biases

@@ -17,7 +17,9 @@ import numpy as np
 import fastbp.kernels as kernels
 
 from . import checks
-from .batches import Array, Batches, FusedBatches, LayeredBatches, flat, outputs, views
+from .batches import Array, Batches, FusedBatches, LayeredBatches, flat, outputs
+from .network import layers
+from .options import Architecture
 
 try:
     import sklearn.neural_network as reference
@@ -40,11 +42,10 @@ def _read(X: Any, dtype: Any) -> Any:
 class _Compiled:
     """What both estimators replace of scikit-learn's."""
 
-    def _sizes(self: Any) -> list[int]:
-        return [self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_)]
-
-    def _activations(self: Any) -> list[str]:
-        return [self.activation] * (len(self.coefs_) - 1) + [self.out_activation_]
+    def _architecture(self: Any) -> Architecture:
+        sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
+        activations = (self.activation,) * (len(self.coefs_) - 1) + (self.out_activation_,)
+        return Architecture(sizes, activations, self.loss, "classification" if is_classifier(self) else "regression")
 
     def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> Array:
         if check_input:
@@ -52,23 +53,18 @@ class _Compiled:
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
         if dtype not in (np.float32, np.float64):
             dtype = np.dtype(np.float64)
-        X = _read(X, dtype)
+        X, net = _read(X, dtype), self._architecture()
         params = flat(self.coefs_, self.intercepts_, dtype)
         if issparse(X) or self.out_activation_ not in kernels.ACTIVATIONS:
-            return outputs(X, np.arange(X.shape[0]), *views(params, self._sizes()), self._activations())[-1]
-        sizes, codes = (
-            checks.frozen(np.array(values, np.int64))
-            for values in (self._sizes(), [kernels.ACTIVATIONS[name] for name in self._activations()])
-        )
-        out = np.empty((len(X), sizes[-1]), dtype)
-        kernels.forward(checks.frozen(X), sizes, codes, checks.frozen(params), out)
+            return outputs(X, np.arange(X.shape[0]), *layers(params, net.sizes), net.activations)[-1]
+        out = np.empty((len(X), net.sizes[-1]), dtype)
+        kernels.forward(checks.frozen(X), net.size_array, net.activation_codes, checks.frozen(params), out)
         return out
 
     def _new_batches(self: Any, X: Any, y: Array, sample_weight: Array | None, params: Array, state: list[Array]) -> Batches:
         """The way to learn from these data."""
         way = LayeredBatches if issparse(X) or self.out_activation_ not in kernels.ACTIVATIONS else FusedBatches
-        X = _read(X, params.dtype)
-        return way(X, y, sample_weight, self._sizes(), self._activations(), self.loss, self.alpha, params, state)
+        return way(_read(X, params.dtype), y, sample_weight, self._architecture(), self.alpha, params, state)
 
     def _fit_lbfgs(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
         params = flat(self.coefs_, self.intercepts_, X.dtype)
@@ -86,7 +82,7 @@ class _Compiled:
         params[:] = flat(self.coefs_, self.intercepts_, params.dtype)
         velocity[:] = 0  # or the infinities of a step too far would stay
         loss = self._batches.run(np.arange(X.shape[0]), 0)
-        W, b = views(velocity, self._sizes())
+        W, b = layers(velocity, self._batches.net.sizes)
         return loss, -np.concatenate([part.ravel() for part in W + b])
 
     def _fit_stochastic(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
@@ -116,14 +112,14 @@ class _Compiled:
 
     def _in_one_array(self: Any, dtype: Any) -> tuple[Array, list[Array]]:
         """Parameters, and state of the optimizer, each in one array, into which scikit-learn's lists become views."""
-        layers, sizes = len(self.coefs_), self._sizes()
+        count, sizes = len(self.coefs_), self._architecture().sizes
         params = flat(self.coefs_, self.intercepts_, dtype)
-        self.coefs_, self.intercepts_ = views(params, sizes)
+        self.coefs_, self.intercepts_ = layers(params, sizes)
         state = []
         for name in ("ms", "vs") if self.solver == "adam" else ("velocities",):
             parts = getattr(self._optimizer, name)
-            state.append(flat(parts[:layers], parts[layers:], dtype))
-            setattr(self._optimizer, name, list(itertools.chain(*views(state[-1], sizes))))
+            state.append(flat(parts[:count], parts[count:], dtype))
+            setattr(self._optimizer, name, list(itertools.chain(*layers(state[-1], sizes))))
         return params, state
 
     def _split(self: Any, X: Array, y: Array, sample_weight: Array | None) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

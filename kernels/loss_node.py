@@ -2,9 +2,18 @@
 
 import numpy as np
 
-from ._jit import jit, python_or_compiled
-from .activation import LOGISTIC, SOFTMAX
+from ._jit import inner, jit, python_or_compiled
+from .activation import IDENTITY, LOGISTIC, SOFTMAX
 from .loss import LOG_LOSS, SQUARED_ERROR, loss_row
+
+
+@inner
+def _total(loss, activation, A, Y):
+    """Sum of the losses of all samples. Unchecked."""
+    total = 0.0
+    for i in range(A.shape[0]):
+        total += loss_row(loss, activation, A[i], Y[i])
+    return total
 
 
 @jit
@@ -29,10 +38,7 @@ def squared_error_forward(A, Y):
     """
     if Y.shape != A.shape:
         raise ValueError("squared_error_forward: Y must have the shape of A; (A, Y) came as", A.shape, Y.shape)
-    total = 0.0
-    for i in range(A.shape[0]):
-        total += loss_row(SQUARED_ERROR, SOFTMAX, A[i], Y[i])
-    return total
+    return _total(SQUARED_ERROR, IDENTITY, A, Y)
 
 
 @jit
@@ -82,10 +88,7 @@ def log_loss_forward(A, Y):
     """
     if Y.shape != A.shape:
         raise ValueError("log_loss_forward: Y must have the shape of A; (A, Y) came as", A.shape, Y.shape)
-    total = 0.0
-    for i in range(A.shape[0]):
-        total += loss_row(LOG_LOSS, SOFTMAX, A[i], Y[i])
-    return total
+    return _total(LOG_LOSS, SOFTMAX, A, Y)
 
 
 @jit
@@ -140,10 +143,7 @@ def binary_log_loss_forward(A, Y):
     """
     if Y.shape != A.shape:
         raise ValueError("binary_log_loss_forward: Y must have the shape of A; (A, Y) came as", A.shape, Y.shape)
-    total = 0.0
-    for i in range(A.shape[0]):
-        total += loss_row(LOG_LOSS, LOGISTIC, A[i], Y[i])
-    return total
+    return _total(LOG_LOSS, LOGISTIC, A, Y)
 
 
 @jit

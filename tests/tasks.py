@@ -16,6 +16,15 @@ from fastbp.kernels import network as tiles
 seeds = st.integers(0, 2**32 - 1)
 networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)
 DECISIONS = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argmax": kernels.ARGMAX}
+# The lecture's own rule (L26 to L30) in the words of `fastbp.train`
+LECTURE = {
+    "activation": "logistic",
+    "output": "logistic",
+    "loss": "squared_error",
+    "optimizer": "sgd",
+    "batch_size": 1,
+    "scale": False,
+}
 # Networks on both sides of every cut: units of a layer that are computed at a time, inputs that are added at a time, weights that
 # are copied into tiles, columns of weights that are updated at a time.
 DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]

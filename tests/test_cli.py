@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from command import assert_one_line, run
 
 import fastbp
 from fastbp.cli import main
@@ -23,16 +24,6 @@ def table(tmp_path):
     frame["kind"] = np.where(frame["length"] > frame["width"], "long", "wide")
     frame.to_csv(tmp_path / "table.csv", index=False)
     return tmp_path / "table.csv"
-
-
-def run(capsys, *arguments):
-    """Exit status, stdout and stderr of a call in this process."""
-    try:
-        status = main([str(a) for a in arguments])
-    except SystemExit as exit_:
-        status = exit_.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def rows_of(out):
@@ -153,16 +144,6 @@ MISTAKES = {
     "ragged": ("length,kind\n1,a\n2,b,3\n", "line 3 has 3 cells"),
     "semicolons": ("length;kind\n1;a\n", "separated by ';'"),
 }
-
-
-def assert_one_line(status, out, err, *words):
-    assert status == 1
-    assert out == ""
-    assert err.startswith("fastbp: error: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    for word in words:
-        assert word in err
 
 
 @pytest.mark.parametrize("case", MISTAKES)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from command import assert_one_line, run
 
 import fastbp.demos
 from fastbp import demo
@@ -42,24 +43,6 @@ SAID = {
     "step": ["stopped by epochs after 500", "stopped by target_accuracy", "accuracy 1.00", "[0 1 1 0]", "can be changed: False"],
     "digits": ["are read right"],
 }
-
-
-def run(capsys, *arguments):
-    """Exit status, stdout and stderr of a call in this process."""
-    try:
-        status = main([str(a) for a in arguments])
-    except SystemExit as exit_:
-        status = exit_.code
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def assert_one_line(status, out, err, *words):
-    assert (status, out) == (1, "")
-    assert err.startswith("fastbp: error: ")
-    assert err.count("\n") == 1
-    for word in words:
-        assert word in err
 
 
 @pytest.fixture(scope="module")

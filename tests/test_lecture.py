@@ -5,6 +5,7 @@ import math
 import naive
 import numpy as np
 import pytest
+from tasks import LECTURE
 
 import fastbp
 from fastbp import graph, kernels
@@ -13,14 +14,6 @@ from fastbp.graph import Variable
 AREA, PRICE = np.array([[2104], [1600], [2400], [1416]]), np.array([400.0, 330, 369, 232])
 COUNT, SPAM = np.array([[10], [12], [2], [6]]), np.array([1, 1, 0, 0])
 XOR_X, XOR_Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
-RULE = {
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "batch_size": 1,
-    "scale": False,
-}
 RNG = np.random.default_rng(0)
 X34, Y34, W42, B4 = (RNG.normal(size=shape) for shape in [(3, 4), (3, 4), (4, 2), 4])
 
@@ -60,7 +53,7 @@ def test_l5_a_linear_unit_cannot_solve_xor():
 def test_l6_a_feature_made_by_hand_and_features_that_are_learnt():
     by_hand = np.column_stack([XOR_X, XOR_X[:, 0] * XOR_X[:, 1]])
     assert separable(by_hand, XOR_Y)
-    learnt = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, **RULE).activations(XOR_X)[1]
+    learnt = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, **LECTURE).activations(XOR_X)[1]
     assert separable(learnt.astype(np.float64), XOR_Y)
 
 
@@ -83,7 +76,7 @@ def test_l8_three_hidden_units_of_two_inputs():
             assert h[k] == pytest.approx(math.tanh(W[0, k] * x1 + W[1, k] * x2 + b[k]), rel=1e-13)
 
 
-@pytest.mark.parametrize("options", [RULE, {"hidden": (16,)}], ids=["lecture", "defaults"])
+@pytest.mark.parametrize("options", [LECTURE, {"hidden": (16,)}], ids=["lecture", "defaults"])
 def test_l9_one_hidden_layer_solves_xor_and_makes_it_separable(options):
     net = fastbp.train(XOR_X, XOR_Y, seed=3, **{"hidden": (4,), **options})
     assert net.score(XOR_X, XOR_Y) == 1
@@ -260,7 +253,7 @@ def test_l26_all_weights_are_drawn_at_random():
 def test_l27_l28_the_front_door_follows_the_lecture(sizes):
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(50, sizes[0])), rng.uniform(0.1, 0.9, size=(50, sizes[-1]))
-    options = {**RULE, "task": "regression", "hidden": sizes[1:-1], "dtype": "float64", "learning_rate": 0.5, "shuffle": False}
+    options = {**LECTURE, "task": "regression", "hidden": sizes[1:-1], "dtype": "float64", "learning_rate": 0.5, "shuffle": False}
     start = fastbp.train(X, Y, epochs=1, seed=0, **{**options, "learning_rate": 1e-300})
     trained = fastbp.train(X, Y, epochs=20, init=start, **options)
     params = start.params.copy()
@@ -270,16 +263,16 @@ def test_l27_l28_the_front_door_follows_the_lecture(sizes):
 
 
 def test_l29_the_two_rules_that_stop_the_passes():
-    passes = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, epochs=7, **RULE)
+    passes = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, epochs=7, **LECTURE)
     assert (passes.stop_reason, len(passes.history["loss"])) == ("epochs", 7)
-    accurate = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, epochs=20_000, target_accuracy=1.0, **RULE)
+    accurate = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, epochs=20_000, target_accuracy=1.0, **LECTURE)
     assert accurate.stop_reason == "target_accuracy"
     assert len(accurate.history["loss"]) < 20_000
     assert accurate.score(XOR_X, XOR_Y) == 1
 
 
 def test_l30_the_weights_are_frozen_and_taken_into_use(tmp_path):
-    net = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, **RULE)
+    net = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, **LECTURE)
     with pytest.raises(ValueError, match="read-only"):
         net.weights[0][0, 0] = 1
     net.save(tmp_path / "xor.fbp")

@@ -8,19 +8,12 @@ import textwrap
 
 import numpy as np
 import pytest
+from tasks import LECTURE
 
 import fastbp
 
 XOR_X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 XOR_Y = np.array([0, 1, 1, 0])
-LECTURE = {
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "batch_size": 1,
-    "scale": False,
-}
 
 
 @pytest.fixture(scope="module")
