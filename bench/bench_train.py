@@ -64,7 +64,7 @@ class _Problem:
             _nrt_python.memsys_disable_stats()
 
     def _network(self):
-        return self.sizes, self.activations, kernels.LOG_LOSS, self.decision, self.params
+        return self.sizes, self.activations, kernels.LOG_LOSS, np.empty(0, np.float32), self.decision, self.params
 
     def online_epoch(self):
         kernels.online_epoch(self.X, self.Y, self.weight, self.order, *self._network(), 0.01, 0.0)

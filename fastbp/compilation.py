@@ -18,6 +18,7 @@ import fastbp.kernels as kernels
 from fastbp.kernels import lean, minibatch
 
 from . import checks
+from .options import Architecture
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
@@ -26,13 +27,11 @@ _lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
 
-def loop_name(
-    sizes: NDArray[Any], activations: NDArray[Any], params: NDArray[Any], batch_size: int, one_by_one: bool, parallel: bool
-) -> str:
+def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, one_by_one: bool, parallel: bool, sparse: bool = False) -> str:
     """The loop, out of `KERNELS`, that trains such a network."""
     if one_by_one:
-        return "tiny online" if lean.is_lean(sizes, activations) else "online"
-    return ("narrow" if minibatch.is_narrow(batch_size, params) else "wide") + " parallel" * parallel
+        return "tiny online" if lean.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf)) else "online"
+    return ("narrow" if minibatch.is_narrow(batch_size, params) and not sparse else "wide") + " parallel" * parallel
 
 
 def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
@@ -45,14 +44,15 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     if kernel == "forward":
         kernels.forward(rows, sizes, activations, checks.frozen(params), np.empty((n, 1), dtype))
     elif kernel == "evaluate":
-        kernels.evaluate(0, 0, 0, np.empty((n, 1), dtype), rows, weight)
+        kernels.evaluate(0, checks.frozen(none), 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif kernel.endswith("online"):
-        kernels.prepare_online(rows, targets, weight, sizes, activations, 0, 0, params, 0.1, 0.0)(np.arange(n))
+        kernels.prepare_online(rows, targets, weight, sizes, activations, 0, checks.frozen(none), 0, params, 0.1, 0.0)(np.arange(n))
     else:
         with kernels.threads(2 if "parallel" in kernel else 1) as allowed:
-            rule = (kernels.SGD, none, none, 0.1, 0.9, 0.999, 1e-8, 0.0)
-            epoch = kernels.prepare_minibatch(rows, targets, weight, n, n, sizes, activations, 0, 0, params, *rule, allowed)
-            epoch(np.arange(n), 0)
+            rule = (kernels.SGD, none, none, 0.9, 0.999, 1e-8)
+            net = (sizes, activations, 0, checks.frozen(none), 0)
+            epoch = kernels.prepare_minibatch(rows, targets, weight, n, n, *net, params, *rule, parallel=allowed)
+            epoch(np.arange(n), 0, 0.1, 0.0)
 
 
 class _Told(event.Listener):

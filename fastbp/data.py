@@ -53,7 +53,7 @@ def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
     """Read `y` in the terms of a trained network."""
     if task not in ("auto", network.task):
         raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
-    values = np.empty((0, network.sizes[-1]))
+    values = np.empty((0, network.sizes[-1] // max(1, len(network.loss_parameter))))
     return targets.like(y, Targets(network.task, network.classes, values, network.single_output), n)
 
 
@@ -152,7 +152,7 @@ class Scaling:
         x = _moments("X", rows.X) if scale else _unscaled(net.sizes[0])
         scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
         y = _moments("y", rows.y.values) if scaled_targets else _unscaled(net.sizes[-1])
-        return cls(*x, *y)
+        return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y))
 
     def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
         """Samples as the kernels take them; an array that needs no change is not copied."""

@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
 
-from . import checks, compilation, options
+from . import checks, compilation, options, schedules
 from .data import Ready
+from .passes import Passes
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -34,8 +35,8 @@ class Epoch:
         From 1.
     loss : float
         Mean loss of the epoch.
-    accuracy, validation_loss, validation_accuracy : float or None
-        None where there is none (regression, no validation part).
+    accuracy, validation_loss, validation_accuracy, validation_metric : float or None
+        None where there is none (regression, no validation part, no metric).
     seconds : float
         Since the start of the training.
     params : array
@@ -47,6 +48,7 @@ class Epoch:
     accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
+    validation_metric: float | None
     seconds: float
     params: NDArray[Any]
 
@@ -79,53 +81,46 @@ def thread_count(threads: int | None) -> int:
 class _Learner:
     """One epoch after another on fixed data: holds the weights and the state of the optimizer."""
 
-    def __init__(self, net: options.Architecture, plan: options.Schedule, data: Ready, params: NDArray[Any], threads: int) -> None:
-        self.net, self.plan, self.data, self.params, self.threads = net, plan, data, params, threads
-        # The lecture's own rule has a loop of its own; other optimizers take batches of 1.
-        self.online = plan.optimizer == "sgd" and plan.batch_size == 1
-        size, used = len(params), {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2}[plan.optimizer]
-        self.first = np.zeros(size if used > 0 else 0, params.dtype)
-        self.second = np.zeros(size if used > 1 else 0, params.dtype)
-        self.step = 0
-        self.parallel = threads > 1 and not self.online and kernels.parallel_pays(net.sizes, plan.batch_size, params.itemsize)
-        self.serial_epoch, self.parallel_epoch = self._prepared(False), self._prepared(True) if self.parallel else None
-
-    def _prepared(self, parallel: bool) -> Callable[..., Any]:
-        """The compiled loop on this data."""
-        net, plan, data = self.net, self.plan, self.data
-        shape = (net.size_array, net.activation_codes, net.loss_code, net.decision_code, self.params)
+    def __init__(
+        self, net: options.Architecture, plan: options.Schedule, data: Ready, params: NDArray[Any], seed: int, threads: int
+    ) -> None:
+        self.net, self.plan, self.data, self.params = net, plan, data, params
+        self.step, self.batches = 0, -(-len(data.X) // plan.batch_size)
+        self.loss = net.loss_for(params.dtype)
+        # The lecture's own rule has a loop of its own; where anything else is asked for, batches of 1 do.
+        constant = plan.schedule == "constant" and not plan.warmup
+        self.online = plan.optimizer == "sgd" and plan.batch_size == 1 and constant and not any(plan.dropout) and plan.clip_norm is None
         if self.online:
-            return kernels.prepare_online(data.X, data.Y, data.weight, *shape, plan.learning_rate, plan.l2)
-        tail = (kernels.OPTIMIZERS[plan.optimizer], self.first, self.second, plan.learning_rate,
-                options.BETA1, options.BETA2, options.EPSILON, plan.l2)  # fmt: skip
-        return kernels.prepare_minibatch(data.X, data.Y, data.weight, len(data.X), plan.batch_size, *shape, *tail, parallel)
+            shape = (net.size_array, net.activation_codes, *self.loss, net.decision_code, params)
+            self.one_by_one = kernels.prepare_online(data.X, data.Y, data.weight, *shape, plan.learning_rate, plan.l2)
+            self.kernel_names = [compilation.loop_name(net, params, 1, True, False)]
+            return
+        self.passes = Passes(
+            data.X, data.Y, data.weight, net, params, plan.optimizer,
+            [np.zeros_like(params) for _ in range(kernels.states_of(kernels.OPTIMIZERS[plan.optimizer]))],
+            options.NUMBERS[plan.optimizer], plan.batch_size, dropout=plan.dropout,
+            clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed, threads=threads,
+        )  # fmt: skip
+        self.kernel_names = self.passes.kernel_names
 
-    @property
-    def kernel_names(self) -> list[str]:
-        """Loops that every epoch needs."""
-        return [
-            compilation.loop_name(
-                self.net.size_array, self.net.activation_codes, self.params, self.plan.batch_size, self.online, self.parallel
-            )
-        ]
-
-    def epoch(self, order: NDArray[np.int64]) -> tuple[float, float]:
-        """One pass in this order of samples: mean loss and accuracy, each sample before its update."""
+    def epoch(self, order: NDArray[np.int64]) -> kernels.Pass:
+        """One pass in this order of samples."""
         if self.online:
-            loss, accuracy = self.serial_epoch(order)
-            return float(loss), float(accuracy)
-        with kernels.threads(self.threads if self.parallel else 1) as allowed:
-            run = self.parallel_epoch if allowed and self.parallel_epoch else self.serial_epoch
-            loss, accuracy, self.step = run(order, self.step)
-        return float(loss), float(accuracy)
+            return self.one_by_one(order)
+        plan = self.plan
+        factors = schedules.factors(plan.schedule, self.step, self.batches, plan.epochs * self.batches, plan.warmup * self.batches)
+        found = self.passes.run(order, self.step, plan.learning_rate * factors, plan.l2)
+        self.step += self.batches
+        return found
 
     def measure(self, data: Ready) -> tuple[float, float]:
         """Mean loss and accuracy on `data` with the weights as they are."""
         net = self.net
         out = np.empty((len(data.X), net.sizes[-1]), self.params.dtype)
         kernels.forward(data.X, net.size_array, net.activation_codes, checks.frozen(self.params), out)
+        code, parameter = self.loss
         loss, accuracy = kernels.evaluate(
-            net.loss_code, kernels.ACTIVATIONS[net.activations[-1]], net.decision_code, out, data.Y, data.weight
+            int(code), parameter, kernels.ACTIVATIONS[net.activations[-1]], net.decision_code, out, data.Y, data.weight
         )
         return float(loss), float(accuracy)
 
@@ -137,9 +132,11 @@ def run(
     held_out: Ready | None,
     params: NDArray[Any],
     random: np.random.Generator | None,
+    seed: int,
     threads: int,
     progress: bool | None,
     callback: Callable[[Epoch], object] | None,
+    metric: Callable[[NDArray[Any]], float] | None,
 ) -> Result:
     """
     Train until one of the rules of `plan` says stop.
@@ -154,20 +151,24 @@ def run(
         First weights; updated in place.
     random : Generator or None
         Draws the order of the samples; None keeps theirs.
+    seed : int
+        What dropout leaves out depends on it.
     threads, progress, callback
         As in `fastbp.train`.
+    metric : callable or None
+        Of the weights: the more the better. Decides on the best epoch in place of the validation loss.
 
     Returns
     -------
     Result
     """
-    learner = _Learner(net, plan, training, params, threads)
+    learner = _Learner(net, plan, training, params, seed, threads)
     measured = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
     compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * measured, params.dtype, progress)
     n, classify = len(training.X), net.task != "regression"
     order = np.arange(n, dtype=np.int64)
     rows: list[dict[str, float]] = []
-    best_loss, best_epoch, best = np.inf, 0, params.copy()
+    least, best_epoch, best = np.inf, 0, params.copy()
     before = params.copy()
     stop_reason = "epochs"
     bar = tqdm(total=plan.epochs, desc="training", unit="epoch", delay=1.0, disable=None if progress is None else not progress)
@@ -176,17 +177,20 @@ def run(
     try:
         while epoch < plan.epochs:
             before[:] = params
-            loss, accuracy = learner.epoch(order if random is None else random.permutation(n))
-            if not (np.isfinite(loss) and np.isfinite(params).all()):
+            found = learner.epoch(order if random is None else random.permutation(n))
+            if not (np.isfinite(found.loss) and np.isfinite(params).all()):
                 stop_reason = "diverged"
                 break
             epoch += 1
-            row = {"loss": loss} | ({"accuracy": accuracy} if classify else {})
+            row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
             if held_out is not None:
                 row["validation_loss"], watched = learner.measure(held_out)
                 row |= {"validation_accuracy": watched} if classify else {}
-                if row["validation_loss"] < best_loss or epoch == 1:
-                    best_loss, best_epoch, best[:] = row["validation_loss"], epoch, params
+                if metric is not None:
+                    row["validation_metric"] = metric(params)
+                cost = -row["validation_metric"] if metric is not None else row["validation_loss"]
+                if cost < least or epoch == 1:
+                    least, best_epoch, best[:] = cost, epoch, params
             row["seconds"] = time.perf_counter() - started
             rows.append(row)
             if not bar.disable:
@@ -211,7 +215,7 @@ def run(
         bar.close()
     train_seconds = time.perf_counter() - started
     if stop_reason == "diverged":
-        _tell_divergence(epoch + 1, plan)
+        _tell_divergence(epoch + 1, found.failed, learner)
         params[:] = before
     if best_epoch:
         params[:] = best
@@ -238,7 +242,7 @@ def _reason(learner: _Learner, row: dict[str, float], waited: int) -> str | None
 
 def _shown(row: dict[str, float]) -> dict[str, str]:
     """What the bar says behind its count: short enough for a terminal."""
-    names = {"loss": "loss", "validation_loss": "val_loss", "validation_accuracy": "val_accuracy"}
+    names = {"loss": "loss", "validation_loss": "val_loss", "validation_accuracy": "val_accuracy", "validation_metric": "val_metric"}
     if "validation_loss" not in row:
         names["accuracy"] = "accuracy"
     return {short: f"{row[name]:.4g}" for name, short in names.items() if name in row}
@@ -251,16 +255,24 @@ def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
         row.get("accuracy"),
         row.get("validation_loss"),
         row.get("validation_accuracy"),
+        row.get("validation_metric"),
         row["seconds"],
         checks.frozen(params),
     )
 
 
-def _tell_divergence(epoch: int, plan: options.Schedule) -> None:
-    what = (
-        f"training diverged in epoch {epoch}: the loss or a weight was no longer finite with optimizer={plan.optimizer!r} and "
-        f"learning_rate={plan.learning_rate:g}; try a learning_rate of {plan.learning_rate / 10:g}, and scale=True"
-    )
+def _tell_divergence(epoch: int, batch: int, learner: _Learner) -> None:
+    plan, where = learner.plan, f"epoch {epoch}"
+    if batch >= 0:
+        where += f", sample {batch + 1} in its order" if learner.online else f", batch {batch + 1} of {learner.batches}"
+    if learner.net.own_loss is not None and batch >= 0:
+        what = f"training stopped in {where}: the loss of your own was no longer finite"
+    else:
+        what = (
+            f"training diverged in {where}: the loss or a weight was no longer finite with optimizer={plan.optimizer!r} and "
+            f"learning_rate={plan.learning_rate:g}"
+        )
+    what += f"; try a learning_rate of {plan.learning_rate / 10:g}, and scale=True"
     if epoch == 1:
         raise FloatingPointError(what)
     warnings.warn(f"{what}. The network returned is that of epoch {epoch - 1} or before.", DivergenceWarning, stacklevel=4)

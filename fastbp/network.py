@@ -23,7 +23,7 @@ STOP_REASONS = {
     "target_loss": "the target loss was reached",
     "target_accuracy": "the target accuracy was reached",
     "max_seconds": "the time was up",
-    "patience": "the validation loss no longer fell",
+    "patience": "the validation loss (or metric) no longer got better",
     "callback": "a callback said so",
     "interrupted": "interrupted by Ctrl-C",
     "diverged": "the loss or a weight was no longer finite",
@@ -67,6 +67,8 @@ class Network:
         Every option of the run, defaults filled in.
     compile_seconds, train_seconds : float
         Time spent on making kernels ready, and on training proper.
+    loss_parameter : tuple of float
+        Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
     """
 
     task: str
@@ -87,6 +89,7 @@ class Network:
     options: Mapping[str, Any] = field(default_factory=dict)
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
+    loss_parameter: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes"):
@@ -109,8 +112,8 @@ class Network:
 
     @property
     def architecture(self) -> Architecture:
-        """Sizes, activations and loss as the kernels take them."""
-        return Architecture(self.sizes, self.layer_activations, self.loss, self.task)
+        """Sizes, activations and loss as the kernels take them (a loss of one's own is not kept)."""
+        return Architecture(self.sizes, self.layer_activations, self.loss, self.task, self.loss_parameter)
 
     @property
     def weights(self) -> list[NDArray[Any]]:
@@ -190,6 +193,9 @@ class Network:
         """
         a, weights = self.activations(X), self.weights
         kinds = [kernels.ACTIVATIONS[name] for name in self.layer_activations]
+        for layer in reversed(range(len(kinds))):
+            if kernels.takes_input(kinds[layer]):  # f' is computed from z there
+                kernels.linear_forward(a[layer], weights[layer], self.biases[layer], a[layer + 1])
         gradient = np.empty((len(a[0]), self.sizes[-1], self.sizes[0]), self.dtype)
         for k in range(self.sizes[-1]):
             # dy_k/da of the last layer is 1 at unit k; then delta(l) = (W(l+1) delta(l+1)) f'(z), down to the inputs
@@ -248,7 +254,8 @@ class Network:
         Returns
         -------
         array, shape (n,) or (n, outputs)
-            Numbers in the units of the targets, or labels as they were given in training.
+            Numbers in the units of the targets, or labels as they were given in training. Of several quantiles a column for each
+            level, target after target.
         """
         if self.task == "regression":
             out = self.forward(X)
@@ -270,6 +277,8 @@ class Network:
         """
         Accuracy (multilabel: all labels of a sample right), or R^2 in regression (mean over the outputs).
 
+        Of several quantiles it is the R^2 of the one whose level is nearest to 1/2.
+
         Parameters
         ----------
         X : array-like or frame, shape (n, features)
@@ -285,6 +294,9 @@ class Network:
             return float(np.mean([p == t for p, t in zip(predicted.tolist(), known.tolist(), strict=True)]))
         wanted = targets.read(y, self.task, len(predicted)).values.astype(np.float64)
         predicted = predicted.reshape(len(predicted), -1)
+        if len(self.loss_parameter) > 1:
+            middle = int(np.argmin(np.abs(np.array(self.loss_parameter) - 0.5)))
+            predicted = predicted[:, middle :: len(self.loss_parameter)]
         if wanted.shape != predicted.shape:
             raise ValueError(f"y: expected {predicted.shape[1]} columns, got {wanted.shape[1]}")
         if self.task == "multilabel":

@@ -12,26 +12,36 @@ import numpy as np
 
 import fastbp.kernels as kernels
 
-from . import checks
+from . import checks, losses, schedules
 
 TASKS = ("regression", "classification", "multilabel")
 INITS = ("glorot", "he", "uniform")
 ELEMENTWISE = tuple(name for name in kernels.ACTIVATIONS if name != "softmax")
-# beta1 is the momentum of momentum and nesterov; values as in scikit-learn and the papers.
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "adam": 0.001}
+OUTPUTS = tuple(name for name in ELEMENTWISE if not kernels.takes_input(kernels.ACTIVATIONS[name]))
+# beta1, beta2 and epsilon as in scikit-learn and the papers; beta1 is the momentum of momentum and nesterov, beta2 the memory of
+# rmsprop, and both the factors of rprop's steps.
+NUMBERS = dict.fromkeys(kernels.OPTIMIZERS, (0.9, 0.999, 1e-8)) | {"rmsprop": (0.0, 0.99, 1e-8), "rprop": (0.5, 1.2, 0.0)}
+ADAMS = ("adam", "adamw", "nadam", "rmsprop")
+LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "rprop": 0.01} | dict.fromkeys(ADAMS, 0.001)
 # Squared error of logistic units reaches the weights through factors a (1 - a) of at most 1/4.
 LECTURE_RATE = 0.5
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Units and activations of every layer, and the loss: what the whole-network kernels take."""
+    """
+    Units and activations of every layer, and the loss: what the whole-network kernels take.
+
+    `loss_parameter` holds the parameters of the outputs of one target (see `losses.parameters`), `own_loss` the functions of a loss
+    named ``"own"``.
+    """
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
     loss: str
     task: str
+    loss_parameter: tuple[float, ...] = ()
+    own_loss: losses.Functions | None = None
 
     @cached_property
     def size_array(self) -> Any:
@@ -43,10 +53,13 @@ class Architecture:
         """Code of each layer's activation."""
         return checks.frozen(np.array([kernels.ACTIVATIONS[a] for a in self.activations], np.int64))
 
-    @property
-    def loss_code(self) -> int:
-        """Code of the loss."""
-        return int(kernels.LOSSES[self.loss])
+    def loss_for(self, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+        """Code of the loss, or a loss of one's own compiled for `dtype`, and the parameter of each output."""
+        times = self.sizes[-1] // len(self.loss_parameter) if self.loss_parameter else 0
+        parameter = checks.frozen(np.tile(np.array(self.loss_parameter, dtype), times))
+        if self.own_loss is not None:
+            return losses.compiled(self.own_loss, dtype.name), parameter
+        return kernels.LOSSES[self.loss], parameter
 
     @property
     def decision_code(self) -> int:
@@ -56,7 +69,9 @@ class Architecture:
         return int(kernels.ARGMAX if self.task == "classification" and self.sizes[-1] > 1 else kernels.THRESHOLD)
 
 
-def architecture(inputs: int, outputs: int, task: str, hidden: Any, activation: Any, output: str, loss: str) -> Architecture:
+def architecture(
+    inputs: int, outputs: int, task: str, hidden: Any, activation: Any, output: str, loss: Any, quantile: Any, huber_delta: Any
+) -> Architecture:
     """
     Layers, activations and loss from the user's words.
 
@@ -68,7 +83,7 @@ def architecture(inputs: int, outputs: int, task: str, hidden: Any, activation: 
         Number of target columns; classes in classification.
     task : str
         One of `TASKS`.
-    hidden, activation, output, loss
+    hidden, activation, output, loss, quantile, huber_delta
         As in `fastbp.train`.
 
     Raises
@@ -78,19 +93,30 @@ def architecture(inputs: int, outputs: int, task: str, hidden: Any, activation: 
     """
     units = hidden_units(hidden)
     names = hidden_activations(activation, len(units))
-    allowed = ("logistic", "softmax") if task == "classification" else ("logistic",) if task == "multilabel" else ELEMENTWISE
-    if output == "auto":
-        output = {"regression": "identity", "multilabel": "logistic"}.get(task, "logistic" if outputs == 2 else "softmax")
-    else:
+    allowed = ("logistic", "softmax") if task == "classification" else ("logistic",) if task == "multilabel" else OUTPUTS
+    if output != "auto":
         checks.one_of(f"output (for {task})", output, ("auto", *allowed))
-    if loss == "auto":
+    own = None if isinstance(loss, str) else losses.functions_of(loss)
+    if own is not None:
+        loss = losses.OWN
+    elif loss == "auto":
         loss = "squared_error" if task == "regression" else "log_loss"
-    checks.one_of("loss", loss, ("auto", *kernels.LOSSES))
-    if loss == "log_loss" and task == "regression":
-        raise ValueError("loss: expected 'squared_error' for regression, got 'log_loss'; pass task='classification' for class labels")
+    else:
+        checks.one_of("loss", loss, ("auto", *kernels.LOSSES))
+        known = losses.REGRESSION if task == "regression" else ("log_loss", "squared_error")
+        if loss not in known:
+            hint = "; pass task='classification' for class labels" if task == "regression" else ""
+            raise ValueError(f"loss: expected one of {', '.join(map(repr, known))} or two functions for {task}, got {loss!r}{hint}")
+    if output == "auto":
+        numbers = "exp" if loss == "poisson" else "identity"
+        output = {"regression": numbers, "multilabel": "logistic"}.get(task, "logistic" if outputs == 2 else "softmax")
+    if loss == "poisson" and output != "exp":
+        raise ValueError(f"output: expected 'exp' with the loss 'poisson', got {output!r}; leave it out")
+    parameter = losses.parameters(loss, quantile, huber_delta)
     if task == "classification" and outputs == 2 and output == "logistic":
         outputs = 1  # one unit: the probability of the second class
-    return Architecture((inputs, *units, outputs), (*names, output), loss, task)
+    outputs *= max(1, len(parameter))
+    return Architecture((inputs, *units, outputs), (*names, output), loss, task, parameter, own)
 
 
 def hidden_units(hidden: Any) -> tuple[int, ...]:
@@ -116,9 +142,13 @@ class Schedule:
 
     optimizer: str
     learning_rate: float
+    schedule: str
+    warmup: float
     batch_size: int
     epochs: int
     l2: float
+    dropout: tuple[float, ...]
+    clip_norm: float | None
     target_loss: float | None
     target_accuracy: float | None
     max_seconds: float | None
@@ -131,9 +161,13 @@ def schedule(
     *,
     optimizer: str,
     learning_rate: float | None,
+    schedule: str,
+    warmup: float,
     batch_size: int | None,
     epochs: int | None,
     l2: float,
+    dropout: Any,
+    clip_norm: float | None,
     target_loss: float | None,
     target_accuracy: float | None,
     max_seconds: float | None,
@@ -150,8 +184,13 @@ def schedule(
     """
     checks.one_of("optimizer", optimizer, kernels.OPTIMIZERS)
     rate = default_learning_rate(optimizer, net) if learning_rate is None else checks.real("learning_rate", learning_rate, above=0)
-    batch = default_batch_size(n) if batch_size is None else min(checks.integer("batch_size", batch_size, 1), n)
-    count = default_epochs(n) if epochs is None else checks.integer("epochs", epochs, 1)
+    full = optimizer == "rprop"  # which compares the signs of gradients of all samples
+    batch = (n if full else default_batch_size(n)) if batch_size is None else min(checks.integer("batch_size", batch_size, 1), n)
+    count = (500 if full else default_epochs(n)) if epochs is None else checks.integer("epochs", epochs, 0)
+    checks.one_of("schedule", schedule, schedules.SCHEDULES)
+    warmup = checks.real("warmup", warmup, least=0)
+    if warmup and schedule == "one_cycle":
+        raise ValueError(f"warmup: expected 0 with schedule='one_cycle', which has a rise of its own, got {warmup!r}")
     if target_accuracy is not None:
         if net.task == "regression":
             raise ValueError("target_accuracy: expected None for regression, which has no accuracy; use target_loss")
@@ -165,9 +204,13 @@ def schedule(
     return Schedule(
         optimizer=optimizer,
         learning_rate=rate,
+        schedule=schedule,
+        warmup=warmup,
         batch_size=batch,
         epochs=count,
         l2=checks.real("l2", l2, least=0),
+        dropout=dropout_shares(dropout, len(net.sizes) - 2),
+        clip_norm=None if clip_norm is None else checks.real("clip_norm", clip_norm, above=0),
         target_loss=None if target_loss is None else checks.real("target_loss", target_loss, least=0),
         target_accuracy=target_accuracy,
         max_seconds=None if max_seconds is None else checks.real("max_seconds", max_seconds, above=0),
@@ -175,11 +218,21 @@ def schedule(
     )
 
 
+def dropout_shares(dropout: Any, layers: int) -> tuple[float, ...]:
+    """Share of units to drop in each hidden layer; a single number is that of all layers."""
+    if isinstance(dropout, str) or not isinstance(dropout, Sequence | np.ndarray):
+        return (checks.real("dropout", dropout, least=0, below=1),) * layers
+    shares = tuple(checks.real("dropout", share, least=0, below=1) for share in dropout)
+    if len(shares) != layers:
+        raise ValueError(f"dropout: expected one share, or one for each of the {layers} hidden layers, got {len(shares)}")
+    return shares
+
+
 def default_learning_rate(optimizer: str, net: Architecture) -> float:
-    """Return the usual rate of the optimizer; more for narrow networks under adam, and for the lecture's rule (L27)."""
-    if optimizer == "adam":
-        # adam moves every weight by about the rate, so a unit's input moves by the rate times the width.
-        return LEARNING_RATE["adam"] * min(10.0, max(1.0, 64 / max((1, *net.sizes[1:-1]))))
+    """Return the usual rate of the optimizer; more for narrow networks under adam and its kin, and for the lecture's rule (L27)."""
+    if optimizer in ADAMS:
+        # these move every weight by about the rate, so a unit's input moves by the rate times the width.
+        return LEARNING_RATE[optimizer] * min(10.0, max(1.0, 64 / max((1, *net.sizes[1:-1]))))
     if optimizer == "sgd" and net.loss == "squared_error" and net.activations[-1] == "logistic":
         return LECTURE_RATE
     return LEARNING_RATE[optimizer]

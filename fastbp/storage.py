@@ -17,7 +17,7 @@ from safetensors.numpy import save as to_bytes
 
 import fastbp.kernels as kernels
 
-from . import compilation, options
+from . import compilation, losses, options
 from .network import STOP_REASONS, Network
 
 FORMAT = 1
@@ -58,6 +58,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "sizes": network.sizes,
         "activations": network.layer_activations,
         "loss": network.loss,
+        "loss_parameter": network.loss_parameter,
         "classes": _classes_to_json(network.classes),
         "single_output": network.single_output,
         "feature_names": network.feature_names,
@@ -122,7 +123,9 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
     _require(header["format"] <= FORMAT, f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp")
     task, loss = header["task"], header["loss"]
     _require(task in options.TASKS, f"unknown task {task!r}")
-    _require(loss in kernels.LOSSES, f"unknown loss {loss!r}")
+    _require(loss in (*kernels.LOSSES, losses.OWN), f"unknown loss {loss!r}")
+    parameter = tuple(header.get("loss_parameter", ()))
+    _require(all(isinstance(p, float) for p in parameter), f"impossible parameters of the loss {parameter}")
     sizes = tuple(header["sizes"])
     _require(
         len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}"
@@ -140,6 +143,7 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
     for name in ("x_scale", "y_scale"):
         _require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
     classes = _classes_from_json(header["classes"])
+    _require(sizes[-1] % max(1, len(parameter)) == 0, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
     units = 1 if classes is not None and len(classes) == 2 and names[-1] == "logistic" else None if classes is None else len(classes)
     _require((task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together")
     _require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
@@ -165,6 +169,7 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
         best_epoch=int(header["best_epoch"]),
         stop_reason=header["stop_reason"],
         options=header["options"],
+        loss_parameter=parameter,
         compile_seconds=float(header["compile_seconds"]),
         train_seconds=float(header["train_seconds"]),
     )

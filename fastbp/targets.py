@@ -29,9 +29,9 @@ class Targets:
         return int(self.values.shape[1]) if self.classes is None else len(self.classes)
 
     def matrix(self, columns: int) -> NDArray[np.float64]:
-        """Targets of `columns` output units, shape (n, columns): one-hot for classes, 0/1 for one logistic unit."""
+        """Targets of `columns` output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
         if self.classes is None:
-            return self.values.astype(np.float64)
+            return np.repeat(self.values.astype(np.float64), columns // self.values.shape[1], axis=1)
         if columns == 1:
             return self.values.astype(np.float64)[:, None]
         return (self.values[:, None] == np.arange(columns)).astype(np.float64)

@@ -9,45 +9,113 @@ whatever the shapes, and kept on disk for later processes. The names that end in
 
 from . import node
 from ._jit import cache_folder, threads
-from .activation import ACTIVATIONS, IDENTITY, LOGISTIC, RELU, SOFTMAX, TANH, activation_derivative, activation_forward
+from .activation import (
+    ACTIVATIONS,
+    ELU,
+    EXP,
+    GELU,
+    HARD_SIGMOID,
+    IDENTITY,
+    LEAKY_RELU,
+    LOGISTIC,
+    MISH,
+    RELU,
+    SELU,
+    SILU,
+    SOFTMAX,
+    SOFTPLUS,
+    TANH,
+    activation_derivative,
+    activation_forward,
+    takes_input,
+)
 from .backprop import bias_gradient, hidden_delta, weight_gradient
-from .loss import ARGMAX, LOG_LOSS, LOSSES, NO_DECISION, SQUARED_ERROR, THRESHOLD, evaluate, output_delta
+from .dropout import dropout
+from .evaluation import evaluate, output_delta
+from .loss import (
+    ABSOLUTE_ERROR,
+    ARGMAX,
+    HUBER,
+    LOG_COSH,
+    LOG_LOSS,
+    LOSSES,
+    NO_DECISION,
+    POISSON,
+    QUANTILE,
+    SQUARED_ERROR,
+    THRESHOLD,
+)
 from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
-from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
+from .minibatch import Pass, minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .online import online_epoch, prepare_online
-from .optimizer import ADAM, MOMENTUM, NESTEROV, OPTIMIZERS, SGD, adam_update, momentum_update, nesterov_update, sgd_update
+from .optimizer import ADAM, ADAMW, MOMENTUM, NADAM, NESTEROV, OPTIMIZERS, RMSPROP, RPROP, SGD, states_of
+from .own_loss import OwnLoss
 from .peak import peak_gflops
 from .simd import VECTOR_BYTES
 from .sparse import csr_linear_forward, csr_weight_gradient
 from .ufunc import erf, exp, log, logistic, softplus, tanh
+from .updates import (
+    adam_update,
+    adamw_update,
+    clip_gradient,
+    momentum_update,
+    nadam_update,
+    nesterov_update,
+    rmsprop_update,
+    rprop_update,
+    sgd_update,
+)
 
 __all__ = [
+    "ABSOLUTE_ERROR",
     "ACTIVATIONS",
     "ADAM",
+    "ADAMW",
     "ARGMAX",
+    "ELU",
+    "EXP",
+    "GELU",
+    "HARD_SIGMOID",
+    "HUBER",
     "IDENTITY",
+    "LEAKY_RELU",
     "LOGISTIC",
+    "LOG_COSH",
     "LOG_LOSS",
     "LOSSES",
+    "MISH",
     "MOMENTUM",
+    "NADAM",
     "NESTEROV",
     "NO_DECISION",
     "OPTIMIZERS",
+    "POISSON",
+    "QUANTILE",
     "RELU",
+    "RMSPROP",
+    "RPROP",
+    "SELU",
     "SGD",
+    "SILU",
     "SOFTMAX",
+    "SOFTPLUS",
     "SQUARED_ERROR",
     "TANH",
     "THRESHOLD",
     "VECTOR_BYTES",
+    "OwnLoss",
+    "Pass",
     "activation_derivative",
     "activation_forward",
     "adam_update",
+    "adamw_update",
     "bias_gradient",
     "cache_folder",
+    "clip_gradient",
     "csr_linear_forward",
     "csr_weight_gradient",
+    "dropout",
     "erf",
     "evaluate",
     "exp",
@@ -64,6 +132,7 @@ __all__ = [
     "minibatch_epoch",
     "minibatch_epoch_parallel",
     "momentum_update",
+    "nadam_update",
     "nesterov_update",
     "node",
     "online_epoch",
@@ -73,9 +142,13 @@ __all__ = [
     "peak_gflops",
     "prepare_minibatch",
     "prepare_online",
+    "rmsprop_update",
+    "rprop_update",
     "scaled_matmul",
     "sgd_update",
     "softplus",
+    "states_of",
+    "takes_input",
     "tanh",
     "threads",
     "weight_gradient",

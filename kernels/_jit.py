@@ -52,7 +52,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def _numba_config(**settings: object) -> Iterator[None]:
+def numba_config(**settings: object) -> Iterator[None]:
     """Numba's settings while a decorator of ours runs; other people's functions keep their own."""
     before = {name: getattr(numba.config, name) for name in settings}
     vars(numba.config).update(settings)
@@ -86,7 +86,7 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
         clone.__doc__, clone.__module__ = function.__doc__, function.__module__
         function = clone
     try:
-        with _numba_config(CACHE_DIR=str(cache_folder()), DISABLE_JIT=0):
+        with numba_config(CACHE_DIR=str(cache_folder()), DISABLE_JIT=0):
             kernel = njit(**POLICY, parallel=parallel, cache=True)(function)
         # Where the folder cannot be written, Numba would fall back to places that do not know of the digest.
         if kernel.stats.cache_path.startswith(str(cache_folder())):
@@ -94,7 +94,7 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
     except (RuntimeError, OSError):
         pass
     _warn_uncached()
-    with _numba_config(DISABLE_JIT=0):
+    with numba_config(DISABLE_JIT=0):
         kernel = njit(**POLICY, parallel=parallel)(function)
     return _compiled_always(kernel)
 
@@ -105,7 +105,7 @@ def _compiled_always(kernel: Any) -> Any:
         compile_ = kernel.compile
 
         def compiled(signature: Any) -> Any:
-            with _numba_config(DISABLE_JIT=0):
+            with numba_config(DISABLE_JIT=0):
                 return compile_(signature)
 
         kernel.compile = compiled
@@ -114,7 +114,7 @@ def _compiled_always(kernel: Any) -> Any:
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a part of kernels, which compiled code alone calls; on disk it is kept within its callers."""
-    with _numba_config(DISABLE_JIT=0):
+    with numba_config(DISABLE_JIT=0):
         return njit(**POLICY, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 

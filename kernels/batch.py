@@ -8,12 +8,15 @@ the epochs in `minibatch`.
 import numpy as np
 
 from ._jit import inner, python_or_compiled
-from .activation import SOFTMAX, multiply_derivative, softmax_columns
-from .loss import LOG_LOSS, tile_loss
-from .network import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, UNITS, error_row
-from .optimizer import SGD, update
+from .activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
+from .dropout import drop
+from .loss import LOWEST_ADDRESS, takes_outputs, tile_loss
+from .network import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, forward_rows, whole_vectors
+from .optimizer import ADAMW, sum_of_squares, update
+from .own_loss import call_own
 from .pack import gather_transposed, pack_tiles, transpose
 from .simd import VECTOR_BYTES
+from .sparse import csr_forward, csr_gradient
 from .tile import ROWS, VECTORS, gemm
 
 # Samples of a tile in the wide way: its activations stay in the second cache.
@@ -24,57 +27,97 @@ PANELS, BLOCK_BYTES = 16, 1 << 15
 
 @inner
 def read_samples(X, Y, weight, order, first, rows, stride, sizes, plan, space, at):
-    """Samples order[first : first + rows] into the columns from `at` on: inputs, targets, weights."""
+    """Samples order[first : first + rows] into the columns from `at` on: inputs (none of a sparse matrix), targets, weights."""
     layers = sizes.size - 1
     y = at + plan[layers, UNITS] + (sizes[layers] + 1) * stride
     w = y + sizes[layers] * stride
-    gather_transposed(rows, sizes[0], X, 0, order, first, space, at, stride)
+    if X.shape[0] > 0:
+        gather_transposed(rows, sizes[0], X, 0, order, first, space, at, stride)
     gather_transposed(rows, sizes[layers], Y, 0, order, first, space, y, stride)
     for s in range(rows):
         space[w + s] = weight[order[first + s]]
 
 
 @inner
-def _errors_at(l, stride, plan, layers, tile):
+def _errors_at(l, stride, sizes, plan, tile):
     """Where the errors of layer l stand as columns: two buffers take turns from layer to layer."""
-    end = tile + plan[0, ERRORS]
-    return end - (1 + (layers - 1 - l) % 2) * plan[layers, BUFFER]
+    layers = sizes.size - 1
+    begin = tile + plan[layers, UNITS] + (2 * sizes[layers] + 2) * stride
+    return begin + (layers - 1 - l) % 2 * plan[layers, BUFFER]
 
 
 @inner
-def judge(rows, stride, sizes, activations, loss, decision, plan, space, tile, s, results, at):
+def outputs_of_band(l, i0, columns, stride, sizes, activations, plan, params, packed, dropout, key, first, space, tile):
+    """Outputs of units i0 ... i0 + HEIGHT of layer l in training: those of samples first ... of the batch, some of them dropped."""
+    forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packed, space, tile)
+    _drop_outputs(l, i0, min(HEIGHT, sizes[l + 1] - i0), columns, stride, activations, plan, dropout, key, first, space, tile)
+
+
+@inner
+def _drop_outputs(l, i0, units, columns, stride, activations, plan, dropout, key, first, space, tile):
+    if dropout[l] > 0:
+        a = plan[l + 1, UNITS] + i0 * stride
+        source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
+        drop(dropout[l], key, i0, units, first, columns, space, tile + source, stride, 1, space, tile + a, stride, 1)
+
+
+@inner
+def outputs_of_sparse(data, indices, indptr, order, start, samples, s, stride, sizes, activations, plan, params, dropout, key, first,
+                      space, tile):  # fmt: skip
+    """Outputs of the first layer for samples order[start : start + samples] of a sparse matrix: columns s ... of a tile."""
+    n_out, kind, one = sizes[1], activations[0], space.dtype.type(1)
+    # z as rows stands where the layer's errors will stand as rows
+    width, at = error_row(n_out, space.itemsize), tile + s
+    rows = tile + plan[0, ERRORS] + s * width
+    csr_forward(samples, sizes[0], n_out, order, start, data, 0, indices, 0, indptr, 0, params, 0, space, rows, width)
+    z, columns = at + plan[0, SLOPES], whole_vectors(samples, space.itemsize)
+    transpose(samples, n_out, space, rows, width, one, space, z, stride)
+    if kind != IDENTITY and kind != SOFTMAX:
+        a = at + plan[1, UNITS] if takes_input(kind) else z
+        for j in range(n_out):
+            activate(kind, columns, space, z + j * stride, 1, space, a + j * stride, 1)
+    _drop_outputs(0, 0, n_out, columns, stride, activations, plan, dropout, key, first, space, at)
+
+
+@inner
+def judge(rows, stride, sizes, activations, loss, parameter, decision, plan, space, tile, s, results, at):
     """Output layer: delta = dJ/dz of columns s ... s + rows; their losses and right decisions are added to `results`."""
     layers = activations.size
     last, n_out = activations[layers - 1], sizes[layers]
     a = tile + plan[layers, UNITS] + s
     y = a + (n_out + 1) * stride
-    delta = _errors_at(layers - 1, stride, plan, layers, tile) + s
+    w = y + n_out * stride
+    delta = _errors_at(layers - 1, stride, sizes, plan, tile) + s
     if last == SOFTMAX:
         softmax_columns(n_out, rows, stride, space, a)
-    tile_loss(loss, last, decision, n_out, rows, stride, space, a, space, y, space, y + n_out * stride, space, delta, results, at)
-    if loss != LOG_LOSS and last != SOFTMAX:
+    if loss >= LOWEST_ADDRESS:
+        call_own(loss, n_out, rows, stride, space, a, space, y, space, w, space, delta, results, at)
+    tile_loss(loss, last, decision, n_out, rows, stride, space, a, space, y, space, w, parameter, 0, space, delta, results, at)
+    if last != SOFTMAX and not takes_outputs(loss):
         for k in range(n_out):
             multiply_derivative(last, rows, space, a + k * stride, 1, space, delta + k * stride, 1)
 
 
 @inner
-def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, space, tile):
-    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
-    layers, n_out = activations.size, sizes[l + 1]
+def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, dropout, key, first, space, tile):
+    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j, 0 where the unit was dropped."""
+    n_out = sizes[l + 1]
     rows = min(HEIGHT, sizes[l] - i0)
-    delta = _errors_at(l, stride, plan, layers, tile)
-    below = _errors_at(l - 1, stride, plan, layers, tile) + i0 * stride
+    delta = _errors_at(l, stride, sizes, plan, tile)
+    below = _errors_at(l - 1, stride, sizes, plan, tile) + i0 * stride
     for k in range(0, n_out, DEPTH):
         gemm(rows, columns, min(DEPTH, n_out - k), params, plan[l, PARAMS] + i0 * n_out + k, n_out, 1, ROWS * n_out,
              space, delta + k * stride, stride, 1, space, below, -1 if k == 0 else stride, space, below, stride,
              -space.dtype.type(np.inf))  # fmt: skip
-    multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l, UNITS] + i0 * stride, 1, space, below, 1)
+    multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l - 1, SLOPES] + i0 * stride, 1, space, below, 1)
+    if dropout[l - 1] > 0:
+        drop(dropout[l - 1], key, i0, rows, first, columns, space, below, stride, 1, space, below, stride, 1)
 
 
 @inner
-def turn_errors(l, rows, stride, sizes, plan, layers, scale, space, tile):
+def turn_errors(l, rows, stride, sizes, plan, scale, space, tile):
     """Errors of layer l as rows, times `scale`: what the gradient takes."""
-    transpose(sizes[l + 1], rows, space, _errors_at(l, stride, plan, layers, tile), stride, scale, space, tile + plan[l, ERRORS],
+    transpose(sizes[l + 1], rows, space, _errors_at(l, stride, sizes, plan, tile), stride, scale, space, tile + plan[l, ERRORS],
               error_row(sizes[l + 1], space.itemsize))  # fmt: skip
 
 
@@ -89,11 +132,26 @@ def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, star
 
 
 @inner
-def update_weights(optimizer, count, params, at, gradient, first, second, rate, beta1, beta2, epsilon, decay):
-    """One update of `count` weights from `at` on, whose gradient has the same place."""
+def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
+    """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
     kind = params.dtype.type
     update(optimizer, count, params, at, gradient, at, first, min(at, first.size), second, min(at, second.size),
-           rate, kind(beta1), kind(beta2), kind(epsilon), kind(decay))  # fmt: skip
+           kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))  # fmt: skip
+
+
+@inner
+def penalty(sizes, plan, params):
+    """Sum of the squares of all weights, without the biases."""
+    total = 0.0
+    for l in range(sizes.size - 1):
+        total += sum_of_squares(sizes[l] * sizes[l + 1], params, plan[l, PARAMS])
+    return total
+
+
+@inner
+def penalty_weight(optimizer, learning_rate, l2):
+    """The `decay` of `update`: that of the gradient, for adamw of the weights themselves."""
+    return learning_rate * l2 if optimizer == ADAMW else l2
 
 
 @python_or_compiled
@@ -104,14 +162,12 @@ def block_shape(n_out, itemsize):
 
 
 @inner
-def update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon, l2,
-                  space, begin):  # fmt: skip
-    """Gradient and update of one block of weights, from all tiles of a batch of `rows` samples."""
-    block = np.int64(block)  # prange counts in unsigned numbers
-    l, across = 0, 0
-    while True:  # the layer that this block belongs to
+def _cut(block, sizes, itemsize):
+    """Layer, rows and columns of a block of weights: l, i0, i1, j0, j1; row n_in of a layer holds its biases."""
+    l = 0
+    while True:
         n_in, n_out = sizes[l], sizes[l + 1]
-        height, width = block_shape(n_out, params.itemsize)
+        height, width = block_shape(n_out, itemsize)
         across = (n_out + width - 1) // width
         blocks = (n_in + height) // height * across  # of n_in + 1 rows
         if block < blocks:
@@ -119,26 +175,80 @@ def update_block(block, rows, stride, sizes, plan, params, packed, gradient, opt
         block -= blocks
         l += 1
     i0, j0 = block // across * height, block % across * width
-    i1, j1 = min(i0 + height, n_in + 1), min(j0 + width, n_out)
+    return l, i0, min(i0 + height, n_in + 1), j0, min(j0 + width, n_out)
+
+
+@inner
+def block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin):
+    """
+    Gradient of one block of weights from all tiles of a batch of `rows` samples.
+
+    `plain`: it is added to the weights as they stand, after they were multiplied by `shrink`; its scale is -alpha / B then.
+    """
+    l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, params.itemsize)  # prange counts in unsigned numbers
+    n_in, n_out = sizes[l], sizes[l + 1]
     at = plan[l, PARAMS] + i0 * n_out + j0
-    # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
-    plain = optimizer == SGD
-    if plain and l2 != 0:
-        keep = params.dtype.type(1) - rate * params.dtype.type(l2)
+    if plain and shrink != 1:
         for i in range(min(i1, n_in) - i0):
             for j in range(j1 - j0):
-                params[at + i * n_out + j] *= keep
+                params[at + i * n_out + j] *= shrink
     size = plan[sizes.size - 1, ERRORS]
     for start in range(0, rows, TILE):
         add_gradient(l, i0, i1, j0, j1, min(TILE, rows - start), stride, sizes, plan, space, begin + start // TILE * size,
                       n_out if plain or start > 0 else -1, params if plain else gradient, at)  # fmt: skip
+
+
+@inner
+def block_length(block, sizes, plan, gradient):
+    """Sum of the squares of the gradient of one block of weights."""
+    l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, gradient.itemsize)
+    n_out, total = sizes[l + 1], 0.0
+    for i in range(i0, i1):
+        total += sum_of_squares(j1 - j0, gradient, plan[l, PARAMS] + i * n_out + j0)
+    return total
+
+
+@inner
+def block_update(block, sizes, plan, params, packed, gradient, factor, plain, optimizer, first, second, rate, pace, beta1, beta2, epsilon,
+                 decay):  # fmt: skip
+    """Update of one block of weights (done where it is `plain`) by `factor` times its gradient; the packed copy follows."""
+    l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, params.itemsize)
+    n_in, n_out = sizes[l], sizes[l + 1]
+    at = plan[l, PARAMS] + i0 * n_out + j0
     if not plain:
+        if factor != 1:
+            for i in range(i1 - i0):
+                for j in range(j1 - j0):
+                    gradient[at + i * n_out + j] *= factor
         # The penalty is on W alone. Whole rows are updated at once.
         weights, whole = min(i1, n_in) - i0, j1 - j0 == n_out
         for i in range(1 if whole and weights > 0 else weights):
             count = weights * n_out if whole else j1 - j0
-            update_weights(optimizer, count, params, at + i * n_out, gradient, first, second, rate, beta1, beta2, epsilon, l2)
+            update_weights(optimizer, count, params, at + i * n_out, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
         if i1 > n_in:
-            update_weights(optimizer, j1 - j0, params, at + weights * n_out, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
+            update_weights(
+                optimizer, j1 - j0, params, at + weights * n_out, gradient, first, second, rate, pace, beta1, beta2, epsilon, 0.0
+            )
     if plan[l + 1, PACKED] > plan[l, PACKED]:
         pack_tiles(j1 - j0, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS, ROWS * (n_in + 1))
+
+
+@inner
+def sparse_gradient(data, indices, indptr, order, start, rows, j0, j1, sizes, plan, gradient, space, begin):
+    """Gradient of columns j0 ... j1 of the first layer on samples order[start : start + rows] of a sparse matrix."""
+    n_in, n_out, size = sizes[0], sizes[1], plan[sizes.size - 1, ERRORS]
+    for i in range(n_in + 1):
+        for j in range(j0, j1):
+            gradient[i * n_out + j] = 0
+    for tile in range((rows + TILE - 1) // TILE):
+        csr_gradient(min(TILE, rows - tile * TILE), n_in, n_out, j0, j1, order, start + tile * TILE, data, 0, indices, 0, indptr, 0,
+                     space, begin + tile * size + plan[0, ERRORS], error_row(n_out, space.itemsize), gradient, 0)  # fmt: skip
+
+
+@python_or_compiled
+def finite(results, pairs):
+    """Whether the losses added up so far are finite."""
+    for k in range(pairs):  # noqa: SIM110 (Numba compiles no generators)
+        if not np.isfinite(results[2 * k]):
+            return False
+    return True

@@ -162,6 +162,14 @@ def _exp_negative(v: Assembler, x: Value) -> Value:
     return v.mul(v.fma(t, scale, scale), v.const(2.0**-_DEEP))
 
 
+def expm1_negative(v: Assembler, x: Value) -> Value:
+    """e^x - 1 for x <= 0; larger x count as 0."""
+    # e^x - 1 = (2^n - 1) + 2^n t; from -60 on it rounds to -1
+    t, bits = _expm1(v, v.max(v.min(x, v.const(0)), v.const(-60)))
+    scale = v.from_bits(bits)
+    return v.fma(t, scale, v.sub(scale, v.const(1)))
+
+
 def exp_negative_normal(v: Assembler, x: Value) -> Value:
     """e^-|x|, but not below the least normal number: one multiplication sooner than where denormals are to be right."""
     least = {4: -87.0, 8: -708.0}[v.size]

@@ -14,7 +14,7 @@ from llvmlite import ir
 from . import elementary
 from ._jit import python_or_compiled
 from ._native import routine
-from .activation import BACKWARD, FORWARD, LOGISTIC, SOFTMAX
+from .activation import BACKWARD, FORWARD, IDENTITY, LOGISTIC, RELU, TANH
 from .loss import ARGMAX, LOG_LOSS, THRESHOLD
 from .simd import I32, I64, Assembler, Value
 
@@ -23,11 +23,11 @@ LEAN, LEAN_INPUTS = 4, 16
 
 
 @python_or_compiled
-def is_lean(sizes, activations):
-    """Whether a network is learnt by `learn_lean`."""
-    fits = sizes[0] <= LEAN_INPUTS and activations[activations.size - 1] != SOFTMAX
+def is_lean(sizes, activations, loss):
+    """Whether a network is learnt by `learn_lean`: a tiny one with the lecture's activations and losses."""
+    fits = sizes[0] <= LEAN_INPUTS and loss <= LOG_LOSS
     for l in range(1, sizes.size):
-        fits = fits and sizes[l] <= LEAN
+        fits = fits and sizes[l] <= LEAN and activations[l - 1] <= RELU
     return fits
 
 
@@ -38,7 +38,8 @@ def _logistic(v: Assembler, z: Value) -> Value:
     return v.div(v.select(v.compare("<", z, v.const(0)), e, one), v.add(one, e))
 
 
-ACTIVATE = FORWARD | {LOGISTIC: _logistic}
+ACTIVATE = {IDENTITY: FORWARD[IDENTITY], LOGISTIC: _logistic, TANH: FORWARD[TANH], RELU: FORWARD[RELU]}
+DERIVE = {code: BACKWARD[code] for code in ACTIVATE}
 
 
 @routine("iaaanninniiAssAF")
@@ -128,7 +129,7 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
             a = v.load(b.select(inner, below, units))
             kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
             # -alpha f'(z) is ready before the sums are
-            slope, pace = (chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in BACKWARD.items()}, kind) for x in (one, minus_alpha))
+            slope, pace = (chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind) for x in (one, minus_alpha))
             return [v.mul(sums, slope), v.mul(sums, pace)]
 
         v.loop(0, layers, 1, layer, [delta, v.mul(minus_alpha, delta)])
@@ -154,7 +155,7 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
         importance = v.load_scalar(v.at(weight, t))
         a = forward(x)
         e = v.sub(a, y)
-        kinds = {code: lambda f=f: f(v, a, e) for code, f in BACKWARD.items()}
+        kinds = {code: lambda f=f: f(v, a, e) for code, f in DERIVE.items()}
         delta = chosen({1: lambda: e, 0: lambda: chosen(kinds, last)}, b.zext(log_loss, I64))
         delta = v.select(valid, v.mul(v.broadcast(importance), delta), zero)
         backward(x, delta)

@@ -1,51 +1,34 @@
 """
 Mini-batch learning: one epoch a call, with any of the optimizers (L25, L29).
 
-The samples of a batch stand in tiles, one sample a column (see `network`). There are two ways through a batch:
-
-- `_learn_narrow`, for few weights: groups of samples go forward and back through all layers, one group after another, and add
-  up gradients, all in the first cache; then one update. Threads take parts of the batch.
-- `_learn_wide`: layer after layer for the whole batch, then all weights, block after block: each block takes its gradient from all
-  samples and is updated while it is in cache. Threads take units of a layer, and blocks of weights.
-
-All cuts are fixed by the problem alone, so the sums are taken in the same order for every number of threads.
+The samples of a batch stand in tiles, one sample a column (see `network`). There are two ways through a batch: `narrow` for few weights,
+and `wide`. Here are their arguments, checked, and their memory.
 """
 
 import itertools
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
-from ._jit import jit, python_or_compiled
+from ._jit import python_or_compiled
 from .batch import (
     TILE,
-    add_gradient,
     block_shape,
-    judge,
-    read_samples,
-    tile_errors_below,
-    turn_errors,
-    update_block,
-    update_weights,
 )
-from .loss import check_decision, check_loss
+from .evaluation import check_decision, check_loss
+from .narrow import learn_narrow, learn_narrow_parallel
 from .network import (
     ERRORS,
     GROUP,
-    HEIGHT,
     PACKED,
     PACKED_FROM,
-    PARAMS,
     aligned,
     check_network,
-    fill_ones,
-    forward_rows,
-    forward_tile,
-    pack_weights,
     plan_tile,
     whole_vectors,
 )
-from .optimizer import ADAM, SGD, adam_rate
+from .optimizer import RPROP, SGD, states_of
+from .wide import learn_wide, learn_wide_parallel
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
 NARROW = PACKED_FROM
@@ -54,108 +37,91 @@ PARTS = 16
 PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 
 
-def _learn_wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results):  # fmt: skip
-    """One epoch, layer after layer, with the work space of `workspace`. Unchecked."""
-    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
-    pack_weights(sizes, plan, params, packed)
-    for tile in range((min(batch_size, order.size) + TILE - 1) // TILE):
-        fill_ones(sizes, stride, plan, space, begin + tile * size)
-    results[:] = 0
-    for start in range(0, order.size, batch_size):
-        rows = min(batch_size, order.size - start)
-        step += 1
-        rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
-        scale = (-rate if optimizer == SGD else kind(1)) / kind(rows)
-        tiles, groups = (rows + TILE - 1) // TILE, (rows + GROUP - 1) // GROUP
-        for group in prange(groups):
-            g = np.int64(group)  # prange counts in unsigned numbers
-            at = begin + g * GROUP // TILE * size + g * GROUP % TILE
-            read_samples(X, Y, weight, order, start + g * GROUP, min(GROUP, rows - g * GROUP), stride, sizes, plan, space, at)
-        # Forward: A(l) = f(A(l-1) W(l) + b(l)).
-        for l in range(layers):
-            bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
-            for task in prange(tiles * bands):
-                tile, band = np.int64(task) // bands, np.int64(task) % bands
-                columns = whole_vectors(min(TILE, rows - tile * TILE), params.itemsize)
-                forward_rows(l, band * HEIGHT, columns, stride, sizes, activations, plan, params, packed, space, begin + tile * size)
-        for group in prange(groups):
-            g = np.int64(group)
-            judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, decision, plan, space, begin + g * GROUP // TILE * size,
-                   g * GROUP % TILE, results, 2 * g)  # fmt: skip
-        # Backward: delta(l-1) = (delta(l) W(l)^T) * f'(z).
-        for l in range(layers - 1, -1, -1):
-            bands = (sizes[l] + HEIGHT - 1) // HEIGHT if l > 0 else 0
-            for task in prange(tiles * (bands + 1)):
-                tile, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
-                samples = min(TILE, rows - tile * TILE)
-                if band == bands:
-                    turn_errors(l, samples, stride, sizes, plan, layers, scale, space, begin + tile * size)
-                else:
-                    columns = whole_vectors(samples, params.itemsize)
-                    tile_errors_below(l, band * HEIGHT, columns, stride, sizes, activations, plan, params, space, begin + tile * size)
-        for block in prange(blocks):
-            update_block(block, rows, stride, sizes, plan, params, packed, gradient, optimizer, first, second, rate, beta1, beta2, epsilon,
-                          l2, space, begin)  # fmt: skip
+class Samples(NamedTuple):
+    """What is learnt from: X dense, or of no rows and sparse in compressed rows (data, indices, indptr)."""
+
+    X: Any
+    data: Any
+    indices: Any
+    indptr: Any
+    Y: Any
+    weight: Any
 
 
-def _learn_narrow(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                  learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results):  # fmt: skip
-    """One epoch, group of samples after group, with the work space of `workspace`. Unchecked."""
-    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
-    parts = results.size // 2
-    for part in range(parts):
-        fill_ones(sizes, stride, plan, space, begin + part * size)
-    results[:] = 0
-    for start in range(0, order.size, batch_size):
-        rows = min(batch_size, order.size - start)
-        step += 1
-        rate = kind(adam_rate(step, learning_rate, beta1, beta2) if optimizer == ADAM else learning_rate)
-        groups = (rows + GROUP - 1) // GROUP
-        used = min(parts, groups)
-        for number in prange(used):
-            part = np.int64(number)
-            tile, own = begin + part * size, part * params.size
-            begun = part * groups // used
-            for g in range(begun, (part + 1) * groups // used):
-                samples = min(GROUP, rows - g * GROUP)
-                columns = whole_vectors(samples, params.itemsize)
-                read_samples(X, Y, weight, order, start + g * GROUP, samples, stride, sizes, plan, space, tile)
-                forward_tile(columns, stride, sizes, activations, plan, params, packed, space, tile)
-                judge(samples, stride, sizes, activations, loss, decision, plan, space, tile, 0, results, 2 * part)
-                for l in range(layers - 1, -1, -1):
-                    turn_errors(l, samples, stride, sizes, plan, layers, kind(1) / kind(rows), space, tile)
-                    if l > 0:
-                        for i in range(0, sizes[l], HEIGHT):
-                            tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
-                    add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], samples, stride, sizes, plan, space, tile,
-                                  -1 if g == begun else sizes[l + 1], gradient, own + plan[l, PARAMS])  # fmt: skip
-        for part in range(1, used):
-            for i in range(params.size):
-                gradient[i] += gradient[part * params.size + i]
-        for l in range(layers):
-            w, b, end = plan[l, PARAMS], plan[l + 1, PARAMS] - sizes[l + 1], plan[l + 1, PARAMS]
-            update_weights(optimizer, b - w, params, w, gradient, first, second, rate, beta1, beta2, epsilon, l2)
-            update_weights(optimizer, end - b, params, b, gradient, first, second, rate, beta1, beta2, epsilon, 0.0)
+class Net(NamedTuple):
+    """Layers, what is minimised, and the share of each layer's units that is dropped in training."""
+
+    sizes: Any
+    activations: Any
+    loss: Any
+    loss_parameter: Any
+    decision: Any
+    dropout: Any
 
 
-_wide, _wide_parallel = jit(_learn_wide), jit(_learn_wide, parallel=True)
-_narrow, _narrow_parallel = jit(_learn_narrow), jit(_learn_narrow, parallel=True)
+class Rule(NamedTuple):
+    """How weights are updated: the optimizer and its state, its numbers, the length to which gradients are cut, and dropout's seed."""
+
+    optimizer: Any
+    first: Any
+    second: Any
+    beta1: Any
+    beta2: Any
+    epsilon: Any
+    clip: Any
+    seed: Any
+
+
+class Work(NamedTuple):
+    """Memory of a run, see `workspace`."""
+
+    plan: Any
+    stride: Any
+    blocks: Any
+    packed: Any
+    space: Any
+    begin: Any
+    gradient: Any
+    lengths: Any
+    results: Any
+
+
+class Pass(NamedTuple):
+    """
+    What one pass over the samples gives.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss of the samples, each before its batch's update, without the penalty.
+    correct : float
+        Share of the samples that were decided rightly.
+    penalty : float
+        Mean over the samples of their batch's l2/2 sum w^2.
+    failed : int
+        Number (from 0) of the first batch whose loss was not finite, before whose update the pass ended; -1 if there was none.
+    """
+
+    loss: float
+    correct: float
+    penalty: float
+    failed: int
 
 
 @python_or_compiled
 def is_narrow(batch_size, params):
-    """Whether batches of this size go through the network by `_learn_narrow`."""
+    """Whether batches of this size go through the network by `narrow`."""
     return batch_size > GROUP and params.nbytes <= NARROW
 
 
 @python_or_compiled
-def workspace(n, batch_size, sizes, optimizer, params):
-    """Plan of the tiles, their columns, blocks of weights, and memory for an epoch of n samples: the last arguments of an epoch."""
+def workspace(n, batch_size, net, params, rule, sparse):
+    """Plan of the tiles, their columns, blocks of weights, and memory for passes over n samples."""
+    sizes, activations = net.sizes, net.activations
     layers, largest, itemsize = sizes.size - 1, min(batch_size, n), params.itemsize
-    narrow = is_narrow(largest, params)
+    narrow = is_narrow(largest, params) and not sparse
     stride = whole_vectors(min(largest, GROUP if narrow else TILE), itemsize)
-    plan = plan_tile(sizes, stride, itemsize)
+    plan = plan_tile(sizes, activations, net.dropout, stride, itemsize)
     groups = (largest + GROUP - 1) // GROUP
     parts = min(groups, PARTS)
     tiles = parts if narrow else (largest + TILE - 1) // TILE
@@ -165,26 +131,31 @@ def workspace(n, batch_size, sizes, optimizer, params):
         blocks += (sizes[l] + height) // height * ((sizes[l + 1] + width - 1) // width)
     packed = np.empty(plan[layers, PACKED], params.dtype)
     space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
-    gradient = np.empty((parts if narrow else 0 if optimizer == SGD else 1) * params.size, params.dtype)
-    return plan, stride, blocks, packed, space, aligned(space), gradient, np.empty(2 * (parts if narrow else groups))
+    plain = rule.optimizer == SGD and not sparse and rule.clip == np.inf
+    gradient = np.empty((parts if narrow else 0 if plain else 1) * params.size, params.dtype)
+    lengths, results = np.empty(blocks), np.empty(2 * (parts if narrow else groups) + 2)
+    return Work(plan, stride, blocks, packed, space, aligned(space), gradient, lengths, results)
 
 
 @python_or_compiled
-def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step):
-    """Raise ValueError unless the arguments of an epoch fit together."""
-    check_network(sizes, activations, params)
-    layers = activations.size
-    check_loss(loss, activations[layers - 1])
-    check_decision(decision)
+def check_minibatch(samples, net, params, rule, order, batch_size, step):
+    """Raise ValueError unless the arguments of a pass over dense samples fit together."""
+    X, Y, weight, sizes, first, second = samples.X, samples.Y, samples.weight, net.sizes, rule.first, rule.second
+    check_network(sizes, net.activations, params)
+    layers = net.activations.size
+    check_loss(net.loss, net.loss_parameter, net.activations[layers - 1], sizes[layers])
+    check_decision(net.decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
-    if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
+    rows = X.shape[0] if samples.indptr.size == 0 else samples.indptr.size - 1
+    if Y.shape[0] != rows or weight.shape[0] != rows:
         raise ValueError(
             "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
         )
-    if optimizer < SGD or optimizer > ADAM:
-        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 3, got", optimizer)
-    if optimizer != SGD and (first.size != params.size or (optimizer == ADAM and second.size != params.size)):
+    if rule.optimizer < SGD or rule.optimizer > RPROP:
+        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 7, got", rule.optimizer)
+    states = states_of(rule.optimizer)
+    if (states > 0 and first.size != params.size) or (states > 1 and second.size != params.size):
         raise ValueError("minibatch_epoch: first and second must have the size of params; (params, first, second) have", params.size,
                          first.size, second.size)  # fmt: skip
     if not (X.flags.c_contiguous and Y.flags.c_contiguous and order.flags.c_contiguous and first.flags.c_contiguous
@@ -194,14 +165,21 @@ def check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, d
         raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
-    if order.size > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
+    if order.size > 0 and (order.min() < 0 or order.max() >= rows):
         raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as", order.min(),
-                         order.max(), X.shape[0])  # fmt: skip
+                         order.max(), rows)  # fmt: skip
 
 
 @python_or_compiled
-def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                    learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+def dense(X, Y, weight):
+    """Samples of a dense array."""
+    none = np.empty(0, np.int64)
+    return Samples(X, X.reshape(-1)[:0], none, none, Y, weight)
+
+
+@python_or_compiled
+def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second,
+                    step, learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
     """
     One pass of mini-batch learning: for every batch the mean gradient, then one update.
 
@@ -221,16 +199,18 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
         Units per layer, and the code of each layer's activation.
     loss, decision, optimizer : int
         Codes of the loss, of the decision that counts as right, and of the update rule.
+    loss_parameter : array, shape (sizes[-1],), or (0,) where the loss has none
+        See `output_delta`.
     params : C-contiguous array, shape (parameter_count(sizes),)
         All weights and biases, updated in place (layout: `parameter_count`).
     first, second : C-contiguous arrays, shape (parameter_count(sizes),) or (0,) where the rule has no use for them
-        State of the optimizer, updated in place: the velocity, or Adam's two means.
+        State of the optimizer, updated in place: the velocity, Adam's two means, ... as the rule's own kernel takes them.
     step : int
         Updates made before this call.
     learning_rate, beta1, beta2, epsilon : float
-        alpha; momentum or Adam's b1, b2 and eps.
+        alpha; momentum or Adam's b1, b2 and eps; rmsprop takes b2, and rprop b1 and b2 as its factors.
     l2 : float
-        Weight of the penalty l2/2 sum w^2 (biases are free).
+        Weight of the penalty l2/2 sum w^2 (biases are free); for adamw of the decay.
 
     Returns
     -------
@@ -249,64 +229,95 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, d
     and sample, 4 in the first layer. Work space is allocated once a
     call, nothing per batch.
     """
-    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step)
+    samples, net = dense(X, Y, weight), Net(sizes, activations, loss, loss_parameter, decision, np.zeros(activations.size))
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
+    check_minibatch(samples, net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
-    plan, stride, blocks, packed, space, begin, gradient, results = workspace(order.size, batch_size, sizes, optimizer, params)
-    if is_narrow(min(batch_size, order.size), params):
-        _narrow(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
+    n, batches = order.size, (order.size + batch_size - 1) // batch_size
+    work = workspace(n, batch_size, net, params, rule, False)
+    rates, penalties = np.full(batches, learning_rate, np.float64), np.full(batches, l2, np.float64)
+    if is_narrow(min(batch_size, n), params):
+        learn_narrow(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
     else:
-        _wide(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-              learning_rate, beta1, beta2, epsilon, l2, plan, stride, blocks, packed, space, begin, gradient, results)  # fmt: skip
-    return results[::2].sum() / order.size, results[1::2].sum() / order.size, step + (order.size + batch_size - 1) // batch_size
+        learn_wide(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
+    results = work.results
+    return results[:-2:2].sum() / n, results[1:-2:2].sum() / n, step + batches
 
 
-def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, learning_rate,
-                      beta1, beta2, epsilon, l2, parallel=False):  # fmt: skip
+def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second,
+                      beta1, beta2, epsilon, *, dropout=None, clip=np.inf, seed=0, parallel=False):  # fmt: skip
     """
-    Check once and reserve memory once for many epochs of n samples.
+    Check once and reserve memory once for many passes over n samples.
 
     Parameters
     ----------
-    X, Y, weight, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, learning_rate, beta1, beta2,
-    epsilon, l2
+    X : array, shape (samples, sizes[0]), or tuple (data, indices, indptr)
+        Samples, dense or as a sparse matrix in compressed rows (indices and indptr int64), which is not made dense.
+    Y, weight, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, beta1, beta2, epsilon
         As in `minibatch_epoch`.
     n : int
-        Samples of an epoch.
+        Samples of a pass.
+    dropout : array, shape (layers,), optional
+        Share of each layer's units that is dropped; 0 for the last layer (see `dropout`).
+    clip : float
+        Length to which the gradient of a batch's loss is cut (see `clip_gradient`).
+    seed : int
+        What is dropped depends on it.
     parallel : bool
-        Use the threads that `threads` has set.
+        Use the threads that `threads` has set: the result has the same bits.
 
     Returns
     -------
     function
-        ``epoch(order, step)`` runs an epoch as `minibatch_epoch` does. `order` is not checked: n numbers of samples.
-    """
-    check_minibatch(
-        X, Y, weight, np.zeros(0, np.int64), batch_size, sizes, activations, loss, decision, params, optimizer, first, second, 0
-    )
-    narrow = is_narrow(min(batch_size, n), params)
-    run = (_narrow_parallel if parallel else _narrow) if narrow else (_wide_parallel if parallel else _wide)
-    work = workspace(n, batch_size, sizes, optimizer, params)
-    results = work[-1]
+        ``epoch(order, step, learning_rate, l2)`` makes a pass: numbers of n samples (not checked), updates made so far, and rates
+        and penalties, one number or an array of one per batch. Returns a `Pass`.
 
-    def epoch(order, step):
-        run(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate,
-            beta1, beta2, epsilon, l2, *work)  # fmt: skip
-        return results[::2].sum() / n, results[1::2].sum() / n, step + (n + batch_size - 1) // batch_size
+    Notes
+    -----
+    A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it. Threads take
+    tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
+    """
+    samples = dense(X, Y, weight) if isinstance(X, np.ndarray) else _sparse(*X, Y, weight, sizes)
+    shares = np.zeros(len(activations)) if dropout is None else np.asarray(dropout, np.float64)
+    if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
+        raise ValueError("prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout)
+    net = Net(sizes, activations, int(loss), loss_parameter, decision, shares)
+    rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), float(clip), seed)
+    check_minibatch(samples, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
+    sparse = samples.indptr.size > 0
+    narrow = is_narrow(min(batch_size, n), params) and not sparse
+    run = (learn_narrow_parallel if parallel else learn_narrow) if narrow else (learn_wide_parallel if parallel else learn_wide)
+    work, batches = workspace(n, batch_size, net, params, rule, sparse), -(-n // batch_size)
+    results, shape = work.results, (batches,)
+
+    def epoch(order, step, learning_rate, l2):
+        rates, penalties = (np.ascontiguousarray(np.broadcast_to(np.float64(x), shape)) for x in (learning_rate, l2))
+        run(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
+        return Pass(results[:-2:2].sum() / n, results[1:-2:2].sum() / n, results[-2] / n, int(results[-1]) - 1)
 
     return epoch
 
 
-def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                             learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+def _sparse(data, indices, indptr, Y, weight, sizes):
+    """Samples of a sparse matrix; raises ValueError unless it is one of sizes[0] columns."""
+    if indptr.size < 2 or indptr[0] < 0 or (np.diff(indptr) < 0).any() or indptr[-1] > min(data.size, indices.size):
+        raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
+    if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
+        raise ValueError("prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
+                         indices.min(), indices.max())  # fmt: skip
+    return Samples(np.empty((0, sizes[0]), data.dtype), data, indices, indptr, Y, weight)
+
+
+def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,
+                             second, step, learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
     """
     One pass of mini-batch learning, on the threads that `threads` has set: bit for bit what `minibatch_epoch` gives.
 
     Parameters
     ----------
-    X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step, learning_rate, beta1,
-    beta2, epsilon, l2
+    X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, step,
+    learning_rate, beta1, beta2, epsilon, l2
         As in `minibatch_epoch`. Called from Python, inside ``with threads(n)``.
 
     Returns
@@ -318,17 +329,16 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     ------
     ValueError
         As `minibatch_epoch`.
-
-    Notes
-    -----
-    Threads take tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
     """
-    check_minibatch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step)
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
+    net = Net(sizes, activations, loss, loss_parameter, decision, np.zeros(len(activations)))
+    check_minibatch(dense(X, Y, weight), net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
-    epoch = prepare_minibatch(X, Y, weight, order.size, batch_size, sizes, activations, loss, decision, params, optimizer, first, second,
-                              learning_rate, beta1, beta2, epsilon, l2, parallel=True)  # fmt: skip
-    return epoch(order, step)
+    epoch = prepare_minibatch(X, Y, weight, order.size, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer,
+                              first, second, beta1, beta2, epsilon, parallel=True)  # fmt: skip
+    found = epoch(order, step, learning_rate, l2)
+    return found.loss, found.correct, step - (-order.size // batch_size)
 
 
 def parallel_pays(sizes, batch_size, itemsize=4):

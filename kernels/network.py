@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import inner, jit, python_or_compiled
-from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
+from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from .pack import pack_tiles, read_transposed, transpose_exact
 from .simd import VECTOR_BYTES
 from .tile import ROWS, gemm
@@ -29,7 +29,7 @@ GROUPS = 16
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FROM = 500_000
 # Columns of a plan (see `plan_tile`).
-PARAMS, PACKED, UNITS, ERRORS, BUFFER = 0, 1, 2, 3, 4
+PARAMS, PACKED, UNITS, ERRORS, BUFFER, SLOPES = 0, 1, 2, 3, 4, 5
 
 
 @python_or_compiled
@@ -69,7 +69,7 @@ def check_network(sizes, activations, params):
         )
     for l in range(activations.size):
         if activations[l] < 0 or activations[l] > SOFTMAX or (activations[l] == SOFTMAX and l + 1 < activations.size):
-            raise ValueError("activations must be codes 0 to 3, or 4 (softmax) in the last layer; (layer, code) came as", l, activations[l])
+            raise ValueError("activations must be codes 0 to 12, in the last layer also 13 (softmax); (layer, code):", l, activations[l])
     if params.size != parameter_count(sizes):
         raise ValueError("params must hold parameter_count(sizes) elements; (wanted, came)", parameter_count(sizes), params.size)
     if not params.flags.c_contiguous:
@@ -90,17 +90,19 @@ def error_row(units, itemsize):
 
 
 @python_or_compiled
-def plan_tile(sizes, columns, itemsize):
+def plan_tile(sizes, activations, dropout, columns, itemsize):
     """
-    Where everything lies: a row of offsets per layer (`PARAMS`, `PACKED`, `UNITS`, `ERRORS`), ends in the last row.
+    Where everything lies: a row of offsets per layer (`PARAMS`, `PACKED`, `UNITS`, `SLOPES`, `ERRORS`), ends in the last row.
 
     ``plan[l, PARAMS]``: [W; b] of layer l in the parameters. ``plan[l, PACKED]``: its packed copy, of no elements where it is small.
     ``plan[l, UNITS]``: what layer l takes in the space of a tile of `columns` samples, and at l = layers the outputs, followed
     by the targets, the weights of the samples and two buffers of errors as columns, each of ``plan[layers, BUFFER]`` elements.
+    ``plan[l, SLOPES]``: what f' of layer l is computed from: its inputs, where the activation takes them, or its outputs, which are what
+    the next layer takes unless some of them are dropped (dropout: the share of each layer's units).
     ``plan[l, ERRORS]``: the errors of layer l as rows.
     """
     layers = sizes.size - 1
-    plan = np.zeros((layers + 1, 5), np.int64)
+    plan = np.zeros((layers + 1, 6), np.int64)
     widest = np.int64(0)
     for l in range(layers):
         weights = (sizes[l] + 1) * sizes[l + 1]
@@ -110,7 +112,12 @@ def plan_tile(sizes, columns, itemsize):
         plan[l + 1, UNITS] = plan[l, UNITS] + (sizes[l] + 1) * columns
         widest = max(widest, sizes[l + 1])
     plan[layers, BUFFER] = widest * columns
-    plan[0, ERRORS] = plan[layers, UNITS] + (2 * sizes[layers] + 2) * columns + 2 * plan[layers, BUFFER]
+    end = plan[layers, UNITS] + (2 * sizes[layers] + 2) * columns + 2 * plan[layers, BUFFER]
+    for l in range(layers):
+        apart = takes_input(activations[l]) or dropout[l] > 0
+        plan[l, SLOPES] = end if apart else plan[l + 1, UNITS]
+        end += sizes[l + 1] * columns if apart else 0
+    plan[0, ERRORS] = end
     for l in range(layers):
         plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * error_row(sizes[l + 1], itemsize)
     return plan
@@ -142,10 +149,14 @@ def pack_weights(sizes, plan, params, packed):
 
 @inner
 def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packed, space, tile):
-    """Outputs of units i0 ... i0 + HEIGHT of layer l for `columns` samples of a tile: a_i = f(sum_k w_ki a_k + b_i). Unchecked."""
+    """
+    Outputs of units i0 ... i0 + HEIGHT of layer l for `columns` samples of a tile: a_i = f(sum_k w_ki a_k + b_i). Unchecked.
+
+    They go to the place that f' is computed from, unless that takes z = sum_k w_ki a_k + b_i.
+    """
     n_in, n_out, kind = sizes[l], sizes[l + 1], activations[l]
     rows, infinite = min(HEIGHT, n_out - i0), -space.dtype.type(np.inf)
-    a, z = tile + plan[l, UNITS], tile + plan[l + 1, UNITS] + i0 * stride
+    a, z = tile + plan[l, UNITS], tile + plan[l, SLOPES] + i0 * stride
     floor = space.dtype.type(0) if kind == RELU else infinite
     # z_i = sum_k w_ki a_k + b_i: row n_in of W is b, and a_(n_in) is 1
     for k in range(0, n_in + 1, DEPTH):
@@ -159,7 +170,7 @@ def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packe
             gemm(rows, columns, depth, params, plan[l, PARAMS] + k * n_out + i0, 1, n_out, ROWS,
                  space, a + k * stride, stride, 1, space, z, start_row, space, z, stride, least)  # fmt: skip
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-        activate(kind, rows * stride, space, z, 1, space, z, 1)
+        activate(kind, rows * stride, space, z, 1, space, tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z, 1)
 
 
 @inner
@@ -176,7 +187,7 @@ def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, gr
     n_out, lanes = sizes[layers], VECTOR_BYTES // out.itemsize
     columns = (min(n, GROUP) + lanes - 1) // lanes * lanes
     tiles = (n + GROUP - 1) // GROUP
-    size = plan[layers, UNITS] + n_out * columns
+    size = plan[0, ERRORS]
     pack_weights(sizes, plan, params, packed)
     for number in prange(groups):
         group = np.int64(number)  # prange counts in unsigned numbers
@@ -209,10 +220,10 @@ def _prepare_forward(X, sizes, activations, params, out):
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("forward: X and out must be C-contiguous")
     columns = whole_vectors(min(n, GROUP), out.itemsize)
-    plan = plan_tile(sizes, columns, out.itemsize)
+    plan = plan_tile(sizes, activations, np.zeros(layers), columns, out.itemsize)
     groups = min((n + GROUP - 1) // GROUP, GROUPS)
     packed = np.empty(plan[layers, PACKED], out.dtype)
-    space = np.empty(groups * (plan[layers, UNITS] + n_out * columns) + 16, out.dtype)
+    space = np.empty(groups * plan[0, ERRORS] + 16, out.dtype)
     return plan, packed, space, aligned(space), groups
 
 

@@ -348,6 +348,7 @@ def activation_backward(kind, A, dA, dZ):
     kind : int
         Code of the activation; for ``SOFTMAX`` dz_ij = a_ij (da_ij - sum_k a_ik da_ik).
     A, dA : array, shape (n, d)
+        A: the inputs Z for ``GELU``, ``SILU`` and ``MISH``.
     dZ : array, shape (n, d)
         Overwritten. May be `dA`.
 
@@ -357,7 +358,7 @@ def activation_backward(kind, A, dA, dZ):
         Unknown `kind`, or shapes that differ.
     """
     if kind < 0 or kind > SOFTMAX:
-        raise ValueError("activation_backward: kind must be one of the activation codes 0 to 4, got", kind)
+        raise ValueError("activation_backward: kind must be one of the activation codes 0 to 13, got", kind)
     if dA.shape != A.shape or dZ.shape != A.shape:
         raise ValueError("activation_backward: dA and dZ must have the shape of A; (A, dA, dZ) came as", A.shape, dA.shape, dZ.shape)
     for i in range(A.shape[0]):

@@ -3,10 +3,13 @@
 import numpy as np
 
 from ._jit import inner, jit, python_or_compiled
-from .activation import SOFTMAX, activate, softmax_row
+from .activation import SOFTMAX, activate, softmax_row, takes_input
+from .evaluation import check_decision, check_loss
 from .lean import LEAN, is_lean, learn_lean
-from .loss import check_decision, check_loss, row_loss
+from .loss import LOWEST_ADDRESS, row_loss
+from .minibatch import Pass
 from .network import aligned, check_network, whole_vectors
+from .own_loss import call_own
 from .pack import copy
 from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
 
@@ -15,7 +18,7 @@ SPARSE, SPARSE_INPUTS = 0.5, 64
 
 
 # Columns of a plan.
-WEIGHTS, NOW, BEFORE, DELTA, STEP = 0, 1, 2, 3, 4
+WEIGHTS, NOW, BEFORE, DELTA, STEP, INPUT = 0, 1, 2, 3, 4, 5
 
 
 @python_or_compiled
@@ -31,18 +34,19 @@ def plan_online(sizes, itemsize):
     Where everything lies in the work space, a row of offsets per layer; the end is in the last row.
 
     ``plan[l, WEIGHTS]``: a row of weights per input and a row of biases, each of whole vectors. Then, for its units: ``NOW`` and
-    ``BEFORE`` the outputs for this sample and the one before (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them.
+    ``BEFORE`` the outputs for this sample and the one before (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them, and
+    ``INPUT`` the inputs, for activations whose f' is computed from these.
     """
     layers = sizes.size - 1
-    plan = np.zeros((layers + 1, 5), np.int64)
+    plan = np.zeros((layers + 1, 6), np.int64)
     at = 0
     for l in range(layers):
         wide = whole_vectors(sizes[l + 1], itemsize)
         plan[l, WEIGHTS] = at
         at += whole_vectors((sizes[l] + 1) * whole_rows(sizes[l + 1], itemsize), itemsize)
-        for k in range(4):
+        for k in range(5):
             plan[l, NOW + k] = at + k * wide
-        at += 4 * wide
+        at += 5 * wide
     # the sums over `lanes` rows of weights at a time may read rows behind the last
     plan[layers, WEIGHTS] = at + whole_rows(1, itemsize) * whole_rows(sizes[layers], itemsize)
     return plan
@@ -62,7 +66,7 @@ def _copy_weights(sizes, plan, params, space, begin, back):
         at += (n_in + 1) * n_out
 
 
-def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, plan, space, begin, rows, sparse, results):
+def _swept(X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, plan, space, begin, rows, sparse, results):
     """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
     layers, n_in, top = activations.size, sizes[0], activations.size - 1
     one, every, last, n_out = np.int64(1), np.int64(-1), activations[top], sizes[layers]
@@ -79,7 +83,8 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
         # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
         listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else every
         for l in range(layers):
-            z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
+            a, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
+            z = begin + plan[l, INPUT] if takes_input(activations[l]) else a
             wide = whole_rows(sizes[l + 1], space.itemsize)
             if l == 0:
                 sweep(n_in, wide, listed, X, x, X, x_before, rows, 0, space, w, space, step, space, z)
@@ -87,20 +92,32 @@ def _swept(X, Y, weight, order, sizes, activations, loss, decision, params, rate
                 sweep(sizes[l], wide, every, space, begin + plan[l - 1, now], space, begin + plan[l - 1, before], rows, 0, space, w,
                       space, step, space, z)  # fmt: skip
             if activations[l] == SOFTMAX:
-                softmax_row(sizes[l + 1], space, z, one, space, z, one)
+                softmax_row(sizes[l + 1], space, z, one, space, a, one)
             else:
-                activate(activations[l], wide, space, z, one, space, z, one)
+                activate(activations[l], wide, space, z, one, space, a, one)
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
         delta = begin + plan[top, DELTA]
-        row_loss(loss, last, decision, n_out, space, begin + plan[top, now], Y, t * n_out, weight[t], rate, space, delta,
+        if loss >= LOWEST_ADDRESS:
+            call_own(loss, n_out, 1, 1, space, begin + plan[top, now], Y, t * n_out, weight, t, space, delta, results, 0)
+        row_loss(loss, last, decision, n_out, space, begin + plan[top, now], Y, t * n_out, weight[t], rate, parameter, 0, space, delta,
                  space, begin + plan[top, STEP], results, 0)  # fmt: skip
+        if not np.isfinite(results[0]):
+            results[2] = 1 + s
+            break
         for l in range(top, 0, -1):
+            below = begin + plan[l - 1, INPUT if takes_input(activations[l - 1]) else now]
             errors_below(activations[l - 1], sizes[l], whole_rows(sizes[l + 1], space.itemsize), space, begin + plan[l, WEIGHTS],
-                         space, begin + plan[l, DELTA], space, begin + plan[l - 1, now], rate, space, begin + plan[l - 1, DELTA],
+                         space, begin + plan[l, DELTA], space, below, rate, space, begin + plan[l - 1, DELTA],
                          space, begin + plan[l - 1, STEP])  # fmt: skip
         now, before, x_before = before, now, x
-    # The update by the last sample; the sums go nowhere.
-    if share != 0:
+    if results[2] == 1:
+        return  # nothing was learnt
+    if results[2] > 0:
+        for l in range(layers):  # the weights have taken the update before the failure: the next is none
+            step = begin + plan[l, STEP]
+            space[step : step + whole_rows(sizes[l + 1], space.itemsize)] = 0
+    # The update by the last sample, whose loss is finite; the sums go nowhere.
+    if share != 0 and results[2] == 0:
         _shrink(sizes, plan, space, begin, share)
     for l in range(layers):
         z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
@@ -125,8 +142,8 @@ def _shrink(sizes, plan, space, begin, share):
 _swept_epoch = jit(_swept)
 
 
-def _lean(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, starts, space, results):
-    """One epoch of a tiny network. Unchecked."""
+def _lean(X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, starts, space, results):
+    """One epoch of a tiny network; its losses have no parameter. Unchecked."""
     layers, one, at = activations.size, np.int64(1), np.int64(0)
     space[:] = 0
     for l in range(layers):
@@ -163,11 +180,11 @@ def sweep_space(X, sizes, params, l2):
 
 
 @python_or_compiled
-def check_online(X, Y, weight, sizes, activations, loss, decision, params):
+def check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params):
     """Raise ValueError unless the arguments of an epoch fit together."""
     check_network(sizes, activations, params)
     layers = activations.size
-    check_loss(loss, activations[layers - 1])
+    check_loss(loss, loss_parameter, activations[layers - 1], sizes[layers])
     check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError("online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
@@ -176,7 +193,7 @@ def check_online(X, Y, weight, sizes, activations, loss, decision, params):
 
 
 @python_or_compiled
-def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2):
+def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2):
     """
     One pass of per-sample learning: forward, backward and update for one sample after another.
 
@@ -194,6 +211,8 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
         Units per layer, and the code of each layer's activation.
     loss, decision : int
         Codes of the loss and of the decision that counts as right.
+    loss_parameter : array, shape (sizes[-1],), or (0,) where the loss has none
+        See `output_delta`.
     params : array, shape (parameter_count(sizes),)
         All weights and biases, updated in place (layout: `parameter_count`).
     learning_rate : float
@@ -220,19 +239,20 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
     written once a sample, each above it read once more. Sequential by nature. Work space for a copy of the weights is
     allocated once a call, nothing per sample.
     """
-    check_online(X, Y, weight, sizes, activations, loss, decision, params)
+    check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
     stop = order.size
     if stop > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
         stop = np.argmax((order < 0) | (order >= X.shape[0]))
-    results, rate = np.zeros(2), params.dtype.type(learning_rate)
-    if stop > 0 and is_lean(sizes, activations):
+    results, rate = np.zeros(3), params.dtype.type(learning_rate)
+    if stop > 0 and is_lean(sizes, activations, loss):
         starts, space = lean_space(sizes, params)
-        _lean_epoch(X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, starts, space, results)
+        _lean_epoch(
+            X, Y, weight, order[:stop], sizes, activations, loss, loss_parameter, decision, params, rate, l2, starts, space, results
+        )
     elif stop > 0:
         plan, space, begin, rows, sparse = sweep_space(X, sizes, params, l2)
-        _swept_epoch(
-            X, Y, weight, order[:stop], sizes, activations, loss, decision, params, rate, l2, plan, space, begin, rows, sparse, results
-        )
+        _swept_epoch(X, Y, weight, order[:stop], sizes, activations, loss, loss_parameter, decision, params, rate, l2, plan, space, begin,
+                     rows, sparse, results)  # fmt: skip
     if stop < order.size:
         raise ValueError(
             "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as", stop, order[stop], X.shape[0]
@@ -242,27 +262,29 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params
     return results[0] / stop, results[1] / stop
 
 
-def prepare_online(X, Y, weight, sizes, activations, loss, decision, params, learning_rate, l2):
+def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2):
     """
     Check once and reserve memory once for many epochs.
 
     Parameters
     ----------
-    X, Y, weight, sizes, activations, loss, decision, params, learning_rate, l2
-        As in `online_epoch`.
+    X, Y, weight, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
+        As in `online_epoch`; the loss may be the number of an `OwnLoss`.
 
     Returns
     -------
     function
-        ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample.
+        ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample. Returns a
+        `Pass`; its batches are the samples, and the penalty is left out.
     """
-    check_online(X, Y, weight, sizes, activations, loss, decision, params)
-    results, rate = np.zeros(2), params.dtype.type(learning_rate)
-    lean = is_lean(sizes, activations)
+    loss = int(loss)
+    check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
+    results, rate = np.zeros(3), params.dtype.type(learning_rate)
+    lean = is_lean(sizes, activations, loss)
     run, work = (_lean_epoch, lean_space(sizes, params)) if lean else (_swept_epoch, sweep_space(X, sizes, params, l2))
 
     def epoch(order):
-        run(X, Y, weight, order, sizes, activations, loss, decision, params, rate, l2, *work, results)
-        return results[0] / order.size, results[1] / order.size
+        run(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, rate, l2, *work, results)
+        return Pass(results[0] / order.size, results[1] / order.size, 0.0, int(results[2]) - 1)
 
     return epoch

@@ -4,23 +4,58 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import inner, jit
+from ._jit import python_or_compiled
 from ._native import routine
 from .simd import I64, Assembler, Value
 
-SGD, MOMENTUM, NESTEROV, ADAM = 0, 1, 2, 3
-OPTIMIZERS = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM}
+SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, NADAM, RMSPROP, RPROP = range(8)
+OPTIMIZERS = {
+    "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM, "adamw": ADAMW, "nadam": NADAM, "rmsprop": RMSPROP,
+    "rprop": RPROP,
+}  # fmt: skip
+# Bounds of the step sizes of rprop (Riedmiller and Braun, 1993)
+LEAST_STEP, LARGEST_STEP = 1e-6, 50.0
 
 
-@routine("iiAaAAsssss")
-def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, first: Value, second: Value, rate: Value, beta1: Value,
-           beta2: Value, epsilon: Value, decay: Value) -> None:  # fmt: skip
+@python_or_compiled
+def states_of(optimizer):
+    """Arrays of state that a rule keeps, each of the size of the parameters."""
+    return 0 if optimizer == SGD else 2 if keeps_means(optimizer) or optimizer == RPROP else 1
+
+
+@python_or_compiled
+def keeps_means(optimizer):
+    """Whether a rule is of Adam's family: running means of the gradient and of its square."""
+    return ADAM <= optimizer <= NADAM
+
+
+@routine("ia", result="d")
+def sum_of_squares(v: Assembler, count: Value, x: Value) -> Value:
+    """Return sum x_i^2 of `count` numbers."""
+    b = v.b
+    double = Assembler(b, 8, 8 * v.lanes)
+    whole = b.and_(count, I64(-v.lanes))
+
+    def squares(i: Value, total: Value, mask: Value | None = None) -> list[Value]:
+        wide = v.load(v.at(x, i), mask)
+        wide = b.fpext(wide, double.vector) if v.size == 4 else wide
+        return [double.fma(wide, wide, total)]
+
+    (total,) = v.loop(0, whole, v.lanes, squares, [double.const(0)])
+    (total,) = v.loop(whole, count, v.lanes, lambda i, t: squares(i, t, v.first(b.sub(count, i))), [total])
+    return double.sum(total)
+
+
+@routine("iiAaAAssssss")
+def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, first: Value, second: Value, rate: Value, pace: Value,
+           beta1: Value, beta2: Value, epsilon: Value, decay: Value) -> None:  # fmt: skip
     """
     One update of `count` weights by the rule of code `optimizer`, in one pass, with the gradient g + decay w.
 
-    `first` and `second` are the state of the rule (not touched where it has none), `rate` is alpha, for adam alpha_t.
+    `first` and `second` are the state of the rule (not touched where it has none), `rate` is alpha, for Adam's family alpha_t, and
+    `pace` what nadam multiplies the gradient by (see `step_rates`). For adamw, `decay` is not in the gradient: w <- w - decay w.
     """
-    alpha, b1, b2, eps, shrink = (v.broadcast(x) for x in (rate, beta1, beta2, epsilon, decay))
+    alpha, ahead, b1, b2, eps, shrink = (v.broadcast(x) for x in (rate, pace, beta1, beta2, epsilon, decay))
     minus_alpha = v.neg(alpha)
     decays = v.compare("!=", shrink, v.const(0))  # else an infinite weight would turn into 0 inf = NaN
 
@@ -47,143 +82,76 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
         v.store(velocity, v.at(first, i), mask)
         v.store(v.add(weight, v.fma(b1, velocity, v.mul(minus_alpha, slope))), v.at(w, i), mask)
 
-    def adam(i: Value, mask: Value | None) -> None:
-        # m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  w <- w - alpha_t m / (sqrt(s) + eps)
-        weight, slope = gradient(i, mask)
+    def means(i: Value, mask: Value | None, slope: Value) -> tuple[Value, Value]:
+        # m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2
         m = v.fma(b1, v.load(v.at(first, i), mask), v.mul(v.sub(v.const(1), b1), slope))
         s = v.fma(b2, v.load(v.at(second, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope))
         v.store(m, v.at(first, i), mask)
         v.store(s, v.at(second, i), mask)
-        v.store(v.sub(weight, v.div(v.mul(alpha, m), v.add(v.sqrt(s), eps))), v.at(w, i), mask)
+        return m, v.add(v.sqrt(s), eps)
 
-    for code, rule in {SGD: sgd, MOMENTUM: momentum, NESTEROV: nesterov, ADAM: adam}.items():
+    def adam(i: Value, mask: Value | None) -> None:
+        # w <- w - alpha_t m / (sqrt(s) + eps)
+        weight, slope = gradient(i, mask)
+        m, size = means(i, mask, slope)
+        v.store(v.sub(weight, v.div(v.mul(alpha, m), size)), v.at(w, i), mask)
+
+    def adamw(i: Value, mask: Value | None) -> None:
+        # w <- w - decay w - alpha_t m / (sqrt(s) + eps)
+        weight = v.load(v.at(w, i), mask)
+        m, size = means(i, mask, v.load(v.at(g, i), mask))
+        kept = v.fma(v.neg(shrink), v.select(decays, weight, v.const(0)), weight)
+        v.store(v.sub(kept, v.div(v.mul(alpha, m), size)), v.at(w, i), mask)
+
+    def nadam(i: Value, mask: Value | None) -> None:
+        # w <- w - (alpha_t m + pace g) / (sqrt(s) + eps)
+        weight, slope = gradient(i, mask)
+        m, size = means(i, mask, slope)
+        v.store(v.sub(weight, v.div(v.fma(alpha, m, v.mul(ahead, slope)), size)), v.at(w, i), mask)
+
+    def rmsprop(i: Value, mask: Value | None) -> None:
+        # s <- b2 s + (1 - b2) g^2;  w <- w - alpha g / (sqrt(s) + eps)
+        weight, slope = gradient(i, mask)
+        s = v.fma(b2, v.load(v.at(first, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope))
+        v.store(s, v.at(first, i), mask)
+        v.store(v.sub(weight, v.div(v.mul(alpha, slope), v.add(v.sqrt(s), eps))), v.at(w, i), mask)
+
+    def rprop(i: Value, mask: Value | None) -> None:
+        # step <- b2 step where g g' > 0, b1 step where g g' < 0 (g' of the update before; g then counts as 0);  w <- w - step sign g
+        weight, slope = gradient(i, mask)
+        before, step = v.load(v.at(first, i), mask), v.load(v.at(second, i), mask)
+        step = v.select(v.compare("==", step, v.const(0)), alpha, step)  # the first update
+        zero, turn = v.const(0), v.mul(_sign(v, slope), _sign(v, before))
+        longer, shorter = v.min(v.mul(step, b2), v.const(LARGEST_STEP)), v.max(v.mul(step, b1), v.const(LEAST_STEP))
+        turned = v.compare("<", turn, zero)
+        step = v.select(v.compare(">", turn, zero), longer, v.select(turned, shorter, step))
+        slope = v.select(turned, zero, slope)
+        v.store(slope, v.at(first, i), mask)
+        v.store(step, v.at(second, i), mask)
+        v.store(v.fma(v.neg(step), _sign(v, slope), weight), v.at(w, i), mask)
+
+    rules = {SGD: sgd, MOMENTUM: momentum, NESTEROV: nesterov, ADAM: adam, ADAMW: adamw, NADAM: nadam, RMSPROP: rmsprop, RPROP: rprop}
+    for code, rule in rules.items():
         with v.b.if_then(v.b.icmp_signed("==", optimizer, I64(code))):
             v.each_vector(count, rule)
 
 
-@inner
-def adam_rate(step, learning_rate, beta1, beta2):
-    """alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0."""
-    return learning_rate * np.sqrt(1.0 - beta2**step) / (1.0 - beta1**step)
+def _sign(v: Assembler, x: Value) -> Value:
+    """1, -1 or 0; NaN stays."""
+    return v.select(v.compare(">", x, v.const(0)), v.const(1), v.select(v.compare("<", x, v.const(0)), v.const(-1), x))
 
 
-@jit
-def sgd_update(w, g, learning_rate):
+@python_or_compiled
+def step_rates(optimizer, step, learning_rate, beta1, beta2):
     """
-    Gradient descent: w <- w - alpha g.
+    What `update` multiplies the mean of the gradients by, and the gradient itself, in update number `step` (from 1).
 
-    Parameters
-    ----------
-    w : C-contiguous array, any shape
-        Weights, updated in place.
-    g : C-contiguous array of the same shape
-        Gradient.
-    learning_rate : float
-        alpha.
-
-    Raises
-    ------
-    ValueError
-        `g` of another shape.
-
-    Notes
-    -----
-    Lecture L27. Reads 2 and writes 1 element per weight.
+    For Adam alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0. Nadam (Dozat, 2016) looks one step
+    ahead: b1 alpha sqrt(1 - b2^t) / (1 - b1^(t+1)) of the mean and (1 - b1) alpha sqrt(1 - b2^t) / (1 - b1^t) of the gradient.
     """
-    if g.shape != w.shape:
-        raise ValueError("sgd_update: g must have the shape of w; (w, g) came as", w.shape, g.shape)
-    zero = w.dtype.type(0)
-    w, g = w.reshape(-1), g.reshape(-1)
-    update(SGD, w.size, w, 0, g, 0, w, 0, w, 0, w.dtype.type(learning_rate), zero, zero, zero, zero)
-
-
-@jit
-def momentum_update(w, g, velocity, learning_rate, momentum):
-    """
-    Gradient descent with momentum: v <- mu v - alpha g; w <- w + v.
-
-    Parameters
-    ----------
-    w : C-contiguous array, any shape
-        Weights, updated in place.
-    g : C-contiguous array of the same shape
-        Gradient.
-    velocity : C-contiguous array of the same shape
-        v, updated in place; zeros before the first step.
-    learning_rate, momentum : float
-        alpha, and mu in [0, 1).
-
-    Raises
-    ------
-    ValueError
-        `g` or `velocity` of another shape.
-    """
-    if g.shape != w.shape or velocity.shape != w.shape:
-        raise ValueError("momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
-    zero = w.dtype.type(0)
-    w, g, v = w.reshape(-1), g.reshape(-1), velocity.reshape(-1)
-    update(MOMENTUM, w.size, w, 0, g, 0, v, 0, v, 0, w.dtype.type(learning_rate), w.dtype.type(momentum), zero, zero, zero)
-
-
-@jit
-def nesterov_update(w, g, velocity, learning_rate, momentum):
-    """
-    Nesterov's momentum: v <- mu v - alpha g; w <- w + mu v - alpha g.
-
-    Parameters
-    ----------
-    w, g, velocity, learning_rate, momentum
-        As in `momentum_update`.
-
-    Raises
-    ------
-    ValueError
-        `g` or `velocity` of another shape.
-
-    Notes
-    -----
-    The form of Bengio et al. (2013) that scikit-learn uses: the weights kept are those of the look-ahead point.
-    """
-    if g.shape != w.shape or velocity.shape != w.shape:
-        raise ValueError("nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
-    zero = w.dtype.type(0)
-    w, g, v = w.reshape(-1), g.reshape(-1), velocity.reshape(-1)
-    update(NESTEROV, w.size, w, 0, g, 0, v, 0, v, 0, w.dtype.type(learning_rate), w.dtype.type(momentum), zero, zero, zero)
-
-
-@jit
-def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
-    """
-    Adam: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; w <- w - alpha_t m / (sqrt(v) + eps).
-
-    Parameters
-    ----------
-    w : C-contiguous array, any shape
-        Weights, updated in place.
-    g : C-contiguous array of the same shape
-        Gradient.
-    m, v : C-contiguous array of the same shape
-        Running means of the gradient and of its square, updated in place; zeros before the first step.
-    step : int
-        Number of this update, from 1.
-    learning_rate, beta1, beta2, epsilon : float
-        alpha, b1 and b2 in [0, 1), and eps.
-
-    Raises
-    ------
-    ValueError
-        `g`, `m` or `v` of another shape, or `step` below 1.
-
-    Notes
-    -----
-    alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t): the efficient form at the end of section 2 of Kingma and Ba
-    (2015), as in scikit-learn; in the paper's other form, and in PyTorch, eps is added after the correction.
-    """
-    if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
-        raise ValueError("adam_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape)
-    if step < 1:
-        raise ValueError("adam_update: step counts from 1, got", step)
-    kind = w.dtype.type
-    rate = kind(adam_rate(step, learning_rate, beta1, beta2))
-    w, g, m, v = w.reshape(-1), g.reshape(-1), m.reshape(-1), v.reshape(-1)
-    update(ADAM, w.size, w, 0, g, 0, m, 0, v, 0, rate, kind(beta1), kind(beta2), kind(epsilon), kind(0))
+    if not keeps_means(optimizer):
+        return learning_rate, 0.0
+    rate = learning_rate * np.sqrt(1.0 - beta2**step)
+    if optimizer == NADAM:
+        return beta1 * rate / (1.0 - beta1 ** (step + 1)), (1.0 - beta1) * rate / (1.0 - beta1**step)
+    return rate / (1.0 - beta1**step), 0.0

@@ -1,6 +1,81 @@
 """The first layer on a sparse matrix of samples, in compressed rows (CSR): only what is not 0 is multiplied."""
 
-from ._jit import inner, jit
+from __future__ import annotations
+
+from llvmlite import ir
+
+from ._jit import inner, jit, python_or_compiled
+from ._native import routine
+from .simd import I64, VECTOR_BYTES, Assembler, Value
+
+# Vectors of a row of weights whose sums stay in registers.
+TOGETHER = 4
+
+
+@python_or_compiled
+def csr_band(itemsize):
+    """Columns of the gradient that are summed at a time: threads take one each."""
+    return TOGETHER * VECTOR_BYTES // itemsize
+
+
+def _item(v: Assembler, p: Value, i: Value) -> Value:
+    return v.b.load(v.b.gep(p, [i], source_etype=I64), typ=ir.IntType(64), align=8)
+
+
+@routine("iiinannaAi")
+def csr_forward(v: Assembler, samples: Value, n_in: Value, n_out: Value, order: Value, data: Value, indices: Value, indptr: Value,
+                W: Value, out: Value, out_row: Value) -> None:  # fmt: skip
+    """z_j = sum_i x_i w_ij + b_j for the rows order_0 ... of a sparse matrix, one after another; row n_in of `W` is b. Unchecked."""
+    b = v.b
+    whole = b.mul(b.sdiv(n_out, I64(TOGETHER * v.lanes)), I64(TOGETHER * v.lanes))
+
+    def sample(s: Value) -> None:
+        r = _item(v, order, s)
+        begin, end = _item(v, indptr, r), _item(v, indptr, b.add(r, I64(1)))
+
+        def columns(j: Value, vectors: int, mask: Value | None) -> None:
+            def row(i: Value) -> list[Value]:
+                p = v.at(W, b.add(b.mul(i, n_out), j))
+                return [v.load(v.at(p, k * v.lanes), mask) for k in range(vectors)]
+
+            def term(k: Value, *sums: Value) -> list[Value]:
+                x = v.broadcast(v.load_scalar(v.at(data, k)))
+                return [v.fma(x, w, z) for w, z in zip(row(_item(v, indices, k)), sums, strict=True)]
+
+            for k, z in enumerate(v.loop(begin, end, 1, term, row(n_in))):
+                v.store(z, v.at(v.at(out, b.add(b.mul(s, out_row), j)), k * v.lanes), mask)
+
+        v.loop(0, whole, TOGETHER * v.lanes, lambda j: columns(j, TOGETHER, None))
+        v.loop(whole, n_out, v.lanes, lambda j: columns(j, 1, v.first(b.sub(n_out, j))))
+
+    v.loop(0, samples, 1, sample)
+
+
+@routine("iiiiinannaiA")
+def csr_gradient(v: Assembler, samples: Value, n_in: Value, n_out: Value, j0: Value, j1: Value, order: Value, data: Value,
+                 indices: Value, indptr: Value, delta: Value, delta_row: Value, out: Value) -> None:  # fmt: skip
+    """dw_ij += sum_s x_si delta_sj and db_j += sum_s delta_sj, for columns j0 ... j1, on the rows order_0 ...; row n_in of `out` is db."""
+    b = v.b
+
+    def sample(s: Value) -> None:
+        r = _item(v, order, s)
+        errors = v.at(delta, b.mul(s, delta_row))
+
+        def add(i: Value, x: Value) -> None:
+            def vector(j: Value) -> None:
+                mask = v.first(b.sub(j1, j))
+                p = v.at(out, b.add(b.mul(i, n_out), j))
+                v.store(v.fma(x, v.load(v.at(errors, j), mask), v.load(p, mask)), p, mask)
+
+            v.loop(j0, j1, v.lanes, vector)
+
+        v.loop(
+            _item(v, indptr, r), _item(v, indptr, b.add(r, I64(1))), 1,
+            lambda k: add(_item(v, indices, k), v.broadcast(v.load_scalar(v.at(data, k)))),
+        )  # fmt: skip
+        add(n_in, v.const(1))
+
+    v.loop(0, samples, 1, sample)
 
 
 @inner

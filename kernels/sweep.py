@@ -97,7 +97,7 @@ def errors_below(v: Assembler, kind: Value, n: Value, m: Value, W: Value, delta:
     Error signals of the layer below: delta_i = f'(z_i) sum_j w_ij delta_j for n units, and s_i = alpha delta_i.
 
     Rows of `W` hold m weights (whole vectors); `lanes` of them are summed at a time, and so many rows behind the last are
-    readable. `a` holds the outputs of the layer below, `kind` is the code of its activation.
+    readable. `a` holds the outputs of the layer below (its inputs: see `takes_input`), `kind` is the code of its activation.
     """
     v = Assembler(v.b, v.size, SWEEP_BYTES)
     b = v.b

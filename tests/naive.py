@@ -6,15 +6,40 @@ Below the formulas are the tests' tools: comparison, finite differences, and arr
 
 import ctypes
 import itertools
+import math
 import mmap
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "softmax")
-ELEMENTWISE = ACTIVATIONS[:4]
-# The pairs (loss, output activation) that go together.
-LOSS_PAIRS = (*(("squared_error", f) for f in ACTIVATIONS), ("log_loss", "logistic"), ("log_loss", "softmax"))
+BASIC = ("identity", "logistic", "tanh", "relu")
+# f' of these is computed from the input z; they are for hidden layers.
+OF_INPUT = ("gelu", "silu", "mish")
+ELEMENTWISE = (*BASIC, "leaky_relu", "elu", "selu", "softplus", "hard_sigmoid", "exp", *OF_INPUT)
+ACTIVATIONS = (*ELEMENTWISE, "softmax")
+OUTPUTS = tuple(f for f in ACTIVATIONS if f not in OF_INPUT)
+# The pairs (loss, output activation) that go together: all with those of the lecture, the others with some each.
+BASIC_PAIRS = (*(("squared_error", f) for f in (*BASIC, "softmax")), ("log_loss", "logistic"), ("log_loss", "softmax"))
+LOSS_PAIRS = (
+    *BASIC_PAIRS,
+    *(("squared_error", f) for f in OUTPUTS if f not in (*BASIC, "softmax")),
+    ("poisson", "exp"),
+    ("absolute_error", "identity"),
+    ("absolute_error", "softmax"),
+    ("huber", "identity"),
+    ("huber", "softplus"),
+    ("huber", "softmax"),
+    ("log_cosh", "tanh"),
+    ("log_cosh", "exp"),
+    ("quantile", "identity"),
+    ("quantile", "logistic"),
+    ("quantile", "softmax"),
+)
+PARAMETRIC = ("huber", "quantile")
+LEAK, SELU_SCALE, SELU_ALPHA = 0.01, 1.0507009873554805, 1.6732632423543772
+# Points where a function has no derivative.
+KINKS = {"relu": (0,), "leaky_relu": (0,), "hard_sigmoid": (-3, 3), "elu": (0,), "selu": (0,)}
 
 
 # One layer
@@ -35,45 +60,117 @@ def linear_forward(X, W, b):
     return X @ W + b
 
 
+def normal_cdf(z):
+    return (1 + np.vectorize(math.erf, otypes=[np.float64])(z / math.sqrt(2))) / 2
+
+
+def normal_density(z):
+    return np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
 def activation_forward(kind, z):
     (z,) = wide(z)
-    if kind == "logistic":
-        with np.errstate(over="ignore"):
-            return 1 / (1 + np.exp(-z))
-    if kind == "tanh":
-        return np.tanh(z)
-    if kind == "relu":
-        return np.maximum(0, z)
-    if kind == "softmax":
-        e = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
-        return e / e.sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        s = 1 / (1 + np.exp(-z))
+    match kind:
+        case "logistic":
+            return s
+        case "tanh":
+            return np.tanh(z)
+        case "relu":
+            return np.maximum(0, z)
+        case "leaky_relu":
+            return np.where(z > 0, z, LEAK * z)
+        case "elu":
+            return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+        case "selu":
+            return SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0)))
+        case "softplus":
+            return np.logaddexp(0, z)
+        case "hard_sigmoid":
+            return np.clip(z / 6 + 0.5, 0, 1)
+        case "exp":
+            return np.exp(z)
+        case "gelu":
+            return z * normal_cdf(z)
+        case "silu":
+            return z * s
+        case "mish":
+            return z * np.tanh(np.logaddexp(0, z))
+        case "softmax":
+            e = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
+            return e / e.sum(axis=1, keepdims=True)
     return z.copy()
 
 
-def activation_derivative(kind, a):
-    (a,) = wide(a)
-    if kind == "logistic":
-        return a * (1 - a)
-    if kind == "tanh":
-        return 1 - a**2
-    if kind == "relu":
-        return (a > 0).astype(np.float64)
-    return np.ones_like(a)
+def of_derivative(kind, z):
+    """What the derivative is computed from: z or a = f(z)."""
+    return z if kind in OF_INPUT else activation_forward(kind, z)
 
 
-def output_delta(loss, activation, a, y):
-    a, y = wide(a, y)
+def activation_derivative(kind, x):
+    """f' at x = a, or x = z (see `of_derivative`)."""
+    (x,) = wide(x)
+    match kind:
+        case "logistic":
+            return x * (1 - x)
+        case "tanh":
+            return 1 - x**2
+        case "relu":
+            return (x > 0).astype(np.float64)
+        case "leaky_relu":
+            return np.where(x > 0, 1, LEAK)
+        case "elu":
+            return np.where(x > 0, 1, x + 1)
+        case "selu":
+            return np.where(x > 0, SELU_SCALE, x + SELU_SCALE * SELU_ALPHA)
+        case "softplus":
+            return -np.expm1(-x)
+        case "hard_sigmoid":
+            return np.where((x > 0) & (x < 1), 1 / 6, 0)
+        case "exp":
+            return x
+        case "gelu":
+            return normal_cdf(x) + x * normal_density(x)
+        case "silu":
+            s = activation_forward("logistic", x)
+            return s + x * s * (1 - s)
+        case "mish":
+            t = np.tanh(np.logaddexp(0, x))
+            return t + x * (1 - t**2) * activation_forward("logistic", x)
+    return np.ones_like(x)
+
+
+def loss_slope(kind, a, y, p=None):
+    """dJ/da of losses that are sums over outputs; `kind` may be a pair of functions J(y, a) and dJ/da."""
+    if not isinstance(kind, str):
+        return kind[1](y, a)
     e = a - y
-    if loss == "log_loss":
-        return e
+    match kind:
+        case "absolute_error":
+            return np.sign(e)
+        case "huber":
+            return np.clip(e, -p, p)
+        case "log_cosh":
+            return np.tanh(e)
+        case "quantile":
+            return np.where(e > 0, 1 - p, np.where(e < 0, -p, 0))
+    return e
+
+
+def output_delta(loss, activation, a, y, p=None):
+    a, y = wide(a, y)
+    if loss in ("log_loss", "poisson"):
+        return a - y
+    slope = loss_slope(loss, a, y, p)
     if activation == "softmax":
-        return a * (e - (a * e).sum(axis=1, keepdims=True))
-    return activation_derivative(activation, a) * e
+        return a * (slope - (a * slope).sum(axis=1, keepdims=True))
+    return activation_derivative(activation, a) * slope
 
 
-def hidden_delta(kind, delta_next, W_next, a):
+def hidden_delta(kind, delta_next, W_next, x):
     delta_next, W_next = wide(delta_next, W_next)
-    return activation_derivative(kind, a) * (delta_next @ W_next.T)
+    return activation_derivative(kind, x) * (delta_next @ W_next.T)
 
 
 def weight_gradient(a, delta):
@@ -89,15 +186,38 @@ def bias_gradient(delta):
 # Loss and decision, one value per sample
 
 
-def loss(kind, activation, a, y):
-    tiny = np.finfo(a.dtype).eps  # keeps the loss of a saturated unit finite
+def loss_terms(kind, activation, a, y, p=None):
+    """The terms of the losses, one array each: their sum, over the outputs too, is J."""
+    info = np.finfo(a.dtype)
     a, y = wide(a, y)
-    if kind == "squared_error":
-        return 0.5 * ((a - y) ** 2).sum(axis=1)
-    total = -(y * np.log(np.maximum(a, tiny))).sum(axis=1)
-    if activation == "logistic":
-        total -= ((1 - y) * np.log(np.maximum(1 - a, tiny))).sum(axis=1)
-    return total
+    if not isinstance(kind, str):
+        return (kind[0](y, a),)
+    e = abs(a - y)
+    match kind:
+        case "log_loss":
+            tiny = info.eps  # keeps the loss of a saturated unit finite
+            terms = (-y * np.log(np.maximum(a, tiny)),)
+            return (*terms, -(1 - y) * np.log(np.maximum(1 - a, tiny))) if activation == "logistic" else terms
+        case "poisson":
+            return y * np.log(np.maximum(y, info.tiny) / np.maximum(a, info.tiny)), a - y
+        case "absolute_error":
+            return (e,)
+        case "huber":
+            return (np.where(e > p, p * (e - p / 2), e**2 / 2),)
+        case "log_cosh":
+            return e, np.log1p(np.exp(-2 * e)), np.full_like(e, -math.log(2))
+        case "quantile":
+            return (np.where(a > y, 1 - p, p) * e,)
+    return (e**2 / 2,)
+
+
+def loss(kind, activation, a, y, p=None):
+    return sum(loss_terms(kind, activation, a, y, p)).sum(axis=1)
+
+
+def loss_scale(kind, activation, a, y, p=None):
+    """Size of what is summed: the terms, and for log-loss the numbers 1 - a of which logarithms are taken."""
+    return sum(abs(term) for term in loss_terms(kind, activation, a, y, p)).sum(axis=1) + a.shape[1] * (kind == "log_loss")
 
 
 def correct(decision, a, y):
@@ -108,8 +228,8 @@ def correct(decision, a, y):
     return np.zeros(len(a), bool)
 
 
-def evaluate(kind, activation, decision, a, y, weight):
-    return (weight.astype(np.float64) * loss(kind, activation, a, y)).mean(), correct(decision, a, y).mean()
+def evaluate(kind, activation, decision, a, y, weight, p=None):
+    return (weight.astype(np.float64) * loss(kind, activation, a, y, p)).mean(), correct(decision, a, y).mean()
 
 
 # Update rules: they return the new weights and states
@@ -140,6 +260,46 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     return w - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
+def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+    (w,) = wide(w)
+    moved, m, v = adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon)
+    return moved - learning_rate * weight_decay * w, m, v
+
+
+def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
+    w, g, m, v = wide(w, g, m, v)
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    ahead = beta1 * m / (1 - beta1 ** (step + 1)) + (1 - beta1) * g / (1 - beta1**step)
+    return w - learning_rate * np.sqrt(1 - beta2**step) * ahead / (np.sqrt(v) + epsilon), m, v
+
+
+def rmsprop_update(w, g, square, learning_rate, decay, epsilon):
+    w, g, square = wide(w, g, square)
+    square = decay * square + (1 - decay) * g**2
+    return w - learning_rate * g / (np.sqrt(square) + epsilon), square
+
+
+def rprop_update(w, g, before, size, learning_rate, shrink, grow):
+    w, g, before, size = wide(w, g, before, size)
+    size = np.where(size == 0, learning_rate, size)
+    turn = np.sign(g) * np.sign(before)
+    size = np.where(turn > 0, np.minimum(size * grow, 50), np.where(turn < 0, np.maximum(size * shrink, 1e-6), size))
+    g = np.where(turn < 0, 0, g)
+    return w - size * np.sign(g), g, size
+
+
+def clip_gradient(g, most):
+    """The clipped gradient, and its length before."""
+    (g,) = wide(g)
+    length = np.sqrt((g**2).sum())
+    return (g * (most / length) if length > most else g), length
+
+
+STATES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adam": 2, "adamw": 2, "nadam": 2, "rmsprop": 1, "rprop": 2}
+UPDATES = {name: globals()[f"{name}_update"] for name in STATES}
+
+
 # Whole networks: flat parameters, per layer W (d_in, d_out) row after row and then b
 
 
@@ -155,63 +315,85 @@ def layers(params, sizes):
     return found
 
 
-def all_outputs(X, sizes, activations, params):
-    outputs = wide(X)
-    for (W, b), f in zip(layers(*wide(params), sizes), activations, strict=True):
-        outputs.append(activation_forward(f, linear_forward(outputs[-1], W, b)))
-    return outputs
-
-
 def forward(X, sizes, activations, params):
-    return all_outputs(X, sizes, activations, params)[-1]
+    (a,) = wide(X)
+    for (W, b), f in zip(layers(*wide(params), sizes), activations, strict=True):
+        a = activation_forward(f, linear_forward(a, W, b))
+    return a
 
 
-def gradient(X, Y, weight, sizes, activations, loss_kind, params):
-    """Summed gradient of the weighted losses, and the outputs."""
-    outputs = all_outputs(X, sizes, activations, params)
+def gradient(X, Y, weight, sizes, activations, loss_kind, params, p=None, masks=None):
+    """Summed gradient of the weighted losses, and the outputs; `masks` multiply the outputs of the hidden layers (dropout)."""
+    weights = layers(params, sizes)
+    inputs, zs, top = wide(X), [], len(weights) - 1
+    for l, ((W, b), f) in enumerate(zip(weights, activations, strict=True)):
+        zs.append(linear_forward(inputs[-1], W, b))
+        a = activation_forward(f, zs[-1])
+        inputs.append(a if masks is None or l == top else a * masks[l])
     total = np.zeros(params.size)
-    parts, weights = layers(total, sizes), layers(params, sizes)
-    delta = np.asarray(weight, np.float64)[:, None] * output_delta(loss_kind, activations[-1], outputs[-1], Y)
+    parts = layers(total, sizes)
+    delta = np.asarray(weight, np.float64)[:, None] * output_delta(loss_kind, activations[-1], inputs[-1], Y, p)
     for l in reversed(range(len(parts))):
-        parts[l][0][...] = weight_gradient(outputs[l], delta)
+        parts[l][0][...] = weight_gradient(inputs[l], delta)
         parts[l][1][...] = bias_gradient(delta)
         if l > 0:
-            delta = hidden_delta(activations[l - 1], delta, weights[l][0], outputs[l])
-    return total, outputs[-1]
+            f = activations[l - 1]
+            delta = hidden_delta(f, delta, weights[l][0], of_derivative(f, zs[l - 1]))
+            delta *= 1 if masks is None else masks[l - 1]
+    return total, inputs[-1]
 
 
-def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss_kind, decision, params, optimizer, first, second, step,
-                    learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
-    """One epoch; returns loss, accuracy, step, params, first, second."""
+class Epoch(NamedTuple):
+    loss: float
+    correct: float
+    step: int
+    params: Any
+    first: Any
+    second: Any
+    penalty: float
+
+
+def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss_kind, loss_parameter, decision, params, optimizer, first,
+                    second, step, learning_rate, beta1, beta2, epsilon, l2, clip=np.inf, masks=None):  # fmt: skip
+    """One pass; rates and penalties may be one a batch, and ``masks(step, rows)`` gives the masks of a batch."""
     params, first, second = (x.astype(np.float64) for x in (params, first, second))
-    losses, right = [], []
-    for start in range(0, len(order), batch_size):
-        some = order[start : start + batch_size]
-        g, outputs = gradient(X[some], Y[some], weight[some], sizes, activations, loss_kind, params)
-        losses.extend(weight[some] * loss(loss_kind, activations[-1], outputs, Y[some]))
-        right.extend(correct(decision, outputs, Y[some]))
-        g /= len(some)
-        for (W, _), (dW, _) in zip(layers(params, sizes), layers(g, sizes), strict=True):
-            dW += l2 * W
+    batches = -(-len(order) // batch_size)
+    rates, penalties = (np.broadcast_to(x, batches) for x in (learning_rate, l2))
+    is_weight = np.zeros(params.size)
+    for W, _ in layers(is_weight, sizes):
+        W[...] = 1
+    losses, right, penalty = [], [], 0.0
+    for number, (rate, decay) in enumerate(zip(rates, penalties, strict=True)):
+        some = order[number * batch_size : (number + 1) * batch_size]
         step += 1
-        if optimizer == "adam":
-            params, first, second = adam_update(params, g, first, second, step, learning_rate, beta1, beta2, epsilon)
-        elif optimizer == "nesterov":
-            params, first = nesterov_update(params, g, first, learning_rate, beta1)
-        elif optimizer == "momentum":
-            params, first = momentum_update(params, g, first, learning_rate, beta1)
-        else:
-            (params,) = sgd_update(params, g, learning_rate)
-    return np.mean(losses), np.mean(right), step, params, first, second
+        mask = None if masks is None else masks(step, len(some))
+        g, outputs = gradient(X[some], Y[some], weight[some], sizes, activations, loss_kind, params, loss_parameter, mask)
+        losses.extend(weight[some] * loss(loss_kind, activations[-1], outputs, Y[some], loss_parameter))
+        right.extend(correct(decision, outputs, Y[some]))
+        penalty += len(some) * decay / 2 * (is_weight * params**2).sum()
+        g, _ = clip_gradient(g / len(some), clip)
+        if optimizer != "adamw":
+            g += decay * is_weight * params
+        numbers = {
+            "sgd": (rate,),
+            "momentum": (rate, beta1),
+            "nesterov": (rate, beta1),
+            "rmsprop": (rate, beta2, epsilon),
+            "rprop": (rate, beta1, beta2),
+        }.get(optimizer, (step, rate, beta1, beta2, epsilon))
+        numbers += (decay * is_weight,) * (optimizer == "adamw")
+        state = (first, second)[: STATES[optimizer]]
+        params, *state = UPDATES[optimizer](params, g, *state, *numbers)
+        first, second, *_ = [*state, *(first, second)[len(state) :]]
+    return Epoch(np.mean(losses), np.mean(right), step, params, first, second, penalty / len(order))
 
 
-def online_epoch(X, Y, weight, order, sizes, activations, loss_kind, decision, params, learning_rate, l2):
+def online_epoch(X, Y, weight, order, sizes, activations, loss_kind, loss_parameter, decision, params, learning_rate, l2):
     """Per-sample learning: a batch of one sample at a time. Returns loss, accuracy, params."""
     none = np.empty(0)
-    found = minibatch_epoch(
-        X, Y, weight, order, 1, sizes, activations, loss_kind, decision, params, "sgd", none, none, 0, learning_rate, 0, 0, 0, l2
-    )
-    return found[0], found[1], found[3]
+    found = minibatch_epoch(X, Y, weight, order, 1, sizes, activations, loss_kind, loss_parameter, decision, params, "sgd", none, none, 0,
+                            learning_rate, 0, 0, 0, l2)  # fmt: skip
+    return found.loss, found.correct, found.params
 
 
 def lecture_epoch(X, Y, order, sizes, params, alpha):

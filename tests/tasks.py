@@ -3,11 +3,13 @@
 import functools
 import itertools
 
+import naive
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from naive import Arena
+from naive import ELEMENTWISE, LOSS_PAIRS, PARAMETRIC, STATES, Arena, assert_close
 from numba import njit
+from scipy.sparse import csr_matrix
 
 from fastbp import kernels
 from fastbp.kernels import minibatch as batches
@@ -39,6 +41,16 @@ def frozen(values, dtype=None):
     return array
 
 
+# Every hidden activation and every loss with its outputs, each pair (loss, outputs) with three hidden activations.
+MIXED = [(ELEMENTWISE[(3 * k + i * 5) % len(ELEMENTWISE)], pair) for k, pair in enumerate(LOSS_PAIRS) for i in range(3)]
+mixed = pytest.mark.parametrize(("hidden", "pair"), MIXED, ids=lambda x: x if isinstance(x, str) else "-".join(x))
+
+
+def betas(optimizer):
+    """beta1 and beta2, for rprop its factors."""
+    return (0.5, 1.2) if optimizer == "rprop" else (0.9, 0.99)
+
+
 class Task:
     """A network and its samples."""
 
@@ -55,15 +67,19 @@ class Task:
         self.params = rng.uniform(-0.5, 0.5, size=size).astype(dtype)
         if max(sizes) > 100:
             self.params *= dtype(4 / max(sizes) ** 0.5)  # the reference clips saturated units in float64
+        if "exp" in self.names:
+            self.params *= dtype(0.3)  # exp(exp(...)) would overflow
+        p = np.linspace(0.2, 0.8, sizes[-1]) if pair[0] in PARAMETRIC else []
+        self.loss_parameter = frozen(p, dtype)
 
     def codes(self):
         """Arguments that describe the network to a kernel."""
         sizes, activations = frozen(self.sizes, np.int64), frozen([kernels.ACTIVATIONS[f] for f in self.names], np.int64)
-        return sizes, activations, kernels.LOSSES[self.pair[0]], DECISIONS[self.decision]
+        return sizes, activations, kernels.LOSSES[self.pair[0]], self.loss_parameter, DECISIONS[self.decision]
 
     def words(self):
         """The same for the reference."""
-        return self.sizes, self.names, self.pair[0], self.decision
+        return self.sizes, self.names, self.pair[0], self.loss_parameter, self.decision
 
     def online(self, params, learning_rate=0.5, l2=0.0, order=None, kernel=None):
         order = self.order if order is None else np.asarray(order, np.int64)
@@ -79,21 +95,61 @@ class Task:
         first, second = none if first is None else first, none if second is None else second
         call = kernels.minibatch_epoch if kernel is None else kernel
         return call(self.X, self.Y, self.weight, self.order, batch_size, *self.codes(), params, kernels.OPTIMIZERS[optimizer],
-                    first, second, step, learning_rate, 0.9, 0.99, 1e-6, l2)  # fmt: skip
+                    first, second, step, learning_rate, *betas(optimizer), 1e-6, l2)  # fmt: skip
+
+    def states(self, optimizer):
+        """The state of a rule before its first update."""
+        return [np.zeros(self.params.size if STATES[optimizer] > k else 0, self.dtype) for k in range(2)]
+
+    def prepared(self, params, batch_size, optimizer, states, sparse=False, loss=None, **options):
+        """An epoch of `prepare_minibatch`; samples dense or in compressed rows, and perhaps a loss of one's own."""
+        sizes, activations, code, *rest = self.codes()
+        return kernels.prepare_minibatch(self.csr() if sparse else self.X, self.Y, self.weight, self.order.size, batch_size, sizes,
+                                         activations, code if loss is None else loss, *rest, params, kernels.OPTIMIZERS[optimizer],
+                                         *states, *betas(optimizer), 1e-6, **options)  # fmt: skip
+
+    def reference(self, params, batch_size, optimizer, states, step, learning_rate, l2, **options):
+        """The same pass in NumPy."""
+        return naive.minibatch_epoch(self.X, self.Y, self.weight, self.order, batch_size, *self.words(), params, optimizer, *states, step,
+                                     learning_rate, *betas(optimizer), 1e-6, l2, **options)  # fmt: skip
+
+    def csr(self):
+        """The samples in compressed rows."""
+        X = csr_matrix(self.X)
+        return frozen(X.data, self.dtype), frozen(X.indices, np.int64), frozen(X.indptr, np.int64)
 
 
-def user_online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2):
-    return kernels.online_epoch(X, Y, weight, order, sizes, activations, loss, decision, params, learning_rate, l2)
+def check_pass(task, batch_size, optimizer, rates, l2, epochs=2, masks=None, **options):
+    """Passes of a prepared epoch against the reference, in guarded arrays; `options` of `prepare_minibatch`."""
+    arena = Arena(task.dtype)
+    params, *states = (arena.put(x, written=True) for x in (task.params, *task.states(optimizer)))
+    epoch, want, step = task.prepared(params, batch_size, optimizer, states, **options), [task.params, *task.states(optimizer)], 0
+    for _ in range(epochs):
+        found = epoch(task.order, step, rates, l2)
+        clip = options.get("clip", np.inf)
+        wanted = task.reference(want[0], batch_size, optimizer, want[1:], step, rates, l2, clip=clip, masks=masks)
+        want, step = [wanted.params, wanted.first, wanted.second], wanted.step
+        numbers = (wanted.loss, wanted.correct, wanted.penalty)
+        np.testing.assert_allclose(found[:3], numbers, rtol=1e-11 if task.dtype == np.float64 else 2e-5)
+        assert found.failed == -1
+    for got, wanted in zip((params, *states), want, strict=True):
+        assert_close(got, wanted, scale=1 + abs(wanted).max(initial=0), factor=epochs)
+    assert abs(params - task.params).max() > 1e-4
+    arena.check()
+
+
+def user_online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2):
+    return kernels.online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2)
 
 
 def user_forward(X, sizes, activations, params, out):
     kernels.forward(X, sizes, activations, params, out)
 
 
-def user_minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second, step,
-                         learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
-    return kernels.minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, decision, params, optimizer, first, second,
-                                   step, learning_rate, beta1, beta2, epsilon, l2)  # fmt: skip
+def user_minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,
+                         second, step, learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+    return kernels.minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer,
+                                   first, second, step, learning_rate, beta1, beta2, epsilon, l2)  # fmt: skip
 
 
 @functools.cache
@@ -108,8 +164,8 @@ NETWORK_CASES = {
     "no unit": {"sizes": [2, 0, 2]},
     "sizes and activations": {"sizes": [2, 2]},
     "activation below": {"activations": [-1, 1]},
-    "activation above": {"activations": [1, 5]},
-    "hidden softmax": {"activations": [4, 4]},
+    "activation above": {"activations": [1, 14]},
+    "hidden softmax": {"activations": [13, 13]},
     "params short": {"params": 16},
     "params long": {"params": 18},
     "X columns": {"X": (5, 3)},
@@ -119,7 +175,12 @@ SAMPLE_CASES = {
     "Y rows": {"Y": (4, 2)},
     "weight": {"weight": 4},
     "loss below": {"loss": -1},
-    "loss above": {"loss": 2},
+    "loss above": {"loss": 7},
+    "no address": {"loss": 65535},
+    "poisson of identity": {"loss": 2, "activations": [1, 0]},
+    "outputs of silu": {"activations": [1, 11]},
+    "no level": {"loss": 6},
+    "levels": {"loss": 6, "loss_parameter": 3},
     "log-loss of relu": {"loss": 1, "activations": [1, 3]},
     "decision below": {"decision": -1},
     "decision above": {"decision": 3},
@@ -131,8 +192,8 @@ def refused(call, names, change):
     arena, arguments = Arena(), []
     good = {
         "X": (5, 2), "Y": (5, 2), "weight": 5, "order": [0, 1, 2, 3, 4], "batch_size": 2, "sizes": [2, 3, 2], "activations": [1, 1],
-        "loss": 0, "decision": 2, "params": 17, "optimizer": 0, "first": 0, "second": 0, "step": 0, "learning_rate": 0.1,
-        "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.0, "out": (5, 2),
+        "loss": 0, "loss_parameter": 0, "decision": 2, "params": 17, "optimizer": 0, "first": 0, "second": 0, "step": 0,
+        "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.0, "out": (5, 2),
     }  # fmt: skip
     assert set(change) <= set(good)
     for name in names:
@@ -140,9 +201,9 @@ def refused(call, names, change):
         if name in ("order", "sizes", "activations"):
             value = np.array(value, np.int64)
             value.flags.writeable = name == "order"
-        elif name in ("X", "Y", "weight", "params", "first", "second", "out"):
+        elif name in ("X", "Y", "weight", "loss_parameter", "params", "first", "second", "out"):
             value = arena.put(np.ones(value))
-            value.flags.writeable = name not in ("X", "Y", "weight") and not (name == "params" and "out" in names)
+            value.flags.writeable = name not in ("X", "Y", "weight", "loss_parameter") and not (name == "params" and "out" in names)
         arguments.append(value)
     with pytest.raises(ValueError, match=r".+"):
         call(*arguments)

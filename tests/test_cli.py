@@ -167,7 +167,7 @@ def test_a_table_that_is_not_text_or_not_there(capsys, tmp_path):
     ("options", "words"),
     [
         (["--hidden", "0"], "--hidden: expected an integer of at least 1"),
-        (["--epochs", "0"], "--epochs: expected an integer of at least 1"),
+        (["--epochs", "-1"], "--epochs: expected an integer of at least 0"),
         (["--learning-rate", "-1"], "--learning-rate: expected"),
         (["--validation", "2"], "--validation: expected"),
         (["--patience", "3", "--validation", "0"], "--patience: expected a validation part"),

@@ -87,7 +87,7 @@ def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
     seen = []
 
     def fail():
-        with _jit._numba_config(CACHE_DIR="ours", DISABLE_JIT=0):
+        with _jit.numba_config(CACHE_DIR="ours", DISABLE_JIT=0):
             seen.append((numba.config.CACHE_DIR, numba.config.DISABLE_JIT))
             raise KeyError
 
@@ -192,7 +192,7 @@ def test_a_forked_child_stays_serial(held):
             none = np.empty(0)
             with kernels.threads(2) as allowed:
                 run = kernels.minibatch_epoch_parallel if allowed else kernels.minibatch_epoch
-                run(X, Y, weight, np.arange(150), 150, sizes, activations, 0, 0, params, 0, none, none, 0, 0.1, 0.9, 0.999, 1e-8, 0.0)
+                run(X, Y, weight, np.arange(150), 150, sizes, activations, 0, none, 0, params, 0, none, none, 0, 0.1, 0.9, 0.999, 1e-8, 0.0)
             return allowed, params
 
         def child(wanted):

@@ -200,6 +200,7 @@ CALLS = {
     "hidden_delta": (4, lambda *x: kernels.hidden_delta(1, *x), [3]),
     "activation_forward": (2, lambda *x: kernels.activation_forward(1, *x), [1]),
     "sgd_update": (2, lambda *x: kernels.sgd_update(*x, 0.1), [0]),
+    "rprop_update": (4, lambda *x: kernels.rprop_update(*x, 0.1, 0.5, 1.2), [0, 2, 3]),
     "adam_update": (4, lambda *x: kernels.adam_update(*x, 1, 0.1, 0.9, 0.9, 1e-8), [0, 2, 3]),
     "exp": (2, ufunc.exp, [1]),
 }
@@ -236,8 +237,8 @@ def test_what_is_written_must_not_be_read_only_and_the_rest_may_be(name):
 
 
 def test_order_is_of_int64():
-    arguments = [np.ones((5, 2)), np.ones((5, 1)), np.ones(5), np.arange(5, dtype=np.int32), 2, np.array([2, 1]), np.array([1]), 0, 0,
-                 np.ones(3), 0, np.empty(0), np.empty(0), 0, 0.1, 0.9, 0.9, 1e-8, 0.0]  # fmt: skip
+    arguments = [np.ones((5, 2)), np.ones((5, 1)), np.ones(5), np.arange(5, dtype=np.int32), 2, np.array([2, 1]), np.array([1]), 0,
+                 np.empty(0), 0, np.ones(3), 0, np.empty(0), np.empty(0), 0, 0.1, 0.9, 0.9, 1e-8, 0.0]  # fmt: skip
     with pytest.raises(TypingError, match="an aligned array of int64 expected"):
         kernels.minibatch_epoch(*arguments)
 

@@ -34,10 +34,10 @@ def activation(kind):
         a = naive.activation_forward(kind, v.Z)
         if kind == "softmax":
             return a * (v.dY - (a * v.dY).sum(axis=1, keepdims=True))
-        return v.dY * naive.activation_derivative(kind, a)
+        return v.dY * naive.activation_derivative(kind, naive.of_derivative(kind, v.Z))
 
-    code = kernels.ACTIVATIONS[kind]
-    return Case({"Z": "nd"}, lambda v: naive.activation_forward(kind, v.Z), {"Z": gradient}, (code, "Z"), (code, "Y", "dY"))
+    code, taken = kernels.ACTIVATIONS[kind], "Z" if kind in naive.OF_INPUT else "Y"
+    return Case({"Z": "nd"}, lambda v: naive.activation_forward(kind, v.Z), {"Z": gradient}, (code, "Z"), (code, taken, "dY"))
 
 
 NODES = {
@@ -73,7 +73,7 @@ def kernels_of(name):
 
 
 def numbers(shape, rng):
-    """Away from relu's kink, from the pole of 1/x and from saturation; as probabilities they lie in (0, 1)."""
+    """Away from the kinks, from the pole of 1/x and from saturation; as probabilities they lie in (0, 1)."""
     return rng.uniform(0.1, 0.9, size=shape)
 
 
@@ -225,7 +225,8 @@ def test_in_users_njit_in_every_layout(users_function, allocations):
         found[layout] = [J, *written]
         # Whatever the number of passes: what is left are the arguments. A product of other layouts may pack its operands.
         if layout == "C" and not config.DISABLE_JIT:
-            assert allocations(users_function, 1, *read, *written) == allocations(users_function, 9, *read, *written)
+            losses = 8 * 3 * 2  # each of the three takes room for a row and for its sum once a call
+            assert allocations(users_function, 1, *read, *written) + losses == allocations(users_function, 9, *read, *written)
     for layout in naive.LAYOUTS[1:]:
         for got, wanted in zip(found[layout], found["C"], strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
@@ -268,7 +269,7 @@ def test_shapes_that_do_not_fit_are_refused(name):
                 arena.check()
 
 
-@pytest.mark.parametrize("kind", [-1, 5])
+@pytest.mark.parametrize("kind", [-1, 14])
 def test_unknown_activations_are_refused(kind):
     A = np.ones((2, 2))
     with pytest.raises(ValueError, match="activation code"):

@@ -20,7 +20,12 @@ RULES = {
     "momentum_update": (1, (0.3, 0.9)),
     "nesterov_update": (1, (0.3, 0.9)),
     "adam_update": (2, (3, 0.01, 0.9, 0.999, 1e-8)),
+    "adamw_update": (2, (3, 0.01, 0.9, 0.999, 1e-8, 0.1)),
+    "nadam_update": (2, (3, 0.01, 0.9, 0.999, 1e-8)),
+    "rmsprop_update": (1, (0.01, 0.9, 1e-8)),
+    "rprop_update": (2, (0.02, 0.5, 1.2)),
 }
+STEPPED = [rule for rule in RULES if len(RULES[rule][1]) >= 5]  # those that take the number of the step
 
 
 def user_sgd_update(times, w, g, learning_rate):
@@ -43,6 +48,33 @@ def user_adam_update(times, w, g, m, v, step, learning_rate, beta1, beta2, epsil
         kernels.adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon)
 
 
+def user_adamw_update(times, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+    for _ in range(times):
+        kernels.adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay)
+
+
+def user_nadam_update(times, w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
+    for _ in range(times):
+        kernels.nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon)
+
+
+def user_rmsprop_update(times, w, g, square, learning_rate, decay, epsilon):
+    for _ in range(times):
+        kernels.rmsprop_update(w, g, square, learning_rate, decay, epsilon)
+
+
+def user_rprop_update(times, w, g, before, size, learning_rate, shrink, grow):
+    for _ in range(times):
+        kernels.rprop_update(w, g, before, size, learning_rate, shrink, grow)
+
+
+def user_clip_gradient(times, g, most):
+    length = 0.0
+    for _ in range(times):
+        length = kernels.clip_gradient(g, most)
+    return length
+
+
 @functools.cache
 def compiled(rule):
     return njit(globals()[f"user_{rule}"])
@@ -53,10 +85,16 @@ def kernel(rule, via):
 
 
 def drawn(arena, shape, states, seed):
-    """Weights, gradient and states; the states are the running means of earlier steps, the last one of squares."""
+    """Weights, gradient and states; the states are the running means of earlier steps, the last one of squares (of steps)."""
     rng = np.random.default_rng(seed)
     w, g = arena.put(rng.normal(size=shape), written=True), arena.put(rng.normal(size=shape))
     return [w, g, *[arena.put(rng.uniform(0.1, 1, size=shape), written=True) for _ in range(states)]]
+
+
+def test_every_rule_is_tested():
+    assert {f"{name}_update" for name in kernels.OPTIMIZERS} == set(RULES)
+    for name, code in kernels.OPTIMIZERS.items():
+        assert kernels.states_of(code) == RULES[f"{name}_update"][0]
 
 
 def check_step(rule, via, dtype, shape, seed):
@@ -97,7 +135,7 @@ def test_many_steps(rule, dtype):
     w = np.random.default_rng(0).normal(size=13).astype(dtype)
     got, want = [w.copy(), *[np.zeros(13, dtype) for _ in range(states)]], [w, *[np.zeros(13) for _ in range(states)]]
     for step in range(1, 31):
-        if rule == "adam_update":
+        if rule in STEPPED:
             numbers = (step, *numbers[1:])
         getattr(kernels, rule)(got[0], got[0].copy(), *got[1:], *numbers)
         want = getattr(naive, rule)(want[0], want[0], *want[1:], *numbers)
@@ -111,6 +149,87 @@ def test_adam_first_step_has_the_length_of_the_rate():
     w, g = np.zeros(4), np.array([1e-3, -1e-3, 20.0, -5e4])
     kernels.adam_update(w, g, np.zeros(4), np.zeros(4), 1, 0.01, 0.9, 0.999, 0.0)
     np.testing.assert_allclose(w, -0.01 * np.sign(g), rtol=1e-12)
+
+
+def test_nadam_without_momentum_is_adam():
+    w, g = np.random.default_rng(0).normal(size=(2, 9))
+    found = [w.copy(), w.copy()]
+    for rule, mine in zip((kernels.adam_update, kernels.nadam_update), found, strict=True):
+        rule(mine, g, np.zeros(9), np.zeros(9), 3, 0.01, 0.0, 0.999, 1e-8)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-14)
+
+
+def test_adamw_without_decay_is_adam_and_decay_does_not_reach_the_means():
+    w, g = np.random.default_rng(0).normal(size=(2, 9))
+    found = []
+    for rule, decay in ((kernels.adam_update, ()), (kernels.adamw_update, (0.0,)), (kernels.adamw_update, (0.5,))):
+        state = [w.copy(), np.zeros(9), np.zeros(9)]
+        rule(state[0], g, *state[1:], 1, 0.01, 0.9, 0.999, 1e-8, *decay)
+        found.append(state)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0][1:], found[2][1:])
+    np.testing.assert_allclose(found[2][0], found[0][0] - 0.01 * 0.5 * w, rtol=1e-13)
+
+
+def test_adamw_leaves_infinite_weights_without_decay_alone():
+    w = np.array([np.inf, 1.0])
+    kernels.adamw_update(w, np.ones(2), np.zeros(2), np.zeros(2), 1, 0.01, 0.9, 0.999, 1e-8, 0.0)
+    assert w[0] == np.inf
+
+
+def test_rprop_by_hand():
+    # the same sign, the same again, a turn (the weight waits, and the next sign counts as new), no gradient
+    w, before, size = np.zeros(2), np.zeros(2), np.zeros(2)
+    seen = []
+    for g in (3.0, 0.1, -5.0, -5.0, -1.0, 0.0):
+        kernels.rprop_update(w, np.array([g, -g]), before, size, 0.1, 0.5, 1.2)
+        assert w[0] == -w[1]
+        seen.append((w[0], size[0]))
+    wanted = [(-0.1, 0.1), (-0.22, 0.12), (-0.22, 0.06), (-0.16, 0.06), (-0.088, 0.072), (-0.088, 0.072)]
+    np.testing.assert_allclose(seen, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_steps_of_rprop_have_bounds(dtype):
+    w, before, size = np.zeros(1, dtype), np.zeros(1, dtype), np.zeros(1, dtype)
+    for _ in range(60):
+        kernels.rprop_update(w, np.ones(1, dtype), before, size, 0.1, 0.5, 1.2)
+    assert size[0] == 50
+    for k in range(120):
+        kernels.rprop_update(w, np.full(1, (-1) ** (k // 2), dtype), before, size, 0.1, 0.5, 1.0)
+    assert size[0] == dtype(1e-6)
+
+
+@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(size=st.integers(0, 70), share=st.floats(0.1, 2), seed=seeds)
+def test_clip_gradient(dtype, via, size, share, seed):
+    arena = Arena(dtype)
+    g = arena.put(np.random.default_rng(seed).normal(size=size), written=True)
+    most = share * np.linalg.norm(g)
+    wanted, length = naive.clip_gradient(g, most)
+    found = (kernels.clip_gradient if via == "python" else functools.partial(compiled("clip_gradient"), 1))(g, most)
+    np.testing.assert_allclose(found, length, rtol=1e-13)  # the squares of float32 are added in float64
+    assert_close(g, wanted)
+    arena.check()
+
+
+def test_clip_gradient_keeps_what_is_short_and_takes_matrices():
+    g = np.random.default_rng(0).normal(size=(3, 5))
+    before = g.copy()
+    for most in (np.inf, 10.0):
+        assert kernels.clip_gradient(g, most) == pytest.approx(np.linalg.norm(before))
+        np.testing.assert_array_equal(g, before)
+    kernels.clip_gradient(g, 0.5)
+    np.testing.assert_allclose(g, before * (0.5 / np.linalg.norm(before)), rtol=1e-14)
+    kernels.clip_gradient(g, 0.0)
+    assert (g == 0).all()
+
+
+def test_clip_gradient_of_huge_float32_numbers():
+    g = np.full(4, 1e30, np.float32)
+    assert kernels.clip_gradient(g, 1.0) == pytest.approx(2e30)
+    np.testing.assert_allclose(g, 0.5, rtol=1e-6)
 
 
 def test_momentum_of_zero_is_sgd():
@@ -144,11 +263,12 @@ def test_refuses_a_transposed_shape():
 
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize("step", [0, -1])
-def test_adam_refuses_steps_below_one(step, via):
+@pytest.mark.parametrize("rule", STEPPED)
+def test_steps_below_one_are_refused(rule, step, via):
     arena = Arena()
     arrays = [arena.put(np.ones(5)) for _ in range(4)]
-    with pytest.raises(ValueError, match="step"):
-        kernel("adam_update", via)(*arrays, step, 0.01, 0.9, 0.999, 1e-8)
+    with pytest.raises(ValueError, match=f"{rule}: step"):
+        kernel(rule, via)(*arrays, step, *RULES[rule][1][1:])
     arena.check()
 
 

@@ -40,6 +40,9 @@ def _samples(case):
     return _frozen(X), _frozen(Y), _frozen(np.ones(case.samples, np.float32)), order
 
 
+NO_PARAMETER = np.empty(0, np.float32)
+
+
 def product(case, threads):
     A, B, out = case.operands()
     multiply = _kernel("matmul", threads, kernels.matmul_parallel_pays(*A.shape, B.shape[1]))
@@ -49,7 +52,7 @@ def product(case, threads):
 def online(case, threads):
     decision = kernels.ARGMAX if case.sizes[-1] > 1 else kernels.THRESHOLD
     samples, params = _samples(case), case.params()
-    network = (*_architecture(case), kernels.LOSSES[case.loss], decision, params)
+    network = (*_architecture(case), kernels.LOSSES[case.loss], NO_PARAMETER, decision, params)
     return lambda: kernels.online_epoch(*samples, *network, LEARNING_RATE[case.optimizer], 0.0), lambda: params
 
 
@@ -57,7 +60,7 @@ def minibatch(case, threads):
     epoch = _kernel("minibatch_epoch", threads, kernels.parallel_pays(case.sizes, case.batch))
     decision = kernels.NO_DECISION if case.output == "identity" else kernels.ARGMAX
     samples, params, updates = _samples(case), case.params(), 0
-    network = (*_architecture(case), kernels.LOSSES[case.loss], decision, params)
+    network = (*_architecture(case), kernels.LOSSES[case.loss], NO_PARAMETER, decision, params)
     first, second = np.zeros((2, params.size if case.optimizer == "adam" else 0), np.float32)
     optimizer, rate = kernels.OPTIMIZERS[case.optimizer], LEARNING_RATE[case.optimizer]
 

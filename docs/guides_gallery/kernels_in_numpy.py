@@ -41,7 +41,7 @@ def one_pass(X, Y, W1, b1, W2, b2, a1, a2, delta1, delta2, dW1, db1, dW2, db2, r
     k.linear_forward(X, W1, b1, a1)
     k.activation_forward(k.TANH, a1, a1)
     k.linear_forward(a1, W2, b2, a2)
-    k.output_delta(k.SQUARED_ERROR, k.IDENTITY, a2, Y, delta2)
+    k.output_delta(k.SQUARED_ERROR, np.empty(0, Y.dtype), k.IDENTITY, a2, Y, delta2)
     delta2 /= Y.size
     k.hidden_delta(k.TANH, delta2, W2, a1, delta1)
     k.weight_gradient(X, delta1, dW1)

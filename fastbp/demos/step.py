@@ -62,7 +62,7 @@ show("ŷ = f(W(2)ᵀa(1) + b(2))", a2)
 # each weight, w ← w - α Δw and b ← b - α δ.
 
 δ2, δ1, ΔW2, ΔW1, Δb2, Δb1 = (np.empty_like(like) for like in (a2, a1, W2, W1, b2, b1))
-k.output_delta(k.SQUARED_ERROR, k.LOGISTIC, a2, y, δ2)
+k.output_delta(k.SQUARED_ERROR, np.empty(0), k.LOGISTIC, a2, y, δ2)
 k.hidden_delta(k.LOGISTIC, δ2, W2, a1, δ1)
 print("backward")
 show("e = ŷ - y", a2 - y)

@@ -42,7 +42,8 @@ def activations(names: Sequence[str] = ("logistic", "tanh", "relu"), ax: Any = N
     a, slope = np.empty_like(z), np.empty_like(z)
     for one, name in zip(axes.flat, names, strict=True):
         kernels.activation_forward(kernels.ACTIVATIONS[name], z, a)
-        kernels.activation_derivative(kernels.ACTIVATIONS[name], a, slope)
+        code = kernels.ACTIVATIONS[name]
+        kernels.activation_derivative(code, z if kernels.takes_input(code) else a, slope)
         one.plot(z, a, color=style.BLUE, linewidth=2, label="f(z)")
         one.plot(z, slope, color=style.VERMILION, linewidth=2, linestyle="--", label="f'(z)")
         one.axhline(0, color="0.6", linewidth=0.8, zorder=0)

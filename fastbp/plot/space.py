@@ -172,6 +172,8 @@ def _idle_units(net: Network, layer: int, a: NDArray[Any]) -> str:
     if layer in (0, len(net.sizes) - 1):  # outputs are meant to reach their bounds
         return ""
     kind = net.layer_activations[layer - 1]
+    if kind not in LARGEST_SLOPE:  # units of other kinds do not come to rest
+        return ""
     slope = np.empty_like(a)
     kernels.activation_derivative(kernels.ACTIVATIONS[kind], a, slope)
     idle = np.flatnonzero((slope < IDLE * LARGEST_SLOPE[kind]).all(axis=0)) + 1

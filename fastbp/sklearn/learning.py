@@ -1,0 +1,399 @@
+"""How both estimators learn: scikit-learn's way of batches, stopping and schedules around the compiled passes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
+from sklearn.utils import check_random_state, shuffle
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+import fastbp.kernels as kernels
+
+from .. import checks, losses, options, schedules
+from ..fit import Epoch, thread_count
+from ..network import layers
+from ..options import Architecture
+from ..passes import Array, Passes
+
+SOLVERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "rprop")
+# Attributes of scikit-learn's optimizers that hold their state; `Rule` names its own alike.
+_STATES = {"adam": ("ms", "vs"), "sgd": ("velocities",)}
+
+
+class Rule(BaseOptimizer):  # type: ignore[misc]
+    """State of an update rule that scikit-learn does not have, in the shape of its optimizers."""
+
+    def __init__(self, solver: str, params: list[Array], learning_rate_init: float) -> None:
+        super().__init__(learning_rate_init)
+        self.t = 0
+        for name in states_of(solver):
+            setattr(self, name, [np.zeros_like(part) for part in params])
+
+
+def states_of(solver: str) -> tuple[str, ...]:
+    """Names under which an optimizer holds its state."""
+    return _STATES[solver] if solver in _STATES else ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
+
+
+def read(X: Any, dtype: Any) -> Any:
+    """A sparse matrix in compressed rows, or a contiguous array."""
+    return X.tocsr().astype(dtype, copy=False) if issparse(X) else np.ascontiguousarray(X, dtype)
+
+
+def flat(W: list[Array], b: list[Array], dtype: Any) -> Array:
+    """All parameters in one new array, layer after layer, as the kernels take them."""
+    return np.concatenate([part.ravel() for pair in zip(W, b, strict=True) for part in pair], dtype=dtype)
+
+
+def sparse_outputs(X: Any, params: Array, net: Architecture) -> Array:
+    """Outputs for all rows of a sparse matrix: its layer is the first, then a network of the layers behind it."""
+    W, b = layers(params[: (net.sizes[0] + 1) * net.sizes[1]], net.sizes[:2])
+    a = np.empty((X.shape[0], net.sizes[1]), params.dtype)
+    kernels.csr_linear_forward(X.data, X.indices, X.indptr, np.arange(X.shape[0]), W[0], b[0], a)
+    kernels.activation_forward(kernels.ACTIVATIONS[net.activations[0]], a, a)
+    if len(net.activations) == 1:
+        return a
+    rest = Architecture(net.sizes[1:], net.activations[1:], net.loss, net.task)
+    return dense_outputs(a, params[W[0].size + b[0].size :], rest)
+
+
+def dense_outputs(X: Array, params: Array, net: Architecture) -> Array:
+    """Outputs for all rows of an array."""
+    out = np.empty((len(X), net.sizes[-1]), params.dtype)
+    kernels.forward(checks.frozen(X), net.size_array, net.activation_codes, checks.frozen(params), out)
+    return out
+
+
+class Compiled:
+    """What both estimators replace of scikit-learn's."""
+
+    def _hidden_units(self: Any) -> list[int]:
+        given = self.hidden_layer_sizes
+        units = list(given) if hasattr(given, "__iter__") else [given]
+        if np.any(np.array(units) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {units}.")
+        return units
+
+    def _hidden_activations(self: Any, count: int) -> tuple[str, ...]:
+        return options.hidden_activations(self.activation, count)
+
+    def _loss_name(self: Any) -> str:
+        return self.loss if isinstance(self.loss, str) else losses.OWN
+
+    def _loss_parameter(self: Any) -> tuple[float, ...]:
+        return ()
+
+    def _architecture(self: Any) -> Architecture:
+        sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
+        activations = (*self._hidden_activations(len(self.coefs_) - 1), self.out_activation_)
+        task = "regression" if not is_classifier(self) else "classification" if self.out_activation_ == "softmax" else "multilabel"
+        own = None if isinstance(self.loss, str) else losses.functions_of(self.loss)
+        return Architecture(sizes, activations, self._loss_name(), task, self._loss_parameter(), own)
+
+    def _mean_over(self: Any) -> int:
+        """What scikit-learn divides the sum of a regression's losses over the outputs by."""
+        return 1 if is_classifier(self) or self.loss == "poisson" else int(self.n_outputs_)
+
+    def _init_coef(self: Any, fan_in: int, fan_out: int, dtype: Any) -> tuple[Array, Array]:
+        if isinstance(self.activation, str):
+            return super()._init_coef(fan_in, fan_out, dtype)  # type: ignore[misc,no-any-return]
+        # as scikit-learn's, by the activation of the layer at hand
+        names = [*self.activation, None]
+        bound = math.sqrt((2 if names[len(self.coefs_)] == "logistic" else 6) / (fan_in + fan_out))
+        return tuple(self._random_state.uniform(-bound, bound, shape).astype(dtype) for shape in ((fan_in, fan_out), fan_out))
+
+    def _initialize(self: Any, y: Array, layer_units: list[int], dtype: Any) -> None:
+        self._hidden_activations(len(layer_units) - 2)
+        super()._initialize(y, layer_units, dtype)  # type: ignore[misc]
+        if self.solver in SOLVERS:
+            self.loss_curve_ = []
+            self._no_improvement_count = 0
+            early = self.early_stopping
+            self.validation_scores_ = [] if early else None
+            self.best_validation_score_ = -np.inf if early else None
+            self.best_loss_ = None if early else np.inf
+            if early:
+                self.validation_loss_curve_: list[float] = []
+        for name in ("_optimizer", "_split_seed", "_stopped"):
+            vars(self).pop(name, None)
+
+    def _check_solver(self: Any) -> bool:
+        if self.solver not in SOLVERS:
+            raise AttributeError(f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic.")
+        return True
+
+    def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> Array:
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
+        if dtype not in (np.float32, np.float64):
+            dtype = np.dtype(np.float64)
+        outputs = sparse_outputs if issparse(X) else dense_outputs
+        return outputs(read(X, dtype), flat(self.coefs_, self.intercepts_, dtype), self._architecture())
+
+    def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
+        units = self._hidden_units()
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = self._with_class_weight(y, sample_weight, incremental)
+        y = y.reshape(len(y), -1)
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        sizes = [X.shape[1], *units, self.n_outputs_]
+        if first:
+            self._initialize(y, sizes, X.dtype)
+        net = self._architecture()
+        if net.own_loss is not None:
+            losses.check_derivative(net.own_loss, y, net.activations[-1])
+        if self.solver == "lbfgs":
+            self._refuse_beside_lbfgs()
+            # scikit-learn's own minimisation; it hands the middle four on to _loss_grad_lbfgs only
+            self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
+        else:
+            self._fit_stochastic(X, y, sample_weight, incremental)
+        if not all(np.isfinite(part).all() for part in itertools.chain(self.coefs_, self.intercepts_)):
+            raise ValueError(_NOT_FINITE)
+        return self
+
+    def _with_class_weight(self: Any, y: Array, sample_weight: Array | None, incremental: bool) -> Array | None:
+        return sample_weight
+
+    # L-BFGS
+
+    def _refuse_beside_lbfgs(self: Any) -> None:
+        for name, nothing in (("dropout", 0), ("clip_norm", None), ("warmup", 0), ("callback", None)):
+            value = getattr(self, name)
+            if not (value is None or (np.ndim(value) == 0 and value == nothing)):
+                raise ValueError(f"{name}: expected {nothing} with solver='lbfgs', which takes no steps of its own, got {value!r}")
+
+    def _fit_lbfgs(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
+        n, params = X.shape[0], flat(self.coefs_, self.intercepts_, X.dtype)
+        total = float(n if sample_weight is None else sample_weight.sum())
+        weight = np.ones(n, X.dtype) if sample_weight is None else (sample_weight * (n / total)).astype(X.dtype)
+        # With a momentum of 0 and a rate of 1 the velocity is the gradient, but for its sign.
+        velocity = np.zeros_like(params)
+        passes = self._passes(X, y, weight, params, "momentum", [velocity], (0.0, 0.0, 0.0), n)
+        self._batch = passes, params, velocity, np.arange(n), self.alpha / total
+        try:
+            super()._fit_lbfgs(X, y, sample_weight, *rest)  # type: ignore[misc]
+        finally:
+            del self._batch
+
+    def _loss_grad_lbfgs(self: Any, packed: Array, *rest: Any) -> tuple[float, Array]:
+        self._unpack(packed)
+        passes, params, velocity, order, l2 = self._batch
+        params[:] = flat(self.coefs_, self.intercepts_, params.dtype)
+        velocity[:] = 0  # or the infinities of a step too far would stay
+        found = passes.run(order, 0, 1.0, l2)
+        if found.failed >= 0:
+            velocity[:] = np.nan
+        W, b = layers(velocity, passes.net.sizes)
+        return found.loss / self._mean_over() + found.penalty, -np.concatenate([part.ravel() for part in W + b])
+
+    # Batches
+
+    def _passes(self: Any, X: Any, y: Array, weight: Array, params: Array, rule: str, state: list[Array], numbers: tuple[float, ...],
+                size: int, **more: Any) -> Passes:  # fmt: skip
+        """Passes over these samples."""
+        Y = np.ascontiguousarray(y, params.dtype)
+        return Passes(read(X, params.dtype), Y, weight, self._architecture(), params, rule, state, numbers, size,
+                      threads=thread_count(None), **more)  # fmt: skip
+
+    def _new_optimizer(self: Any) -> Any:
+        """State of the solver, and the schedule of its learning rate: scikit-learn's own, where it has one."""
+        params = self.coefs_ + self.intercepts_
+        if self.solver == "adam":
+            return AdamOptimizer(params, self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon)
+        if self.solver == "sgd":
+            return SGDOptimizer(params, self.learning_rate_init, self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
+        return Rule(self.solver, params, self.learning_rate_init)
+
+    def _rule(self: Any) -> tuple[str, tuple[float, float, float]]:
+        """Update rule and its numbers."""
+        if self.solver == "sgd":
+            rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
+            return rule, (self.momentum, 0.0, 0.0)
+        return self.solver, options.NUMBERS["rprop"] if self.solver == "rprop" else (self.beta_1, self.beta_2, self.epsilon)
+
+    def _in_one_array(self: Any, dtype: Any) -> tuple[Array, list[Array]]:
+        """Parameters, and state of the optimizer, each in one array, into which scikit-learn's lists become views."""
+        count, sizes = len(self.coefs_), self._architecture().sizes
+        params = flat(self.coefs_, self.intercepts_, dtype)
+        self.coefs_, self.intercepts_ = layers(params, sizes)
+        state = []
+        for name in states_of(self.solver):
+            parts = getattr(self._optimizer, name)
+            state.append(flat(parts[:count], parts[count:], dtype))
+            setattr(self._optimizer, name, list(itertools.chain(*layers(state[-1], sizes))))
+        return params, state
+
+    def _split(self: Any, X: Array, y: Array, sample_weight: Array | None, incremental: bool) -> tuple[list[Any], list[Any] | None]:
+        """Samples to learn from, and those set aside for early stopping: X, y, weights, and of the latter y as predicted."""
+        if not self.early_stopping:
+            return [X, y, sample_weight], None
+        random = self._random_state
+        if incremental:  # the same samples are set aside whenever the same are given
+            if not hasattr(self, "_split_seed"):
+                self._split_seed = random.randint(np.iinfo(np.int32).max)
+            random = self._split_seed
+        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
+        given = [X, y] if sample_weight is None else [X, y, sample_weight]
+        parts = train_test_split(*given, random_state=random, test_size=self.validation_fraction, stratify=stratify)
+        training, held = [*parts[::2], None][:3], [*parts[1::2], None][:3]
+        if held[0].shape[0] < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        return training, [*held, self._label_binarizer.inverse_transform(held[1]) if is_classifier(self) else held[1]]
+
+    # Epochs
+
+    def _fit_stochastic(self: Any, X: Any, y: Array, sample_weight: Array | None, incremental: bool) -> None:
+        if incremental and getattr(self, "_stopped", False):
+            warnings.warn(
+                "partial_fit has stopped early: the weights are those of the best score, and stay.", ConvergenceWarning, stacklevel=4
+            )
+            return
+        if not incremental or not hasattr(self, "_optimizer"):
+            self._optimizer = self._new_optimizer()
+        training, validation = self._split(X, y, sample_weight, incremental)
+        n = training[0].shape[0]
+        if self.batch_size == "auto":
+            size = n if self.solver == "rprop" else min(200, n)
+        else:
+            size = min(self.batch_size, n)
+            if self.batch_size > n:
+                warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+        params, state = self._in_one_array(X.dtype)
+        weight, shares = np.ones(n, params.dtype), options.dropout_shares(self.dropout, len(self.coefs_) - 1)
+        seed = self._random_state.randint(np.iinfo(np.int32).max) if any(shares) else 0
+        passes = self._passes(training[0], training[1], weight, params, self._rule()[0], state, self._rule()[1], size, dropout=shares,
+                              clip=np.inf if self.clip_norm is None else self.clip_norm, seed=seed)  # fmt: skip
+        try:
+            self._learn(passes, weight, training[2], size, validation, incremental)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        if self.early_stopping and (not incremental or getattr(self, "_stopped", False)):
+            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+
+    def _learn(self: Any, passes: Passes, weight: Array, sample_weight: Array | None, size: int, validation: list[Any] | None,
+               incremental: bool) -> None:  # fmt: skip
+        """Pass after pass, until the loss or the validation score no longer gets better."""
+        n, optimizer, started = passes.n, self._optimizer, time.perf_counter()
+        order, starts = np.arange(n), np.arange(0, n, size)
+        counts = np.diff(starts, append=n)
+        totals = counts.astype(np.float64)
+        step = getattr(optimizer, "t", 0)  # scikit-learn's SGD does not count
+        self.n_iter_ = 0
+        for _ in range(self.max_iter):
+            if self.shuffle:
+                order = shuffle(order, random_state=self._random_state)
+            if sample_weight is not None:
+                # scikit-learn divides by the weight of a batch's samples, the kernels by their number
+                totals = np.add.reduceat(sample_weight[order], starts).astype(np.float64)
+                scale = np.divide(counts, totals, out=np.zeros(len(counts)), where=totals > 0)
+                weight[order] = sample_weight[order] * np.repeat(scale, counts)
+            decay = self.alpha if self.solver == "adamw" else self.alpha / np.where(totals > 0, totals, np.inf)
+            found = passes.run(order, step, self._rates(optimizer, step, len(starts)), decay)
+            if found.failed >= 0:
+                self._tell_failure(found.failed)
+            step += len(starts)
+            if hasattr(optimizer, "t"):
+                optimizer.t = step
+            self.n_iter_ += 1
+            self.loss_ = found.loss / self._mean_over() + (0 if self.solver == "adamw" else found.penalty)
+            self.t_ += n
+            self.loss_curve_.append(self.loss_)
+            if self.verbose:
+                print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+            if validation is None:
+                self._update_no_improvement_count(False, None, None, None)
+            else:
+                self._watch(*validation)
+            optimizer.iteration_ends(self.t_)
+            stop = self.callback is not None and self.callback(self._epoch(found, started, passes.params)) is True
+            if self._no_improvement_count > self.n_iter_no_change:
+                watched = "Validation score did not improve" if self.early_stopping else "Training loss did not improve"
+                message = f"{watched} more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+                if optimizer.trigger_stopping(message, self.verbose):
+                    self._stopped = incremental and self.early_stopping
+                    break
+                self._no_improvement_count = 0
+            if incremental or stop:
+                break
+            if self.n_iter_ == self.max_iter:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+
+    def _rates(self: Any, optimizer: Any, step: int, batches: int) -> Any:
+        """Learning rate of each batch of a pass."""
+        rate = getattr(optimizer, "learning_rate", self.learning_rate_init) if self.solver == "sgd" else self.learning_rate_init
+        name = self.learning_rate if self.learning_rate in schedules.SCHEDULES else "constant"
+        if name == "constant" and not self.warmup:
+            return rate
+        return rate * schedules.factors(name, step, batches, self.max_iter * batches, self.warmup * batches)
+
+    def _tell_failure(self: Any, batch: int) -> None:
+        if isinstance(self.loss, str):
+            raise ValueError(_NOT_FINITE)
+        raise ValueError(f"loss: expected finite numbers, the loss of your own gave others in epoch {self.n_iter_ + 1}, batch {batch + 1}")
+
+    def _watch(self: Any, X: Any, Y: Array, weight: Array | None, y: Array) -> None:
+        """Loss and score of the samples set aside; keeps the weights of the best score."""
+        out, net = self._forward_pass_fast(X, check_input=False), self._architecture()
+        code, parameter = net.loss_for(out.dtype)
+        shares = np.ones(len(out)) if weight is None else weight * (len(out) / weight.sum())
+        loss, _ = kernels.evaluate(int(code), parameter, kernels.ACTIVATIONS[net.activations[-1]], kernels.NO_DECISION, out,
+                                   Y.astype(out.dtype), shares.astype(out.dtype))  # fmt: skip
+        self.validation_loss_curve_.append(loss / self._mean_over())
+        score = self._validation_score(X, y, weight)
+        self.validation_scores_.append(score)
+        if self.verbose:
+            print(f"Validation score: {score:f}")
+        self._no_improvement_count = self._no_improvement_count + 1 if score < self.best_validation_score_ + self.tol else 0
+        if score > self.best_validation_score_:
+            self.best_validation_score_ = score
+            self._best_coefs, self._best_intercepts = ([part.copy() for part in parts] for parts in (self.coefs_, self.intercepts_))
+
+    def _validation_score(self: Any, X: Any, y: Array, weight: Array | None) -> float:
+        if self.scoring is None:
+            return self._score(X, y, sample_weight=weight)  # type: ignore[no-any-return]
+        if self.scoring == "loss":
+            return -self.validation_loss_curve_[-1]  # type: ignore[no-any-return]
+        scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
+        names = vars(self).pop("feature_names_in_", None)  # X was a frame, and is an array by now
+        try:
+            return float(scorer(self, X, y) if weight is None else scorer(self, X, y, sample_weight=weight))
+        finally:
+            if names is not None:
+                self.feature_names_in_ = names
+
+    def _epoch(self: Any, found: kernels.Pass, started: float, params: Array) -> Epoch:
+        early = self.early_stopping
+        return Epoch(
+            self.n_iter_,
+            float(self.loss_),
+            float(found.correct) if is_classifier(self) else None,
+            self.validation_loss_curve_[-1] if early else None,
+            None,
+            self.validation_scores_[-1] if early else None,
+            time.perf_counter() - started,
+            checks.frozen(params),
+        )
+
+
+_NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."

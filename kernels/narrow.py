@@ -1,0 +1,90 @@
+"""
+The narrow way through a mini-batch, for few weights (L25, L27, L28, L29).
+
+Groups of samples go forward and back through all layers, one group after another, and add up gradients, all in the first cache; then
+one update. Threads take parts of the batch, which are fixed by its size alone: sums are taken in the same order for every number of
+threads.
+"""
+
+import numpy as np
+from numba import prange
+
+from ._jit import jit
+from .batch import (
+    add_gradient,
+    finite,
+    judge,
+    outputs_of_band,
+    penalty,
+    penalty_weight,
+    read_samples,
+    tile_errors_below,
+    turn_errors,
+    update_weights,
+)
+from .dropout import layer_key
+from .network import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, whole_vectors
+from .optimizer import step_rates, sum_of_squares
+
+
+def _narrow(samples, net, params, rule, work, order, batch_size, step, learning_rate, l2):
+    """One pass, group of samples after group; rates and penalties of each batch. Unchecked."""
+    X, _, _, _, Y, weight = samples
+    sizes, activations, loss, parameter, decision, dropout = net
+    optimizer, first, second, beta1, beta2, epsilon, clip, seed = rule
+    plan, stride, _, packed, space, begin, gradient, _, results = work
+    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
+    parts = (results.size - 2) // 2
+    for part in range(parts):
+        fill_ones(sizes, stride, plan, space, begin + part * size)
+    results[:] = 0
+    for number in range((order.size + batch_size - 1) // batch_size):
+        start = number * batch_size
+        rows = min(batch_size, order.size - start)
+        step += 1
+        rate, pace = step_rates(optimizer, step, learning_rate[number], beta1, beta2)
+        decay = penalty_weight(optimizer, learning_rate[number], l2[number])
+        if l2[number] != 0:
+            results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
+        groups = (rows + GROUP - 1) // GROUP
+        used = min(parts, groups)
+        for taken in prange(used):
+            part = np.int64(taken)
+            tile, own = begin + part * size, part * params.size
+            begun = part * groups // used
+            for g in range(begun, (part + 1) * groups // used):
+                count = min(GROUP, rows - g * GROUP)
+                columns = whole_vectors(count, params.itemsize)
+                read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, tile)
+                for l in range(layers):
+                    for i in range(0, sizes[l + 1], HEIGHT):
+                        outputs_of_band(l, i, columns, stride, sizes, activations, plan, params, packed, dropout, layer_key(seed, step, l),
+                                        g * GROUP, space, tile)  # fmt: skip
+                judge(count, stride, sizes, activations, loss, parameter, decision, plan, space, tile, 0, results, 2 * part)
+                for l in range(layers - 1, -1, -1):
+                    turn_errors(l, count, stride, sizes, plan, kind(1) / kind(rows), space, tile)
+                    if l > 0:
+                        for i in range(0, sizes[l], HEIGHT):
+                            tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, dropout,
+                                              layer_key(seed, step, l - 1), g * GROUP, space, tile)  # fmt: skip
+                    add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], count, stride, sizes, plan, space, tile,
+                                 -1 if g == begun else sizes[l + 1], gradient, own + plan[l, PARAMS])  # fmt: skip
+        if not finite(results, used):
+            results[-1] = 1 + number
+            break
+        for part in range(1, used):
+            for i in range(params.size):
+                gradient[i] += gradient[part * params.size + i]
+        if clip < np.inf:
+            length = np.sqrt(sum_of_squares(params.size, gradient, 0))
+            if length > clip:
+                factor = kind(clip / length)
+                for i in range(params.size):
+                    gradient[i] *= factor
+        for l in range(layers):
+            w, b, end = plan[l, PARAMS], plan[l + 1, PARAMS] - sizes[l + 1], plan[l + 1, PARAMS]
+            update_weights(optimizer, b - w, params, w, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
+            update_weights(optimizer, end - b, params, b, gradient, first, second, rate, pace, beta1, beta2, epsilon, 0.0)
+
+
+learn_narrow, learn_narrow_parallel = jit(_narrow), jit(_narrow, parallel=True)

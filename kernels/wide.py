@@ -1,0 +1,124 @@
+"""
+The wide way through a mini-batch, for large networks (L25, L27, L28, L29).
+
+Layer after layer for the whole batch, then all weights, block after block: each block takes its gradient from all samples and is updated
+while it is in cache. Threads take units of a layer, and blocks of weights; each writes to places of its own. All cuts are fixed by the
+problem alone, so the sums are taken in the same order for every number of threads.
+"""
+
+import numpy as np
+from numba import prange
+
+from ._jit import jit
+from .batch import (
+    TILE,
+    block_gradient,
+    block_length,
+    block_shape,
+    block_update,
+    finite,
+    judge,
+    outputs_of_band,
+    outputs_of_sparse,
+    penalty,
+    penalty_weight,
+    read_samples,
+    sparse_gradient,
+    tile_errors_below,
+    turn_errors,
+)
+from .dropout import layer_key
+from .network import ERRORS, GROUP, HEIGHT, fill_ones, pack_weights, whole_vectors
+from .optimizer import SGD, step_rates, sum_of_squares
+from .sparse import csr_band
+
+
+def _wide(samples, net, params, rule, work, order, batch_size, step, learning_rate, l2):
+    """One pass, layer after layer; rates and penalties of each batch. Unchecked."""
+    X, data, indices, indptr, Y, weight = samples
+    sizes, activations, loss, parameter, decision, dropout = net
+    optimizer, first, second, beta1, beta2, epsilon, clip, seed = rule
+    plan, stride, blocks, packed, space, begin, gradient, lengths, results = work
+    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
+    sparse, clipped = indptr.size > 0, clip < np.inf
+    # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
+    plain = optimizer == SGD and not sparse and not clipped
+    height, width = block_shape(sizes[1], params.itemsize)
+    # The first blocks do not take their gradient from the tiles where samples are sparse.
+    done = (sizes[0] + height) // height * ((sizes[1] + width - 1) // width) if sparse else 0
+    band = csr_band(params.itemsize)
+    pack_weights(sizes, plan, params, packed)
+    for tile in range((min(batch_size, order.size) + TILE - 1) // TILE):
+        fill_ones(sizes, stride, plan, space, begin + tile * size)
+    results[:] = 0
+    for number in range((order.size + batch_size - 1) // batch_size):
+        start = number * batch_size
+        rows = min(batch_size, order.size - start)
+        step += 1
+        rate, pace = step_rates(optimizer, step, learning_rate[number], beta1, beta2)
+        decay = penalty_weight(optimizer, learning_rate[number], l2[number])
+        scale = kind((-rate if plain else 1.0) / rows)
+        if l2[number] != 0:
+            results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
+        tiles, groups = (rows + TILE - 1) // TILE, (rows + GROUP - 1) // GROUP
+        for group in prange(groups):
+            g = np.int64(group)  # prange counts in unsigned numbers
+            at = begin + g * GROUP // TILE * size + g * GROUP % TILE
+            count = min(GROUP, rows - g * GROUP)
+            read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, at)
+            if sparse:
+                outputs_of_sparse(data, indices, indptr, order, start + g * GROUP, count, g * GROUP % TILE, stride, sizes, activations,
+                                  plan, params, dropout, layer_key(seed, step, 0), g * GROUP, space,
+                                  begin + g * GROUP // TILE * size)  # fmt: skip
+        # Forward: A(l) = f(A(l-1) W(l) + b(l)).
+        for l in range(1 if sparse else 0, layers):
+            bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
+            key = layer_key(seed, step, l)
+            for task in prange(tiles * bands):
+                tile, i = np.int64(task) // bands, np.int64(task) % bands
+                columns = whole_vectors(min(TILE, rows - tile * TILE), params.itemsize)
+                outputs_of_band(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, packed, dropout, key, tile * TILE,
+                                space, begin + tile * size)  # fmt: skip
+        for group in prange(groups):
+            g = np.int64(group)
+            judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, parameter, decision, plan, space,
+                  begin + g * GROUP // TILE * size, g * GROUP % TILE, results, 2 * g)  # fmt: skip
+        if not finite(results, groups):
+            results[-1] = 1 + number
+            break
+        # Backward: delta(l-1) = (delta(l) W(l)^T) * f'(z).
+        for l in range(layers - 1, -1, -1):
+            bands = (sizes[l] + HEIGHT - 1) // HEIGHT if l > 0 else 0
+            key = layer_key(seed, step, l - 1)
+            for task in prange(tiles * (bands + 1)):
+                tile, i = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
+                count = min(TILE, rows - tile * TILE)
+                if i == bands:
+                    turn_errors(l, count, stride, sizes, plan, scale, space, begin + tile * size)
+                else:
+                    columns = whole_vectors(count, params.itemsize)
+                    tile_errors_below(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, dropout, key, tile * TILE,
+                                      space, begin + tile * size)  # fmt: skip
+        # Update: every block takes its gradient from all samples and is updated while it is in cache, if its length is not asked for.
+        if sparse:
+            for task in prange((sizes[1] + band - 1) // band):
+                j = np.int64(task) * band
+                sparse_gradient(data, indices, indptr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin)
+        shrink = kind(1 - rate * decay)
+        for block in prange(blocks):
+            if np.int64(block) >= done:
+                block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin)
+            if clipped:
+                lengths[np.int64(block)] = np.sqrt(block_length(block, sizes, plan, gradient))
+            else:
+                block_update(block, sizes, plan, params, packed, gradient, kind(1), plain, optimizer, first, second, rate, pace, beta1,
+                             beta2, epsilon, decay)  # fmt: skip
+        if clipped:
+            length = np.sqrt(sum_of_squares(blocks, lengths, 0))
+            factor = kind(clip / length if length > clip else 1.0)
+            for block in prange(blocks):
+                block_update(block, sizes, plan, params, packed, gradient, factor, plain, optimizer, first, second, rate, pace, beta1,
+                             beta2, epsilon, decay)  # fmt: skip
+
+
+learn_wide, learn_wide_parallel = jit(_wide), jit(_wide, parallel=True)
