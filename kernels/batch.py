@@ -58,7 +58,7 @@ def _drop_outputs(l, i0, units, columns, stride, activations, plan, dropout, key
     if dropout[l] > 0:
         a = plan[l + 1, UNITS] + i0 * stride
         source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
-        drop(dropout[l], key, i0, units, first, columns, space, tile + source, stride, 1, space, tile + a, stride, 1)
+        drop(key, i0, units, first, columns, dropout[l], space, tile + source, stride, 1, space, tile + a, stride, 1)
 
 
 @inner
@@ -111,7 +111,7 @@ def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, 
              -space.dtype.type(np.inf))  # fmt: skip
     multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l - 1, SLOPES] + i0 * stride, 1, space, below, 1)
     if dropout[l - 1] > 0:
-        drop(dropout[l - 1], key, i0, rows, first, columns, space, below, stride, 1, space, below, stride, 1)
+        drop(key, i0, rows, first, columns, dropout[l - 1], space, below, stride, 1, space, below, stride, 1)
 
 
 @inner

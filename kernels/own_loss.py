@@ -47,7 +47,10 @@ class OwnLoss:
         kind = {4: types.float32, 8: types.float64}[self.dtype.itemsize]
         array, doubles, count = types.CPointer(kind), types.CPointer(types.float64), types.int64
         with numba_config(DISABLE_JIT=0):
-            value, slope = (f if is_jitted(f) else njit(**POLICY)(f) for f in (loss, derivative))
+            try:
+                value, slope = (f if is_jitted(f) else njit(**POLICY)(f) for f in (loss, derivative))
+            except TypeError:
+                raise ValueError(f"loss: expected two functions of two numbers (y, yhat), got {loss!r} and {derivative!r}") from None
 
             def tile(units, samples, stride, a, y, weight, delta, result):
                 # weight J is added to result[0], weight dJ/da goes to delta; unit k of sample s lies at k stride + s

@@ -79,10 +79,8 @@ WIDTHS = [1, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 130]
 def test_online_epoch_of_every_width(width, dtype):
     # a softmax of 130 units hardly moves by other losses
     every = [pair for pair in LOSS_PAIRS if pair[1] != "softmax" or pair[0] == "log_loss"]
-    pairs, hidden = (
-        itertools.cycle(every[WIDTHS.index(width) % len(every) :]),
-        itertools.cycle(("tanh", "logistic", "relu", "gelu", "mish", "silu")),
-    )
+    pairs = itertools.cycle(every[WIDTHS.index(width) % len(every) :])
+    hidden = itertools.cycle(("tanh", "logistic", "relu", "gelu", "mish", "silu"))
     for number, sizes in enumerate([(5, width, 5), (6, width), (17, width), (3, 6, width), (2, width, width, 3), (4, 9, width, 5)]):
         task = Task(sizes, 6, width + number, dtype, next(hidden), next(pairs), list(DECISIONS)[number % 3])
         check_online(task, 1, 0.02 * (number % 2), learning_rate=0.5 if width < 10 else 2 / width)

@@ -1,5 +1,7 @@
 """Passes over sparse samples: those over the same samples in a dense array, whatever the rule and whatever else is asked for."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,12 +14,8 @@ from fastbp import kernels
 
 # With and without hidden layers; few and many inputs and units, samples of several tiles, and a band of columns that is cut
 WAYS = [
-    ((40, 5, 4, 2), 150, 100),
-    ((40, 3), 20, 7),
-    ((700, 33, 3), 300, 140),
-    ((50, 130, 7), 50, 20),
-    ((9, 600, 2), 20, 9),
-    ((900, 65), 30, 30),
+    *[((40, 5, 4, 2), 150, 100), ((40, 3), 20, 7), ((700, 33, 3), 300, 140)],
+    *[((50, 130, 7), 50, 20), ((9, 600, 2), 20, 9), ((900, 65), 30, 30)],
 ]
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "nadam": 0.01, "rmsprop": 0.001, "rprop": 0.01}
 
@@ -107,7 +105,7 @@ def test_stored_zeros_and_numbers_in_any_order_and_twice():
     task = scarce(Task((12, 5, 3), 20), 0.5)
     data, indices, indptr = (np.array(x) for x in task.csr())
     wanted = learned(task, 7, "adam", True)[1]
-    rows = [slice(a, b) for a, b in zip(indptr[:-1], indptr[1:], strict=True)]
+    rows = [slice(a, b) for a, b in itertools.pairwise(indptr)]
     turned = [np.concatenate([x[r][::-1] for r in rows]) for x in (data, indices)]
     zeros = [np.concatenate([np.append(x[r], k) for r in rows]) for x, k in ((data, 0), (indices, 3))]
     halves = [np.concatenate([np.repeat(x[r] / k, 2) for r in rows]).astype(x.dtype) for x, k in ((data, 2), (indices, 1))]
