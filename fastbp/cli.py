@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import fastbp.kernels as kernels
 
-from . import __version__, compilation, data, demo, options, storage, table, targets
+from . import __version__, compilation, data, demo, losses, options, schedules, storage, table, targets
 from .network import STOP_REASONS, Network
 from .train import train
 
@@ -117,8 +117,12 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     add("--activation", default="relu", choices=options.ELEMENTWISE, help="of the hidden layers (default: relu)")
     add("--output", default="auto", choices=("auto", *kernels.ACTIVATIONS), help="activation of the last layer (default: auto)")
     add("--loss", default="auto", choices=("auto", *kernels.LOSSES), help="default: auto")
+    add("--quantile", type=_levels, default=losses.LEVEL, metavar="0.1,0.9", help="level of --loss quantile, or several (default: 0.5)")
+    add("--huber-delta", type=float, default=losses.DELTA, metavar="D", help="where --loss huber turns into a line (default: 1)")
     add("--optimizer", default="adam", choices=tuple(kernels.OPTIMIZERS), help="default: adam")
     add("--learning-rate", type=float, metavar="RATE", help="default: by optimizer and width")
+    add("--schedule", default="constant", choices=schedules.SCHEDULES, help="of the learning rate (default: constant)")
+    add("--warmup", type=float, default=0.0, metavar="N", help="epochs in which the learning rate rises (default: 0)")
     add("--batch-size", type=int, metavar="N", help="rows per update (default: by the number of rows)")
     add("--epochs", type=int, metavar="N", help="passes over the rows at most (default: by their number)")
     add("--target-loss", type=float, metavar="LOSS", help="stop at this loss of the training rows")
@@ -133,6 +137,8 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     )
     add("--patience", type=int, metavar="N", help="stop when the validation loss has not fallen for N epochs")
     add("--l2", type=float, default=0.0, metavar="F", help="weight of the penalty on large weights (default: 0)")
+    add("--dropout", type=float, default=0.0, metavar="P", help="share of hidden units left out in training (default: 0)")
+    add("--clip-norm", type=float, metavar="LENGTH", help="cut gradients that are longer")
     add("--no-scale", dest="scale", action="store_false", help="do not standardise the columns")
     add("--dtype", default="float32", choices=compilation.DTYPES, help="default: float32")
     add("--seed", type=int, metavar="N", help="make the run repeatable")
@@ -177,6 +183,14 @@ def _hidden(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"expected numbers of units such as 64,32, or none, got {text!r}") from None
 
 
+def _levels(text: str) -> tuple[float, ...]:
+    """Levels of quantiles."""
+    try:
+        return tuple(float(level) for level in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected levels such as 0.1,0.5,0.9, got {text!r}") from None
+
+
 def _train(a: argparse.Namespace) -> None:
     _check_writable("--save", a.save, a.table)
     rows = table.read(a.table)
@@ -195,8 +209,12 @@ def _train(a: argparse.Namespace) -> None:
         activation=a.activation,
         output=a.output,
         loss=a.loss,
+        quantile=a.quantile,
+        huber_delta=a.huber_delta,
         optimizer=a.optimizer,
         learning_rate=a.learning_rate,
+        schedule=a.schedule,
+        warmup=a.warmup,
         batch_size=a.batch_size,
         epochs=a.epochs,
         target_loss=a.target_loss,
@@ -205,6 +223,8 @@ def _train(a: argparse.Namespace) -> None:
         validation=a.validation or None,
         patience=a.patience,
         l2=a.l2,
+        dropout=a.dropout,
+        clip_norm=a.clip_norm,
         scale=a.scale,
         dtype=a.dtype,
         seed=a.seed,

@@ -59,7 +59,7 @@ class Passes:
 
         def prepared(parallel: bool) -> Any:
             return kernels.prepare_minibatch(
-                tuple(map(checks.frozen, samples)) if sparse else checks.frozen(X), checks.frozen(Y), checks.frozen(weight), self.n, batch_size,
+                samples if sparse else checks.frozen(X), checks.frozen(Y), checks.frozen(weight), self.n, batch_size,
                 net.size_array, net.activation_codes, *self.loss, net.decision_code, params, kernels.OPTIMIZERS[optimizer], first, second,
                 *numbers, dropout=shares, clip=clip, seed=seed, parallel=parallel,
             )  # fmt: skip

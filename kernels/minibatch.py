@@ -279,7 +279,7 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
     """
     samples = dense(X, Y, weight) if isinstance(X, np.ndarray) else _sparse(*X, Y, weight, sizes)
-    shares = np.zeros(len(activations)) if dropout is None else np.asarray(dropout, np.float64)
+    shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
         raise ValueError("prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout)
     net = Net(sizes, activations, int(loss), loss_parameter, decision, shares)
@@ -292,7 +292,7 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     results, shape = work.results, (batches,)
 
     def epoch(order, step, learning_rate, l2):
-        rates, penalties = (np.ascontiguousarray(np.broadcast_to(np.float64(x), shape)) for x in (learning_rate, l2))
+        rates, penalties = (np.array(np.broadcast_to(x, shape), np.float64) for x in (learning_rate, l2))
         run(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
         return Pass(results[:-2:2].sum() / n, results[1:-2:2].sum() / n, results[-2] / n, int(results[-1]) - 1)
 
@@ -306,7 +306,10 @@ def _sparse(data, indices, indptr, Y, weight, sizes):
     if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
         raise ValueError("prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
                          indices.min(), indices.max())  # fmt: skip
-    return Samples(np.empty((0, sizes[0]), data.dtype), data, indices, indptr, Y, weight)
+    # of the types that dense samples have: the loops are compiled once
+    X, data = np.empty((0, sizes[0]), data.dtype), data.view()
+    X.flags.writeable = data.flags.writeable = False
+    return Samples(X, data, np.require(indices, requirements="W"), np.require(indptr, requirements="W"), Y, weight)
 
 
 def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,

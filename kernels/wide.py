@@ -116,7 +116,7 @@ def _wide(samples, net, params, rule, work, order, batch_size, step, learning_ra
         if clipped:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)
-            for block in prange(blocks):
+            for block in range(blocks):  # bound by memory: one thread does
                 block_update(block, sizes, plan, params, packed, gradient, factor, plain, optimizer, first, second, rate, pace, beta1,
                              beta2, epsilon, decay)  # fmt: skip
 

@@ -100,6 +100,31 @@ def test_multilabel_and_threshold(capsys, table, tmp_path):
     assert run(capsys, "predict", model, path, "--proba")[1].startswith("prediction_1,prediction_2\n0.")
 
 
+def test_quantiles_and_the_options_of_training(capsys, table, tmp_path):
+    model, plan = tmp_path / "m.fbp", ["--schedule", "cosine", "--warmup", 1, "--dropout", 0.1, "--clip-norm", 2, "--activation", "gelu"]
+    frame = pd.read_csv(table)
+    frame.assign(kind=frame["length"] * 2).to_csv(tmp_path / "t.csv", index=False)
+    command = [
+        "train",
+        tmp_path / "t.csv",
+        "--target",
+        "kind",
+        "--save",
+        model,
+        "--loss",
+        "quantile",
+        "--quantile",
+        "0.1,0.9",
+        "--epochs",
+        3,
+    ]
+    assert run(capsys, *command, *plan)[0] == 0
+    options = fastbp.load(model).options
+    assert (options["quantile"], options["schedule"], options["warmup"]) == ([0.1, 0.9], "cosine", 1)
+    assert (options["dropout"], options["clip_norm"], options["activation"]) == ([0.1], 2, ["gelu"])
+    assert run(capsys, "predict", model, tmp_path / "t.csv")[1].splitlines()[0] == "prediction_1,prediction_2"
+
+
 def test_the_seed_makes_a_run_repeatable(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--epochs", 3, "--seed", 5, "--save"]
     for name in ("a", "b"):

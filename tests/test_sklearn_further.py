@@ -261,6 +261,17 @@ def test_what_is_refused(given, message):
         MLPClassifier(**SMALL | given).fit(DIGITS, EVEN)
 
 
+def test_what_layers_say_and_how_sensitive_outputs_are():
+    model = MLPClassifier(**SMALL, activation=["silu"]).fit(DIGITS, NUMBERS)
+    inputs, hidden, outputs = model.activations(DIGITS[:5])
+    z = inputs @ model.coefs_[0] + model.intercepts_[0]
+    np.testing.assert_allclose(hidden, z / (1 + np.exp(-z)), rtol=1e-12)
+    np.testing.assert_allclose(outputs, model.predict_proba(DIGITS[:5]), rtol=1e-12)
+    up, down = (DIGITS[:5] + h * np.eye(64)[20] for h in (1e-6, -1e-6))
+    wanted = (model.predict_proba(up) - model.predict_proba(down)) / 2e-6
+    np.testing.assert_allclose(model.input_gradient(DIGITS[:5])[:, :, 20], wanted, atol=1e-8)
+
+
 # Without fitting, and bit by bit
 
 

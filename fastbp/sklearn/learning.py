@@ -16,13 +16,13 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state, shuffle
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 import fastbp.kernels as kernels
 
 from .. import checks, losses, options, schedules
 from ..fit import Epoch, thread_count
-from ..network import layers
+from ..network import Network, layers
 from ..options import Architecture
 from ..passes import Array, Passes
 
@@ -170,6 +170,47 @@ class Compiled:
 
     def _with_class_weight(self: Any, y: Array, sample_weight: Array | None, incremental: bool) -> Array | None:
         return sample_weight
+
+    def activations(self: Any, X: Any) -> list[Array]:
+        """
+        Outputs of every layer, the inputs first.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, features)
+
+        Returns
+        -------
+        list of array
+            One per layer, shape (n, units).
+        """
+        return self._network().activations(self._read_dense(X))  # type: ignore[no-any-return]
+
+    def input_gradient(self: Any, X: Any) -> Array:
+        """
+        Gradient of every output of the last layer with respect to every input.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n, outputs, features)
+            Of probabilities in classification.
+        """
+        return self._network().input_gradient(self._read_dense(X))  # type: ignore[no-any-return]
+
+    def _read_dense(self: Any, X: Any) -> Array:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=self.coefs_[0].dtype, reset=False)
+
+    def _network(self: Any) -> Network:
+        """The same layers as a `fastbp.Network`, which scales nothing."""
+        net, params = self._architecture(), flat(self.coefs_, self.intercepts_, self.coefs_[0].dtype)
+        inputs, outputs = net.sizes[0], net.sizes[-1]
+        scaling = (np.zeros(inputs), np.ones(inputs), np.zeros(outputs), np.ones(outputs))
+        return Network(net.task, net.sizes, net.activations, net.loss, params, *scaling)
 
     # L-BFGS
 
