@@ -77,7 +77,6 @@ def check_derivative(functions: Functions, y: NDArray[Any], outputs: str) -> Non
     Central differences (J(y, a + h) - J(y, a - h)) / 2h, in float64. At a corner of J, which may lie between two points, one of the
     two one-sided slopes is enough.
     """
-    loss, derivative = functions
     random = np.random.default_rng(0)
     targets = random.choice(np.unique(y[np.isfinite(y)]) if y.size else np.zeros(1), 60).astype(np.float64)
     if outputs in ("logistic", "softmax"):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numba
 from numba import njit
-from numba.extending import register_jitable
+from numba.extending import overload, register_jitable
 
 from .simd import VECTOR_BYTES
 
@@ -121,6 +121,22 @@ def inner(function: Callable[..., Any]) -> Any:
 def python_or_compiled(function: Callable[..., Any]) -> Any:
     """Leave a function as it is for Python, which so need not wait for its compilation; compiled code compiles it."""
     return register_jitable(**POLICY)(function)
+
+
+def frozen(array: Any) -> Any:
+    """
+    Give a read-only view to what only reads an array: it is compiled once, whether the caller's array may be written or not.
+
+    In compiled code, where a caller's types are known anyway, the array itself.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@overload(frozen)
+def _frozen(array):  # Numba compares the annotations too
+    return lambda array: array
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._jit import python_or_compiled
+from ._jit import frozen, python_or_compiled
 from .batch import (
     TILE,
     block_shape,
@@ -174,7 +174,13 @@ def check_minibatch(samples, net, params, rule, order, batch_size, step):
 def dense(X, Y, weight):
     """Samples of a dense array."""
     none = np.empty(0, np.int64)
-    return Samples(X, X.reshape(-1)[:0], none, none, Y, weight)
+    return Samples(frozen(X), frozen(np.empty(0, X.dtype)), none, none, frozen(Y), frozen(weight))
+
+
+@python_or_compiled
+def layers(sizes, activations, loss, loss_parameter, decision, dropout):
+    """A network as the loops take it."""
+    return Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), decision, dropout)
 
 
 @python_or_compiled
@@ -229,7 +235,8 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     and sample, 4 in the first layer. Work space is allocated once a
     call, nothing per batch.
     """
-    samples, net = dense(X, Y, weight), Net(sizes, activations, loss, loss_parameter, decision, np.zeros(activations.size))
+    samples = dense(X, Y, weight)
+    net = layers(sizes, activations, loss, loss_parameter, decision, np.zeros(activations.size))
     rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
     check_minibatch(samples, net, params, rule, order, batch_size, step)
     if order.size == 0:
@@ -282,7 +289,7 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
         raise ValueError("prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout)
-    net = Net(sizes, activations, int(loss), loss_parameter, decision, shares)
+    net = layers(sizes, activations, int(loss), loss_parameter, decision, shares)
     rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), float(clip), seed)
     check_minibatch(samples, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
     sparse = samples.indptr.size > 0
@@ -307,9 +314,8 @@ def _sparse(data, indices, indptr, Y, weight, sizes):
         raise ValueError("prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
                          indices.min(), indices.max())  # fmt: skip
     # of the types that dense samples have: the loops are compiled once
-    X, data = np.empty((0, sizes[0]), data.dtype), data.view()
-    X.flags.writeable = data.flags.writeable = False
-    return Samples(X, data, np.require(indices, requirements="W"), np.require(indptr, requirements="W"), Y, weight)
+    X, indices, indptr = np.empty((0, sizes[0]), data.dtype), np.require(indices, requirements="W"), np.require(indptr, requirements="W")
+    return Samples(frozen(X), frozen(data), indices, indptr, frozen(Y), frozen(weight))
 
 
 def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,
@@ -334,7 +340,7 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
         As `minibatch_epoch`.
     """
     rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
-    net = Net(sizes, activations, loss, loss_parameter, decision, np.zeros(len(activations)))
+    net = layers(sizes, activations, loss, loss_parameter, decision, np.zeros(len(activations)))
     check_minibatch(dense(X, Y, weight), net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step

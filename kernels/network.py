@@ -11,7 +11,7 @@ import itertools
 import numpy as np
 from numba import prange
 
-from ._jit import inner, jit, python_or_compiled
+from ._jit import frozen, inner, jit, python_or_compiled
 from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from .pack import pack_tiles, read_transposed, transpose_exact
 from .simd import VECTOR_BYTES
@@ -252,6 +252,7 @@ def forward(X, sizes, activations, params, out):
     -----
     2 n P flops for P parameters. Work space is allocated once a call, nothing per sample.
     """
+    X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
     plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
     _forward_serial(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 
@@ -274,6 +275,7 @@ def forward_parallel(X, sizes, activations, params, out):
     -----
     Samples are independent: each thread takes tiles of its own, and writes to rows of its own.
     """
+    X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
     plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
     _forward_parallel(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 

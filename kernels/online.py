@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inner, jit, python_or_compiled
+from ._jit import frozen, inner, jit, python_or_compiled
 from .activation import SOFTMAX, activate, softmax_row, takes_input
 from .evaluation import check_decision, check_loss
 from .lean import LEAN, is_lean, learn_lean
@@ -239,6 +239,8 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, 
     written once a sample, each above it read once more. Sequential by nature. Work space for a copy of the weights is
     allocated once a call, nothing per sample.
     """
+    X, Y, weight, sizes, activations = frozen(X), frozen(Y), frozen(weight), frozen(sizes), frozen(activations)
+    loss_parameter = frozen(loss_parameter)
     check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
     stop = order.size
     if stop > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
@@ -277,7 +279,8 @@ def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decis
         ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample. Returns a
         `Pass`; its batches are the samples, and the penalty is left out.
     """
-    loss = int(loss)
+    loss, arrays = int(loss), (X, Y, weight, sizes, activations, loss_parameter)
+    X, Y, weight, sizes, activations, loss_parameter = map(frozen, arrays)
     check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
     results, rate = np.zeros(3), params.dtype.type(learning_rate)
     lean = is_lean(sizes, activations, loss)

@@ -46,9 +46,8 @@ for name, net in (("squared error", mean), ("huber", robust)):
     print(f"{name}: {np.abs(net.predict(X) - truth).mean():.3f} from the truth on average")
 
 # %%
-# A loss of your own is a pair of functions of one target and one output, the loss and its derivative. They
-# are compiled into the training loop. Here, saying too little costs four times as much as saying too
-# much, but smoothly (all in standardised numbers, as the network sees them).
+# A loss of your own is a pair of functions of one target and one output, the loss and its derivative.
+# They are compiled. Here, saying too little costs four times as much as saying too much.
 
 
 @njit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sklearn.neural_network as reference
@@ -28,7 +28,17 @@ _CONSTRAINTS: dict[str, list[Any]] = {
     "callback": [callable, None],
 }
 
-_FURTHER = """
+
+class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
+    """
+    scikit-learn's `MLPClassifier`, trained by compiled kernels.
+
+    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPClassifier``. Sparse matrices are not made dense.
+
+    Parameters
+    ----------
+    All those of scikit-learn's
+        With the same meaning and defaults. Further values and parameters are:
     activation : str, or sequence of one per hidden layer
         Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"mish"``, ``"softplus"``, ``"hard_sigmoid"`` and ``"exp"``.
     solver : str
@@ -47,21 +57,7 @@ _FURTHER = """
         accuracy or R^2 that scikit-learn's watches.
     callback : callable, default=None
         Called with a `fastbp.Epoch` after each epoch; returns True to stop.
-"""
-
-
-class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
-    __doc__ = f"""
-    scikit-learn's `MLPClassifier`, trained by compiled kernels.
-
-    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPClassifier``. Sparse matrices are not made dense.
-
-    Parameters
-    ----------
-    All those of scikit-learn's
-        With the same meaning and defaults. Further values and parameters are:
-    {_FURTHER.strip()}
-    loss : {{"log_loss", "squared_error"}} or pair of functions, default="log_loss"
+    loss : {"log_loss", "squared_error"} or pair of functions, default="log_loss"
         What is minimised; or a loss of your own, J(y, p) and dJ/dp(y, p) of one output p and its target 0 or 1 (see `fastbp.train`).
     class_weight : dict of label to float, "balanced" or None, default=None
         Weight of each class in the loss, and in early stopping.
@@ -88,7 +84,7 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
     True
     """
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **reference.MLPClassifier._parameter_constraints,
         **_CONSTRAINTS,
         "loss": [StrOptions({"log_loss", "squared_error"}), tuple, list],
@@ -178,7 +174,7 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
 
 
 class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
-    __doc__ = f"""
+    """
     scikit-learn's `MLPRegressor`, trained by compiled kernels.
 
     All parameters, attributes and methods are those of ``sklearn.neural_network.MLPRegressor``. Sparse matrices are not made dense.
@@ -187,7 +183,24 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
     ----------
     All those of scikit-learn's
         With the same meaning and defaults. Further values and parameters are:
-    {_FURTHER.strip()}
+    activation : str, or sequence of one per hidden layer
+        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"mish"``, ``"softplus"``, ``"hard_sigmoid"`` and ``"exp"``.
+    solver : str
+        Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"`` (with `beta_2`)
+        and ``"rprop"`` (of all samples at once, unless `batch_size` says otherwise).
+    learning_rate : str
+        Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs, over the batches of `max_iter` epochs.
+    warmup : float, default=0
+        Epochs in which the learning rate rises from 0 in equal steps.
+    dropout : float or sequence of one per hidden layer, default=0
+        Probability with which a unit is left out of a sample's pass in training.
+    clip_norm : float, default=None
+        Largest length of the gradient of a batch's loss; a longer one is cut, its direction kept.
+    scoring : str or callable, default=None
+        What early stopping watches: ``"loss"``, a scorer of scikit-learn by name, or ``scorer(estimator, X, y)``; by default the
+        accuracy or R^2 that scikit-learn's watches.
+    callback : callable, default=None
+        Called with a `fastbp.Epoch` after each epoch; returns True to stop.
     loss : str or pair of functions
         Also ``"absolute_error"``, ``"huber"``, ``"log_cosh"`` and ``"quantile"``; or a loss of your own, J(y, yhat) and
         dJ/dyhat(y, yhat) of one output and its target (see `fastbp.train`).
@@ -209,7 +222,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
     `partial_fit` works with `early_stopping`, as that of `MLPClassifier` does.
     """
 
-    _parameter_constraints: dict[str, Any] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         **reference.MLPRegressor._parameter_constraints,
         **_CONSTRAINTS,
         "loss": [StrOptions(set(losses.REGRESSION)), tuple, list],

@@ -12,19 +12,19 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
 from sklearn.utils import check_random_state, shuffle
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 import fastbp.kernels as kernels
 
-from .. import checks, losses, options, schedules
-from ..fit import Epoch, thread_count
+from .. import losses, options, schedules
+from ..fit import thread_count
 from ..network import Network, layers
 from ..options import Architecture
 from ..passes import Array, Passes
+from .outputs import dense_outputs, flat, read, sparse_outputs
+from .watching import Watching
 
 SOLVERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "rprop")
 # Attributes of scikit-learn's optimizers that hold their state; `Rule` names its own alike.
@@ -46,36 +46,7 @@ def states_of(solver: str) -> tuple[str, ...]:
     return _STATES[solver] if solver in _STATES else ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
 
 
-def read(X: Any, dtype: Any) -> Any:
-    """A sparse matrix in compressed rows, or a contiguous array."""
-    return X.tocsr().astype(dtype, copy=False) if issparse(X) else np.ascontiguousarray(X, dtype)
-
-
-def flat(W: list[Array], b: list[Array], dtype: Any) -> Array:
-    """All parameters in one new array, layer after layer, as the kernels take them."""
-    return np.concatenate([part.ravel() for pair in zip(W, b, strict=True) for part in pair], dtype=dtype)
-
-
-def sparse_outputs(X: Any, params: Array, net: Architecture) -> Array:
-    """Outputs for all rows of a sparse matrix: its layer is the first, then a network of the layers behind it."""
-    W, b = layers(params[: (net.sizes[0] + 1) * net.sizes[1]], net.sizes[:2])
-    a = np.empty((X.shape[0], net.sizes[1]), params.dtype)
-    kernels.csr_linear_forward(X.data, X.indices, X.indptr, np.arange(X.shape[0]), W[0], b[0], a)
-    kernels.activation_forward(kernels.ACTIVATIONS[net.activations[0]], a, a)
-    if len(net.activations) == 1:
-        return a
-    rest = Architecture(net.sizes[1:], net.activations[1:], net.loss, net.task)
-    return dense_outputs(a, params[W[0].size + b[0].size :], rest)
-
-
-def dense_outputs(X: Array, params: Array, net: Architecture) -> Array:
-    """Outputs for all rows of an array."""
-    out = np.empty((len(X), net.sizes[-1]), params.dtype)
-    kernels.forward(checks.frozen(X), net.size_array, net.activation_codes, checks.frozen(params), out)
-    return out
-
-
-class Compiled:
+class Compiled(Watching):
     """What both estimators replace of scikit-learn's."""
 
     def _hidden_units(self: Any) -> list[int]:
@@ -107,7 +78,7 @@ class Compiled:
 
     def _init_coef(self: Any, fan_in: int, fan_out: int, dtype: Any) -> tuple[Array, Array]:
         if isinstance(self.activation, str):
-            return super()._init_coef(fan_in, fan_out, dtype)  # type: ignore[misc,no-any-return]
+            return super()._init_coef(fan_in, fan_out, dtype)  # type: ignore[misc]
         # as scikit-learn's, by the activation of the layer at hand
         names = [*self.activation, None]
         bound = math.sqrt((2 if names[len(self.coefs_)] == "logistic" else 6) / (fan_in + fan_out))
@@ -117,10 +88,10 @@ class Compiled:
         self._hidden_activations(len(layer_units) - 2)
         super()._initialize(y, layer_units, dtype)  # type: ignore[misc]
         if self.solver in SOLVERS:
-            self.loss_curve_ = []
+            self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
             early = self.early_stopping
-            self.validation_scores_ = [] if early else None
+            self.validation_scores_: list[float] | None = [] if early else None
             self.best_validation_score_ = -np.inf if early else None
             self.best_loss_ = None if early else np.inf
             if early:
@@ -184,7 +155,7 @@ class Compiled:
         list of array
             One per layer, shape (n, units).
         """
-        return self._network().activations(self._read_dense(X))  # type: ignore[no-any-return]
+        return self._network().activations(self._read_dense(X))
 
     def input_gradient(self: Any, X: Any) -> Array:
         """
@@ -199,7 +170,7 @@ class Compiled:
         array, shape (n, outputs, features)
             Of probabilities in classification.
         """
-        return self._network().input_gradient(self._read_dense(X))  # type: ignore[no-any-return]
+        return self._network().input_gradient(self._read_dense(X))
 
     def _read_dense(self: Any, X: Any) -> Array:
         check_is_fitted(self)
@@ -246,8 +217,8 @@ class Compiled:
 
     # Batches
 
-    def _passes(self: Any, X: Any, y: Array, weight: Array, params: Array, rule: str, state: list[Array], numbers: tuple[float, ...],
-                size: int, **more: Any) -> Passes:  # fmt: skip
+    def _passes(self: Any, X: Any, y: Array, weight: Array, params: Array, rule: str, state: list[Array],
+                numbers: tuple[float, float, float], size: int, **more: Any) -> Passes:  # fmt: skip
         """Passes over these samples."""
         Y = np.ascontiguousarray(y, params.dtype)
         return Passes(read(X, params.dtype), Y, weight, self._architecture(), params, rule, state, numbers, size,
@@ -280,23 +251,6 @@ class Compiled:
             state.append(flat(parts[:count], parts[count:], dtype))
             setattr(self._optimizer, name, list(itertools.chain(*layers(state[-1], sizes))))
         return params, state
-
-    def _split(self: Any, X: Array, y: Array, sample_weight: Array | None, incremental: bool) -> tuple[list[Any], list[Any] | None]:
-        """Samples to learn from, and those set aside for early stopping: X, y, weights, and of the latter y as predicted."""
-        if not self.early_stopping:
-            return [X, y, sample_weight], None
-        random = self._random_state
-        if incremental:  # the same samples are set aside whenever the same are given
-            if not hasattr(self, "_split_seed"):
-                self._split_seed = random.randint(np.iinfo(np.int32).max)
-            random = self._split_seed
-        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
-        given = [X, y] if sample_weight is None else [X, y, sample_weight]
-        parts = train_test_split(*given, random_state=random, test_size=self.validation_fraction, stratify=stratify)
-        training, held = [*parts[::2], None][:3], [*parts[1::2], None][:3]
-        if held[0].shape[0] < 2:
-            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-        return training, [*held, self._label_binarizer.inverse_transform(held[1]) if is_classifier(self) else held[1]]
 
     # Epochs
 
@@ -335,7 +289,7 @@ class Compiled:
         order, starts = np.arange(n), np.arange(0, n, size)
         counts = np.diff(starts, append=n)
         totals = counts.astype(np.float64)
-        step = getattr(optimizer, "t", 0)  # scikit-learn's SGD does not count
+        step = getattr(optimizer, "t", 0)  # which scikit-learn's SGD lacks, and gets here
         self.n_iter_ = 0
         for _ in range(self.max_iter):
             if self.shuffle:
@@ -350,8 +304,7 @@ class Compiled:
             if found.failed >= 0:
                 self._tell_failure(found.failed)
             step += len(starts)
-            if hasattr(optimizer, "t"):
-                optimizer.t = step
+            optimizer.t = step
             self.n_iter_ += 1
             self.loss_ = found.loss / self._mean_over() + (0 if self.solver == "adamw" else found.penalty)
             self.t_ += n
@@ -392,49 +345,6 @@ class Compiled:
         if isinstance(self.loss, str):
             raise ValueError(_NOT_FINITE)
         raise ValueError(f"loss: expected finite numbers, the loss of your own gave others in epoch {self.n_iter_ + 1}, batch {batch + 1}")
-
-    def _watch(self: Any, X: Any, Y: Array, weight: Array | None, y: Array) -> None:
-        """Loss and score of the samples set aside; keeps the weights of the best score."""
-        out, net = self._forward_pass_fast(X, check_input=False), self._architecture()
-        code, parameter = net.loss_for(out.dtype)
-        shares = np.ones(len(out)) if weight is None else weight * (len(out) / weight.sum())
-        loss, _ = kernels.evaluate(int(code), parameter, kernels.ACTIVATIONS[net.activations[-1]], kernels.NO_DECISION, out,
-                                   Y.astype(out.dtype), shares.astype(out.dtype))  # fmt: skip
-        self.validation_loss_curve_.append(loss / self._mean_over())
-        score = self._validation_score(X, y, weight)
-        self.validation_scores_.append(score)
-        if self.verbose:
-            print(f"Validation score: {score:f}")
-        self._no_improvement_count = self._no_improvement_count + 1 if score < self.best_validation_score_ + self.tol else 0
-        if score > self.best_validation_score_:
-            self.best_validation_score_ = score
-            self._best_coefs, self._best_intercepts = ([part.copy() for part in parts] for parts in (self.coefs_, self.intercepts_))
-
-    def _validation_score(self: Any, X: Any, y: Array, weight: Array | None) -> float:
-        if self.scoring is None:
-            return self._score(X, y, sample_weight=weight)  # type: ignore[no-any-return]
-        if self.scoring == "loss":
-            return -self.validation_loss_curve_[-1]  # type: ignore[no-any-return]
-        scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
-        names = vars(self).pop("feature_names_in_", None)  # X was a frame, and is an array by now
-        try:
-            return float(scorer(self, X, y) if weight is None else scorer(self, X, y, sample_weight=weight))
-        finally:
-            if names is not None:
-                self.feature_names_in_ = names
-
-    def _epoch(self: Any, found: kernels.Pass, started: float, params: Array) -> Epoch:
-        early = self.early_stopping
-        return Epoch(
-            self.n_iter_,
-            float(self.loss_),
-            float(found.correct) if is_classifier(self) else None,
-            self.validation_loss_curve_[-1] if early else None,
-            None,
-            self.validation_scores_[-1] if early else None,
-            time.perf_counter() - started,
-            checks.frozen(params),
-        )
 
 
 _NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
