@@ -78,7 +78,7 @@ def fair_slope(y, a):
         {"loss": "quantile", "quantile": [0.2, 0.5, 0.7], "activation": "tanh"},
         {"loss": (fair, fair_slope), "activation": "tanh"},
     ],
-    ids=str,
+    ids=lambda given: str(given) if "loss" not in given else str(given["loss"]) if isinstance(given["loss"], str) else "own",
 )
 def test_the_slope_of_the_loss(given):
     # far from every corner: one step of plain descent from random weights

@@ -13,8 +13,9 @@ from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, BaseOptimizer, SGDOptimizer
-from sklearn.utils import check_random_state, shuffle
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 import fastbp.kernels as kernels
 
@@ -200,7 +201,9 @@ class Compiled(Watching):
         passes = self._passes(X, y, weight, params, "momentum", [velocity], (0.0, 0.0, 0.0), n)
         self._batch = passes, params, velocity, np.arange(n), self.alpha / total
         try:
-            super()._fit_lbfgs(X, y, sample_weight, *rest)  # type: ignore[misc]
+            # the threads of BLAS, which SciPy's solver calls, would go on spinning beside ours
+            with threadpool_limits(1, "blas"):
+                super()._fit_lbfgs(X, y, sample_weight, *rest)  # type: ignore[misc]
         finally:
             del self._batch
 
@@ -292,8 +295,10 @@ class Compiled(Watching):
         step = getattr(optimizer, "t", 0)  # which scikit-learn's SGD lacks, and gets here
         self.n_iter_ = 0
         for _ in range(self.max_iter):
-            if self.shuffle:
-                order = shuffle(order, random_state=self._random_state)
+            if self.shuffle:  # as sklearn.utils.shuffle draws it
+                drawn = np.arange(n)
+                self._random_state.shuffle(drawn)
+                order = order[drawn]
             if sample_weight is not None:
                 # scikit-learn divides by the weight of a batch's samples, the kernels by their number
                 totals = np.add.reduceat(sample_weight[order], starts).astype(np.float64)
