@@ -3,10 +3,22 @@
 import time
 
 import numpy as np
+from numba import njit
 from numba.core.runtime import _nrt_python, rtsys
 
 import fastbp
 from fastbp import kernels
+
+
+@njit
+def _half_square(y, a):
+    return 0.5 * (a - y) ** 2
+
+
+@njit
+def _error(y, a):
+    return a - y
+
 
 # network: samples of an epoch
 ONLINE = {"2-2-1": 4_000, "64-32-10": 1_000, "784-100-10": 200}
@@ -25,6 +37,9 @@ TRAIN = {
     "regression 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5}),
     "classes 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5}),
     "classes 784-256-128-10": (784, 10, 1_000, {"hidden": (256, 128), "epochs": 1, "batch_size": 128}),
+    "gelu, dropout, clipped 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5, "activation": "gelu", "dropout": 0.2, "clip_norm": 1.0}),
+    "quantiles 8-32-3": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": "quantile", "quantile": (0.1, 0.5, 0.9)}),
+    "own loss 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": (_half_square, _error)}),
 }
 
 

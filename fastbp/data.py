@@ -63,18 +63,24 @@ def random_streams(seed: int) -> tuple[np.random.Generator, np.random.Generator,
     return np.random.default_rng(first), np.random.default_rng(split), np.random.default_rng(order)
 
 
+def own_weights(name: str, n: int, given: ArrayLike | None) -> NDArray[np.float64]:
+    """Weights of n samples as given, or 1 each."""
+    if given is None:
+        return np.ones(n)
+    weight = checks.numeric(name, given).astype(np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"{name}: expected shape ({n},), got {weight.shape}")
+    checks.finite(name, weight)
+    if weight.min() < 0 or weight.sum() == 0:
+        raise ValueError(f"{name}: expected numbers of at least 0, not all 0, got a minimum of {weight.min():g}")
+    return weight
+
+
 def sample_weights(
     n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets
 ) -> NDArray[np.float64]:
     """Weight of each sample: its own times that of its class."""
-    weight = np.ones(n)
-    if sample_weight is not None:
-        weight = checks.numeric("sample_weight", sample_weight).astype(np.float64)
-        if weight.shape != (n,):
-            raise ValueError(f"sample_weight: expected shape ({n},), got {weight.shape}")
-        checks.finite("sample_weight", weight)
-        if weight.min() < 0 or weight.sum() == 0:
-            raise ValueError(f"sample_weight: expected numbers of at least 0, not all 0, got a minimum of {weight.min():g}")
+    weight = own_weights("sample_weight", n, sample_weight)
     if class_weight is None:
         return weight
     if y.classes is None:
@@ -104,13 +110,14 @@ def split(
     rows = Rows(X, y, weight)
     if validation is None:
         return Parts(rows, None)
-    if isinstance(validation, tuple | list) and len(validation) == 2:
+    if isinstance(validation, tuple | list) and len(validation) in (2, 3):
         Xv = checks.samples("validation[0]", checks.select_columns(validation[0], names), X.shape[1])
         if len(Xv) == 0:
             raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
-        return Parts(rows, Rows(Xv, targets.like(validation[1], y, len(Xv), "validation[1]"), np.ones(len(Xv))))
+        yv = targets.like(validation[1], y, len(Xv), "validation[1]")
+        return Parts(rows, Rows(Xv, yv, own_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None)))
     if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
-        raise ValueError(f"validation: expected a share between 0 and 1, or (Xv, yv), got {validation!r}")
+        raise ValueError(f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {validation!r}")
     share = checks.real("validation", validation, above=0, below=1)
     held = held_out(y, share, random)
     if held.all() or not held.any():

@@ -54,10 +54,10 @@ class Network:
     feature_names : tuple of str or None
         Columns of the frame it was trained on; a frame passed later is read by these names.
     history : mapping of str to array
-        Per epoch ``loss``, ``accuracy`` (not in regression), with a validation part ``validation_loss`` and
-        ``validation_accuracy``, and ``seconds`` since the start of the training. ``loss`` and ``accuracy`` are means
-        over the epoch of each sample at its turn, before the update it takes part in. Losses are those of the
-        standardised targets, without the penalty l2.
+        Per epoch ``loss``, ``accuracy`` (not in regression), with a validation part ``validation_loss``,
+        ``validation_accuracy`` and, where a metric decides, ``validation_metric``, and ``seconds`` since the start of the
+        training. ``loss`` and ``accuracy`` are means over the epoch of each sample at its turn, before the update it takes
+        part in. Losses are those of the standardised targets, without the penalty l2.
     best_epoch : int
         The epoch (from 1) whose weights these are.
     stop_reason : str

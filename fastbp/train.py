@@ -107,8 +107,9 @@ def train(
         Stop once the network, measured on its training samples after an epoch, is as good as this.
     max_seconds : float, optional
         Stop after the epoch in which this training time is reached.
-    validation : float or (Xv, yv), optional
-        Share of the samples to set aside (drawn at random, each class in proportion), or samples of your own. The
+    validation : float, (Xv, yv) or (Xv, yv, weights), optional
+        Share of the samples to set aside (drawn at random, each class in proportion), or samples of your own, as a third the
+        weight of each in the validation loss. The
         weights kept are then those of the epoch with the lowest validation loss, or the best `metric`.
     patience : int, optional
         Stop when the validation loss (or metric) has not got better for this many epochs.

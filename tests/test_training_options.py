@@ -258,6 +258,15 @@ def test_the_metric_decides():
     assert len(r2.history["loss"]) == r2.best_epoch + 2
 
 
+def test_samples_to_validate_with_may_have_weights():
+    weight = np.arange(80.0)
+    net = fastbp.train(X, Y, validation=(X[:80], Y[:80], weight), epochs=1, scale=False, dtype="float64", **QUIET)
+    wanted = np.average((net.predict(X[:80]) - Y[:80]) ** 2 / 2, weights=weight)
+    assert net.history["validation_loss"][0] == pytest.approx(wanted, rel=1e-9)
+    with pytest.raises(ValueError, match=r"validation\[2\]: expected shape \(80,\), got \(3,\)"):
+        fastbp.train(X, Y, validation=(X[:80], Y[:80], [1, 2, 3]), **QUIET)
+
+
 def test_no_epoch_is_a_network_with_its_first_weights():
     net = fastbp.train(X, LABELS, epochs=0, **QUIET)
     assert net.predict(X).shape == (300,)
