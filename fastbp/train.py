@@ -78,7 +78,7 @@ def train(
         one logistic unit for two classes and one per label for multilabel, softmax for several classes.
     loss : str or pair of functions
         In terms of the error e = yhat - y, summed over the outputs: ``"squared_error"`` 1/2 e^2 as in lecture L27,
-        ``"absolute_error"`` |e|, ``"huber"`` (a square up to `huber_delta`, then a line), ``"log_cosh"``, ``"quantile"`` (so that
+        ``"absolute_error"`` abs(e), ``"huber"`` (a square up to `huber_delta`, then a line), ``"log_cosh"``, ``"quantile"`` (so that
         a share `quantile` of the targets lies below), ``"poisson"`` for counts (half the deviance); ``"log_loss"``
         -sum y log yhat for classes and labels. auto: squared_error for regression, else log_loss. Or a loss of your own:
         functions of one target and one output, J(y, yhat) and dJ/dyhat(y, yhat), that Numba can compile; the second is compared

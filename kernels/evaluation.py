@@ -63,9 +63,9 @@ def output_delta(loss, parameter, activation, a, y, out):
     ----------
     loss : int
         Code of the loss of an output a with error e = a - y, summed over the outputs of a sample: ``SQUARED_ERROR`` 1/2 e^2,
-        ``ABSOLUTE_ERROR`` |e|, ``HUBER`` (1/2 e^2 up to |e| = p, then p |e| - p^2/2), ``LOG_COSH`` log cosh e, ``QUANTILE`` (p - 1) e
-        below 0 ... as max((1-p) e, -p e); ``LOG_LOSS`` -sum_k y_k log a_k (plus -sum_k (1-y_k) log(1-a_k) for logistic units),
-        ``POISSON`` y log(y/a) - y + a; or ``int(OwnLoss(...))``.
+        ``ABSOLUTE_ERROR`` abs(e), ``HUBER`` (1/2 e^2 up to abs(e) = p, then p abs(e) - p^2/2), ``LOG_COSH`` log cosh e,
+        ``QUANTILE`` max((1-p) e, -p e), ``POISSON`` y log(y/a) - y + a; ``LOG_LOSS`` -sum_k y_k log a_k (plus
+        -sum_k (1-y_k) log(1-a_k) for logistic units); or ``int(OwnLoss(...))``.
     parameter : array, shape (d,), or (0,) where the loss has none
         p of each output for ``HUBER`` and ``QUANTILE``.
     activation : int
