@@ -139,7 +139,7 @@ def workspace(n, batch_size, net, params, rule, sparse):
 
 @python_or_compiled
 def check_minibatch(samples, net, params, rule, order, batch_size, step):
-    """Raise ValueError unless the arguments of a pass over dense samples fit together."""
+    """Raise ValueError unless the arguments of a pass fit together."""
     X, Y, weight, sizes, first, second = samples.X, samples.Y, samples.weight, net.sizes, rule.first, rule.second
     check_network(sizes, net.activations, params)
     layers = net.activations.size
