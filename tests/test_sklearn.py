@@ -1,5 +1,6 @@
 """scikit-learn's estimators on compiled kernels: the same weights, attributes, messages and errors as scikit-learn's own."""
 
+import inspect
 import pickle
 import re
 import warnings
@@ -31,6 +32,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 @parametrize_with_checks([MLPClassifier(max_iter=100), MLPRegressor(max_iter=100)])
 def test_scikit_learns_checks_of_estimators(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_every_parameter_attribute_and_method(cls):
+    ours, theirs = (inspect.signature(one.__init__).parameters for one in (cls, BOTH[cls]))
+    assert {name: ours[name].default for name in theirs} == {name: p.default for name, p in theirs.items()}
+    X, y = (DIGITS, NUMBERS) if cls is MLPClassifier else (DIABETES, PROGRESS)
+    fitted = [one(max_iter=2, early_stopping=True).fit(X, y) for one in (cls, BOTH[cls])]
+    ours, theirs = ({name for name in dir(model) if not name.startswith("_")} for model in fitted)
+    assert theirs <= ours
 
 
 def weights(model):
