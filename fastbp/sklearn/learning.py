@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 import fastbp.kernels as kernels
 
-from .. import losses, options, schedules
+from .. import compilation, losses, options, schedules
 from ..fit import thread_count
 from ..network import Network, layers
 from ..options import Architecture
@@ -213,7 +213,9 @@ class Compiled(Watching):
         params[:] = flat(self.coefs_, self.intercepts_, params.dtype)
         velocity[:] = 0  # or the infinities of a step too far would stay
         found = passes.run(order, 0, 1.0, l2)
-        if found.failed >= 0:
+        if found.failed >= 0:  # infinite, of a step too far: the solver takes a shorter one
+            if math.isnan(found.loss) and not isinstance(self.loss, str):
+                raise ValueError("loss: expected finite numbers, the loss of your own gave NaN under solver='lbfgs'")
             velocity[:] = np.nan
         W, b = layers(velocity, passes.net.sizes)
         return found.loss / self._mean_over() + found.penalty, -np.concatenate([part.ravel() for part in W + b])
@@ -224,8 +226,10 @@ class Compiled(Watching):
                 numbers: tuple[float, float, float], size: int, **more: Any) -> Passes:  # fmt: skip
         """Passes over these samples."""
         Y = np.ascontiguousarray(y, params.dtype)
-        return Passes(read(X, params.dtype), Y, weight, self._architecture(), params, rule, state, numbers, size,
-                      threads=thread_count(None), **more)  # fmt: skip
+        passes = Passes(read(X, params.dtype), Y, weight, self._architecture(), params, rule, state, numbers, size,
+                        threads=thread_count(None), **more)  # fmt: skip
+        compilation.prepare(passes.kernel_names, params.dtype, None)
+        return passes
 
     def _new_optimizer(self: Any) -> Any:
         """State of the solver, and the schedule of its learning rate: scikit-learn's own, where it has one."""
