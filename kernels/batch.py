@@ -12,7 +12,7 @@ from .activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softma
 from .dropout import drop
 from .loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from .network import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, forward_rows, whole_vectors
-from .optimizer import ADAMW, sum_of_squares, update
+from .optimizer import sum_of_squares, update
 from .own_loss import call_own
 from .pack import gather_transposed, pack_tiles, transpose
 from .simd import VECTOR_BYTES
@@ -62,10 +62,10 @@ def _drop_outputs(l, i0, units, columns, stride, activations, plan, dropout, key
 
 
 @inner
-def outputs_of_sparse(data, indices, indptr, order, start, samples, s, stride, sizes, activations, plan, params, dropout, key, first,
+def outputs_of_sparse(csr, order, start, samples, s, stride, sizes, activations, plan, params, dropout, key, first,
                       space, tile):  # fmt: skip
     """Outputs of the first layer for samples order[start : start + samples] of a sparse matrix: columns s ... of a tile."""
-    n_out, kind, one = sizes[1], activations[0], space.dtype.type(1)
+    (data, indices, indptr), n_out, kind, one = csr, sizes[1], activations[0], space.dtype.type(1)
     # z as rows stands where the layer's errors will stand as rows
     width, at = error_row(n_out, space.itemsize), tile + s
     rows = tile + plan[0, ERRORS] + s * width
@@ -148,12 +148,6 @@ def penalty(sizes, plan, params):
     return total
 
 
-@inner
-def penalty_weight(optimizer, learning_rate, l2):
-    """The `decay` of `update`: that of the gradient, for adamw of the weights themselves."""
-    return learning_rate * l2 if optimizer == ADAMW else l2
-
-
 @python_or_compiled
 def block_shape(n_out, itemsize):
     """Rows and columns of a block of a layer's weights."""
@@ -234,9 +228,9 @@ def block_update(block, sizes, plan, params, packed, gradient, factor, plain, op
 
 
 @inner
-def sparse_gradient(data, indices, indptr, order, start, rows, j0, j1, sizes, plan, gradient, space, begin):
+def sparse_gradient(csr, order, start, rows, j0, j1, sizes, plan, gradient, space, begin):
     """Gradient of columns j0 ... j1 of the first layer on samples order[start : start + rows] of a sparse matrix."""
-    n_in, n_out, size = sizes[0], sizes[1], plan[sizes.size - 1, ERRORS]
+    (data, indices, indptr), n_in, n_out, size = csr, sizes[0], sizes[1], plan[sizes.size - 1, ERRORS]
     for i in range(n_in + 1):
         for j in range(j0, j1):
             gradient[i * n_out + j] = 0

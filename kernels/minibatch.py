@@ -27,7 +27,7 @@ from .network import (
     plan_tile,
     whole_vectors,
 )
-from .optimizer import RPROP, SGD, states_of
+from .optimizer import ADAMW, RPROP, SGD, states_of, step_rates
 from .wide import learn_wide, learn_wide_parallel
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
@@ -38,14 +38,19 @@ PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 
 
 class Samples(NamedTuple):
-    """What is learnt from: X dense, or of no rows and sparse in compressed rows (data, indices, indptr)."""
+    """What is learnt from; X is of no rows where the samples are those of a sparse matrix."""
 
     X: Any
+    Y: Any
+    weight: Any
+
+
+class Csr(NamedTuple):
+    """Samples in compressed rows."""
+
     data: Any
     indices: Any
     indptr: Any
-    Y: Any
-    weight: Any
 
 
 class Net(NamedTuple):
@@ -138,8 +143,8 @@ def workspace(n, batch_size, net, params, rule, sparse):
 
 
 @python_or_compiled
-def check_minibatch(samples, net, params, rule, order, batch_size, step):
-    """Raise ValueError unless the arguments of a pass fit together."""
+def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
+    """Raise ValueError unless the arguments of a pass over so many rows fit together."""
     X, Y, weight, sizes, first, second = samples.X, samples.Y, samples.weight, net.sizes, rule.first, rule.second
     check_network(sizes, net.activations, params)
     layers = net.activations.size
@@ -147,7 +152,6 @@ def check_minibatch(samples, net, params, rule, order, batch_size, step):
     check_decision(net.decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
-    rows = X.shape[0] if samples.indptr.size == 0 else samples.indptr.size - 1
     if Y.shape[0] != rows or weight.shape[0] != rows:
         raise ValueError(
             "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
@@ -171,10 +175,10 @@ def check_minibatch(samples, net, params, rule, order, batch_size, step):
 
 
 @python_or_compiled
-def dense(X, Y, weight):
-    """Samples of a dense array."""
-    none = np.empty(0, np.int64)
-    return Samples(frozen(X), frozen(np.empty(0, X.dtype)), none, none, frozen(Y), frozen(weight))
+def pace_of(optimizer, step, learning_rate, l2, beta1, beta2):
+    """`rate`, `pace` and `decay` of `update` for batches of these rates and penalties, after `step` updates."""
+    rates, paces = step_rates(optimizer, step + 1 + np.arange(learning_rate.size), learning_rate, beta1, beta2)
+    return rates, paces, learning_rate * l2 if optimizer == ADAMW else l2
 
 
 @python_or_compiled
@@ -235,19 +239,20 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     and sample, 4 in the first layer. Work space is allocated once a
     call, nothing per batch.
     """
-    samples = dense(X, Y, weight)
+    samples = Samples(frozen(X), frozen(Y), frozen(weight))
     net = layers(sizes, activations, loss, loss_parameter, decision, np.zeros(activations.size))
     rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
-    check_minibatch(samples, net, params, rule, order, batch_size, step)
+    check_minibatch(samples, X.shape[0], net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
     n, batches = order.size, (order.size + batch_size - 1) // batch_size
     work = workspace(n, batch_size, net, params, rule, False)
-    rates, penalties = np.full(batches, learning_rate, np.float64), np.full(batches, l2, np.float64)
+    penalties = np.full(batches, l2, np.float64)
+    rates, paces, decays = pace_of(optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2)
     if is_narrow(min(batch_size, n), params):
-        learn_narrow(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
+        learn_narrow(samples, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
     else:
-        learn_wide(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
+        learn_wide(samples, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
     results = work.results
     return results[:-2:2].sum() / n, results[1:-2:2].sum() / n, step + batches
 
@@ -285,37 +290,37 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it. Threads take
     tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
     """
-    samples = dense(X, Y, weight) if isinstance(X, np.ndarray) else _sparse(*X, Y, weight, sizes)
+    csr = None if isinstance(X, np.ndarray) else _csr(*X, sizes)
+    rows = len(X) if csr is None else csr.indptr.size - 1
+    samples = Samples(frozen(X if csr is None else np.empty((0, sizes[0]), params.dtype)), frozen(Y), frozen(weight))
     shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
         raise ValueError("prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout)
     net = layers(sizes, activations, int(loss), loss_parameter, decision, shares)
     rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), float(clip), seed)
-    check_minibatch(samples, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
-    sparse = samples.indptr.size > 0
-    narrow = is_narrow(min(batch_size, n), params) and not sparse
+    check_minibatch(samples, rows, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
+    narrow = is_narrow(min(batch_size, n), params) and csr is None
     run = (learn_narrow_parallel if parallel else learn_narrow) if narrow else (learn_wide_parallel if parallel else learn_wide)
-    work, batches = workspace(n, batch_size, net, params, rule, sparse), -(-n // batch_size)
+    data = (samples,) if narrow else (samples, csr)
+    work, batches = workspace(n, batch_size, net, params, rule, csr is not None), -(-n // batch_size)
     results, shape = work.results, (batches,)
 
     def epoch(order, step, learning_rate, l2):
         rates, penalties = (np.array(np.broadcast_to(x, shape), np.float64) for x in (learning_rate, l2))
-        run(samples, net, params, rule, work, order, batch_size, step, rates, penalties)
+        run(*data, net, params, rule, work, order, batch_size, step, *pace_of(optimizer, step, rates, penalties, beta1, beta2), penalties)
         return Pass(results[:-2:2].sum() / n, results[1:-2:2].sum() / n, results[-2] / n, int(results[-1]) - 1)
 
     return epoch
 
 
-def _sparse(data, indices, indptr, Y, weight, sizes):
-    """Samples of a sparse matrix; raises ValueError unless it is one of sizes[0] columns."""
+def _csr(data, indices, indptr, sizes):
+    """A sparse matrix as the loops take it; raises ValueError unless it is one of sizes[0] columns."""
     if indptr.size < 2 or indptr[0] < 0 or (np.diff(indptr) < 0).any() or indptr[-1] > min(data.size, indices.size):
         raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
     if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
         raise ValueError("prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
                          indices.min(), indices.max())  # fmt: skip
-    # of the types that dense samples have: the loops are compiled once
-    X, indices, indptr = np.empty((0, sizes[0]), data.dtype), np.require(indices, requirements="W"), np.require(indptr, requirements="W")
-    return Samples(frozen(X), frozen(data), indices, indptr, frozen(Y), frozen(weight))
+    return Csr(frozen(data), frozen(indices), frozen(indptr))
 
 
 def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,
@@ -341,7 +346,7 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     """
     rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
     net = layers(sizes, activations, loss, loss_parameter, decision, np.zeros(len(activations)))
-    check_minibatch(dense(X, Y, weight), net, params, rule, order, batch_size, step)
+    check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
     epoch = prepare_minibatch(X, Y, weight, order.size, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer,

@@ -16,7 +16,6 @@ from .batch import (
     judge,
     outputs_of_band,
     penalty,
-    penalty_weight,
     read_samples,
     tile_errors_below,
     turn_errors,
@@ -24,12 +23,12 @@ from .batch import (
 )
 from .dropout import layer_key
 from .network import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, whole_vectors
-from .optimizer import step_rates, sum_of_squares
+from .optimizer import sum_of_squares
 
 
-def _narrow(samples, net, params, rule, work, order, batch_size, step, learning_rate, l2):
-    """One pass, group of samples after group; rates and penalties of each batch. Unchecked."""
-    X, _, _, _, Y, weight = samples
+def _narrow(samples, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
+    """One pass, group after group of samples; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
+    X, Y, weight = samples
     sizes, activations, loss, parameter, decision, dropout = net
     optimizer, first, second, beta1, beta2, epsilon, clip, seed = rule
     plan, stride, _, packed, space, begin, gradient, _, results = work
@@ -42,8 +41,7 @@ def _narrow(samples, net, params, rule, work, order, batch_size, step, learning_
         start = number * batch_size
         rows = min(batch_size, order.size - start)
         step += 1
-        rate, pace = step_rates(optimizer, step, learning_rate[number], beta1, beta2)
-        decay = penalty_weight(optimizer, learning_rate[number], l2[number])
+        rate, pace, decay = rates[number], paces[number], decays[number]
         if l2[number] != 0:
             results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
         groups = (rows + GROUP - 1) // GROUP

@@ -144,14 +144,14 @@ def _sign(v: Assembler, x: Value) -> Value:
 @python_or_compiled
 def step_rates(optimizer, step, learning_rate, beta1, beta2):
     """
-    What `update` multiplies the mean of the gradients by, and the gradient itself, in update number `step` (from 1).
+    What `update` multiplies the mean of the gradients by, and the gradient itself, in update number `step` (from 1); arrays too.
 
     For Adam alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0. Nadam (Dozat, 2016) looks one step
     ahead: b1 alpha sqrt(1 - b2^t) / (1 - b1^(t+1)) of the mean and (1 - b1) alpha sqrt(1 - b2^t) / (1 - b1^t) of the gradient.
     """
     if not keeps_means(optimizer):
-        return learning_rate, 0.0
+        return learning_rate, 0.0 * learning_rate
     rate = learning_rate * np.sqrt(1.0 - beta2**step)
     if optimizer == NADAM:
         return beta1 * rate / (1.0 - beta1 ** (step + 1)), (1.0 - beta1) * rate / (1.0 - beta1**step)
-    return rate / (1.0 - beta1**step), 0.0
+    return rate / (1.0 - beta1**step), 0.0 * rate

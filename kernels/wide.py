@@ -21,7 +21,6 @@ from .batch import (
     outputs_of_band,
     outputs_of_sparse,
     penalty,
-    penalty_weight,
     read_samples,
     sparse_gradient,
     tile_errors_below,
@@ -29,24 +28,26 @@ from .batch import (
 )
 from .dropout import layer_key
 from .network import ERRORS, GROUP, HEIGHT, fill_ones, pack_weights, whole_vectors
-from .optimizer import SGD, step_rates, sum_of_squares
+from .optimizer import SGD, sum_of_squares
 from .sparse import csr_band
 
 
-def _wide(samples, net, params, rule, work, order, batch_size, step, learning_rate, l2):
-    """One pass, layer after layer; rates and penalties of each batch. Unchecked."""
-    X, data, indices, indptr, Y, weight = samples
+def _wide(samples, csr, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
+    """One pass, layer after layer; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
+    X, Y, weight = samples
     sizes, activations, loss, parameter, decision, dropout = net
     optimizer, first, second, beta1, beta2, epsilon, clip, seed = rule
     plan, stride, blocks, packed, space, begin, gradient, lengths, results = work
     kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
-    sparse, clipped = indptr.size > 0, clip < np.inf
+    clipped = clip < np.inf
     # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
-    plain = optimizer == SGD and not sparse and not clipped
-    height, width = block_shape(sizes[1], params.itemsize)
-    # The first blocks do not take their gradient from the tiles where samples are sparse.
-    done = (sizes[0] + height) // height * ((sizes[1] + width - 1) // width) if sparse else 0
-    band = csr_band(params.itemsize)
+    plain = optimizer == SGD and not clipped
+    # Where samples are sparse, the first layer and the first blocks of weights go a way of their own. Numba leaves out what follows
+    # `csr is not None` where it is None.
+    begun, done = 0, 0
+    if csr is not None:
+        height, width = block_shape(sizes[1], params.itemsize)
+        begun, done, plain = 1, (sizes[0] + height) // height * ((sizes[1] + width - 1) // width), False
     pack_weights(sizes, plan, params, packed)
     for tile in range((min(batch_size, order.size) + TILE - 1) // TILE):
         fill_ones(sizes, stride, plan, space, begin + tile * size)
@@ -55,8 +56,7 @@ def _wide(samples, net, params, rule, work, order, batch_size, step, learning_ra
         start = number * batch_size
         rows = min(batch_size, order.size - start)
         step += 1
-        rate, pace = step_rates(optimizer, step, learning_rate[number], beta1, beta2)
-        decay = penalty_weight(optimizer, learning_rate[number], l2[number])
+        rate, pace, decay = rates[number], paces[number], decays[number]
         scale = kind((-rate if plain else 1.0) / rows)
         if l2[number] != 0:
             results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
@@ -66,12 +66,12 @@ def _wide(samples, net, params, rule, work, order, batch_size, step, learning_ra
             at = begin + g * GROUP // TILE * size + g * GROUP % TILE
             count = min(GROUP, rows - g * GROUP)
             read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, at)
-            if sparse:
-                outputs_of_sparse(data, indices, indptr, order, start + g * GROUP, count, g * GROUP % TILE, stride, sizes, activations,
+            if csr is not None:
+                outputs_of_sparse(csr, order, start + g * GROUP, count, g * GROUP % TILE, stride, sizes, activations,
                                   plan, params, dropout, layer_key(seed, step, 0), g * GROUP, space,
                                   begin + g * GROUP // TILE * size)  # fmt: skip
         # Forward: A(l) = f(A(l-1) W(l) + b(l)).
-        for l in range(1 if sparse else 0, layers):
+        for l in range(begun, layers):
             bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
             key = layer_key(seed, step, l)
             for task in prange(tiles * bands):
@@ -100,10 +100,11 @@ def _wide(samples, net, params, rule, work, order, batch_size, step, learning_ra
                     tile_errors_below(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, dropout, key, tile * TILE,
                                       space, begin + tile * size)  # fmt: skip
         # Update: every block takes its gradient from all samples and is updated while it is in cache, if its length is not asked for.
-        if sparse:
+        if csr is not None:
+            band = csr_band(params.itemsize)
             for task in prange((sizes[1] + band - 1) // band):
                 j = np.int64(task) * band
-                sparse_gradient(data, indices, indptr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin)
+                sparse_gradient(csr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin)
         shrink = kind(1 - rate * decay)
         for block in prange(blocks):
             if np.int64(block) >= done:
