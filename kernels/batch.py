@@ -9,9 +9,9 @@ import numpy as np
 
 from ._jit import inner, python_or_compiled
 from .activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
-from .dropout import drop
+from .dropout import drop, layer_key
 from .loss import LOWEST_ADDRESS, takes_outputs, tile_loss
-from .network import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, forward_rows, whole_vectors
+from .network import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, whole_vectors
 from .optimizer import sum_of_squares, update
 from .own_loss import call_own
 from .pack import gather_transposed, pack_tiles, transpose
@@ -47,23 +47,22 @@ def _errors_at(l, stride, sizes, plan, tile):
 
 
 @inner
-def outputs_of_band(l, i0, columns, stride, sizes, activations, plan, params, packed, dropout, key, first, space, tile):
-    """Outputs of units i0 ... i0 + HEIGHT of layer l in training: those of samples first ... of the batch, some of them dropped."""
-    forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packed, space, tile)
-    _drop_outputs(l, i0, min(HEIGHT, sizes[l + 1] - i0), columns, stride, activations, plan, dropout, key, first, space, tile)
+def drop_outputs(l, i0, units, columns, stride, activations, plan, share, seed, step, first, space, tile):
+    """Drop some of the outputs of units i0 ... of layer l, for samples first ... of the batch."""
+    a = plan[l + 1, UNITS] + i0 * stride
+    source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
+    drop(layer_key(seed, step, l), i0, units, first, columns, share, space, tile + source, stride, 1, space, tile + a, stride, 1)
 
 
 @inner
-def _drop_outputs(l, i0, units, columns, stride, activations, plan, dropout, key, first, space, tile):
-    if dropout[l] > 0:
-        a = plan[l + 1, UNITS] + i0 * stride
-        source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
-        drop(key, i0, units, first, columns, dropout[l], space, tile + source, stride, 1, space, tile + a, stride, 1)
+def drop_errors(l, i0, columns, stride, sizes, plan, share, seed, step, first, space, tile):
+    """Errors of the units i0 ... of layer l that were dropped are 0."""
+    units, delta = min(HEIGHT, sizes[l + 1] - i0), _errors_at(l, stride, sizes, plan, tile) + i0 * stride
+    drop(layer_key(seed, step, l), i0, units, first, columns, share, space, delta, stride, 1, space, delta, stride, 1)
 
 
 @inner
-def outputs_of_sparse(csr, order, start, samples, s, stride, sizes, activations, plan, params, dropout, key, first,
-                      space, tile):  # fmt: skip
+def outputs_of_sparse(csr, order, start, samples, s, stride, sizes, activations, plan, params, space, tile):
     """Outputs of the first layer for samples order[start : start + samples] of a sparse matrix: columns s ... of a tile."""
     (data, indices, indptr), n_out, kind, one = csr, sizes[1], activations[0], space.dtype.type(1)
     # z as rows stands where the layer's errors will stand as rows
@@ -76,7 +75,6 @@ def outputs_of_sparse(csr, order, start, samples, s, stride, sizes, activations,
         a = at + plan[1, UNITS] if takes_input(kind) else z
         for j in range(n_out):
             activate(kind, columns, space, z + j * stride, 1, space, a + j * stride, 1)
-    _drop_outputs(0, 0, n_out, columns, stride, activations, plan, dropout, key, first, space, at)
 
 
 @inner
@@ -99,8 +97,8 @@ def judge(rows, stride, sizes, activations, loss, parameter, decision, plan, spa
 
 
 @inner
-def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, dropout, key, first, space, tile):
-    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j, 0 where the unit was dropped."""
+def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, space, tile):
+    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
     n_out = sizes[l + 1]
     rows = min(HEIGHT, sizes[l] - i0)
     delta = _errors_at(l, stride, sizes, plan, tile)
@@ -110,8 +108,6 @@ def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, 
              space, delta + k * stride, stride, 1, space, below, -1 if k == 0 else stride, space, below, stride,
              -space.dtype.type(np.inf))  # fmt: skip
     multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l - 1, SLOPES] + i0 * stride, 1, space, below, 1)
-    if dropout[l - 1] > 0:
-        drop(key, i0, rows, first, columns, dropout[l - 1], space, below, stride, 1, space, below, stride, 1)
 
 
 @inner

@@ -54,18 +54,17 @@ class Csr(NamedTuple):
 
 
 class Net(NamedTuple):
-    """Layers, what is minimised, and the share of each layer's units that is dropped in training."""
+    """Layers, and what is minimised."""
 
     sizes: Any
     activations: Any
     loss: Any
     loss_parameter: Any
     decision: Any
-    dropout: Any
 
 
 class Rule(NamedTuple):
-    """How weights are updated: the optimizer and its state, its numbers, the length to which gradients are cut, and dropout's seed."""
+    """How weights are updated: the optimizer, its state and its numbers; and the seed of dropout."""
 
     optimizer: Any
     first: Any
@@ -73,7 +72,6 @@ class Rule(NamedTuple):
     beta1: Any
     beta2: Any
     epsilon: Any
-    clip: Any
     seed: Any
 
 
@@ -120,13 +118,13 @@ def is_narrow(batch_size, params):
 
 
 @python_or_compiled
-def workspace(n, batch_size, net, params, rule, sparse):
-    """Plan of the tiles, their columns, blocks of weights, and memory for passes over n samples."""
+def workspace(n, batch_size, net, dropout, params, plain, sparse):
+    """Plan of the tiles, their columns, blocks of weights, and memory for passes over n samples; `plain` needs no gradient (see `wide`)."""
     sizes, activations = net.sizes, net.activations
     layers, largest, itemsize = sizes.size - 1, min(batch_size, n), params.itemsize
     narrow = is_narrow(largest, params) and not sparse
     stride = whole_vectors(min(largest, GROUP if narrow else TILE), itemsize)
-    plan = plan_tile(sizes, activations, net.dropout, stride, itemsize)
+    plan = plan_tile(sizes, activations, dropout, stride, itemsize)
     groups = (largest + GROUP - 1) // GROUP
     parts = min(groups, PARTS)
     tiles = parts if narrow else (largest + TILE - 1) // TILE
@@ -136,7 +134,6 @@ def workspace(n, batch_size, net, params, rule, sparse):
         blocks += (sizes[l] + height) // height * ((sizes[l + 1] + width - 1) // width)
     packed = np.empty(plan[layers, PACKED], params.dtype)
     space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
-    plain = rule.optimizer == SGD and not sparse and rule.clip == np.inf
     gradient = np.empty((parts if narrow else 0 if plain else 1) * params.size, params.dtype)
     lengths, results = np.empty(blocks), np.empty(2 * (parts if narrow else groups) + 2)
     return Work(plan, stride, blocks, packed, space, aligned(space), gradient, lengths, results)
@@ -182,9 +179,9 @@ def pace_of(optimizer, step, learning_rate, l2, beta1, beta2):
 
 
 @python_or_compiled
-def layers(sizes, activations, loss, loss_parameter, decision, dropout):
+def layers(sizes, activations, loss, loss_parameter, decision):
     """A network as the loops take it."""
-    return Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), decision, dropout)
+    return Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), decision)
 
 
 @python_or_compiled
@@ -240,19 +237,19 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     call, nothing per batch.
     """
     samples = Samples(frozen(X), frozen(Y), frozen(weight))
-    net = layers(sizes, activations, loss, loss_parameter, decision, np.zeros(activations.size))
-    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
+    net = layers(sizes, activations, loss, loss_parameter, decision)
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
     check_minibatch(samples, X.shape[0], net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
     n, batches = order.size, (order.size + batch_size - 1) // batch_size
-    work = workspace(n, batch_size, net, params, rule, False)
+    work = workspace(n, batch_size, net, np.zeros(activations.size), params, optimizer == SGD, False)
     penalties = np.full(batches, l2, np.float64)
     rates, paces, decays = pace_of(optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2)
     if is_narrow(min(batch_size, n), params):
-        learn_narrow(samples, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
+        learn_narrow(samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
     else:
-        learn_wide(samples, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
+        learn_wide(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
     results = work.results
     return results[:-2:2].sum() / n, results[1:-2:2].sum() / n, step + batches
 
@@ -296,13 +293,16 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
         raise ValueError("prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout)
-    net = layers(sizes, activations, int(loss), loss_parameter, decision, shares)
-    rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), float(clip), seed)
+    net = layers(sizes, activations, int(loss), loss_parameter, decision)
+    rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), seed)
     check_minibatch(samples, rows, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
     narrow = is_narrow(min(batch_size, n), params) and csr is None
     run = (learn_narrow_parallel if parallel else learn_narrow) if narrow else (learn_wide_parallel if parallel else learn_wide)
-    data = (samples,) if narrow else (samples, csr)
-    work, batches = workspace(n, batch_size, net, params, rule, csr is not None), -(-n // batch_size)
+    # None where there is nothing of the kind: the loops are compiled without it
+    more = shares if shares.any() else None, float(clip) if clip < np.inf else None
+    data = (samples, *more) if narrow else (samples, csr, *more)
+    plain = optimizer == SGD and csr is None and clip == np.inf
+    work, batches = workspace(n, batch_size, net, shares, params, plain, csr is not None), -(-n // batch_size)
     results, shape = work.results, (batches,)
 
     def epoch(order, step, learning_rate, l2):
@@ -344,8 +344,8 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     ValueError
         As `minibatch_epoch`.
     """
-    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, np.inf, 0)
-    net = layers(sizes, activations, loss, loss_parameter, decision, np.zeros(len(activations)))
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
+    net = layers(sizes, activations, loss, loss_parameter, decision)
     check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step

@@ -12,25 +12,25 @@ from numba import prange
 from ._jit import jit
 from .batch import (
     add_gradient,
+    drop_errors,
+    drop_outputs,
     finite,
     judge,
-    outputs_of_band,
     penalty,
     read_samples,
     tile_errors_below,
     turn_errors,
     update_weights,
 )
-from .dropout import layer_key
-from .network import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, whole_vectors
+from .network import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows, whole_vectors
 from .optimizer import sum_of_squares
 
 
-def _narrow(samples, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
+def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
     """One pass, group after group of samples; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
     X, Y, weight = samples
-    sizes, activations, loss, parameter, decision, dropout = net
-    optimizer, first, second, beta1, beta2, epsilon, clip, seed = rule
+    sizes, activations, loss, parameter, decision = net
+    optimizer, first, second, beta1, beta2, epsilon, seed = rule
     plan, stride, _, packed, space, begin, gradient, _, results = work
     kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
     parts = (results.size - 2) // 2
@@ -56,15 +56,18 @@ def _narrow(samples, net, params, rule, work, order, batch_size, step, rates, pa
                 read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, tile)
                 for l in range(layers):
                     for i in range(0, sizes[l + 1], HEIGHT):
-                        outputs_of_band(l, i, columns, stride, sizes, activations, plan, params, packed, dropout, layer_key(seed, step, l),
-                                        g * GROUP, space, tile)  # fmt: skip
+                        forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
+                        if dropout is not None and l + 1 < layers:
+                            drop_outputs(l, i, min(HEIGHT, sizes[l + 1] - i), columns, stride, activations, plan, dropout[l], seed, step,
+                                         g * GROUP, space, tile)  # fmt: skip
                 judge(count, stride, sizes, activations, loss, parameter, decision, plan, space, tile, 0, results, 2 * part)
                 for l in range(layers - 1, -1, -1):
                     turn_errors(l, count, stride, sizes, plan, kind(1) / kind(rows), space, tile)
                     if l > 0:
                         for i in range(0, sizes[l], HEIGHT):
-                            tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, dropout,
-                                              layer_key(seed, step, l - 1), g * GROUP, space, tile)  # fmt: skip
+                            tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
+                            if dropout is not None:
+                                drop_errors(l - 1, i, columns, stride, sizes, plan, dropout[l - 1], seed, step, g * GROUP, space, tile)
                     add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], count, stride, sizes, plan, space, tile,
                                  -1 if g == begun else sizes[l + 1], gradient, own + plan[l, PARAMS])  # fmt: skip
         if not finite(results, used):
@@ -73,7 +76,7 @@ def _narrow(samples, net, params, rule, work, order, batch_size, step, rates, pa
         for part in range(1, used):
             for i in range(params.size):
                 gradient[i] += gradient[part * params.size + i]
-        if clip < np.inf:
+        if clip is not None:
             length = np.sqrt(sum_of_squares(params.size, gradient, 0))
             if length > clip:
                 factor = kind(clip / length)

@@ -16,9 +16,10 @@ from .batch import (
     block_length,
     block_shape,
     block_update,
+    drop_errors,
+    drop_outputs,
     finite,
     judge,
-    outputs_of_band,
     outputs_of_sparse,
     penalty,
     read_samples,
@@ -26,24 +27,24 @@ from .batch import (
     tile_errors_below,
     turn_errors,
 )
-from .dropout import layer_key
-from .network import ERRORS, GROUP, HEIGHT, fill_ones, pack_weights, whole_vectors
+from .network import ERRORS, GROUP, HEIGHT, fill_ones, forward_rows, pack_weights, whole_vectors
 from .optimizer import SGD, sum_of_squares
 from .sparse import csr_band
 
 
-def _wide(samples, csr, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
+def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
     """One pass, layer after layer; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
     X, Y, weight = samples
-    sizes, activations, loss, parameter, decision, dropout = net
-    optimizer, first, second, beta1, beta2, epsilon, clip, seed = rule
+    sizes, activations, loss, parameter, decision = net
+    optimizer, first, second, beta1, beta2, epsilon, seed = rule
     plan, stride, blocks, packed, space, begin, gradient, lengths, results = work
     kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
-    clipped = clip < np.inf
     # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
-    plain = optimizer == SGD and not clipped
-    # Where samples are sparse, the first layer and the first blocks of weights go a way of their own. Numba leaves out what follows
-    # `csr is not None` where it is None.
+    plain = optimizer == SGD
+    # Numba leaves out of the compiled code what follows `is not None` where an argument is None.
+    if clip is not None:
+        plain = False
+    # Where samples are sparse, the first layer and the first blocks of weights go a way of their own.
     begun, done = 0, 0
     if csr is not None:
         height, width = block_shape(sizes[1], params.itemsize)
@@ -68,17 +69,21 @@ def _wide(samples, csr, net, params, rule, work, order, batch_size, step, rates,
             read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, at)
             if csr is not None:
                 outputs_of_sparse(csr, order, start + g * GROUP, count, g * GROUP % TILE, stride, sizes, activations,
-                                  plan, params, dropout, layer_key(seed, step, 0), g * GROUP, space,
-                                  begin + g * GROUP // TILE * size)  # fmt: skip
+                                  plan, params, space, begin + g * GROUP // TILE * size)  # fmt: skip
+                if dropout is not None:
+                    drop_outputs(0, 0, sizes[1], whole_vectors(count, params.itemsize), stride, activations, plan, dropout[0], seed, step,
+                                 g * GROUP, space, at)  # fmt: skip
         # Forward: A(l) = f(A(l-1) W(l) + b(l)).
         for l in range(begun, layers):
             bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
-            key = layer_key(seed, step, l)
             for task in prange(tiles * bands):
                 tile, i = np.int64(task) // bands, np.int64(task) % bands
                 columns = whole_vectors(min(TILE, rows - tile * TILE), params.itemsize)
-                outputs_of_band(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, packed, dropout, key, tile * TILE,
-                                space, begin + tile * size)  # fmt: skip
+                at = begin + tile * size
+                forward_rows(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, packed, space, at)
+                if dropout is not None and l + 1 < layers:
+                    units = min(HEIGHT, sizes[l + 1] - i * HEIGHT)
+                    drop_outputs(l, i * HEIGHT, units, columns, stride, activations, plan, dropout[l], seed, step, tile * TILE, space, at)
         for group in prange(groups):
             g = np.int64(group)
             judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, parameter, decision, plan, space,
@@ -89,7 +94,6 @@ def _wide(samples, csr, net, params, rule, work, order, batch_size, step, rates,
         # Backward: delta(l-1) = (delta(l) W(l)^T) * f'(z).
         for l in range(layers - 1, -1, -1):
             bands = (sizes[l] + HEIGHT - 1) // HEIGHT if l > 0 else 0
-            key = layer_key(seed, step, l - 1)
             for task in prange(tiles * (bands + 1)):
                 tile, i = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
                 count = min(TILE, rows - tile * TILE)
@@ -97,8 +101,10 @@ def _wide(samples, csr, net, params, rule, work, order, batch_size, step, rates,
                     turn_errors(l, count, stride, sizes, plan, scale, space, begin + tile * size)
                 else:
                     columns = whole_vectors(count, params.itemsize)
-                    tile_errors_below(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, dropout, key, tile * TILE,
-                                      space, begin + tile * size)  # fmt: skip
+                    at = begin + tile * size
+                    tile_errors_below(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, space, at)
+                    if dropout is not None:
+                        drop_errors(l - 1, i * HEIGHT, columns, stride, sizes, plan, dropout[l - 1], seed, step, tile * TILE, space, at)
         # Update: every block takes its gradient from all samples and is updated while it is in cache, if its length is not asked for.
         if csr is not None:
             band = csr_band(params.itemsize)
@@ -109,12 +115,12 @@ def _wide(samples, csr, net, params, rule, work, order, batch_size, step, rates,
         for block in prange(blocks):
             if np.int64(block) >= done:
                 block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin)
-            if clipped:
+            if clip is not None:
                 lengths[np.int64(block)] = np.sqrt(block_length(block, sizes, plan, gradient))
             else:
                 block_update(block, sizes, plan, params, packed, gradient, kind(1), plain, optimizer, first, second, rate, pace, beta1,
                              beta2, epsilon, decay)  # fmt: skip
-        if clipped:
+        if clip is not None:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)
             for block in range(blocks):  # bound by memory: one thread does
