@@ -27,31 +27,51 @@ _lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
 
-def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, one_by_one: bool, parallel: bool, sparse: bool = False) -> str:
-    """The loop, out of `KERNELS`, that trains such a network."""
-    if one_by_one:
+def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: str) -> str:
+    """
+    The loop that trains such a network.
+
+    Parameters
+    ----------
+    net, params, batch_size
+        The network, its parameters, and the samples per update.
+    *ways : str
+        ``"online"`` for the lecture's rule; for batches what the loop is compiled with: ``"parallel"``, ``"sparse"``,
+        ``"dropout"``, ``"clipped"``.
+
+    Returns
+    -------
+    str
+        One out of `KERNELS`, or one followed by the last three.
+    """
+    if "online" in ways:
         return "tiny online" if lean.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf)) else "online"
-    return ("narrow" if minibatch.is_narrow(batch_size, params) and not sparse else "wide") + " parallel" * parallel
+    narrow = minibatch.is_narrow(batch_size, params) and "sparse" not in ways
+    return " ".join(["narrow" if narrow else "wide", *ways])
 
 
 def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
-    n = 2 * minibatch.GROUP if "narrow" in kernel else 1
-    units = 1 + lean.LEAN if kernel == "online" else 1
+    words = kernel.split()
+    n, units = 2 * minibatch.GROUP if "narrow" in words else 1, 1 + lean.LEAN if kernel == "online" else 1
+    sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
-    weight, params, none = checks.frozen(np.ones(n, dtype)), np.zeros(2 * units, dtype), np.empty(0, dtype)
-    sizes, activations = checks.frozen(np.array([1, units])), checks.frozen(np.zeros(1, np.int64))
+    weight, params, none = checks.frozen(np.ones(n, dtype)), np.zeros(kernels.parameter_count(sizes), dtype), np.empty(0, dtype)
+    activations, nothing = np.zeros(len(sizes) - 1, np.int64), checks.frozen(none)
     if kernel == "forward":
-        kernels.forward(rows, sizes, activations, checks.frozen(params), np.empty((n, 1), dtype))
+        kernels.forward(rows, sizes, activations, params, np.empty((n, 1), dtype))
     elif kernel == "evaluate":
-        kernels.evaluate(0, checks.frozen(none), 0, 0, np.empty((n, 1), dtype), rows, weight)
-    elif kernel.endswith("online"):
-        kernels.prepare_online(rows, targets, weight, sizes, activations, 0, checks.frozen(none), 0, params, 0.1, 0.0)(np.arange(n))
+        kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
+    elif "online" in words:
+        kernels.prepare_online(rows, targets, weight, sizes, activations, 0, nothing, 0, params, 0.1, 0.0)(np.arange(n))
     else:
-        with kernels.threads(2 if "parallel" in kernel else 1) as allowed:
+        X = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
+        more: dict[str, Any] = {"dropout": np.array([0.5, 0.0])} if "dropout" in words else {}
+        more |= {"clip": 1.0} if "clipped" in words else {}
+        with kernels.threads(2 if "parallel" in words else 1) as allowed:
             rule = (kernels.SGD, none, none, 0.9, 0.999, 1e-8)
-            net = (sizes, activations, 0, checks.frozen(none), 0)
-            epoch = kernels.prepare_minibatch(rows, targets, weight, n, n, *net, params, *rule, parallel=allowed)
+            net = (sizes, activations, 0, nothing, 0)
+            epoch = kernels.prepare_minibatch(X, targets, weight, n, n, *net, params, *rule, parallel=allowed, **more)
             epoch(np.arange(n), 0, 0.1, 0.0)
 
 

@@ -93,7 +93,7 @@ class _Learner:
         if self.online:
             shape = (net.size_array, net.activation_codes, *self.loss, net.decision_code, params)
             self.one_by_one = kernels.prepare_online(data.X, data.Y, data.weight, *shape, plan.learning_rate, plan.l2)
-            self.kernel_names = [compilation.loop_name(net, params, 1, True, False)]
+            self.kernel_names = [compilation.loop_name(net, params, 1, "online")]
             return
         self.passes = Passes(
             data.X, data.Y, data.weight, net, params, plan.optimizer,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastbp.kernels as kernels
 
-from . import checks, compilation
+from . import compilation
 from .options import Architecture
 
 Array = NDArray[Any]
@@ -49,9 +49,8 @@ class Passes:
                  seed: int = 0, threads: int = 1) -> None:  # fmt: skip
         self.threads, self.n, self.net, self.params = threads, X.shape[0], net, params
         sparse = not isinstance(X, np.ndarray)
-        samples = (
-            tuple(np.ascontiguousarray(part) for part in (X.data, *(i.astype(np.int64) for i in (X.indices, X.indptr)))) if sparse else X
-        )
+        if sparse:
+            X = tuple(np.ascontiguousarray(part) for part in (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)))
         shares = np.zeros(len(net.activations))
         shares[: len(dropout)] = dropout
         self.loss = net.loss_for(params.dtype)  # kept: a loss of one's own is called by its address
@@ -59,13 +58,13 @@ class Passes:
 
         def prepared(parallel: bool) -> Any:
             return kernels.prepare_minibatch(
-                samples if sparse else checks.frozen(X), checks.frozen(Y), checks.frozen(weight), self.n, batch_size,
-                net.size_array, net.activation_codes, *self.loss, net.decision_code, params, kernels.OPTIMIZERS[optimizer], first, second,
-                *numbers, dropout=shares, clip=clip, seed=seed, parallel=parallel,
+                X, Y, weight, self.n, batch_size, net.size_array, net.activation_codes, *self.loss, net.decision_code, params,
+                kernels.OPTIMIZERS[optimizer], first, second, *numbers, dropout=shares, clip=clip, seed=seed, parallel=parallel,
             )  # fmt: skip
 
         parallel = threads > 1 and kernels.parallel_pays(net.sizes, batch_size, params.itemsize)
-        self.kernel_names = [compilation.loop_name(net, params, batch_size, False, parallel, sparse)]
+        ways = {"parallel": parallel, "sparse": sparse, "dropout": shares.any(), "clipped": clip < np.inf}
+        self.kernel_names = [compilation.loop_name(net, params, batch_size, *(way for way, asked in ways.items() if asked))]
         self.serial, self.parallel = prepared(False), prepared(True) if parallel else None
 
     def run(self, order: Array, step: int, learning_rate: ArrayLike, l2: ArrayLike) -> kernels.Pass:

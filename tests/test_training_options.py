@@ -6,7 +6,8 @@ from naive import finite_difference
 from numba import njit
 
 import fastbp
-from fastbp import options, schedules
+from fastbp import fit, options, schedules
+from fastbp.kernels import narrow
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -200,6 +201,20 @@ def test_further_rules_find_the_least_squares(optimizer):
     }
     net = fastbp.train(X, Y, optimizer=optimizer, **plan, **QUIET)
     np.testing.assert_allclose(net.params, wanted, atol=1e-3)
+
+
+def test_what_dropout_and_clipping_need_is_compiled_before_the_clock_starts(monkeypatch):
+    compiled, epoch = [], fit._Learner.epoch
+
+    def watched(learner, order):
+        before = len(narrow.learn_narrow.signatures)
+        found = epoch(learner, order)
+        compiled.append(len(narrow.learn_narrow.signatures) - before)
+        return found
+
+    monkeypatch.setattr(fit._Learner, "epoch", watched)
+    fastbp.train(X, Y, dropout=0.1, clip_norm=1.0, batch_size=100, epochs=2, dtype="float64", threads=1, **QUIET)
+    assert compiled == [0, 0]
 
 
 def test_schedules():

@@ -280,7 +280,8 @@ class Compiled(Watching):
         params, state = self._in_one_array(X.dtype)
         weight, shares = np.ones(n, params.dtype), options.dropout_shares(self.dropout, len(self.coefs_) - 1)
         seed = self._random_state.randint(np.iinfo(np.int32).max) if any(shares) else 0
-        passes = self._passes(training[0], training[1], weight, params, self._rule()[0], state, self._rule()[1], size, dropout=shares,
+        rule, numbers = self._rule()
+        passes = self._passes(training[0], training[1], weight, params, rule, state, numbers, size, dropout=shares,
                               clip=np.inf if self.clip_norm is None else self.clip_norm, seed=seed)  # fmt: skip
         try:
             self._learn(passes, weight, training[2], size, validation, incremental)
