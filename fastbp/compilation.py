@@ -145,6 +145,8 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     """
     Compile every training and prediction kernel ahead, or load it from the cache on disk.
 
+    But for the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used.
+
     Parameters
     ----------
     dtype : str or iterable of str
