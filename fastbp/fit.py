@@ -115,14 +115,7 @@ class _Learner:
 
     def measure(self, data: Ready) -> tuple[float, float]:
         """Mean loss and accuracy on `data` with the weights as they are."""
-        net = self.net
-        out = np.empty((len(data.X), net.sizes[-1]), self.params.dtype)
-        kernels.forward(data.X, net.size_array, net.activation_codes, checks.frozen(self.params), out)
-        code, parameter = self.loss
-        loss, accuracy = kernels.evaluate(
-            int(code), parameter, kernels.ACTIVATIONS[net.activations[-1]], net.decision_code, out, data.Y, data.weight
-        )
-        return float(loss), float(accuracy)
+        return self.net.measure(self.net.outputs(data.X, self.params), data.Y, data.weight)
 
 
 def run(

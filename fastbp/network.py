@@ -132,10 +132,7 @@ class Network:
     def _outputs(self, X: ArrayLike) -> NDArray[Any]:
         inputs = self._inputs(X)
         compilation.prepare(["forward"], self.dtype, None)
-        out = np.empty((len(inputs), self.sizes[-1]), self.dtype)
-        net = self.architecture
-        kernels.forward(checks.frozen(inputs), net.size_array, net.activation_codes, self.params, out)
-        return out
+        return self.architecture.outputs(inputs, self.params)
 
     def forward(self, X: ArrayLike) -> NDArray[Any]:
         """

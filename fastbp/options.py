@@ -61,6 +61,19 @@ class Architecture:
             return losses.compiled(self.own_loss, dtype.name), parameter
         return kernels.LOSSES[self.loss], parameter
 
+    def outputs(self, X: Any, params: Any) -> Any:
+        """Outputs of the last layer for all rows of a C-contiguous array of the dtype of the parameters."""
+        out = np.empty((len(X), self.sizes[-1]), params.dtype)
+        kernels.forward(X, self.size_array, self.activation_codes, params, out)
+        return out
+
+    def measure(self, out: Any, Y: Any, weight: Any) -> tuple[float, float]:
+        """Mean loss of outputs, and the share of right decisions."""
+        code, parameter = self.loss_for(out.dtype)
+        last, read_only = kernels.ACTIVATIONS[self.activations[-1]], (checks.frozen(Y), checks.frozen(weight))
+        loss, correct = kernels.evaluate(int(code), parameter, last, self.decision_code, out, *read_only)
+        return float(loss), float(correct)
+
     @property
     def decision_code(self) -> int:
         """What the kernels count as a right decision."""

@@ -296,7 +296,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
         return predicted if len(levels) < 2 else predicted[:, int(np.argmin(np.abs(np.array(levels) - 0.5))) :: len(levels)]
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None = None) -> float:
-        if len(self._loss_parameter()) < 2:
+        if self.scoring is not None or len(self._loss_parameter()) < 2:
             return float(super()._score(X, y, sample_weight))
         return float(r2_score(self._middle(y), self._middle(self._predict(X, check_input=False)), sample_weight=sample_weight))
 

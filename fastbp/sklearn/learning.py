@@ -24,7 +24,7 @@ from ..fit import thread_count
 from ..network import Network, layers
 from ..options import Architecture
 from ..passes import Array, Passes
-from .outputs import dense_outputs, flat, read, sparse_outputs
+from .outputs import flat, read, sparse_outputs
 from .watching import Watching
 
 SOLVERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "rprop")
@@ -111,8 +111,8 @@ class Compiled(Watching):
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
         if dtype not in (np.float32, np.float64):
             dtype = np.dtype(np.float64)
-        outputs = sparse_outputs if issparse(X) else dense_outputs
-        return outputs(read(X, dtype), flat(self.coefs_, self.intercepts_, dtype), self._architecture())
+        X, params, net = read(X, dtype), flat(self.coefs_, self.intercepts_, dtype), self._architecture()
+        return sparse_outputs(X, params, net) if issparse(X) else net.outputs(X, params)
 
     def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
         units = self._hidden_units()

@@ -9,7 +9,6 @@ from scipy.sparse import issparse
 
 import fastbp.kernels as kernels
 
-from .. import checks
 from ..network import layers
 from ..options import Architecture
 from ..passes import Array
@@ -34,11 +33,4 @@ def sparse_outputs(X: Any, params: Array, net: Architecture) -> Array:
     if len(net.activations) == 1:
         return a
     rest = Architecture(net.sizes[1:], net.activations[1:], net.loss, net.task)
-    return dense_outputs(a, params[W[0].size + b[0].size :], rest)
-
-
-def dense_outputs(X: Array, params: Array, net: Architecture) -> Array:
-    """Outputs for all rows of an array."""
-    out = np.empty((len(X), net.sizes[-1]), params.dtype)
-    kernels.forward(checks.frozen(X), net.size_array, net.activation_codes, checks.frozen(params), out)
-    return out
+    return rest.outputs(a, params[W[0].size + b[0].size :])

@@ -38,31 +38,23 @@ class Watching:
         return training, [*held, self._label_binarizer.inverse_transform(held[1]) if is_classifier(self) else held[1]]
 
     def _watch(self: Any, X: Any, Y: Array, weight: Array | None, y: Array) -> None:
-        """Loss and score of the samples set aside; keeps the weights of the best score."""
-        out, net = self._forward_pass_fast(X, check_input=False), self._architecture()
-        code, parameter = net.loss_for(out.dtype)
+        """Loss and score of the samples set aside; scikit-learn keeps the weights of the best score."""
+        out = self._forward_pass_fast(X, check_input=False)
         shares = np.ones(len(out)) if weight is None else weight * (len(out) / weight.sum())
-        loss, _ = kernels.evaluate(int(code), parameter, kernels.ACTIVATIONS[net.activations[-1]], kernels.NO_DECISION, out,
-                                   Y.astype(out.dtype), shares.astype(out.dtype))  # fmt: skip
+        loss, _ = self._architecture().measure(out, Y.astype(out.dtype), shares.astype(out.dtype))
         self.validation_loss_curve_.append(loss / self._mean_over())
-        score = self._validation_score(X, y, weight)
-        self.validation_scores_.append(score)
-        if self.verbose:
-            print(f"Validation score: {score:f}")
-        self._no_improvement_count = self._no_improvement_count + 1 if score < self.best_validation_score_ + self.tol else 0
-        if score > self.best_validation_score_:
-            self.best_validation_score_ = score
-            self._best_coefs, self._best_intercepts = ([part.copy() for part in parts] for parts in (self.coefs_, self.intercepts_))
+        self._update_no_improvement_count(True, X, y, weight)
 
-    def _validation_score(self: Any, X: Any, y: Array, weight: Array | None) -> float:
+    def _score(self: Any, X: Any, y: Array, sample_weight: Array | None = None) -> float:
+        """What early stopping watches, which scikit-learn asks for under this name."""
         if self.scoring is None:
-            return self._score(X, y, sample_weight=weight)
+            return super()._score(X, y, sample_weight=sample_weight)  # type: ignore[misc]
         if self.scoring == "loss":
             return -self.validation_loss_curve_[-1]
         scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
         names = vars(self).pop("feature_names_in_", None)  # X was a frame, and is an array by now
         try:
-            return float(scorer(self, X, y) if weight is None else scorer(self, X, y, sample_weight=weight))
+            return float(scorer(self, X, y) if sample_weight is None else scorer(self, X, y, sample_weight=sample_weight))
         finally:
             if names is not None:
                 self.feature_names_in_ = names
