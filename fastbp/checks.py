@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastbp.kernels import _jit
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -137,8 +139,5 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Floats:
     return result
 
 
-def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view: what kernels only read has one type, whether the user's array is writable or not."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+# A read-only view: what kernels only read has one type, whether the user's array is writable or not.
+frozen = _jit.frozen

@@ -151,19 +151,26 @@ def block_shape(n_out, itemsize):
     return max(1, BLOCK_BYTES // (columns * itemsize * ROWS)) * ROWS, columns
 
 
+@python_or_compiled
+def blocks_of(n_in, n_out, itemsize):
+    """Number of blocks of a layer's [W; b]."""
+    height, width = block_shape(n_out, itemsize)
+    return (n_in + height) // height * ((n_out + width - 1) // width)  # of n_in + 1 rows
+
+
 @inner
 def _cut(block, sizes, itemsize):
     """Layer, rows and columns of a block of weights: l, i0, i1, j0, j1; row n_in of a layer holds its biases."""
     l = 0
     while True:
         n_in, n_out = sizes[l], sizes[l + 1]
-        height, width = block_shape(n_out, itemsize)
-        across = (n_out + width - 1) // width
-        blocks = (n_in + height) // height * across  # of n_in + 1 rows
+        blocks = blocks_of(n_in, n_out, itemsize)
         if block < blocks:
             break
         block -= blocks
         l += 1
+    height, width = block_shape(n_out, itemsize)
+    across = (n_out + width - 1) // width
     i0, j0 = block // across * height, block % across * width
     return l, i0, min(i0 + height, n_in + 1), j0, min(j0 + width, n_out)
 

@@ -13,7 +13,7 @@ import numpy as np
 from ._jit import frozen, python_or_compiled
 from .batch import (
     TILE,
-    block_shape,
+    blocks_of,
 )
 from .evaluation import check_decision, check_loss
 from .narrow import learn_narrow, learn_narrow_parallel
@@ -130,8 +130,7 @@ def workspace(n, batch_size, net, dropout, params, plain, sparse):
     tiles = parts if narrow else (largest + TILE - 1) // TILE
     blocks = 0
     for l in range(layers):
-        height, width = block_shape(sizes[l + 1], itemsize)
-        blocks += (sizes[l] + height) // height * ((sizes[l + 1] + width - 1) // width)
+        blocks += blocks_of(sizes[l], sizes[l + 1], itemsize)
     packed = np.empty(plan[layers, PACKED], params.dtype)
     space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
     gradient = np.empty((parts if narrow else 0 if plain else 1) * params.size, params.dtype)

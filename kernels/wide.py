@@ -14,8 +14,8 @@ from .batch import (
     TILE,
     block_gradient,
     block_length,
-    block_shape,
     block_update,
+    blocks_of,
     drop_errors,
     drop_outputs,
     finite,
@@ -47,8 +47,7 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
     # Where samples are sparse, the first layer and the first blocks of weights go a way of their own.
     begun, done = 0, 0
     if csr is not None:
-        height, width = block_shape(sizes[1], params.itemsize)
-        begun, done, plain = 1, (sizes[0] + height) // height * ((sizes[1] + width - 1) // width), False
+        begun, done, plain = 1, blocks_of(sizes[0], sizes[1], params.itemsize), False
     pack_weights(sizes, plan, params, packed)
     for tile in range((min(batch_size, order.size) + TILE - 1) // TILE):
         fill_ones(sizes, stride, plan, space, begin + tile * size)
