@@ -22,7 +22,11 @@ from .options import Architecture
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
-KERNELS = ("forward", "evaluate", "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel")
+KERNELS = (
+    "forward", "evaluate", "infer few", "infer many", "infer parallel",
+    "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel",
+)  # fmt: skip
+INFER = {"few": kernels.infer_few, "many": kernels.infer, "parallel": kernels.infer_parallel}
 _lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
@@ -50,6 +54,11 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
     return " ".join(["narrow" if narrow else "wide", *ways])
 
 
+def infer_name(way: str, given: np.dtype[Any], dtype: np.dtype[Any]) -> str:
+    """The kernel that predicts raw values of type `given` with a network of type `dtype`, one `way` out of `INFER`."""
+    return f"infer {way}" if given == dtype else f"infer {way} of {given}"
+
+
 def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
     words = kernel.split()
@@ -60,6 +69,13 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     activations, nothing = np.zeros(len(sizes) - 1, np.int64), checks.frozen(none)
     if kernel == "forward":
         kernels.forward(rows, sizes, activations, params, np.empty((n, 1), dtype))
+    elif "infer" in words:
+        given = np.zeros((1 if "few" in words else kernels.FEW + 1, 1), np.float64 if "float64" in words else dtype)
+        out = np.empty((len(given), 1), dtype)
+        moments = np.empty((2, 0))
+        network = (moments, sizes, activations, checks.frozen(params), moments)
+        with kernels.threads(2 if "parallel" in words else 1):
+            INFER[words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:
@@ -165,4 +181,5 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     >>> seconds = fastbp.warmup("float32", progress=False)
     """
     wanted = [dtype] if isinstance(dtype, str) else list(dtype)
-    return sum(prepare(KERNELS, checks.one_of("dtype", name, DTYPES), progress) for name in wanted)
+    names = (*KERNELS, *(infer_name(way, np.dtype(np.float64), np.dtype(np.float32)) for way in INFER))
+    return sum(prepare(names if name == "float32" else KERNELS, checks.one_of("dtype", name, DTYPES), progress) for name in wanted)

@@ -32,6 +32,7 @@ from .activation import (
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .dropout import dropout
 from .evaluation import evaluate, output_delta
+from .inference import FEW, infer, infer_few, infer_parallel, infer_parallel_pays
 from .loss import (
     ABSOLUTE_ERROR,
     ARGMAX,
@@ -75,6 +76,7 @@ __all__ = [
     "ARGMAX",
     "ELU",
     "EXP",
+    "FEW",
     "GELU",
     "HARD_SIGMOID",
     "HUBER",
@@ -123,6 +125,10 @@ __all__ = [
     "forward_parallel",
     "forward_parallel_pays",
     "hidden_delta",
+    "infer",
+    "infer_few",
+    "infer_parallel",
+    "infer_parallel_pays",
     "linear_forward",
     "log",
     "logistic",

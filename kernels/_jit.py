@@ -118,6 +118,12 @@ def inner(function: Callable[..., Any]) -> Any:
         return njit(**POLICY, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
+def exact(function: Callable[..., Any]) -> Any:
+    """As `inner`, but every operation is rounded as it stands: NumPy gives the same bits."""
+    with numba_config(DISABLE_JIT=0):
+        return njit(**POLICY | {"fastmath": False}, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
 def python_or_compiled(function: Callable[..., Any]) -> Any:
     """Leave a function as it is for Python, which so need not wait for its compilation; compiled code compiles it."""
     return register_jitable(**POLICY)(function)

@@ -1,0 +1,230 @@
+"""`infer`: raw values to outputs and decisions; one row or many, one thread or several, always with the same bits."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from naive import DTYPES, Arena, assert_close
+from numba import config, njit
+from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds
+
+import fastbp
+from fastbp import kernels
+
+
+def moments(rng, count, reciprocal, nothing=False):
+    """Means and deviations (or their reciprocals) of `count` numbers; none at all for `nothing`."""
+    deviation = rng.uniform(0.2, 5, count)
+    return frozen(np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])[:, : 0 if nothing else count])
+
+
+def in_numpy(X, scaling, task, rescaling, threshold):
+    """The definition: (x - mean) r, the network, y s + mean; the number of the largest output, or whether the last is above."""
+    a = X.astype(np.float64)
+    a = ((a - scaling[0]) * scaling[1] if scaling.size else a).astype(task.dtype)
+    out = naive.forward(a, task.sizes, task.names, task.params).astype(np.float64)
+    out = out * rescaling[1] + rescaling[0] if rescaling.size else out
+    return out, (out[:, -1] > threshold).astype(int) if out.shape[1] <= 2 else out.argmax(axis=1)
+
+
+def user_infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
+    return kernels.infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
+
+
+CALLS = {"python": kernels.infer, "few": kernels.infer_few, "njit": user_infer}
+
+
+def check(call, task, given_dtype, scaled, rescaled, decide=True, seed=0):
+    rng, arena = np.random.default_rng(seed), Arena(task.dtype)
+    scaling = moments(rng, task.sizes[0], True, not scaled)
+    rescaling = moments(rng, task.sizes[-1], False, not rescaled)
+    X = frozen(task.X * 2 + 1, given_dtype)
+    params, out = arena.put(task.params), arena.space(task.n, task.sizes[-1])
+    params.flags.writeable = False
+    decision = np.full(task.n if decide else 0, -7)
+    sizes, activations, *_ = task.codes()
+    assert call(X, scaling, sizes, activations, params, rescaling, 0.4, out, decision)
+    params.flags.writeable = True
+    wanted, choice = in_numpy(X, scaling, task, rescaling, 0.4)
+    assert_close(out, wanted, scale=1 + abs(wanted).max(initial=0))
+    if decide:
+        ranked = np.sort(wanted, axis=1)
+        clear = abs(wanted[:, -1] - 0.4) > 1e-3 if task.sizes[-1] <= 2 else ranked[:, -1] - ranked[:, -2] > 1e-3
+        np.testing.assert_array_equal(decision[clear], choice[clear])
+        assert (decision >= 0).all()
+    arena.check()
+
+
+@pytest.mark.parametrize(("dtype", "given_dtype", "via"), [
+    (np.float32, np.float64, "python"), (np.float32, np.float32, "few"), (np.float64, np.float64, "few"),
+    (np.float64, np.float64, "python"), (np.float64, np.float64, "njit"),
+])  # fmt: skip
+@given(sizes=networks, n=st.integers(0, 20), hidden=st.sampled_from(naive.ELEMENTWISE), last=st.sampled_from(naive.ACTIVATIONS),
+       scaled=st.booleans(), rescaled=st.booleans(), decide=st.booleans(), seed=seeds)  # fmt: skip
+def test_infer(dtype, given_dtype, via, sizes, n, hidden, last, scaled, rescaled, decide, seed):
+    task = Task(sizes, n, seed, dtype, hidden, ("squared_error", last))
+    check(compiled(user_infer) if via == "njit" else CALLS[via], task, given_dtype, scaled, rescaled, decide, seed)
+
+
+@pytest.mark.parametrize("n", [8, 9, 63, 64, 65, 130, 1100])  # few rows end at 8, tiles have 64 rows, and are cut into 16 groups
+def test_infer_over_tiles(n):
+    assert kernels.FEW == 8
+    check(kernels.infer, Task((3, 6, 2, 4), n, hidden="tanh", pair=("squared_error", "softmax")), np.float64, True, False)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_infer_of_large_networks(dtype):
+    for number, sizes in enumerate(DEEP + LARGE):
+        task = Task(sizes, (5, 70, 1)[number % 3], 0, dtype, "relu" if number % 2 else "tanh", ("squared_error", "softmax"))
+        check(kernels.infer, task, np.float64, number % 2 == 0, False)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("units", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 255, 257, 300])
+def test_every_width_of_a_layer_for_one_row(units, dtype):
+    check(kernels.infer_few, Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity")), np.float64, True, True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7), (5, 1)], ids=str)
+def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
+    for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
+        task, rng = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last)), np.random.default_rng(0)
+        network = (moments(rng, sizes[0], True), *task.codes()[:2], frozen(task.params), moments(rng, sizes[-1], False))
+
+        def outputs(rows, call=kernels.infer, task=task, network=network):
+            X = frozen(task.X[rows])
+            out, decision = np.full((len(X), task.sizes[-1]), np.nan, task.dtype), np.full(len(X), -1)
+            assert call(X, *network, 0.5, out, decision)
+            return np.column_stack([out, decision])
+
+        whole = outputs(slice(None))
+        for rows in (slice(0, 0), slice(0, 1), slice(7, 8), slice(3, 11), slice(3, 40), slice(63, 65), slice(1, 131), slice(None, None, 3)):
+            np.testing.assert_array_equal(outputs(rows), whole[rows])
+        for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
+            with kernels.threads(threads):
+                for rows in (slice(0, 0), slice(0, 5), slice(None)):
+                    np.testing.assert_array_equal(outputs(rows, kernels.infer_parallel), whole[rows])
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("n", [1, 8, 9, 64, 100, 1100])
+def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
+    task = Task((3, 4, 2), n, dtype=np.float32)
+    X = np.array(task.X, np.float64)
+    network = (frozen(np.empty((2, 0))), *task.codes()[:2], frozen(task.params), frozen(np.empty((2, 0))))
+    out, decision = np.empty((n, 2), np.float32), np.empty(0, np.int64)
+    assert kernels.infer(frozen(X), *network, 0.5, out, decision)
+    for place in {0, n // 2, n - 1}:
+        wrong = X.copy()
+        wrong[place, place % 3] = strange
+        assert not kernels.infer(frozen(wrong), *network, 0.5, out, decision)
+
+
+def test_infer_allocates_nothing_for_more_rows(allocations):
+    task = Task((3, 6, 4), 700)
+    network = (frozen(np.empty((2, 0))), *task.codes()[:2], frozen(task.params), frozen(np.empty((2, 0))))
+
+    def blocks(n):
+        arguments = (frozen(task.X[:n]), *network, 0.5, np.empty((n, 4)), np.empty(n, np.int64))
+        return allocations(kernels.infer_few if n <= kernels.FEW else compiled(user_infer), *arguments)
+
+    assert blocks(1) == blocks(8)
+    assert blocks(100) == blocks(700)
+
+
+@pytest.mark.parametrize("kernel", [kernels.infer, kernels.infer_few, kernels.infer_parallel], ids=["infer", "few", "parallel"])
+@pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
+def test_infer_refuses(case, kernel):
+    names = ("X", "sizes", "activations", "params", "out")
+    nothing, decision = np.empty((2, 0)), np.empty(0, np.int64)
+
+    def call(X, sizes, activations, params, out):
+        return kernel(X, nothing, sizes, activations, params, nothing, 0.5, out, decision)
+
+    refused(call, names, (NETWORK_CASES | {"out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}})[case])
+
+
+@pytest.mark.parametrize("kernel", [kernels.infer, kernels.infer_few])
+def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel):
+    task = Task((4, 3, 2), 6)
+    good = {
+        "X": task.X,
+        "scaling": np.ones((2, 4)),
+        "rescaling": np.ones((2, 2)),
+        "out": np.empty((6, 2)),
+        "decision": np.empty(6, np.int64),
+    }
+    bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1))), ("rescaling", np.ones((3, 2))),
+           ("decision", np.empty(5, np.int64)), ("decision", np.empty(7, np.int64)), ("out", np.empty((2, 6)).T),
+           ("X", np.asfortranarray(task.X))]  # fmt: skip
+    for name, array in bad:
+        X, scaling, rescaling, out, decision = (good | {name: array}).values()
+        with pytest.raises(ValueError, match=name):
+            kernel(X, scaling, *task.codes()[:2], task.params, rescaling, 0.5, out, decision)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_network_inside_compiled_code(dtype, allocations):
+    X = np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1
+    for y, options in ((np.arange(40) % 3, {}), (X[:, 0] * 100 + 3, {"activation": "gelu"}), (X[:, :2] > 1, {})):
+        net = fastbp.train(X, y, hidden=(7, 4), dtype=dtype, epochs=3, seed=0, **options)
+        f, wanted = net.jit(), net.forward(X)
+
+        @njit
+        def every_row(X, out, f=f):
+            for i in range(len(X)):
+                f(X[i], out[i])
+
+        for given_dtype in (np.float64, np.float32):
+            rows, out = X.astype(given_dtype), np.empty_like(wanted)
+            wanted = net.forward(rows)
+            every_row(rows, out)
+            np.testing.assert_array_equal(out, wanted)
+            every_row(np.asfortranarray(rows), out)
+            np.testing.assert_array_equal(out, wanted)
+        assert allocations(every_row, rows, out) == allocations(every_row, rows[:1], out[:1])
+        for x, y in ((rows[0, 1:], out[0]), (rows[0], out[0, 1:])):
+            with pytest.raises(ValueError, match="predict: expected x with a number for each input"):
+                f(x, y)
+        for strange in (np.nan, np.inf):
+            with pytest.raises(ValueError, match="predict: expected finite numbers"):
+                f(np.full(5, strange), out[0])
+
+
+def test_missing_numbers_inside_compiled_code():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": np.where(rng.random(60) < 0.3, np.nan, rng.normal(size=60)), "kind": rng.choice(["x", "y"], 60)})
+    net = fastbp.train(frame, rng.normal(size=60), hidden=(4,), epochs=3, seed=0)
+    assert net.columns.exported.names == ("a", "kind=x", "kind=y")
+    raw, out, f = net.columns.encode_raw(frame), np.empty(1), net.jit()
+    assert np.isnan(raw).any()
+    for row, wanted in zip(raw, net.predict(frame), strict=True):
+        f(row, out)
+        assert out[0] == wanted
+
+
+def test_a_network_as_a_c_function():
+    scipy = pytest.importorskip("scipy")
+    integrate = pytest.importorskip("scipy.integrate")
+    X = np.random.default_rng(0).uniform(-1, 1, (300, 2))
+    net = fastbp.train(X, X[:, 0] ** 2 + X[:, 1], hidden=(8,), activation="tanh", dtype="float64", epochs=50, seed=0)
+    found, _ = integrate.nquad(scipy.LowLevelCallable(net.cfunc().ctypes), [[-1, 1], [0, 1]])
+    grid = np.stack(np.meshgrid((np.arange(400) + 0.5) / 200 - 1, (np.arange(400) + 0.5) / 400), axis=-1).reshape(-1, 2)
+    assert found == pytest.approx(2 * net.predict(grid).mean(), abs=1e-5)  # the midpoint rule
+    function = net.cfunc()
+    values = np.array([0.3, -0.2, 7.0])
+    call = lambda n, x: function.ctypes(n, x.ctypes.data_as(function.ctypes.argtypes[1]))  # noqa: E731
+    assert call(2, values) == net.predict([[0.3, -0.2]])[0]
+    assert np.isnan(call(3, values))
+    for strange in (np.nan, np.inf, -np.inf):
+        assert np.isnan(call(2, np.array([strange, 0])))
+    with pytest.raises(ValueError, match="cfunc: expected a network of one output, got 3"):
+        fastbp.train(X, np.arange(300) % 3, epochs=1).cfunc()
+
+
+def test_a_network_that_does_not_fit_the_stack():
+    with pytest.raises(ValueError, match="jit: expected a network whose rows fit"):
+        fastbp.train(np.zeros((2, 40_000)), [0.0, 1.0], hidden=(), epochs=0).jit()
