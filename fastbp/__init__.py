@@ -19,10 +19,24 @@ from .config import config, show_config
 from .fit import DivergenceWarning, Epoch
 from .network import Network
 from .storage import load
+from .tables import TableWarning
 from .train import train
 
 __version__ = version("fastbp")
-__all__ = ["DivergenceWarning", "Epoch", "Network", "bumps", "config", "graph", "kernels", "load", "show_config", "train", "warmup"]
+__all__ = [
+    "DivergenceWarning",
+    "Epoch",
+    "Network",
+    "TableWarning",
+    "bumps",
+    "config",
+    "graph",
+    "kernels",
+    "load",
+    "show_config",
+    "train",
+    "warmup",
+]
 
 
 def __getattr__(name: str) -> Any:

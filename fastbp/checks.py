@@ -63,17 +63,6 @@ def feature_names(X: Any) -> tuple[str, ...] | None:
     return names
 
 
-def select_columns(X: Any, names: tuple[str, ...] | None) -> Any:
-    """The columns `names` of a frame, by name and in this order; anything else as it is."""
-    given = feature_names(X)
-    if names is None or given is None or given == names:
-        return X
-    missing = [c for c in names if c not in given]
-    if missing:
-        raise ValueError(f"X: expected the columns that the network was trained on; missing: {', '.join(map(repr, missing))}")
-    return X[list(names)]
-
-
 def _as_array(name: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise ValueError(f"{name}: expected a dense array, got a sparse {type(values).__name__}; pass {name}.toarray()")

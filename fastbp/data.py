@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, options, targets
+from . import checks, options, tables, targets
 from .network import Network, standardise
+from .tables import hints
 from .targets import Targets
 
 
@@ -30,6 +32,52 @@ class Rows:
         """The samples of these numbers."""
         y = Targets(self.y.task, self.y.classes, self.y.values[rows], self.y.single)
         return Rows(self.X[rows], y, self.weight[rows])
+
+
+@dataclass(frozen=True)
+class Given:
+    """
+    X as the user gave it, read: the inputs of the network, not yet standardised, and how a frame became them.
+
+    `raw` holds what an exported network takes for the same rows (see `inputs.Inputs`).
+    """
+
+    inputs: NDArray[Any]
+    raw: NDArray[Any]
+    columns: tables.Columns | None = None
+
+
+def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    """X, y, and the columns of X to learn from (None where it is no frame); y may be the name of a column of X."""
+    X = tables.opened(X, None)
+    names = checks.feature_names(X)
+    if not isinstance(y, str):
+        return X, y, names
+    if names is None:
+        raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
+    checks.one_of("y", y, names)
+    return X, X[y].to_numpy(), tuple(name for name in names if name != y)
+
+
+def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None) -> Given:
+    """
+    Read X: the columns `names` of a frame, by what is learnt from the rows of the training part or was by the network `start`.
+
+    Raises
+    ------
+    ValueError
+        Not what a network can learn from, or what `start` takes.
+    """
+    if names is None or (start is not None and start.columns is None):
+        array = checks.samples("X", X)
+        return Given(array, array)
+    try:
+        columns = start.columns if start is not None else tables.Columns.fit(X, names, training)
+        assert columns is not None
+        raw = columns.encode_raw(X)
+    except ValueError as error:
+        raise ValueError(f"X: {error}") from None
+    return Given(columns.exported.expand(raw), raw, columns)
 
 
 @dataclass(frozen=True)
@@ -103,29 +151,49 @@ def sample_weights(
     return weight
 
 
-def split(
-    X: NDArray[Any], y: Targets, weight: NDArray[np.float64], validation: Any, random: np.random.Generator, names: tuple[str, ...] | None
-) -> Parts:
-    """Set the validation part aside: a share drawn at random (each class in proportion), or the user's own."""
-    rows = Rows(X, y, weight)
-    if validation is None:
-        return Parts(rows, None)
-    if isinstance(validation, tuple | list) and len(validation) in (2, 3):
-        Xv = checks.samples("validation[0]", checks.select_columns(validation[0], names), X.shape[1])
-        if len(Xv) == 0:
-            raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
-        yv = targets.like(validation[1], y, len(Xv), "validation[1]")
-        return Parts(rows, Rows(Xv, yv, own_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None)))
+def warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
+    """Say what the user should know about the table that `fastbp.train` was given."""
+    said = [hints.left_out(columns)]
+    if y.task == "regression":
+        said += [hints.skewed(column) for column in y.values[training].T]
+    for text in filter(None, said):
+        warnings.warn(text, tables.TableWarning, stacklevel=3)
+
+
+def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Which samples to set aside, True for each: a share of them drawn at random, or none."""
+    n = len(y.values)
+    if validation is None or isinstance(validation, tuple | list):
+        return np.zeros(n, bool)
     if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
         raise ValueError(f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {validation!r}")
     share = checks.real("validation", validation, above=0, below=1)
     held = held_out(y, share, random)
     if held.all() or not held.any():
-        raise ValueError(f"validation: expected a share that leaves samples on both sides, got {share} of {len(X)} samples")
+        raise ValueError(f"validation: expected a share that leaves samples on both sides, got {share} of {n} samples")
+    return held
+
+
+def split(rows: Rows, held: NDArray[np.bool_], validation: Any, columns: tables.Columns | None) -> Parts:
+    """The parts: the samples that are set aside, or the user's own validation part, and the rest."""
+    if isinstance(validation, tuple | list):
+        return Parts(rows, _own_part(rows, validation, columns))
+    if not held.any():
+        return Parts(rows, None)
     rest = rows.take(np.flatnonzero(~held))
     if rest.weight.sum() == 0:
         raise ValueError("sample_weight: expected weights above 0 among the samples that are left for training")
     return Parts(rest, rows.take(np.flatnonzero(held)))
+
+
+def _own_part(rows: Rows, validation: Any, columns: tables.Columns | None) -> Rows:
+    if len(validation) not in (2, 3):
+        raise ValueError(f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {len(validation)} things")
+    Xv = tables.inputs("validation[0]", validation[0], columns, rows.X.shape[1])
+    if len(Xv) == 0:
+        raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
+    yv = targets.like(validation[1], rows.y, len(Xv), "validation[1]")
+    return Rows(Xv, yv, own_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None))
 
 
 def held_out(y: Targets, share: float, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -154,9 +222,11 @@ class Scaling:
         return cls(network.x_mean, network.x_scale, network.y_mean, network.y_scale)
 
     @classmethod
-    def fit(cls, rows: Rows, net: options.Architecture, scale: bool) -> Scaling:
+    def fit(cls, rows: Rows, net: options.Architecture, scale: bool, columns: tables.Columns | None) -> Scaling:
         """Means and standard deviations of `rows`; zeros and ones where nothing is to be scaled."""
         x = _moments("X", rows.X) if scale else _unscaled(net.sizes[0])
+        if columns is not None:
+            x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
         scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
         y = _moments("y", rows.y.values) if scaled_targets else _unscaled(net.sizes[-1])
         return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y))

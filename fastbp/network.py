@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastbp.kernels as kernels
 
-from . import checks, compilation, targets
+from . import checks, tables, targets
 from .options import Architecture
+from .predictor import FLOAT64, Predictor
 
 # Why a training stopped (lecture L29), in words
 STOP_REASONS = {
@@ -51,8 +53,8 @@ class Network:
         The standardisation: the first layer sees (X - x_mean) / x_scale, predictions are out * y_scale + y_mean.
     classes : array or None
         Labels in the order of the columns of `predict_proba`; None but in classification.
-    feature_names : tuple of str or None
-        Columns of the frame it was trained on; a frame passed later is read by these names.
+    columns : Columns or None
+        How a frame becomes the inputs of the network (see `fastbp.tables.Columns`); None where it was trained on an array.
     history : mapping of str to array
         Per epoch ``loss``, ``accuracy`` (not in regression), with a validation part ``validation_loss``,
         ``validation_accuracy`` and, where a metric decides, ``validation_metric``, and ``seconds`` since the start of the
@@ -69,6 +71,8 @@ class Network:
         Time spent on making kernels ready, and on training proper.
     loss_parameter : tuple of float
         Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
+    examples : array, shape (rows, raw values), or None
+        Some training rows (at most 1000), on which exports are verified. They are in no file and in no pickle.
     """
 
     task: str
@@ -82,7 +86,7 @@ class Network:
     y_scale: NDArray[Any]
     classes: NDArray[Any] | None = None
     single_output: bool = True
-    feature_names: tuple[str, ...] | None = None
+    columns: tables.Columns | None = None
     history: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     best_epoch: int = 0
     stop_reason: str = "epochs"
@@ -90,15 +94,17 @@ class Network:
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
     loss_parameter: tuple[float, ...] = ()
+    examples: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes"):
+        for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes", "examples"):
             object.__setattr__(self, name, _freeze(getattr(self, name)))
         object.__setattr__(self, "history", MappingProxyType({k: _freeze(v) for k, v in self.history.items()}))
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = dict(self.__dict__, history=dict(self.history), options=dict(self.options))
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        state.update(history=dict(self.history), options=dict(self.options), examples=None)
         return _restore, (state,)
 
     def __repr__(self) -> str:
@@ -125,14 +131,62 @@ class Network:
         """Biases of each layer, shape (d_out,); read-only views."""
         return layers(self.params, self.sizes)[1]
 
-    def _inputs(self, X: ArrayLike) -> NDArray[Any]:
-        array = checks.samples("X", checks.select_columns(X, self.feature_names), self.sizes[0])
-        return standardise("X", array, self.x_mean, self.x_scale, self.dtype)
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Columns that a frame must have to be predicted; None where the network was trained on an array."""
+        return None if self.columns is None else self.columns.names
 
-    def _outputs(self, X: ArrayLike) -> NDArray[Any]:
-        inputs = self._inputs(X)
-        compilation.prepare(["forward"], self.dtype, None)
-        return self.architecture.outputs(inputs, self.params)
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """Name of each input: a column, or one of the values or parts of a column."""
+        return None if self.columns is None else self.columns.inputs
+
+    @property
+    def central(self) -> slice:
+        """Which outputs stand for the targets: all, or of several quantiles those whose level is nearest to 1/2."""
+        levels = self.loss_parameter
+        return slice(int(np.argmin(np.abs(np.array(levels) - 0.5))), None, len(levels)) if len(levels) > 1 else slice(None)
+
+    def encode(self, X: ArrayLike) -> NDArray[Any]:
+        """
+        Inputs of the first layer, not yet standardised.
+
+        Parameters
+        ----------
+        X : array-like, frame or path of a table, shape (n, features)
+            The columns of a frame, or of a CSV or Parquet file, are found by their names, in any order, and made into numbers as in
+            training. An array must have the inputs themselves.
+
+        Returns
+        -------
+        array, shape (n, sizes[0])
+        """
+        return tables.inputs("X", X, self.columns, self.sizes[0])
+
+    def _inputs(self, X: ArrayLike) -> NDArray[Any]:
+        return standardise("X", self.encode(X), self.x_mean, self.x_scale, self.dtype)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        moments = np.array([self.x_mean, self.x_scale], np.float64), np.array([self.y_mean, self.y_scale], np.float64)
+        return Predictor(self.architecture, self.params, *moments)
+
+    @property
+    def kernel_arguments(self) -> tuple[Any, ...]:
+        """What `kernels.infer` takes of the network: scaling, sizes, activations, params and rescaling."""
+        return self._predictor.constants
+
+    def _infer(self, X: ArrayLike, threshold: float = 0.5, decide: bool = False) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Outputs for raw values, in regression on the scale of the targets, and the number of each row's class, if asked for."""
+        result = self._predictor(X, threshold, decide)
+        if result is None:
+            array = self.encode(X)
+            X = np.require(array, self.dtype if array.dtype == self.dtype else FLOAT64, ["C", "A", "W"])
+            result = self._predictor(X, threshold, decide)
+        if result is None:
+            self._inputs(X)  # says where
+        assert result is not None
+        return result
 
     def forward(self, X: ArrayLike) -> NDArray[Any]:
         """
@@ -148,11 +202,7 @@ class Network:
         array, shape (n, units of the last layer)
             In regression on the scale of the targets.
         """
-        out = self._outputs(X)
-        if self.task == "regression":
-            out *= self.y_scale.astype(self.dtype)
-            out += self.y_mean.astype(self.dtype)
-        return out
+        return self._infer(X)[0]
 
     def activations(self, X: ArrayLike) -> list[NDArray[Any]]:
         """
@@ -229,7 +279,7 @@ class Network:
         """
         if self.task == "regression":
             raise ValueError("predict_proba: expected a network for classification, this one is for regression; use predict")
-        out = self._outputs(X)
+        out, _ = self._infer(X)
         if self.task == "multilabel" or self.layer_activations[-1] == "softmax":
             return out
         if out.shape[1] == 1:
@@ -255,20 +305,19 @@ class Network:
             level, target after target.
         """
         if self.task == "regression":
-            out = self.forward(X)
+            out, _ = self._infer(X)
             return out[:, 0] if self.single_output else out
-        threshold = checks.real("threshold", threshold, least=0)
-        if threshold > 1:
-            raise ValueError(f"threshold: expected a probability of at most 1, got {threshold!r}")
-        proba = self.predict_proba(X)
-        if self.task == "multilabel":
-            return (proba > threshold).astype(np.int64)
-        assert self.classes is not None
-        if len(self.classes) == 2:
-            return self.classes[(proba[:, 1] > threshold).astype(np.intp)]
         if threshold != 0.5:
+            self._check_threshold(threshold)
+        if self.task == "multilabel":
+            return (self._infer(X)[0] > threshold).astype(np.int64)
+        return self.classes[self._infer(X, threshold, True)[1]]  # type: ignore[index]
+
+    def _check_threshold(self, threshold: float) -> None:
+        if checks.real("threshold", threshold, least=0) > 1:
+            raise ValueError(f"threshold: expected a probability of at most 1, got {threshold!r}")
+        if self.classes is not None and len(self.classes) > 2:
             raise ValueError(f"threshold: expected 0.5 with {len(self.classes)} classes (the most probable is chosen), got {threshold!r}")
-        return self.classes[proba.argmax(axis=1)]
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """
@@ -290,10 +339,7 @@ class Network:
             known = targets.labels(y, len(predicted))
             return float(np.mean([p == t for p, t in zip(predicted.tolist(), known.tolist(), strict=True)]))
         wanted = targets.read(y, self.task, len(predicted)).values.astype(np.float64)
-        predicted = predicted.reshape(len(predicted), -1)
-        if len(self.loss_parameter) > 1:
-            middle = int(np.argmin(np.abs(np.array(self.loss_parameter) - 0.5)))
-            predicted = predicted[:, middle :: len(self.loss_parameter)]
+        predicted = predicted.reshape(len(predicted), -1)[:, self.central]
         if wanted.shape != predicted.shape:
             raise ValueError(f"y: expected {predicted.shape[1]} columns, got {wanted.shape[1]}")
         if self.task == "multilabel":
@@ -302,6 +348,61 @@ class Network:
         spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
         constant = np.where(residual > 0, 0.0, 1.0)  # as in scikit-learn: 1 where a constant is met, else 0
         return float(np.mean(np.where(spread > 0, 1 - residual / np.where(spread > 0, spread, 1), constant)))
+
+    def jit(self) -> Any:
+        """
+        The network as a function for your own ``@njit`` functions.
+
+        Returns
+        -------
+        function
+            ``f(x, out)``: x, shape (features,), has the raw values of one row, NaN where a number is missing that was missing in
+            training too; out, shape (units of the last layer,), is overwritten with what `forward` gives. It allocates nothing, and raises
+            ValueError where a size is wrong or a number is not finite.
+
+        Notes
+        -----
+        Of a network that was trained on a frame, x holds what ``net.columns.encode_raw`` gives: numbers as they are, and what
+        ``net.columns.exported.names`` says for categories and dates. Compiled at its first call, in about a second.
+
+        Examples
+        --------
+        >>> import fastbp, numpy as np
+        >>> from numba import njit
+        >>> net = fastbp.train([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0], hidden=(), seed=0)
+        >>> f = net.jit()
+        >>> @njit
+        ... def total(X):
+        ...     out, sum = np.empty(1), 0.0
+        ...     for i in range(len(X)):
+        ...         f(X[i], out)
+        ...         sum += out[0]
+        ...     return sum
+        >>> round(total(np.array([[0.0], [1.0], [2.0]])))
+        9
+        """
+        from .export.jit import jit
+
+        return jit(self)
+
+    def cfunc(self) -> Any:
+        """
+        The network of one output as a C function, ``double f(int n, double *x)``.
+
+        Returns
+        -------
+        numba CFunc
+            ``scipy.LowLevelCallable(net.cfunc().ctypes)`` goes to SciPy's integration and filters; ``.address`` to any C code. It
+            returns NaN where n is not the number of features or a number is not finite. Keep it as long as its address is in use.
+
+        Raises
+        ------
+        ValueError
+            The network has several outputs.
+        """
+        from .export.jit import c_function
+
+        return c_function(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """
@@ -325,10 +426,10 @@ class Network:
 
 
 def standardise(name: str, array: NDArray[Any], mean: NDArray[Any], scale: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """(array - mean) / scale in `dtype`, computed in float64; where there is nothing to do, no copy is made."""
+    """(array - mean) / scale in `dtype`, computed in float64 as `kernels.infer` does; where there is nothing to do, no copy is made."""
     if not mean.any() and (scale == 1).all():
         return checks.cast(name, array, dtype)
-    return checks.cast(name, (array - mean) / scale, dtype)
+    return checks.cast(name, (array - mean) * (1 / scale), dtype)
 
 
 def _freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -17,10 +17,10 @@ from safetensors.numpy import save as to_bytes
 
 import fastbp.kernels as kernels
 
-from . import compilation, losses, options
+from . import compilation, losses, options, tables
 from .network import STOP_REASONS, Network
 
-FORMAT = 1
+FORMAT = 2  # 1 had no columns
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
 _HISTORY = "history."
 
@@ -61,7 +61,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "loss_parameter": network.loss_parameter,
         "classes": _classes_to_json(network.classes),
         "single_output": network.single_output,
-        "feature_names": network.feature_names,
+        "columns": None if network.columns is None else network.columns.to_json(),
         "best_epoch": network.best_epoch,
         "stop_reason": network.stop_reason,
         "options": dict(network.options),
@@ -147,10 +147,10 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
     units = 1 if classes is not None and len(classes) == 2 and names[-1] == "logistic" else None if classes is None else len(classes)
     _require((task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together")
     _require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
-    features = header["feature_names"]
-    if features is not None:
-        features = tuple(features)
-        _require(len(features) == sizes[0] and all(isinstance(f, str) for f in features), "feature names do not fit the inputs")
+    if header["format"] == 1 and header["feature_names"] is not None:
+        header["columns"] = tables.plain_columns(header["feature_names"], tensors["x_mean"].tolist()).to_json()
+    columns = None if header.get("columns") is None else tables.Columns.from_json(header["columns"])
+    _require(columns is None or len(columns.inputs) == sizes[0], "its columns do not fit the inputs")
     history = {key.removeprefix(_HISTORY): values for key, values in tensors.items() if key.startswith(_HISTORY)}
     epochs = {values.shape for values in history.values()}
     _require(len(epochs) <= 1 and all(len(shape) == 1 for shape in epochs), "the columns of the history differ in length")
@@ -164,7 +164,7 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
         **{name: tensors[name] for name in _ARRAYS},
         classes=classes,
         single_output=bool(header["single_output"]),
-        feature_names=features,
+        columns=columns,
         history=history,
         best_epoch=int(header["best_epoch"]),
         stop_reason=header["stop_reason"],

@@ -17,6 +17,7 @@ from .network import Network
 from .options import Architecture
 
 _DEFAULT_HIDDEN, _DEFAULT_ACTIVATION = (64,), "relu"
+_MOST_EXAMPLES = 1000  # rows that a network keeps to verify its exports on
 
 
 def train(
@@ -168,11 +169,10 @@ def train(
     >>> net.predict([[0, 1], [1, 1]])
     array([1, 0])
     """
-    inputs = checks.samples("X", X)
-    n = len(inputs)
+    table, y, names = data.read_table(X, y)
+    n = len(table if names is not None else checks.samples("X", table))
     if n == 0:
-        raise ValueError(f"X: expected at least one sample, got shape {inputs.shape}")
-    names = checks.feature_names(X)
+        raise ValueError(f"X: expected at least one sample, got shape {np.shape(table)}")
     checks.one_of("dtype", dtype, compilation.DTYPES)
     kind = np.dtype(dtype)
     checks.boolean("scale", scale)
@@ -184,16 +184,18 @@ def train(
     init_random, split_random, order_random = data.random_streams(seed)
 
     start = init if isinstance(init, Network) else None
+    target = targets.read(y, task, n) if start is None else data.targets_of(start, y, task, n)
+    held = data.held_rows(target, validation, split_random)
+    given = data.read_inputs(table, names, ~held, start)
+    inputs, columns = given.inputs, given.columns
+    if start is None and columns is not None:
+        data.warn_of_table(columns, target, ~held)
     if start is None:
-        target = targets.read(y, task, n)
         net = options.architecture(inputs.shape[1], target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
     else:
-        target = data.targets_of(start, y, task, n)
         net = _continued(start, inputs.shape[1], hidden, activation, output, loss, quantile, huber_delta)
-        if names is not None and start.feature_names is not None:
-            inputs, names = checks.samples("X", checks.select_columns(X, start.feature_names)), start.feature_names
     weight = data.sample_weights(n, sample_weight, class_weight, target)
-    parts = data.split(inputs, target, weight, validation, split_random, start.feature_names if start else names)
+    parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
     plan = options.schedule(
         len(parts.train),
         net,
@@ -212,7 +214,7 @@ def train(
         patience=patience,
         validation=parts.validation is not None,
     )
-    scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale)
+    scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
     training = scaling.apply(parts.train, net, kind)
     held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
     params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)  # type: ignore[arg-type]
@@ -243,6 +245,9 @@ def train(
         "samples": len(parts.train),
     }
 
+    learnt_from = np.flatnonzero(~held)
+    examples = given.raw[learnt_from[:: -(-len(learnt_from) // _MOST_EXAMPLES)]].astype(np.float64)
+
     def network(weights: Any, **run: Any) -> Network:
         return Network(
             task=net.task,
@@ -257,7 +262,8 @@ def train(
             y_scale=scaling.y_scale,
             classes=target.classes,
             single_output=target.single and len(net.loss_parameter) < 2,
-            feature_names=names,
+            columns=columns,
+            examples=examples,
             options=said,
             **run,
         )

@@ -88,9 +88,9 @@ BAD_X = {
     "text": (X.astype(str), "X: expected real numbers, got text"),
     "text in an object array": (np.array([[1, "a", 2]] * 40, object), "X: expected numbers, got 'a' of type str at row 0, column 1"),
     "None": (np.array([[1, None, 2]] * 40, object), "X: expected numbers, got None of type NoneType at row 0, column 1"),
-    "a missing value in a frame": (
-        pd.DataFrame({"a": [1, None] * 20}, dtype="Int64"),
-        "X: expected finite numbers, got nan at row 1, column 0",
+    "an infinite value in a frame": (
+        pd.DataFrame({"a": [1.0, np.inf] * 20}),
+        "X: expected finite numbers, got inf in column 'a', row 1",
     ),
     "complex": (X + 1j, "X: expected real numbers, got complex numbers"),
     "dates": (np.full((40, 1), np.datetime64("2020-01-01")), "X: expected real numbers, got dates"),

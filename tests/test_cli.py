@@ -1,5 +1,7 @@
 """The command line, as a user types it: what it prints, what it writes, and one line for every mistake."""
 
+import errno
+import json
 import os
 import re
 import signal
@@ -26,6 +28,27 @@ def table(tmp_path):
     return tmp_path / "table.csv"
 
 
+@pytest.fixture
+def passengers(tmp_path):
+    """A raw CSV: text, dates, a yes/no, codes, and missing values."""
+    rng = np.random.default_rng(1)
+    n = 120
+    frame = pd.DataFrame(
+        {
+            "survived": rng.choice(["no", "yes"], n),
+            "class": rng.choice([1, 2, 3], n),
+            "sex": rng.choice(["male", "female"], n),
+            "age": rng.integers(1, 80, n).astype(float),
+            "name": [f'Nobody, "Mr" {k}' for k in range(n)],
+            "boarded": pd.date_range("1912-04-01", periods=n, freq="7h").strftime("%Y-%m-%d %H:%M"),
+            "zip": rng.choice(["00123", "456", "0789"], n),
+        }
+    )
+    frame.loc[::5, "age"] = np.nan
+    frame.to_csv(tmp_path / "passengers.csv", index=False)
+    return tmp_path / "passengers.csv"
+
+
 def rows_of(out):
     """What a table of the command line says, by the names on its left."""
     return dict(re.split("  +", line.strip(), maxsplit=1) for line in out.splitlines() if "  " in line)
@@ -39,11 +62,10 @@ def test_train_info_and_predict(capsys, table, tmp_path):
     assert shown["task"] == "classification"
     assert shown["layers"] == "2 inputs - 8 relu - 4 relu - 1 logistic"
     assert shown["saved"] == str(model)
-    assert shown["training accuracy"].endswith("(160 rows)")
-    assert shown["validation accuracy"].endswith("(40 rows)")
+    assert re.search(r"training \(160\) +baseline +validation \(40\) +baseline", out)
     net = fastbp.load(model)
     frame = pd.read_csv(table)
-    training, validation = (float(shown[f"{part} accuracy"].split()[0]) for part in ("training", "validation"))
+    training, _, validation, _ = map(float, shown["accuracy"].split())
     assert validation == pytest.approx(net.history["validation_accuracy"][net.best_epoch - 1], abs=1e-4)
     assert 0.8 * training + 0.2 * validation == pytest.approx(net.score(frame[["length", "width"]], frame["kind"]), abs=1e-3)
 
@@ -80,8 +102,9 @@ def test_regression_and_several_targets(capsys, tmp_path):
     command = ["train", tmp_path / "t.csv", *several, "--hidden", "none", "--validation", 0, "--save", model]
     status, out, _ = run(capsys, *command)
     assert status == 0
-    assert "training R^2" in out
-    assert "validation R^2" not in out
+    assert "training (100)" in out
+    assert "R^2 " in out
+    assert "validation (" not in out
     status, out, _ = run(capsys, "predict", model, tmp_path / "t.csv")
     assert out.splitlines()[0] == "prediction_1,prediction_2"
     assert len(out.splitlines()) == 101
@@ -141,51 +164,104 @@ def test_a_network_without_column_names_takes_as_many_columns(capsys, tmp_path):
     status, out, _ = run(capsys, "predict", model, tmp_path / "two.csv")
     assert status == 0
     np.testing.assert_allclose([float(v) for v in out.split()[1:]], net.predict([[1, 0], [2, 1]]), rtol=1e-6)
-    assert_one_line(*run(capsys, "predict", model, tmp_path / "three.csv"), "takes 2 columns", "got 3", "three.csv")
+    assert_one_line(*run(capsys, "predict", model, tmp_path / "three.csv"), "takes 2 columns", "got 3 columns", "three.csv")
+
+
+def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):
+    model, report, pictures = tmp_path / "m.fbp", tmp_path / "r.html", tmp_path / "new" / "pictures"
+    command = ["train", passengers, "--target", "survived", "--categories", "zip", "--drop", "class", "--epochs", 2, "--save", model]
+    status, out, err = run(capsys, *command, "--report", report, "--plot", pictures)
+    assert status == 0
+    assert err.startswith("fastbp: warning: left out: 'name' (")
+    assert err.count("\n") == 1
+    lines = [line.split()[:3] for line in out.splitlines()]
+    for row in (["sex", "category", "2"], ["zip", "category", "3"], ["boarded", "date", "12"], ["age", "number", "2"]):
+        assert row in lines
+    assert "class" not in [line[0] for line in lines if line]
+    assert rows_of(out)["report"] == str(report)
+    assert "</html>" in report.read_text(encoding="utf-8")
+    for name in ("learning-curves.png", "confusion.png"):
+        assert (pictures / name).read_bytes().startswith(b"\x89PNG")
+    net = fastbp.load(model)
+    frame = pd.read_csv(passengers, dtype={"zip": str})
+    frame[["zip", "boarded", "age", "sex"]].to_csv(tmp_path / "few.csv", index=False)
+    status, out, _ = run(capsys, "predict", model, tmp_path / "few.csv")
+    assert out.split() == ["prediction", *net.predict(frame)]
+    pd.DataFrame(frame).head(1).to_csv(tmp_path / "one.csv", index=False)
+    assert run(capsys, "predict", model, tmp_path / "one.csv")[1].split() == ["prediction", *net.predict(frame.head(1))]
+    assert re.search(r"^zip +category +3  00123, 0789, 456$", run(capsys, "info", model)[1], re.MULTILINE)
+
+
+def test_pieces_are_predicted_as_the_whole(capsys, monkeypatch, passengers, tmp_path):
+    model, whole, pieces = tmp_path / "m.fbp", tmp_path / "whole.csv", tmp_path / "pieces.csv"
+    assert run(capsys, "train", passengers, "--target", "survived", "--categories", "zip", "--epochs", 2, "--save", model)[0] == 0
+    assert run(capsys, "predict", model, passengers, "--proba", "--output", whole)[0] == 0
+    monkeypatch.setattr("fastbp.tables.files.MOST_ROWS", 7)
+    assert run(capsys, "predict", model, passengers, "--proba", "--output", pieces)[0] == 0
+    assert whole.read_text().splitlines()[0] == "no,yes"
+    np.testing.assert_allclose(pd.read_csv(pieces), pd.read_csv(whole), rtol=1e-5)
+
+    lines = passengers.read_text().splitlines()
+    lines[32] = re.sub(r",\d+\.0,", ",old,", lines[32])  # the age
+    passengers.write_text("\n".join(lines))
+    result = run(capsys, "predict", model, passengers, "--output", pieces)
+    assert_one_line(*result, f"{passengers}: expected numbers in column 'age', as in training, got 'old' in line 33")
+    assert pieces.read_text().startswith("no,yes")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_json(capsys, passengers, tmp_path):
+    model = tmp_path / "m.fbp"
+    command = ["train", passengers, "--target", "survived", "--epochs", 2, "--seed", 4, "--save", model, "--json"]
+    status, out, _ = run(capsys, *command)
+    facts = json.loads(out)
+    assert status == 0
+    assert (facts["task"], facts["epochs"], facts["stop_reason"], facts["seed"]) == ("classification", 2, "epochs", 4)
+    assert facts["rows"] == {"training": 96, "validation": 24}
+    assert facts["scores"]["validation"].keys() == facts["baseline"]["validation"].keys() == {"accuracy", "log loss", "AUC"}
+    assert facts["columns"][3]["kind"] == "left out"
+    assert facts["saved"] == str(model)
+    assert facts["warnings"][0].startswith("left out: 'name'")
+    known = json.loads(run(capsys, "info", model, "--json")[1])
+    assert known == {key: facts[key] for key in known}
+    rows = [json.loads(line) for line in run(capsys, "predict", model, passengers, "--json", "--proba")[1].splitlines()]
+    assert len(rows) == 120
+    assert rows[0].keys() == {"no", "yes"}
+    assert json.loads(run(capsys, "predict", model, passengers, "--json")[1].splitlines()[0]).keys() == {"prediction"}
+
+
+def test_a_skewed_target_is_told(capsys, tmp_path):
+    x = np.random.default_rng(0).normal(size=200)
+    pd.DataFrame({"x": x, "price": np.exp(3 * x)}).to_csv(tmp_path / "t.csv", index=False)
+    command = ["train", tmp_path / "t.csv", "--target", "price", "--epochs", 1, "--save", tmp_path / "m", "--plot", tmp_path]
+    status, out, err = run(capsys, *command)
+    assert status == 0
+    assert err.startswith("fastbp: warning: the target is heavily skewed")
+    assert (tmp_path / "predicted.png").exists()
+    assert re.search(r"R\^2 .*\nMAE .*\nRMSE ", out)
+
+
+@pytest.mark.parametrize(("to", "ending"), [("onnx", ".onnx"), ("c", ".c"), ("numpy", ".py")])
+def test_export(capsys, passengers, tmp_path, to, ending):
+    model = tmp_path / "m.fbp"
+    run(capsys, "train", passengers, "--target", "survived", "--drop", "boarded", "--drop", "zip", "--epochs", 1, "--save", model)
+    status, out, err = run(capsys, "export", model, "--to", to, "--table", passengers)
+    assert (status, err) == (0, "")
+    shown = rows_of(out)
+    assert shown["written"] == str(tmp_path / f"m{ending}")
+    assert shown["inputs"] == "class, sex=female, sex=male, age"
+    assert shown["compared on"] == f"120 rows of {passengers}"
+    assert (tmp_path / f"m{ending}").stat().st_size > 0
+    status, out, _ = run(capsys, "export", model, "--to", to, "--output", tmp_path / "other")
+    assert status == 0
+    assert rows_of(out)["compared on"] == "rows drawn at random"
+    assert_one_line(*run(capsys, "export", model, "--to", to, "--output", model), "--output", "is read from")
 
 
 def test_warmup_tells_where_the_kernels_are(capsys):
     status, out, _ = run(capsys, "warmup", "--dtype", "float32")
     assert status == 0
     assert rows_of(out)["kept in"] == str(fastbp.kernels.cache_folder())
-
-
-MISTAKES = {
-    "missing target": ("length,width\n1,2\n", "there is no column 'kind'"),
-    "no feature": ("kind\na\nb\n", "no columns beside the target"),
-    "column without a name": (",length,kind\n0,1,a\n1,2,b\n", "column 1 has no name"),
-    "text among numbers": ("length,kind\n1,1.5\n2,2.5\n3,x\n", "column 'kind' holds text ('x' in line 4)"),
-    "blank lines": ("length,kind\n\n1,a\n\nx,b\n", "'x' in line 5"),
-    "open quote": ('length,kind\n1,"a\n2,b\n', "is not CSV"),
-    "empty quotes": ('kind\n""\na\n', "empty quotes"),
-    "text feature": ("length,kind\n1,a\ntall,b\n", "column 'length' holds text ('tall' in line 3)"),
-    "missing value": ("length,kind\n1,a\n,b\n", "column 'length' has no value in line 3"),
-    "missing label": ("length,kind\n1,a\n2,\n", "column 'kind' has no value in line 3"),
-    "infinite": ("length,kind\n1,a\ninf,b\n", "column 'length' holds an infinite number in line 3"),
-    "one class": ("length,kind\n1,a\n2,a\n", "target 'kind': expected at least two classes"),
-    "empty": ("", "the file is empty"),
-    "header only": ("length,kind\n", "no rows below the column names"),
-    "repeated column": ("length,length,kind\n1,2,a\n", "column 'length' is named more than once"),
-    "ragged": ("length,kind\n1,a\n2,b,3\n", "line 3 has 3 cells"),
-    "semicolons": ("length;kind\n1;a\n", "separated by ';'"),
-}
-
-
-@pytest.mark.parametrize("case", MISTAKES)
-def test_mistakes_in_the_table(capsys, tmp_path, case):
-    text, words = MISTAKES[case]
-    path = tmp_path / "t.csv"
-    path.write_text(text)
-    result = run(capsys, "train", path, "--target", "kind", "--save", tmp_path / "m.fbp")
-    assert_one_line(*result, words, str(path))
-    assert not (tmp_path / "m.fbp").exists()
-
-
-def test_a_table_that_is_not_text_or_not_there(capsys, tmp_path):
-    (tmp_path / "t.csv").write_bytes(b"length,kind\n\xff\xfe,1\n")
-    save = ["--target", "kind", "--save", tmp_path / "m.fbp"]
-    assert_one_line(*run(capsys, "train", tmp_path / "t.csv", *save), "not UTF-8", "t.csv")
-    assert_one_line(*run(capsys, "train", tmp_path / "none.csv", *save), "no such file", "none.csv")
 
 
 @pytest.mark.parametrize(
@@ -210,6 +286,46 @@ def test_a_place_that_cannot_be_written_is_told_before_training(capsys, table, t
     assert table.read_text().startswith("length,width,kind")
 
 
+def test_columns_that_are_not_there(capsys, passengers, tmp_path):
+    command = ["train", passengers, "--target", "survived", "--save", tmp_path / "m"]
+    assert_one_line(*run(capsys, *command, "--drop", "clas"), "there is no column 'clas'; did you mean 'class'?", "passengers.csv")
+    assert_one_line(*run(capsys, *command, "--categories", "survived"), "--categories: 'survived' is not learnt from")
+    assert_one_line(*run(capsys, *command, "--target", "survived"), "--target: expected columns that differ")
+
+
+def test_pictures_and_reports_that_cannot_be_written_are_told_before_training(capsys, monkeypatch, table, tmp_path):
+    monkeypatch.setattr("fastbp.cli.train.train", None)
+    command = ["train", table, "--target", "kind", "--save", tmp_path / "m"]
+    assert_one_line(*run(capsys, *command, "--report", tmp_path / "none" / "r.html"), "--report", "no folder")
+    assert_one_line(*run(capsys, *command, "--report", tmp_path / "m"), "--report", "is the file of the model")
+    assert_one_line(*run(capsys, *command, "--plot", table), "--plot", "cannot be made")
+    if os.path.exists(os.devnull):
+        assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", os.devnull), "--save", "no ordinary file")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "sklearn", None)
+        assert_one_line(*run(capsys, *command), "scikit-learn", 'pip install "fastbp[cli]"')
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "fastbp.report", raising=False)
+    assert_one_line(*run(capsys, *command, "--report", tmp_path / "r.html"), "--report needs jinja2", 'pip install "fastbp[cli]"')
+
+
+def test_a_full_disk_leaves_the_old_files(capsys, monkeypatch, table, tmp_path):
+    model, output = tmp_path / "m.fbp", tmp_path / "p.csv"
+    command = ["train", table, "--target", "kind", "--epochs", 1, "--quiet", "--save", model]
+    run(capsys, *command)
+    run(capsys, "predict", model, table, "--output", output)
+    before = model.read_bytes(), output.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert_one_line(*run(capsys, *command), f"{model}: {os.strerror(errno.ENOSPC)}")
+    assert_one_line(*run(capsys, "predict", model, table, "--output", output), f"{output}: {os.strerror(errno.ENOSPC)}")
+    assert (model.read_bytes(), output.read_bytes()) == before
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_mistakes_in_the_model(capsys, table, tmp_path):
     model = tmp_path / "m.fbp"
     assert_one_line(*run(capsys, "info", model), "expected a model file", "m.fbp")
@@ -219,6 +335,12 @@ def test_mistakes_in_the_model(capsys, table, tmp_path):
     assert_one_line(*run(capsys, "predict", model, tmp_path / "less.csv"), "there is no column 'width'")
     model.write_bytes(model.read_bytes()[:-5])
     assert_one_line(*run(capsys, "predict", model, table), "m.fbp")
+
+
+def test_help_tells_the_exit_status(capsys):
+    status, out, _ = run(capsys, "--help")
+    assert status == 0
+    assert "  1    a file, a table or an option cannot be used" in out
 
 
 def test_usage_errors_end_with_2(capsys, table):
@@ -238,14 +360,9 @@ def test_usage_errors_end_with_2(capsys, table):
         assert err.count("\n") == 1
 
 
-def test_a_missing_extra_is_named(capsys, monkeypatch, table, tmp_path):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m"), 'pip install "fastbp[cli]"')
-
-
 def test_warnings_take_one_line_and_python_keeps_its_own(capsys, table, tmp_path, monkeypatch):
     shown_before = warnings.showwarning
-    monkeypatch.setattr("fastbp.cli.train", lambda *_, **__: warnings.warn("odd\nthing", RuntimeWarning, stacklevel=1) or 1 / 0)
+    monkeypatch.setattr("fastbp.cli.train.train", lambda *_, **__: warnings.warn("odd\nthing", RuntimeWarning, stacklevel=1) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["train", str(table), "--target", "kind", "--save", str(tmp_path / "m")])
     assert capsys.readouterr().err == "fastbp: warning: odd thing\n"
@@ -256,7 +373,7 @@ def test_ctrl_c_outside_of_the_epochs_ends_with_130(capsys, table, tmp_path, mon
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastbp.cli.train", interrupted)
+    monkeypatch.setattr("fastbp.cli.train.train", interrupted)
     assert run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m") == (130, "", "fastbp: interrupted\n")
 
 
@@ -270,6 +387,18 @@ def test_the_process_from_outside(table, tmp_path):
     assert rows_of(child.stdout)["stopped"] == "the time was up"
     failed = subprocess.run([*command, "info", "none.fbp"], capture_output=True, text=True, check=False)
     assert_one_line(failed.returncode, failed.stdout, failed.stderr, "none.fbp")
+
+
+def test_pipes(table, tmp_path):
+    command, model = [sys.executable, "-m", "fastbp"], str(tmp_path / "m.fbp")
+    training = [*command, "train", "-", "--target", "kind", "--epochs", "1", "--save", model]
+    done = subprocess.run(training, input=table.read_bytes(), capture_output=True, check=True)
+    assert done.stderr == b""
+    predicting = [*command, "predict", model, "-"]
+    done = subprocess.run(predicting, input=table.read_bytes(), capture_output=True, check=True)
+    assert done.stdout.decode().split() == ["prediction", *fastbp.load(model).predict(pd.read_csv(table))]
+    done = subprocess.run(predicting, input=b"length,width\n1,2\n3\n", capture_output=True, check=False)
+    assert_one_line(done.returncode, done.stdout.decode(), done.stderr.decode(), "stdin: line 3 has 1 cells")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a closed pipe is told so on POSIX")

@@ -11,7 +11,6 @@ import importlib
 import inspect
 import os
 import re
-import shutil
 import threading
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -19,26 +18,13 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
+from browser import launched, unavailable
 
 import fastbp.kernels as kernels
 from fastbp.kernels import node
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERIES = {"gallery": ROOT / "fastbp" / "demos", "howto": ROOT / "docs" / "guides_gallery"}
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def _unavailable(reason):
-    """Skip, unless the site was asked for by name."""
-    (pytest.fail if "FASTBP_SITE" in os.environ else pytest.skip)(reason)
 
 
 class Page(HTMLParser):
@@ -75,7 +61,7 @@ class Visit:
 def folder():
     path = Path(os.environ.get("FASTBP_SITE", ROOT / "docs" / "_build" / "html")).resolve()
     if not (path / "index.html").is_file():
-        _unavailable(f"no site in {path}: python -m sphinx -b html docs docs/_build/html")
+        unavailable(f"no site in {path}: python -m sphinx -b html docs docs/_build/html")
     return path
 
 
@@ -100,18 +86,8 @@ def address(folder):
 
 @pytest.fixture(scope="module")
 def browser():
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        _unavailable('no playwright: pip install -e ".[docs]"')
-    installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=installed, args=FLAGS)
-        except Error as error:
-            _unavailable(f"no browser: install Chromium, or run playwright install chromium ({error})")
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from .curves import learning_curves
 from .decision import boundary, boundary_animation
 from .dimension import captured, captured_share
 from .functions import activations
+from .outcome import confusion, predicted
 from .space import layer_space, layer_spaces
 from .weights import hinton, network
 
@@ -26,9 +27,11 @@ __all__ = [
     "bumps",
     "captured",
     "captured_share",
+    "confusion",
     "hinton",
     "layer_space",
     "layer_spaces",
     "learning_curves",
     "network",
+    "predicted",
 ]

@@ -42,11 +42,11 @@ def read_samples(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     style.require_network(net)
     if net.task == "multilabel" or (net.task == "regression" and net.sizes[-1] > 1):
         raise ValueError(f"net: expected a network of one target, got {net.sizes[-1]} in {net.task}")
-    inputs = checks.samples("X", checks.select_columns(X, net.feature_names), net.sizes[0])
+    inputs = net.encode(X)
     if len(inputs) == 0:
         raise ValueError(f"X: expected at least one sample, got shape {inputs.shape}")
     targets = data.targets_of(net, y, "auto", len(inputs)).values.reshape(-1)
-    names = net.feature_names or checks.feature_names(X) or tuple(f"x{k + 1}" for k in range(net.sizes[0]))
+    names = net.input_names or checks.feature_names(X) or tuple(f"x{k + 1}" for k in range(net.sizes[0]))
     return Samples(inputs, targets, net.classes, names)
 
 

@@ -95,7 +95,7 @@ def network(net: Network, ax: Axes | None = None) -> Axes:
         ax.plot(*here.T, "o", color="white", markeredgecolor="black", markersize=12, zorder=3)
         if len(here) < units:
             ax.text(layer, here[-1, 1] - 1, "⋮", ha="center", va="center", fontsize=14)
-    for (x, y), name in zip(places[0], net.feature_names or [f"x{k + 1}" for k in range(net.sizes[0])], strict=False):
+    for (x, y), name in zip(places[0], net.input_names or [f"x{k + 1}" for k in range(net.sizes[0])], strict=False):
         ax.annotate(name, (x, y), (-12, 0), textcoords="offset points", ha="right", va="center")
     for (x, y), name in zip(places[-1], _output_names(net), strict=False):
         ax.annotate(name, (x, y), (12, 0), textcoords="offset points", va="center")

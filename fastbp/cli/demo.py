@@ -1,0 +1,28 @@
+"""`fastbp demo`: scripts of the gallery."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+
+from .. import demo
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    command.usage = "%(prog)s [-h] [NAME] [--plot [FOLDER]]"
+    names = f"{', '.join(demo.DEMOS)} (default: {', '.join(demo.DEFAULT)})"
+    command.add_argument("name", nargs="?", choices=demo.DEMOS, metavar="NAME", help=names)
+    command.add_argument("--plot", nargs="?", const=True, metavar="FOLDER", help="show the pictures too, or write them to a folder")
+
+
+def run(a: argparse.Namespace) -> None:
+    """Run the demo, or those that are run by default."""
+    if a.name is None and a.plot in demo.DEMOS:
+        raise ValueError(f"--plot: {a.plot} is a demo, its name comes first: fastbp demo {a.plot} --plot; a folder may be ./{a.plot}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not have all symbols of the lecture
+    for k, name in enumerate([a.name] if a.name else demo.DEFAULT):
+        print(end="\n" if k else "")
+        demo.run(name, a.plot)

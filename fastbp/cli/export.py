@@ -1,0 +1,43 @@
+"""`fastbp export`: a network as ONNX, C or Python code, compared with the network itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .. import storage
+from ..tables import files
+from . import predict
+from .outputs import check_writable
+from .show import show
+
+ENDINGS = {"onnx": ".onnx", "c": ".c", "numpy": ".py"}
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add = command.add_argument
+    add("model", metavar="MODEL", help="a file that fastbp train has saved")
+    add("--to", required=True, choices=tuple(ENDINGS), help="ONNX, one file of C99, or Python code that needs nothing but NumPy")
+    add("--output", metavar="FILE", help="default: the name of the model, with the ending .onnx, .c or .py")
+    add("--table", metavar="TABLE", help="CSV or Parquet file; compare the predictions for its rows (default: for rows drawn at random)")
+
+
+def run(a: argparse.Namespace) -> None:
+    """Write the network in another form."""
+    path = a.output or str(Path(a.model).with_suffix(ENDINGS[a.to]))
+    check_writable("--output", path, a.model, *([a.table] if a.table else []))
+    net: Any = storage.load(a.model)
+    X, rows = None, "rows drawn at random"
+    if a.table:
+        table = files.read(a.table, net.columns.text_names if net.columns is not None else ())
+        X = predict.inputs(net, table)
+        rows = f"{len(X)} rows of {table.path}"
+    write = {"onnx": net.to_onnx, "c": net.to_c, "numpy": net.to_numpy}[a.to]
+    try:
+        write(path, X)
+    except RuntimeError as error:  # it did not answer as the network does
+        raise ValueError(f"{a.model}: {error}") from None
+    names = net.columns.exported.names if net.columns is not None else [f"{net.sizes[0]} numbers, in the order of the training"]
+    show([("written", path), ("inputs", ", ".join(names)), ("compared on", rows)])

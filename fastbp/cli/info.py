@@ -1,0 +1,69 @@
+"""`fastbp info`: what is in a model file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import Any
+
+from .. import storage
+from ..network import Network
+from . import show
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    command.add_argument("model", metavar="MODEL", help="a file that fastbp train has saved")
+    command.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+
+
+def run(a: argparse.Namespace) -> None:
+    """Print the network, its columns and its options."""
+    net = storage.load(a.model)
+    if a.json:
+        print(json.dumps(facts(net)))
+        return
+    if net.columns is not None:
+        show.show_columns(net.columns)
+    rows = show.summary(net)
+    if net.feature_names is not None:
+        rows.append(("features", show.some(net.feature_names)))
+    best = [f"{key} {value:.4g}" for key, value in _best_epoch(net).items()]
+    show.show([*rows, (f"epoch {net.best_epoch}", ", ".join(best))])
+    print("\noptions")
+    show.show([(f"  {key}", _option(value)) for key, value in net.options.items()])
+
+
+def facts(net: Network) -> dict[str, Any]:
+    """What a network is, how its training went and what became of each column, as values for JSON."""
+    rows = net.columns.rows if net.columns is not None else ()
+    columns = [{"name": row.name, "kind": row.kind, "inputs": row.inputs, "note": row.note} for row in rows]
+    return {
+        "task": net.task,
+        "sizes": net.sizes,
+        "activations": net.layer_activations,
+        "loss": net.loss,
+        "parameters": len(net.params),
+        "classes": None if net.classes is None else net.classes.tolist(),
+        "columns": columns,
+        "epochs": len(net.history.get("loss", ())),
+        "best_epoch": net.best_epoch,
+        "at_best_epoch": {key: value for key, value in _best_epoch(net).items() if math.isfinite(value)},  # JSON has no others
+        "stop_reason": net.stop_reason,
+        "train_seconds": net.train_seconds,
+        "compile_seconds": net.compile_seconds,
+        "seed": net.options.get("seed"),
+        "options": dict(net.options),
+    }
+
+
+def _best_epoch(net: Network) -> dict[str, float]:
+    found = {key: values[net.best_epoch - 1] for key, values in net.history.items() if len(values) and key != "seconds"}
+    return {key.replace("_", " "): float(value) for key, value in found.items()}
+
+
+def _option(value: object) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

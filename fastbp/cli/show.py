@@ -1,0 +1,68 @@
+"""What commands print: names on the left, values on the right, in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..network import STOP_REASONS, Network
+from ..tables import Columns
+
+MOST_COLUMNS = 30
+
+
+def show(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and what they stand for."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:{width}}  {value}")
+
+
+def some(things: Sequence[object]) -> str:
+    """The first ones, and how many there are."""
+    return ", ".join(map(str, things[:10])) + (f", ... ({len(things)} in all)" if len(things) > 10 else "")
+
+
+def show_columns(columns: Columns) -> None:
+    """Print what became of each column, and an empty line."""
+    lines = str(columns).splitlines()
+    print("\n".join(lines[: MOST_COLUMNS + 1]))
+    if len(lines) > MOST_COLUMNS + 1:
+        print(f"... and {len(lines) - MOST_COLUMNS - 1} more")
+    print()
+
+
+def show_scores(parts: Sequence[tuple[str, int, dict[str, float], dict[str, float]]]) -> None:
+    """Print a table of scores: name, rows, scores and those of the baseline for each part."""
+    names = list(dict.fromkeys(name for *_, found, _ in parts for name in found))
+    table = [["", *(cell for part, rows, _, _ in parts for cell in (f"{part} ({rows})", "baseline"))]]
+    table += [[name, *(_number(of[name]) if name in of else "-" for *_, found, guess in parts for of in (found, guess))] for name in names]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for first, *rest in table:
+        print("  ".join([f"{first:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))]))
+
+
+def _number(score: float) -> str:
+    if abs(score) >= 1000:
+        return f"{score:.0f}"
+    return f"{score:.4f}" if abs(score) >= 0.01 or score == 0 else f"{score:.3g}"
+
+
+def summary(net: Network) -> list[tuple[str, str]]:
+    """What a network is, and how its training went."""
+    layers = zip(net.sizes[1:], net.layer_activations, strict=True)
+    epochs = len(net.history.get("loss", ()))
+    best = f", the best was {net.best_epoch}" if net.best_epoch != epochs else ""
+    rows = [
+        ("task", net.task),
+        ("layers", " - ".join([f"{net.sizes[0]} inputs", *(f"{units} {activation}" for units, activation in layers)])),
+        ("parameters", f"{len(net.params)} ({net.dtype})"),
+    ]
+    if net.classes is not None:
+        rows.append(("classes", some(net.classes.tolist())))
+    return [
+        *rows,
+        ("loss", net.loss),
+        ("epochs", f"{epochs} of {net.options.get('epochs', epochs)}{best}"),
+        ("stopped", STOP_REASONS[net.stop_reason]),
+        ("seconds", f"{net.train_seconds:.2f} to train, {net.compile_seconds:.2f} to compile or load kernels"),
+    ]

@@ -1,0 +1,22 @@
+"""`fastbp warmup`: compile all kernels now."""
+
+from __future__ import annotations
+
+import argparse
+
+import fastbp.kernels as kernels
+
+from .. import compilation
+from .show import show
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    command.add_argument("--dtype", choices=compilation.DTYPES, help="default: both")
+
+
+def run(a: argparse.Namespace) -> None:
+    """Compile, and say what for and where to."""
+    seconds = compilation.warmup(a.dtype or compilation.DTYPES)
+    ready = f"ready for {a.dtype or ' and '.join(compilation.DTYPES)}"
+    show([("kernels", ready), ("seconds", f"{seconds:.2f}"), ("kept in", str(kernels.cache_folder()))])

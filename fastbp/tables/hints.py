@@ -1,0 +1,43 @@
+"""What the user should know about a table: columns that were left out for a reason, a target that is hard to learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Columns
+
+# Third moment over the cube of the standard deviation: 2 for waiting times, 6 for incomes that are log-normal.
+HEAVY_SKEW = 3.0
+
+
+class TableWarning(UserWarning):
+    """Columns were left out that the user may want to keep in another form, or a target is heavily skewed."""
+
+
+def left_out(columns: Columns) -> str | None:
+    """Which columns were left out although they differ from row to row, and what to do."""
+    rows = [row for row in columns.rows if row.warning]
+    if not rows:
+        return None
+    some = "; ".join(f"{row.name!r} ({row.note})" for row in rows[:5])
+    more = f"; and {len(rows) - 5} more, see net.columns" if len(rows) > 5 else ""
+    return f"left out: {some}{more}. If such a column matters, turn it into numbers or into fewer groups first"
+
+
+def skewed(values: NDArray[Any]) -> str | None:
+    """Whether the numbers of a target are heavily skewed, and what to do."""
+    y = values.astype(np.float64)
+    deviation = y.std()
+    if len(y) < 20 or not deviation > 0:
+        return None
+    skew = float((((y - y.mean()) / deviation) ** 3).mean())
+    if abs(skew) < HEAVY_SKEW:
+        return None
+    how = "learn its logarithm" if skew > 0 and y.min() > 0 else "learn a transformed target"
+    return (
+        f"the target is heavily skewed (skewness {skew:.1f}; median {np.median(y):g}, largest {y.max():g}): few rows decide on the loss; "
+        f"{how}, or use the loss 'huber' or 'absolute_error'"
+    )
