@@ -349,6 +349,138 @@ class Network:
         constant = np.where(residual > 0, 0.0, 1.0)  # as in scikit-learn: 1 where a constant is met, else 0
         return float(np.mean(np.where(spread > 0, 1 - residual / np.where(spread > 0, spread, 1), constant)))
 
+    def to_onnx(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+        """
+        Write the network with its scaler as an ONNX file.
+
+        Parameters
+        ----------
+        path : path
+            An old file is replaced once the new one has been run and compared.
+        X : array-like or frame, shape (n, features), optional
+            Rows to compare on; by default `examples`, and in a network from a file rows drawn from the means and deviations of the inputs.
+
+        Raises
+        ------
+        ImportError
+            onnx or onnxruntime is not installed.
+        OSError
+            The file cannot be written.
+        RuntimeError
+            ONNX Runtime does not answer as the network does.
+
+        Notes
+        -----
+        The input ``X``, [rows, raw values] of `dtype`, takes NaN for missing numbers. The outputs are ``label`` and ``probabilities``, or
+        ``prediction``. Of a network that was trained on a frame, raw values are what ``net.columns.encode_raw`` gives.
+        """
+        from .export.onnx import to_onnx
+
+        to_onnx(self, path, X)
+
+    def to_c(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+        """
+        Write the network with its scaler as one C99 file that needs nothing but the C library; its first comment says how to call it.
+
+        Parameters
+        ----------
+        path : path
+            The stem of its name becomes that of the functions. An old file is replaced once the new one has been compiled and compared.
+        X : array-like or frame, shape (n, features), optional
+            As in `to_onnx`.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        RuntimeError
+            It cannot be compiled, or does not answer as the network does.
+
+        Warns
+        -----
+        UserWarning
+            There is no C compiler (cc, gcc or clang): the file was not compared.
+        """
+        from .export.c import to_c
+
+        to_c(self, path, X)
+
+    def to_numpy(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+        """
+        Write the network with its scaler as one Python file that needs nothing but NumPy.
+
+        Parameters
+        ----------
+        path : path
+            The file has functions ``forward``, ``predict`` and, but in regression, ``predict_proba``. An old one is replaced once
+            the new one has been run and compared.
+        X : array-like or frame, shape (n, features), optional
+            As in `to_onnx`.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        RuntimeError
+            It does not answer as the network does.
+        """
+        from .export.numpy import to_numpy
+
+        to_numpy(self, path, X)
+
+    def to_sklearn(self, X: ArrayLike | None = None) -> Any:
+        """
+        Give the network as scikit-learn's own estimator.
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features), optional
+            Rows to compare on, as in `to_onnx`.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            Fitted, float64, the scaler within the first and the last layer. It takes what `encode` gives.
+
+        Raises
+        ------
+        ImportError
+            scikit-learn is not installed.
+        ValueError
+            Activations that scikit-learn does not have: it has identity, logistic, tanh and relu, one for all hidden layers.
+        RuntimeError
+            It does not answer as the network does.
+        """
+        from .export.sklearn import to_sklearn
+
+        return to_sklearn(self, X)
+
+    def to_torch(self, X: ArrayLike | None = None) -> Any:
+        """
+        Give the network as a PyTorch module.
+
+        Parameters
+        ----------
+        X : array-like or frame, shape (n, features), optional
+            Rows to compare on, as in `to_onnx`.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            Linear layers and activations of `dtype`, the scaler within the first and the last layer. It takes what `encode` gives, and
+            gives what `forward` does.
+
+        Raises
+        ------
+        ImportError
+            PyTorch is not installed.
+        RuntimeError
+            It does not answer as the network does.
+        """
+        from .export.torch import to_torch
+
+        return to_torch(self, X)
+
     def jit(self) -> Any:
         """
         The network as a function for your own ``@njit`` functions.

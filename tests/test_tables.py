@@ -333,3 +333,18 @@ def test_columns_that_lie_are_refused(change):
     stored["encoders"][0] |= change
     with pytest.raises((ValueError, KeyError, TypeError)):
         Columns.from_json(stored)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_may_be_the_path_of_a_file(ending, tmp_path):
+    frame = pd.DataFrame({"zip": np.tile(["01", "2x", "03"], 40), "x": TARGET, "y": TARGET * 2})
+    path = tmp_path / f"t.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    net = fastbp.train(path, "y", epochs=3, seed=0)
+    assert net.feature_names == ("zip", "x")
+    np.testing.assert_array_equal(net.params, fastbp.train(frame, "y", epochs=3, seed=0).params)
+    np.testing.assert_array_equal(net.predict(str(path)), net.predict(frame))
+    frame[frame["zip"] != "2x"].to_csv(tmp_path / "digits.csv", index=False)  # alone, 01 and 03 would be read as numbers
+    np.testing.assert_array_equal(net.predict(tmp_path / "digits.csv"), net.predict(frame)[frame["zip"] != "2x"])
+    with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
+        net.predict(tmp_path / "none.csv")

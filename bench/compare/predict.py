@@ -1,0 +1,98 @@
+"""
+Prediction with one network in four libraries: how long one row takes, and how many rows a second they do.
+
+Run ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python bench/compare/predict.py``; needs ``pip install -e ".[peers]"``. A
+network is trained, and goes into the other libraries by its exports: `to_onnx` (ONNX Runtime, once with the scaler and the labels that
+`predict` gives, and once as bare matrix products, without either), `to_torch` and `to_sklearn`. All take raw float32 rows. They take turns;
+a round of one row is a thousand calls. Prints a Markdown table of medians.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+import fastbp
+
+SIZES = [(64, 32, 10), (784, 256, 128, 10)]
+ROWS = {1: 1000, 10_000: 2}  # calls a round
+ROUNDS, PAUSE = 15, 0.1
+
+
+def session(model):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def bare(net):
+    """The least that ONNX Runtime can do: a Gemm and an activation for each layer."""
+    nodes, constants = [], []
+    for l, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        constants += [numpy_helper.from_array(W, f"W{l}"), numpy_helper.from_array(b, f"b{l}")]
+        nodes.append(helper.make_node("Gemm", [f"a{l}", f"W{l}", f"b{l}"], [f"z{l}"]))
+        nodes.append(helper.make_node("Softmax" if l == len(net.weights) - 1 else "Relu", [f"z{l}"], [f"a{l + 1}"]))
+    ends = ("a0", net.sizes[0]), (f"a{len(net.weights)}", net.sizes[-1])
+    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])] for name, units in ends)
+    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
+    return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
+
+
+def ways(net, X):
+    """A call without arguments for each way to predict X."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.onnx"
+        net.to_onnx(path)
+        whole = session(path.read_bytes())
+    plain, feed = session(bare(net)), np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32)
+    sequential, tensor, forest = net.to_torch(), torch.from_numpy(X), net.to_sklearn()
+
+    def in_torch():
+        with torch.inference_mode():
+            return sequential(tensor).numpy()
+
+    return {
+        "fastbp `predict`": lambda: net.predict(X),
+        "fastbp `predict_proba`": lambda: net.predict_proba(X),
+        "ONNX Runtime, scaler and labels": lambda: whole.run(None, {"X": X}),
+        "ONNX Runtime, bare products": lambda: plain.run(None, {"a0": feed}),
+        "PyTorch": in_torch,
+        "scikit-learn `predict_proba`": lambda: forest.predict_proba(X),
+    }
+
+
+def main():
+    torch.set_num_threads(1)
+    random = np.random.default_rng(0)
+    seconds = {}
+    for sizes in SIZES:
+        X = random.normal(size=(2000, sizes[0])).astype(np.float32) * 3 + 1
+        net = fastbp.train(X, np.arange(2000) % sizes[-1], hidden=sizes[1:-1], epochs=1, seed=0, progress=False)
+        for rows, calls in ROWS.items():
+            calling = ways(net, np.ascontiguousarray(np.resize(X, (rows, sizes[0]))))
+            taken = {name: [] for name in calling}
+            for _ in range(ROUNDS):
+                for name, call in calling.items():
+                    time.sleep(PAUSE)
+                    call()
+                    started = time.perf_counter()
+                    for _ in range(calls):
+                        call()
+                    taken[name].append((time.perf_counter() - started) / calls)
+            for name, times in taken.items():
+                seconds.setdefault(name, {})[sizes, rows] = statistics.median(times)
+    cases = [(sizes, rows) for sizes in SIZES for rows in ROWS]
+    heads = ["-".join(map(str, sizes)) + (", one row, µs" if rows == 1 else f", {rows} rows, ms") for sizes, rows in cases]
+    print("| |", " | ".join(heads), "|")
+    print("|---|" + "---|" * len(cases))
+    for name, found in seconds.items():
+        print(f"| {name} |", " | ".join(f"{found[case] * (1e6 if case[1] == 1 else 1e3):.2f}" for case in cases), "|")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""The text of a network in C99."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+
+import numpy as np
+
+import fastbp
+from fastbp.kernels import activation
+
+from ..inputs import Inputs
+from ..network import Network
+from .verify import Array
+
+# In all texts $t stands for the type of numbers, $_ and $U for the name that everything begins with, and @ for the suffix of numbers and
+# functions in float.
+_ACTIVATIONS = {
+    "logistic": "1 / (1 + exp@(-z))",
+    "tanh": "tanh@(z)",
+    "relu": "z < 0 ? 0 : z",
+    "leaky_relu": f"z < 0 ? {activation.LEAK}@ * z : z",
+    "elu": "z > 0 ? z : expm1@(z)",
+    "selu": f"{activation.SELU_SCALE}@ * (z > 0 ? z : {activation.SELU_ALPHA}@ * expm1@(z))",
+    "softplus": "(z > 0 ? z : 0) + log1p@(exp@(-fabs@(z)))",
+    "hard_sigmoid": "z < -3 ? 0 : z > 3 ? 1 : z / 6 + 0.5@",
+    "exp": "exp@(z)",
+    "gelu": "z * (1 + erf@(z * 0.70710678118654752440@)) / 2",
+    "silu": "z / (1 + exp@(-z))",
+    "mish": "z * tanh@((z > 0 ? z : 0) + log1p@(exp@(-fabs@(z))))",
+}
+_ELEMENTWISE = """\
+static void $_{name}($t *a, int count)
+{{
+    int i;
+    for (i = 0; i < count; i++) {{
+        const $t z = a[i];
+        a[i] = {formula};
+    }}
+}}
+"""
+_SOFTMAX = """\
+static void $_softmax($t *a, int count)
+{
+    $t top = a[0], total = 0;
+    int i;
+    for (i = 1; i < count; i++) top = a[i] > top ? a[i] : top;
+    for (i = 0; i < count; i++) total += a[i] = exp@(a[i] - top);
+    for (i = 0; i < count; i++) a[i] /= total;
+}
+"""
+_DENSE = """\
+/* out = x W + b; W holds the n_out weights of one input after those of another */
+static void $_dense(const $t *x, int n_in, const $t *W, const $t *b, int n_out, $t *out)
+{
+    int i, k;
+    for (k = 0; k < n_out; k++) out[k] = b[k];
+    for (i = 0; i < n_in; i++)
+        for (k = 0; k < n_out; k++) out[k] += x[i] * W[i * n_out + k];
+}
+"""
+_HEAD = """\
+/*
+ * Multilayer perceptron for {task}, {shape}, written by fastbp {version}.
+ * C99; needs only the C library (link with -lm). Allocates nothing; any number of threads may call it.
+ *
+ * x: one row of $U_INPUTS raw values{names}{missing}.
+ *
+ * {prototypes}
+ */
+#include <math.h>
+
+#define $U_INPUTS {inputs}
+#define $U_OUTPUTS {outputs}
+"""
+_NAN = """, NAN where one is missing
+ *    (which -ffast-math would not see)"""
+_PROTOTYPES = {
+    "regression": "void $_predict(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS numbers that are predicted.",
+    "classification": """int $_predict(const $t *x, $t *probabilities);
+ *     Returns the index of the class (see $_class_names), and fills probabilities with those of the $U_CLASSES classes.
+ * void $_forward(const $t *x, $t *out);
+ *     Fills out with the $U_OUTPUTS outputs of the last layer.""",
+    "multilabel": "void $_predict(const $t *x, $t *probabilities, int *labels);\n"
+    " *     Fills probabilities and labels (0 or 1), $U_OUTPUTS each.\n"
+    " * void $_forward(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS outputs of the last layer.",
+}
+_PLAIN_INPUT = "        const double input = x[i];"
+_INPUT = """\
+        const double value = x[$_source[i]];
+        const double input = $_flag[i] ? (isnan(value) ? 1 : 0) : isnan(value) ? $_fill[i] : value;"""
+_NORMALISE = """\
+static void $_normalise($t *p)
+{
+    $t total = 0;
+    int k;
+    for (k = 0; k < $U_CLASSES; k++) total += p[k];
+    for (k = 0; k < $U_CLASSES; k++) p[k] = total > 0 ? p[k] / total : ($t)1 / $U_CLASSES;
+}
+"""
+_LARGEST = """\
+static int $_largest(const $t *p)
+{
+    int k, best = 0;
+    for (k = 1; k < $U_CLASSES; k++)
+        if (p[k] > p[best]) best = k;
+    return best;
+}
+"""
+_PREDICT_LABELS = """\
+void $_predict(const $t *x, $t *probabilities, int *labels)
+{
+    int k;
+    $_forward(x, probabilities);
+    for (k = 0; k < $U_OUTPUTS; k++) labels[k] = probabilities[k] > 0.5@;
+}
+"""
+_PLAIN = set(string.ascii_letters + string.digits + " _-.,:;()[]<>=+*/%")  # characters of names that stay as they are
+
+
+def text(net: Network, name: str) -> str:
+    """The text of the file; all that it defines begins with `name`."""
+    inputs, single = Inputs.of(net), net.dtype == np.float32
+    head = _HEAD.format(
+        task=net.task,
+        shape="-".join(map(str, net.sizes)),
+        version=fastbp.__version__,
+        names="" if inputs.names is None else ", as $_input_names names them",
+        missing="" if inputs.is_plain else _NAN,
+        prototypes=_PROTOTYPES[net.task],
+        inputs=inputs.count,
+        outputs=net.sizes[-1],
+    )
+    if net.classes is not None:
+        head += f"#define $U_CLASSES {len(net.classes)}\n"
+    parts = [head]
+    if inputs.names is not None:
+        parts.append(_strings("input_names", inputs.names))
+    if net.classes is not None:
+        parts.append(_strings("class_names", net.classes.astype(str).tolist()))
+    parts += [_array("double", "x_mean", net.x_mean), _array("double", "x_scale", net.x_scale)]
+    if not inputs.is_plain:
+        parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill), _array("int", "flag", inputs.flag)]
+    for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        parts += [_array("$t", f"W{k}", W.ravel()), _array("$t", f"b{k}", b)]
+    if net.task == "regression":
+        parts += [_array("$t", "y_scale", net.y_scale.astype(net.dtype)), _array("$t", "y_mean", net.y_mean.astype(net.dtype))]
+    parts.append(_DENSE)
+    for used in dict.fromkeys(net.layer_activations):
+        if used != "identity":
+            parts.append(_SOFTMAX if used == "softmax" else _ELEMENTWISE.format(name=used, formula=_ACTIVATIONS[used]))
+    parts.append(_forward(net))
+    if net.task != "regression":
+        parts.append(_predict(net))
+    code = "\n".join(parts).replace("$U", name.upper()).replace("$_", name + "_")
+    return code.replace("$t", "float" if single else "double").replace("@", "f" if single else "")
+
+
+def _array(kind: str, name: str, values: Array) -> str:
+    """A constant array, exact to the last bit."""
+    suffix = "@" if kind == "$t" else ""
+    words = [str(int(v)) if kind == "int" else "NAN" if np.isnan(v) else _hex(v) + suffix for v in values.tolist()]
+    lines = [", ".join(words[k : k + 4]) for k in range(0, len(words), 4)]
+    return f"static const {kind} $_{name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + "\n};\n"
+
+
+def _hex(value: float) -> str:
+    """A hexadecimal floating point number, without zeros at its end."""
+    return re.sub(r"\.?0*p", "p", value.hex())
+
+
+def _strings(name: str, texts: Sequence[str]) -> str:
+    """A table of texts, UTF-8."""
+    quoted = [f"    {_quoted(text)},  /* {k} */" for k, text in enumerate(texts)]
+    return f"const char *const $_{name}[{len(quoted)}] = {{\n" + "\n".join(quoted) + "\n};\n"
+
+
+def _quoted(text: str) -> str:
+    # all but plain characters as octal numbers: also ?, with which trigraphs begin, and what is replaced in the text of the file
+    return '"' + "".join(chr(byte) if chr(byte) in _PLAIN else f"\\{byte:03o}" for byte in text.encode()) + '"'
+
+
+def _forward(net: Network) -> str:
+    """The function from raw values to outputs; in regression it is the prediction."""
+    top, width = len(net.sizes) - 2, max(net.sizes[:-1])
+    lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
+    lines += [f"    $t a[{width}]{f', b[{width}]' if top else ''};", "    int i;", f"    for (i = 0; i < {net.sizes[0]}; i++) {{"]
+    lines += [
+        _PLAIN_INPUT if Inputs.of(net).is_plain else _INPUT,
+        "        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);",
+        "    }",
+    ]
+    source, target = "a", "b"
+    for k, used in enumerate(net.layer_activations):
+        target = "out" if k == top else target
+        lines.append(f"    $_dense({source}, {net.sizes[k]}, $_W{k}, $_b{k}, {net.sizes[k + 1]}, {target});")
+        if used != "identity":
+            lines.append(f"    $_{used}({target}, {net.sizes[k + 1]});")
+        source, target = target, source
+    if net.task == "regression":
+        lines.append("    for (i = 0; i < $U_OUTPUTS; i++) out[i] = out[i] * $_y_scale[i] + $_y_mean[i];")
+    return "\n".join([*lines, "}", ""])
+
+
+def _predict(net: Network) -> str:
+    """The function from raw values to probabilities and the decision, in classification."""
+    if net.task == "multilabel":
+        return _PREDICT_LABELS
+    assert net.classes is not None
+    if net.sizes[-1] == 1:
+        steps = "$_forward(x, probabilities + 1);\n    probabilities[0] = 1 - probabilities[1];"
+    else:
+        steps = "$_forward(x, probabilities);" + "\n    $_normalise(probabilities);" * (net.layer_activations[-1] != "softmax")
+    decision = "probabilities[1] > 0.5@" if len(net.classes) == 2 else "$_largest(probabilities)"
+    body = f"int $_predict(const $t *x, $t *probabilities)\n{{\n    {steps}\n    return {decision};\n}}\n"
+    helpers = [_NORMALISE] * ("_normalise" in steps) + [_LARGEST] * ("_largest" in decision)
+    return "\n".join([*helpers, body])

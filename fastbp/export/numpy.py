@@ -1,0 +1,192 @@
+"""`Network.to_numpy`: the network as one Python file that needs only NumPy."""
+
+from __future__ import annotations
+
+import base64
+import os
+import textwrap
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import fastbp
+from fastbp.kernels import activation
+
+from .. import storage
+from ..inputs import Inputs
+from ..network import Network
+from . import verify
+from .verify import Answers, Array
+
+_ACTIVATIONS = {
+    "logistic": "np.exp(-np.logaddexp(0, -z))",  # 1 / (1 + e^-z), which cannot overflow so
+    "tanh": "np.tanh(z)",
+    "relu": "np.maximum(z, 0)",
+    "leaky_relu": f"np.maximum(z, {activation.LEAK} * z)",
+    "elu": "np.where(z > 0, z, np.expm1(np.minimum(z, 0)))",
+    "selu": f"{activation.SELU_SCALE} * np.where(z > 0, z, {activation.SELU_ALPHA} * np.expm1(np.minimum(z, 0)))",
+    "softplus": "np.logaddexp(0, z)",
+    "hard_sigmoid": "np.clip(z / 6 + 0.5, 0, 1)",
+    "exp": "np.exp(z)",
+    "gelu": "z * (1 + np.vectorize(math.erf, otypes=[z.dtype])(z * math.sqrt(0.5))) / 2",
+    "silu": "z * np.exp(-np.logaddexp(0, -z))",
+    "mish": "z * np.tanh(np.logaddexp(0, z))",
+    "softmax": "(e := np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))) / e.sum(axis=1, keepdims=True)",
+}
+_HEAD = '''\
+"""
+Multilayer perceptron for {task}, {shape}, written by fastbp {version}. Needs only NumPy.
+
+`predict(X)` takes an array of shape (rows, {count}): raw values{missing}.
+"""
+
+import base64
+{math}
+import numpy as np
+
+
+def _array(text, dtype, *shape):
+    return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
+
+
+'''
+_FORWARD = '''\
+def forward(X):
+    """Outputs of the last layer, shape (rows, {outputs})."""
+    X = np.asarray(X, np.float64)
+    if X.ndim != 2 or X.shape[1] != {count}:
+        raise ValueError(f"X: expected shape (rows, {count}), got {{X.shape}}")
+{expand}    a = ((X - X_MEAN) / X_SCALE).astype({dtype})
+    for W, b, activation in LAYERS:
+        a = activation(a @ W + b)
+    return {result}
+'''
+_EXPAND = """\
+    X = X[:, SOURCE]
+    missing = np.isnan(X)
+    X = np.where(FLAG, missing, np.where(missing, FILL, X))
+"""
+_PROBABILITIES = '''
+
+def predict_proba(X):
+    """Probability of each {what}, shape (rows, {count})."""
+    {body}
+'''
+_NORMALISED = """p = forward(X)
+    total = p.sum(axis=1, keepdims=True)
+    return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1]).astype(p.dtype)"""
+_PREDICT = '''
+
+def predict(X):
+    """{what}"""
+    return {body}
+'''
+
+
+def to_numpy(net: Network, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+    """Write `net` to a Python file; see `Network.to_numpy`."""
+    source = text(net)
+    raw = verify.raw_rows(net, X)
+    verify.require("to_numpy", net, Inputs.of(net).expand(raw), answers(net, source, raw))
+    storage.write_atomically(path, source.encode())
+
+
+def text(net: Network) -> str:
+    """The text of the file."""
+    inputs, used = Inputs.of(net), dict.fromkeys(net.layer_activations)
+    head = _HEAD.format(
+        task=net.task,
+        shape="-".join(map(str, net.sizes)),
+        version=fastbp.__version__,
+        count=inputs.count,
+        missing=", as INPUTS names them" * (inputs.names is not None) + ", NaN where one is missing" * (not inputs.is_plain),
+        math="import math\n" * ("gelu" in used),
+    )
+    functions = [f"def {name}(z):\n    return {_ACTIVATIONS.get(name, 'z')}\n" for name in used]
+    return "\n\n".join([head.rstrip() + "\n", *functions, _constants(net) + "\n\n" + _forward(net) + _predict(net)])
+
+
+def answers(net: Network, source: str, raw: Array) -> Answers:
+    """What the file says to rows of raw values."""
+    file: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(source, "exported", "exec"), file)
+    with np.errstate(all="ignore"):
+        if net.task == "regression":
+            return Answers(file["forward"](raw))
+        return Answers(file["forward"](raw), file["predict_proba"](raw), file["predict"](raw))
+
+
+def _constants(net: Network) -> str:
+    """What the functions read."""
+    inputs = Inputs.of(net)
+    lines = [] if inputs.names is None else [f"INPUTS = {_wrapped(list(inputs.names))}"]
+    if not inputs.is_plain:
+        lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
+    lines += [f"X_MEAN = {_encoded(net.x_mean)}", f"X_SCALE = {_encoded(net.x_scale)}"]
+    if net.task == "regression":
+        lines += [f"Y_MEAN = {_encoded(net.y_mean.astype(net.dtype))}", f"Y_SCALE = {_encoded(net.y_scale.astype(net.dtype))}"]
+    if net.classes is not None:
+        lines.append(f"CLASSES = {_labels(net.classes)}")
+    lines.append("LAYERS = [")
+    for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
+        lines.append(f"    ({_encoded(W)},\n     {_encoded(b)},\n     {name}),")
+    return "\n".join([*lines, "]"]) + "\n"
+
+
+def _encoded(array: Array) -> str:
+    """An array as base64, exact to the last bit."""
+    array = array.astype(array.dtype.newbyteorder("<"))
+    lines = textwrap.wrap(base64.b64encode(array.tobytes()).decode(), 116)
+    words = "\n".join(f"        {line!r}" for line in lines) if len(lines) > 1 else f"{''.join(lines)!r}"
+    return f"_array({'(' * (len(lines) > 1)}{words}{')' * (len(lines) > 1)}, {array.dtype.str!r}, {', '.join(map(str, array.shape))})"
+
+
+def _labels(classes: Array) -> str:
+    """The labels as an expression."""
+    if classes.dtype.kind in "mM":
+        return f"np.array({_wrapped(classes.view(np.int64).tolist())}).view({classes.dtype.str!r})"
+    labels = classes.tolist()
+    for label in labels:
+        if not isinstance(label, str | bytes | bool | int | float):
+            raise ValueError(
+                f"to_numpy: expected labels that are text, numbers, booleans or dates, got {label!r} of type {type(label).__name__}"
+            )
+    return f"np.array({_wrapped(labels)}, {classes.dtype.str!r})"
+
+
+def _wrapped(values: list[Any]) -> str:
+    """A list over as many lines as it takes."""
+    words = [repr(value) for value in values]
+    if sum(map(len, words)) + 2 * len(words) < 110:
+        return f"[{', '.join(words)}]"
+    return "[\n" + "".join(f"    {word},\n" for word in words) + "]"
+
+
+def _forward(net: Network) -> str:
+    return _FORWARD.format(
+        outputs=net.sizes[-1],
+        count=Inputs.of(net).count,
+        expand="" if Inputs.of(net).is_plain else _EXPAND,
+        dtype=f"np.{net.dtype}",
+        result="a * Y_SCALE + Y_MEAN" if net.task == "regression" else "a",
+    )
+
+
+def _predict(net: Network) -> str:
+    """The text of `predict`, in classification with that of `predict_proba`."""
+    if net.task == "regression":
+        several = "" if net.single_output else ", one column for each output"
+        return _PREDICT.format(what=f"Numbers{several}.", body="forward(X)[:, 0]" if net.single_output else "forward(X)")
+    if net.task == "multilabel":
+        probabilities = _PROBABILITIES.format(what="label", count=net.sizes[-1], body="return forward(X)")
+        return probabilities + _PREDICT.format(what="0 or 1 for each label.", body="(predict_proba(X) > 0.5).astype(np.int64)")
+    assert net.classes is not None
+    body = "return forward(X)"
+    if net.sizes[-1] == 1:
+        body = "p = forward(X)\n    return np.hstack([1 - p, p])"
+    elif net.layer_activations[-1] != "softmax":
+        body = _NORMALISED
+    probabilities = _PROBABILITIES.format(what="class", count=len(net.classes), body=body)
+    decision = "(predict_proba(X)[:, 1] > 0.5).astype(int)" if len(net.classes) == 2 else "predict_proba(X).argmax(axis=1)"
+    return probabilities + _PREDICT.format(what="The label of each row.", body=f"CLASSES[{decision}]")

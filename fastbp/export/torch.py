@@ -1,0 +1,238 @@
+"""`Network.to_torch` and `fastbp.from_torch`: PyTorch's Sequential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks, options
+from ..inputs import Inputs
+from ..network import Network
+from . import layers, verify
+from .verify import Answers, Array
+
+try:
+    import torch
+    from torch import nn
+except ImportError as error:
+    if (error.name or "").partition(".")[0] != "torch":
+        raise
+    raise ImportError("this needs PyTorch; install it with: pip install torch") from None
+
+
+class Exp(nn.Module):  # type: ignore[misc]
+    """e^z, for which PyTorch has no module."""
+
+    def forward(self, z: Any) -> Any:
+        """e^z of each element."""
+        return torch.exp(z)
+
+
+# Modules of the activations; identity has none. Softplus: PyTorch's threshold of 20 would cost digits in float64.
+_MODULES: dict[str, Any] = {
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "softplus": lambda: nn.Softplus(threshold=40),
+    "hard_sigmoid": nn.Hardsigmoid,
+    "exp": Exp,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "softmax": lambda: nn.Softmax(dim=1),
+}
+# The other way, with what the options of a module may be
+_NAMES: dict[Any, tuple[str, dict[str, Any]]] = {
+    nn.Sigmoid: ("logistic", {}),
+    nn.Tanh: ("tanh", {}),
+    nn.ReLU: ("relu", {}),
+    nn.LeakyReLU: ("leaky_relu", {"negative_slope": (0.01,)}),
+    nn.ELU: ("elu", {"alpha": (1,)}),
+    nn.SELU: ("selu", {}),
+    nn.Softplus: ("softplus", {"beta": (1,), "threshold": (20, 40)}),
+    nn.Hardsigmoid: ("hard_sigmoid", {}),
+    Exp: ("exp", {}),
+    nn.GELU: ("gelu", {"approximate": ("none",)}),
+    nn.SiLU: ("silu", {}),
+    nn.Mish: ("mish", {}),
+    nn.Softmax: ("softmax", {"dim": (1, -1)}),
+}
+
+
+def to_torch(net: Network, X: ArrayLike | None = None) -> Any:
+    """Make a Sequential of PyTorch out of `net`; see `Network.to_torch`."""
+    found = sequential_of(net)
+    inputs = Inputs.of(net).expand(verify.raw_rows(net, X))
+    verify.require("to_torch", net, inputs, answers(net, found, inputs))
+    return found
+
+
+def sequential_of(net: Network) -> Any:
+    """The Sequential, ready to predict."""
+    kind = getattr(torch, net.dtype.name)
+    modules: list[Any] = []
+    for (W, b), name in zip(layers.folded(net), net.layer_activations, strict=True):
+        linear = nn.Linear(len(W), len(b), dtype=kind)
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(W.T.copy()))
+            linear.bias.copy_(torch.tensor(b))
+        modules += [linear] if name == "identity" else [linear, _MODULES[name]()]
+    return nn.Sequential(*modules).eval()
+
+
+def answers(net: Network, sequential: Any, inputs: Array) -> Answers:
+    """What the Sequential says to rows of inputs."""
+    with torch.no_grad(), np.errstate(over="ignore"):
+        return Answers(sequential(torch.tensor(inputs.astype(net.dtype))).numpy())
+
+
+def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None = None) -> Network:
+    """
+    Network with the weights of a Sequential of PyTorch, as it answers in eval mode.
+
+    Parameters
+    ----------
+    sequential : torch.nn.Sequential
+        Linear layers with activations that fastbp has between them: ReLU, Tanh, Sigmoid, LeakyReLU, ELU, SELU, GELU, SiLU, Mish,
+        Softplus, Hardsigmoid, and Softmax at the end; BatchNorm1d before or behind a Linear. Dropout, Identity and Flatten are skipped.
+    task : {"auto", "regression", "classification", "multilabel"}
+        auto: classification where the last module is Softmax, or a Sigmoid of one unit, multilabel where it is a Sigmoid of several,
+        else regression. A Linear at the end of a network for classes or labels gives logits: what makes probabilities of them is added.
+    classes : array-like, optional
+        Labels in the order of the outputs; of one unit that of 0 and that of 1. By default 0, 1, 2, ...
+
+    Returns
+    -------
+    Network
+        In float64 where the weights are, else in float32.
+
+    Raises
+    ------
+    ValueError
+        A module that fastbp does not have, with its position; or a task or classes that do not fit.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from torch import nn
+    >>> fastbp.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), task="classification")
+    <fastbp.Network classification 4-8-3 relu/softmax float32>
+    """
+    if not isinstance(sequential, nn.Sequential):
+        raise ValueError(f"sequential: expected a torch.nn.Sequential, got {type(sequential).__name__}")
+    checks.one_of("task", task, ("auto", *options.TASKS))
+    reader = _Reader()
+    for position, module in enumerate(sequential):
+        try:
+            reader.read(module)
+        except ValueError as error:
+            raise ValueError(f"sequential: {error}; at position {position}: {module!r}") from None
+    if not reader.layers or reader.scale is not None:
+        raise ValueError("sequential: expected at least one Linear, and one behind each BatchNorm1d that follows an activation")
+    names = [name or "identity" for name in reader.activations]
+    units, last = len(reader.layers[-1][1]), names[-1]
+    if task == "auto":
+        task = {"softmax": "classification", "logistic": "classification" if units == 1 else "multilabel"}.get(last, "regression")
+    if task != "regression" and last == "identity":
+        last = names[-1] = "softmax" if task == "classification" and units > 1 else "logistic"
+    labels = _labels(classes, task, units, last)
+    allowed = {"regression": options.OUTPUTS, "multilabel": ("logistic",)}.get(task, ("logistic", "softmax"))
+    if last not in allowed:
+        raise ValueError(f"sequential: expected an end that fits {task} ({', '.join(map(repr, allowed))}), got {last!r}")
+    loss = "squared_error" if task == "regression" else "log_loss"
+    dtype = np.dtype(np.float64 if reader.double else np.float32)
+    try:
+        return layers.network(reader.layers, names, dtype, task=task, loss=loss, origin="torch", classes=labels)
+    except ValueError as error:
+        raise ValueError(f"sequential: {error}") from None
+
+
+def _labels(classes: ArrayLike | None, task: str, units: int, last: str) -> Any:
+    """Checked labels of the classes; None but in classification."""
+    if task != "classification":
+        if classes is not None:
+            raise ValueError(f"classes: expected None for {task}, got {classes!r}")
+        return None
+    if (units, last) in ((1, "softmax"), (2, "logistic")):
+        raise ValueError("sequential: expected one Sigmoid or a Softmax of two units for two classes")
+    count = max(units, 2)
+    labels = np.arange(count) if classes is None else np.asarray(classes)
+    if labels.shape != (count,) or len(set(labels.tolist())) < count:
+        raise ValueError(f"classes: expected {count} different labels, got {classes!r}")
+    return labels
+
+
+class _Reader:
+    """Reads one module after another: the layers so far, and a scaling that waits for the next Linear."""
+
+    def __init__(self) -> None:
+        self.layers: list[layers.Layer] = []
+        self.activations: list[str | None] = []  # None: the Linear has met none so far
+        self.scale: NDArray[np.float64] | None = None
+        self.shift: NDArray[np.float64] | None = None
+        self.double = False
+
+    def read(self, module: Any) -> None:
+        """Take a module in; ValueError if that is impossible."""
+        kind = type(module)
+        if kind in (nn.Dropout, nn.Identity) or (kind is nn.Flatten and module.start_dim == 1):
+            return
+        if kind is nn.Linear:
+            self._linear(module)
+        elif kind is nn.BatchNorm1d:
+            self._norm(module)
+        elif kind in _NAMES:
+            self._activation(module, *_NAMES[kind])
+        else:
+            raise ValueError("expected Linear, BatchNorm1d, Dropout or an activation that fastbp has")
+
+    def _linear(self, module: Any) -> None:
+        W = self._numbers(module.weight).T
+        b = np.zeros(W.shape[1]) if module.bias is None else self._numbers(module.bias)
+        if self.layers and len(self.layers[-1][1]) != len(W):
+            raise ValueError(f"expected a Linear of the {len(self.layers[-1][1])} units before it, got one of {len(W)}")
+        if "softmax" in self.activations:
+            raise ValueError("expected Softmax only at the end")
+        if self.scale is not None and self.shift is not None:
+            if len(self.scale) != len(W):
+                raise ValueError(f"expected a Linear of the {len(self.scale)} features before it, got one of {len(W)}")
+            W, b = W * self.scale[:, None], b + self.shift @ W
+            self.scale = self.shift = None
+        self.layers.append((W, b))
+        self.activations.append(None)
+
+    def _norm(self, module: Any) -> None:
+        if module.running_mean is None:
+            raise ValueError("expected a BatchNorm1d that tracks its statistics")
+        scale = 1 / np.sqrt(self._numbers(module.running_var) + module.eps)
+        if module.weight is not None:
+            scale = scale * self._numbers(module.weight)
+        shift = -self._numbers(module.running_mean) * scale
+        if module.bias is not None:
+            shift = shift + self._numbers(module.bias)
+        if self.activations and self.activations[-1] is None:
+            W, b = self.layers[-1]
+            if len(b) != len(scale):
+                raise ValueError(f"expected a BatchNorm1d of the {len(b)} units before it, got one of {len(scale)}")
+            self.layers[-1] = W * scale, b * scale + shift
+        elif self.scale is not None:
+            raise ValueError("expected a Linear between two BatchNorm1d")
+        else:
+            self.scale, self.shift = scale, shift
+
+    def _activation(self, module: Any, name: str, allowed: dict[str, Any]) -> None:
+        if not self.activations or self.activations[-1] is not None or self.scale is not None:
+            raise ValueError("expected a Linear before each activation")
+        for option, values in allowed.items():
+            if getattr(module, option) not in values:
+                raise ValueError(f"expected {option}={values[0]!r}")
+        self.activations[-1] = name
+
+    def _numbers(self, tensor: Any) -> NDArray[np.float64]:
+        self.double |= tensor.dtype == torch.float64
+        return tensor.detach().to("cpu", torch.float64).numpy().copy()

@@ -1,0 +1,155 @@
+"""Every export is run on some rows before it is handed out, and must answer as the network does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..inputs import Inputs
+from ..network import Network
+
+Array = NDArray[Any]
+# Two ways to compute one network in one type differ by the rounding of a sum's terms (6e-8 and 1e-16 of their size each), times the
+# number of terms and layers, and the slopes of the layers behind. That leaves room for a factor of 1000 in float32, and of a million
+# in float64. A wrong weight, formula or order of the inputs is far off.
+TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
+_DRAWN, _MISSING = 1000, 0.1  # rows that are drawn where there are none, and the share of their values that are missing
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a network or an export of it says to some rows; None for what it does not say."""
+
+    outputs: Array | None  # as `Network.forward`
+    probabilities: Array | None = None
+    labels: Array | None = None
+
+
+def raw_rows(net: Network, X: ArrayLike | None) -> NDArray[np.float64]:
+    """Rows of raw values to verify on: those of the user, else training rows, else rows drawn at random."""
+    inputs = Inputs.of(net)
+    if X is None:
+        return _drawn(net, inputs) if net.examples is None else net.examples
+    if net.columns is not None and checks.feature_names(X) is not None:
+        raw = net.columns.encode_raw(X)
+    else:
+        raw = _collapsed(inputs, net.encode(X).astype(np.float64))
+    if len(raw) == 0:
+        raise ValueError("X: expected at least one row to verify on, got none")
+    return raw
+
+
+def _collapsed(inputs: Inputs, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Raw values of rows of inputs."""
+    raw = np.empty((len(values), inputs.count))
+    raw[:, inputs.source[~inputs.flag]] = values[:, ~inputs.flag]
+    for k in np.flatnonzero(inputs.flag):
+        raw[values[:, k] != 0, inputs.source[k]] = np.nan
+    return raw
+
+
+def _drawn(net: Network, inputs: Inputs) -> NDArray[np.float64]:
+    """Normally distributed rows as the scaler expects them, some values missing where they may be."""
+    random = np.random.default_rng(0)
+    first = np.array([np.flatnonzero((inputs.source == k) & ~inputs.flag)[0] for k in range(inputs.count)])
+    raw = random.normal(net.x_mean[first], net.x_scale[first], (_DRAWN, inputs.count))
+    raw[(random.random(raw.shape) < _MISSING) & ~np.isnan(inputs.fill[first])] = np.nan
+    return raw
+
+
+def own_answers(net: Network, inputs: Array) -> Answers:
+    """What the network itself says."""
+    if net.task == "regression":
+        return Answers(net.forward(inputs))
+    return Answers(net.forward(inputs), net.predict_proba(inputs), net.predict(inputs))
+
+
+def differences(net: Network, inputs: Array, own: Answers, came: Answers) -> dict[str, NDArray[np.float64]]:
+    """
+    How far each number of an export is from the network's.
+
+    Parameters
+    ----------
+    net : Network
+    inputs : array, shape (n, sizes[0])
+        Rows, not standardised.
+    own, came : Answers
+        The answers to them.
+
+    Returns
+    -------
+    dict of str to array, shape (n, columns)
+        By name of the answer, relative to the size of the column: 1 for probabilities, else its largest magnitude, or that of the
+        terms that the output's unit sums, if they are larger. Infinite where only one side is finite.
+    """
+    found = {}
+    with np.errstate(all="ignore"):
+        for name in ("outputs", "probabilities"):
+            theirs = getattr(came, name)
+            if theirs is None:
+                continue
+            ours, theirs = getattr(own, name).astype(np.float64), np.asarray(theirs, np.float64)
+            if theirs.shape != ours.shape:
+                raise RuntimeError(f"expected {name} of shape {ours.shape}, got {theirs.shape}")
+            finite = np.isfinite(ours)
+            size = np.abs(np.where(finite, ours, 0)).max(axis=0)
+            size = np.maximum(size, _terms(net, inputs)) if net.task == "regression" else np.ones_like(size)
+            relative = np.abs(theirs - ours) / np.where(size > 0, size, 1)
+            relative[~np.isfinite(theirs)] = np.inf
+            relative[~finite] = np.where(np.isfinite(theirs[~finite]), np.inf, 0)
+            found[name] = relative
+    return found
+
+
+def _terms(net: Network, inputs: Array) -> NDArray[np.float64]:
+    """Size of what the units of the last layer sum, on the scale of the targets."""
+    above = np.abs(net.activations(inputs)[-2].astype(np.float64))
+    terms = above @ np.abs(net.weights[-1]) + np.abs(net.biases[-1])
+    return np.where(np.isfinite(terms), terms, 0).max(axis=0) * net.y_scale + np.abs(net.y_mean)
+
+
+def require(export: str, net: Network, inputs: Array, came: Answers) -> None:
+    """
+    Raise RuntimeError unless an export answers as the network does.
+
+    Parameters
+    ----------
+    export : str
+        Named in the message.
+    net : Network
+    inputs : array, shape (n, sizes[0])
+    came : Answers
+        What the export said to these rows.
+    """
+    own, tolerance = own_answers(net, inputs), TOLERANCE[net.dtype.name]
+    for name, relative in differences(net, inputs, own, came).items():
+        if relative.max() > tolerance:
+            row, column = map(int, np.unravel_index(int(relative.argmax()), relative.shape))
+            place = f"row {row} of X, column {column} of the {name}"
+            _refuse(export, net, place, getattr(own, name)[row, column], getattr(came, name)[row, column])
+    if came.labels is not None:
+        assert own.labels is not None
+        wrong = (own.labels != came.labels) & _decided(net, own.probabilities, tolerance)
+        if wrong.any():
+            at = tuple(int(k) for k in np.argwhere(wrong)[0])
+            _refuse(export, net, f"row {at[0]} of X, the label", own.labels[at], came.labels[at])
+
+
+def _decided(net: Network, probabilities: Any, tolerance: float) -> Any:
+    """Where rounding cannot turn the decision."""
+    if net.task == "multilabel":
+        return np.abs(probabilities - 0.5) > tolerance
+    best = np.sort(probabilities, axis=1)[:, -2:]
+    return best[:, 1] - best[:, 0] > tolerance
+
+
+def _refuse(export: str, net: Network, place: str, expected: Any, came: Any) -> None:
+    hint = "; train with dtype='float64' where inputs are large against their spread" if net.dtype == np.float32 else ""
+    raise RuntimeError(
+        f"{export}: the export does not answer as the network does, and was not kept: {place}: expected {expected!s}, got {came!s}, "
+        f"which differs by more than the rounding of {net.dtype}{hint}"
+    )
