@@ -12,11 +12,18 @@ from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, 
 import fastbp
 from fastbp import kernels
 
+# Kernels are called with the types of `fastbp.Network`: of its arrays, only the parameters are read-only.
+
 
 def moments(rng, count, reciprocal, nothing=False):
     """Means and deviations (or their reciprocals) of `count` numbers; none at all for `nothing`."""
     deviation = rng.uniform(0.2, 5, count)
-    return frozen(np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])[:, : 0 if nothing else count])
+    return np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])[:, : 0 if nothing else count].copy()
+
+
+def codes(task):
+    """Sizes and activations of a network."""
+    return tuple(np.array(array) for array in task.codes()[:2])
 
 
 def in_numpy(X, scaling, task, rescaling, threshold):
@@ -39,11 +46,11 @@ def check(call, task, given_dtype, scaled, rescaled, decide=True, seed=0):
     rng, arena = np.random.default_rng(seed), Arena(task.dtype)
     scaling = moments(rng, task.sizes[0], True, not scaled)
     rescaling = moments(rng, task.sizes[-1], False, not rescaled)
-    X = frozen(task.X * 2 + 1, given_dtype)
+    X = (task.X * 2 + 1).astype(given_dtype)
     params, out = arena.put(task.params), arena.space(task.n, task.sizes[-1])
     params.flags.writeable = False
     decision = np.full(task.n if decide else 0, -7)
-    sizes, activations, *_ = task.codes()
+    sizes, activations = codes(task)
     assert call(X, scaling, sizes, activations, params, rescaling, 0.4, out, decision)
     params.flags.writeable = True
     wanted, choice = in_numpy(X, scaling, task, rescaling, 0.4)
@@ -91,10 +98,10 @@ def test_every_width_of_a_layer_for_one_row(units, dtype):
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
         task, rng = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last)), np.random.default_rng(0)
-        network = (moments(rng, sizes[0], True), *task.codes()[:2], frozen(task.params), moments(rng, sizes[-1], False))
+        network = (moments(rng, sizes[0], True), *codes(task), frozen(task.params), moments(rng, sizes[-1], False))
 
         def outputs(rows, call=kernels.infer, task=task, network=network):
-            X = frozen(task.X[rows])
+            X = np.array(task.X[rows], order="C")
             out, decision = np.full((len(X), task.sizes[-1]), np.nan, task.dtype), np.full(len(X), -1)
             assert call(X, *network, 0.5, out, decision)
             return np.column_stack([out, decision])
@@ -113,21 +120,21 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
 def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
     task = Task((3, 4, 2), n, dtype=np.float32)
     X = np.array(task.X, np.float64)
-    network = (frozen(np.empty((2, 0))), *task.codes()[:2], frozen(task.params), frozen(np.empty((2, 0))))
+    network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))
     out, decision = np.empty((n, 2), np.float32), np.empty(0, np.int64)
-    assert kernels.infer(frozen(X), *network, 0.5, out, decision)
+    assert kernels.infer(X, *network, 0.5, out, decision)
     for place in {0, n // 2, n - 1}:
         wrong = X.copy()
         wrong[place, place % 3] = strange
-        assert not kernels.infer(frozen(wrong), *network, 0.5, out, decision)
+        assert not kernels.infer(wrong, *network, 0.5, out, decision)
 
 
 def test_infer_allocates_nothing_for_more_rows(allocations):
     task = Task((3, 6, 4), 700)
-    network = (frozen(np.empty((2, 0))), *task.codes()[:2], frozen(task.params), frozen(np.empty((2, 0))))
+    network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))
 
     def blocks(n):
-        arguments = (frozen(task.X[:n]), *network, 0.5, np.empty((n, 4)), np.empty(n, np.int64))
+        arguments = (np.array(task.X[:n]), *network, 0.5, np.empty((n, 4)), np.empty(n, np.int64))
         return allocations(kernels.infer_few if n <= kernels.FEW else compiled(user_infer), *arguments)
 
     assert blocks(1) == blocks(8)
@@ -141,56 +148,52 @@ def test_infer_refuses(case, kernel):
     nothing, decision = np.empty((2, 0)), np.empty(0, np.int64)
 
     def call(X, sizes, activations, params, out):
-        return kernel(X, nothing, sizes, activations, params, nothing, 0.5, out, decision)
+        return kernel(X.copy(), nothing, sizes, activations, frozen(params), nothing, 0.5, out, decision)
 
     refused(call, names, (NETWORK_CASES | {"out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}})[case])
 
 
-@pytest.mark.parametrize("kernel", [kernels.infer, kernels.infer_few])
-def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel):
-    task = Task((4, 3, 2), 6)
-    good = {
-        "X": task.X,
-        "scaling": np.ones((2, 4)),
-        "rescaling": np.ones((2, 2)),
-        "out": np.empty((6, 2)),
-        "decision": np.empty(6, np.int64),
-    }
+@pytest.mark.parametrize(("kernel", "n"), [(kernels.infer, 12), (kernels.infer_few, 6)], ids=["many", "few"])
+def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
+    task, decision = Task((4, 3, 2), n), np.empty(n, np.int64)
+    good = {"X": np.array(task.X), "scaling": np.ones((2, 4)), "rescaling": np.ones((2, 2)), "out": np.empty((n, 2)), "decision": decision}
     bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1))), ("rescaling", np.ones((3, 2))),
-           ("decision", np.empty(5, np.int64)), ("decision", np.empty(7, np.int64)), ("out", np.empty((2, 6)).T),
-           ("X", np.asfortranarray(task.X))]  # fmt: skip
+           ("decision", decision[1:]), ("decision", np.empty(n + 1, np.int64))]  # fmt: skip
+    if kernel is kernels.infer:
+        bad += [("out", np.empty((2, n)).T), ("X", np.asfortranarray(task.X))]
     for name, array in bad:
         X, scaling, rescaling, out, decision = (good | {name: array}).values()
         with pytest.raises(ValueError, match=name):
-            kernel(X, scaling, *task.codes()[:2], task.params, rescaling, 0.5, out, decision)
+            kernel(X, scaling, *codes(task), frozen(task.params), rescaling, 0.5, out, decision)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_network_inside_compiled_code(dtype, allocations):
-    X = np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1
-    for y, options in ((np.arange(40) % 3, {}), (X[:, 0] * 100 + 3, {"activation": "gelu"}), (X[:, :2] > 1, {})):
-        net = fastbp.train(X, y, hidden=(7, 4), dtype=dtype, epochs=3, seed=0, **options)
-        f, wanted = net.jit(), net.forward(X)
+@pytest.mark.parametrize(("dtype", "given_dtype", "task"), [
+    ("float32", np.float64, "classes"), ("float64", np.float64, "number"), ("float64", np.float32, "labels"),
+])  # fmt: skip
+def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
+    X = (np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1).astype(given_dtype)
+    y = {"classes": np.arange(40) % 3, "number": X[:, 0].astype(float) * 100 + 3, "labels": X[:, :2] > 1}[task]
+    net = fastbp.train(X, y, hidden=(7, 4), activation="gelu", dtype=dtype, epochs=3, seed=0)
+    f, wanted = net.jit(), net.forward(X)
 
-        @njit
-        def every_row(X, out, f=f):
-            for i in range(len(X)):
-                f(X[i], out[i])
+    @njit
+    def every_row(X, out):
+        for i in range(len(X)):
+            f(X[i], out[i])
 
-        for given_dtype in (np.float64, np.float32):
-            rows, out = X.astype(given_dtype), np.empty_like(wanted)
-            wanted = net.forward(rows)
-            every_row(rows, out)
-            np.testing.assert_array_equal(out, wanted)
-            every_row(np.asfortranarray(rows), out)
-            np.testing.assert_array_equal(out, wanted)
-        assert allocations(every_row, rows, out) == allocations(every_row, rows[:1], out[:1])
-        for x, y in ((rows[0, 1:], out[0]), (rows[0], out[0, 1:])):
-            with pytest.raises(ValueError, match="predict: expected x with a number for each input"):
-                f(x, y)
-        for strange in (np.nan, np.inf):
-            with pytest.raises(ValueError, match="predict: expected finite numbers"):
-                f(np.full(5, strange), out[0])
+    out = np.empty_like(wanted)
+    every_row(X, out)
+    np.testing.assert_array_equal(out, wanted)
+    assert allocations(every_row, X, out) == allocations(every_row, X[:1], out[:1])
+    if task == "number":  # rows with gaps between their numbers
+        every_row(np.asfortranarray(X), out)
+        np.testing.assert_array_equal(out, wanted)
+    for x, y in ((X[0, 1:], out[0]), (X[0], np.empty(7, dtype))):
+        with pytest.raises(ValueError, match="predict: expected x with a number for each input"):
+            f(x, y)
+    for strange in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="predict: expected finite numbers"):
+            f(np.full(5, strange, given_dtype), out[0])
 
 
 def test_missing_numbers_inside_compiled_code():

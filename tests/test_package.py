@@ -62,7 +62,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     assert {name.split("/")[0] for name in names} == {"fastbp", wheel.name.split("-py3")[0] + ".dist-info"}
-    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastbp").rglob("*.py")} | {"fastbp/py.typed"}
+    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastbp").rglob("*.py")} | {"fastbp/py.typed", "fastbp/report.html"}
     wanted |= {f"fastbp/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.py")}
     assert {name for name in names if name.startswith("fastbp/")} == wanted
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
