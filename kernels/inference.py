@@ -225,11 +225,11 @@ def _check(X, scaling, sizes, activations, params, rescaling, out, decision):
 
 
 @python_or_compiled
-def _plan(X, sizes, activations, out):
+def _plan(X, sizes, activations, out, groups):
     """Plan of a tile, space for packed weights and for the tiles of every group, its begin; whether the inputs of each group are finite."""
     layers = activations.size
     plan = plan_tile(sizes, activations, np.zeros(layers), whole_vectors(min(X.shape[0], GROUP), out.itemsize), out.itemsize)
-    groups = min((X.shape[0] + GROUP - 1) // GROUP, GROUPS)
+    groups = min((X.shape[0] + GROUP - 1) // GROUP, groups)
     packed = np.empty(plan[layers, PACKED], out.dtype)
     space = np.empty(groups * whole_vectors(plan[0, ERRORS] + GROUP * sizes[0], out.itemsize) + 16, out.dtype)
     return plan, packed, space, aligned(space), np.ones(groups, np.bool_)
@@ -308,7 +308,7 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     if X.shape[0] <= FEW:
         return infer_few(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
     _check(X, scaling, sizes, activations, params, rescaling, out, decision)
-    plan, packed, space, begin, finite = _plan(X, sizes, activations, out)
+    plan, packed, space, begin, finite = _plan(X, sizes, activations, out, 1)
     _tiles_serial(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision)
     return finite.all()
 
@@ -339,7 +339,7 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
     sizes, activations = frozen(sizes), frozen(activations)
     _check(X, scaling, sizes, activations, params, rescaling, out, decision)
-    plan, packed, space, begin, finite = _plan(X, sizes, activations, out)
+    plan, packed, space, begin, finite = _plan(X, sizes, activations, out, GROUPS)
     _tiles_parallel(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision)
     return finite.all()
 

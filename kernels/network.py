@@ -24,7 +24,7 @@ GROUP = 64
 HEIGHT, DEPTH = 32, 512
 # From this many bytes on, weights are copied into the order in which the forward pass reads them.
 PACKED_FROM = 1 << 18
-# Parts into which the tiles of a call are cut, each with work space of its own.
+# Parts into which the tiles of a call are cut for threads, each with work space of its own.
 GROUPS = 16
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FROM = 500_000
@@ -208,7 +208,7 @@ _forward_parallel = jit(_forward_tiles, parallel=True)
 
 
 @python_or_compiled
-def _prepare_forward(X, sizes, activations, params, out):
+def _prepare_forward(X, sizes, activations, params, out, groups):
     """Check the arguments of `forward`; plan, space for packed weights and for tiles, its begin, and the number of groups."""
     check_network(sizes, activations, params)
     layers = activations.size
@@ -221,7 +221,7 @@ def _prepare_forward(X, sizes, activations, params, out):
         raise ValueError("forward: X and out must be C-contiguous")
     columns = whole_vectors(min(n, GROUP), out.itemsize)
     plan = plan_tile(sizes, activations, np.zeros(layers), columns, out.itemsize)
-    groups = min((n + GROUP - 1) // GROUP, GROUPS)
+    groups = min((n + GROUP - 1) // GROUP, groups)
     packed = np.empty(plan[layers, PACKED], out.dtype)
     space = np.empty(groups * plan[0, ERRORS] + 16, out.dtype)
     return plan, packed, space, aligned(space), groups
@@ -253,7 +253,7 @@ def forward(X, sizes, activations, params, out):
     2 n P flops for P parameters. Work space is allocated once a call, nothing per sample.
     """
     X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
-    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
+    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out, 1)
     _forward_serial(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 
 
@@ -276,7 +276,7 @@ def forward_parallel(X, sizes, activations, params, out):
     Samples are independent: each thread takes tiles of its own, and writes to rows of its own.
     """
     X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
-    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out)
+    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out, GROUPS)
     _forward_parallel(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 
 
