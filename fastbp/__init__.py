@@ -16,6 +16,7 @@ import fastbp.kernels as kernels
 from .bumps import bumps
 from .compilation import warmup
 from .config import config, show_config
+from .export import from_sklearn, from_torch
 from .fit import DivergenceWarning, Epoch
 from .network import Network
 from .storage import load
@@ -30,6 +31,8 @@ __all__ = [
     "TableWarning",
     "bumps",
     "config",
+    "from_sklearn",
+    "from_torch",
     "graph",
     "kernels",
     "load",
@@ -40,8 +43,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("from_sklearn", "from_torch"):  # not in __all__: they import the library that they read from
-        return getattr(import_module(f".export.{name.removeprefix('from_')}", __name__), name)
     if name in ("graph", "plot", "sklearn"):  # on demand: most programs use none, and two of them need extras
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -86,34 +86,7 @@ def answers(net: Network, estimator: Any, inputs: Array) -> Answers:
 
 
 def from_sklearn(estimator: Any) -> Network:
-    """
-    Network with the weights of a fitted estimator of scikit-learn.
-
-    Parameters
-    ----------
-    estimator : MLPClassifier, MLPRegressor or Pipeline
-        Fitted; of scikit-learn or of `fastbp.sklearn`. A pipeline has two steps: a StandardScaler and one of these.
-
-    Returns
-    -------
-    Network
-        In the type of the weights. It takes arrays, with the columns that the estimator was fitted on.
-
-    Raises
-    ------
-    ValueError
-        Another estimator, or one that is not fitted.
-
-    Examples
-    --------
-    >>> import fastbp
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.neural_network import MLPClassifier
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = MLPClassifier(max_iter=1000, random_state=0).fit(X, y)
-    >>> bool((fastbp.from_sklearn(model).predict(X) == model.predict(X)).all())
-    True
-    """
+    """Read the network; see `fastbp.from_sklearn`."""
     scaler, mlp = None, estimator
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps]

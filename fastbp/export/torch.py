@@ -92,37 +92,7 @@ def answers(net: Network, sequential: Any, inputs: Array) -> Answers:
 
 
 def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None = None) -> Network:
-    """
-    Network with the weights of a Sequential of PyTorch, as it answers in eval mode.
-
-    Parameters
-    ----------
-    sequential : torch.nn.Sequential
-        Linear layers with activations that fastbp has between them: ReLU, Tanh, Sigmoid, LeakyReLU, ELU, SELU, GELU, SiLU, Mish,
-        Softplus, Hardsigmoid, and Softmax at the end; BatchNorm1d before or behind a Linear. Dropout, Identity and Flatten are skipped.
-    task : {"auto", "regression", "classification", "multilabel"}
-        auto: classification where the last module is Softmax, or a Sigmoid of one unit, multilabel where it is a Sigmoid of several,
-        else regression. A Linear at the end of a network for classes or labels gives logits: what makes probabilities of them is added.
-    classes : array-like, optional
-        Labels in the order of the outputs; of one unit that of 0 and that of 1. By default 0, 1, 2, ...
-
-    Returns
-    -------
-    Network
-        In float64 where the weights are, else in float32.
-
-    Raises
-    ------
-    ValueError
-        A module that fastbp does not have, with its position; or a task or classes that do not fit.
-
-    Examples
-    --------
-    >>> import fastbp
-    >>> from torch import nn
-    >>> fastbp.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), task="classification")
-    <fastbp.Network classification 4-8-3 relu/softmax float32>
-    """
+    """Read the network; see `fastbp.from_torch`."""
     if not isinstance(sequential, nn.Sequential):
         raise ValueError(f"sequential: expected a torch.nn.Sequential, got {type(sequential).__name__}")
     checks.one_of("task", task, ("auto", *options.TASKS))
