@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
-from fastbp.kernels import lean, minibatch
+from fastbp.kernels import inference, lean, minibatch
 
 from . import checks
 from .options import Architecture
@@ -26,7 +26,7 @@ KERNELS = (
     "forward", "evaluate", "infer few", "infer many", "infer parallel",
     "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel",
 )  # fmt: skip
-INFER = {"few": kernels.infer_few, "many": kernels.infer, "parallel": kernels.infer_parallel}
+INFER = {"few": inference.few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
 _lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
@@ -70,7 +70,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     if kernel == "forward":
         kernels.forward(rows, sizes, activations, params, np.empty((n, 1), dtype))
     elif "infer" in words:
-        given = np.zeros((1 if "few" in words else kernels.FEW + 1, 1), np.float64 if "float64" in words else dtype)
+        given = np.zeros((1 if "few" in words else inference.FEW + 1, 1), np.float64 if "float64" in words else dtype)
         out = np.empty((len(given), 1), dtype)
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
+from fastbp.kernels.inference import FEW, check_infer, few_rows
 
 from . import compilation
 from .options import Architecture
 
 FLOAT64 = np.dtype(np.float64)
-_FEW = kernels.FEW
 _NOTHING = np.empty(0, np.int64)
 
 
@@ -37,6 +37,8 @@ class Predictor:
         scaling = np.array([scaling[0], 1 / scaling[1]])
         # Copies that are not read-only: Numba takes 40 ns longer to know the type of an array that is.
         self.constants = (_if_any(scaling), net.size_array.copy(), net.activation_codes.copy(), params, _if_any(rescaling))
+        nothing = np.empty((0, self.inputs)), *self.constants, np.empty((0, self.outputs), self.dtype), _NOTHING
+        check_infer(*nothing)  # once and for all: the kernel for few rows does not
         self.few: dict[str, Callable[..., bool]] = {}  # the kernel for few rows by the type of X, once it is compiled
 
     def __call__(self, X: Any, threshold: float, decide: bool) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
@@ -47,7 +49,7 @@ class Predictor:
         if len(shape) != 2 or shape[1] != self.inputs or not X.flags.carray:
             return None
         n, kernel = shape[0], self.few.get(X.dtype.char)
-        if n > _FEW or kernel is None:
+        if n > FEW or kernel is None:
             return self._prepared(X, threshold, decide)
         out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
         return (out, decision) if kernel(X, *self.constants, threshold, out, decision) else None
@@ -57,12 +59,12 @@ class Predictor:
         if X.dtype not in (FLOAT64, self.dtype):
             return None
         n = len(X)
-        way = "few" if n <= _FEW else "parallel" if kernels.infer_parallel_pays(self.sizes, n) else "many"
+        way = "few" if n <= FEW else "parallel" if kernels.infer_parallel_pays(self.sizes, n) else "many"
         with kernels.threads(numba.get_num_threads() if way == "parallel" else 1) as parallel:
             way = "many" if way == "parallel" and not parallel else way
             compilation.prepare([compilation.infer_name(way, X.dtype, self.dtype)], self.dtype, None)
             if way == "few":
-                self.few[X.dtype.char] = kernels.infer_few
+                self.few[X.dtype.char] = few_rows
                 return self(X, threshold, decide)
             out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
             finite = compilation.INFER[way](X, *self.constants, threshold, out, decision)

@@ -32,7 +32,7 @@ from .activation import (
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .dropout import dropout
 from .evaluation import evaluate, output_delta
-from .inference import FEW, infer, infer_few, infer_parallel, infer_parallel_pays
+from .inference import infer, infer_parallel, infer_parallel_pays
 from .loss import (
     ABSOLUTE_ERROR,
     ARGMAX,
@@ -76,7 +76,6 @@ __all__ = [
     "ARGMAX",
     "ELU",
     "EXP",
-    "FEW",
     "GELU",
     "HARD_SIGMOID",
     "HUBER",
@@ -126,7 +125,6 @@ __all__ = [
     "forward_parallel_pays",
     "hidden_delta",
     "infer",
-    "infer_few",
     "infer_parallel",
     "infer_parallel_pays",
     "linear_forward",

@@ -206,7 +206,7 @@ _tiles_parallel = jit(_tiles, parallel=True)
 
 
 @python_or_compiled
-def _check(X, scaling, sizes, activations, params, rescaling, out, decision):
+def check_infer(X, scaling, sizes, activations, params, rescaling, out, decision):
     """Raise ValueError unless the arguments of `infer` go together."""
     check_network(sizes, activations, params)
     n, n_in, n_out = X.shape[0], sizes[0], sizes[activations.size]
@@ -236,26 +236,8 @@ def _plan(X, sizes, activations, out, groups):
 
 
 @jit
-def infer_few(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
-    """
-    Outputs and decisions of a network, each row by itself: what `infer` does with up to 8 rows, and the fastest way for one.
-
-    Parameters
-    ----------
-    X, scaling, sizes, activations, params, rescaling, threshold, out, decision
-        As in `infer`.
-
-    Returns
-    -------
-    bool
-        As `infer`.
-
-    Raises
-    ------
-    ValueError
-        As `infer`.
-    """
-    _check(X, scaling, sizes, activations, params, rescaling, out, decision)
+def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
+    """What `infer` does with few rows: each by itself. Unchecked: `fastbp.Network` has made sure once that its arrays go together."""
     finite, space = True, np.empty(row_space(sizes, out.itemsize), out.dtype)
     for i in range(X.shape[0]):
         if not infer_row(X, i, scaling, sizes, activations, params, space, 0, out):
@@ -305,9 +287,9 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     """
     X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
     sizes, activations = frozen(sizes), frozen(activations)
+    check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     if X.shape[0] <= FEW:
-        return infer_few(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
-    _check(X, scaling, sizes, activations, params, rescaling, out, decision)
+        return few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, 1)
     _tiles_serial(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision)
     return finite.all()
@@ -338,7 +320,7 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     """
     X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
     sizes, activations = frozen(sizes), frozen(activations)
-    _check(X, scaling, sizes, activations, params, rescaling, out, decision)
+    check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, GROUPS)
     _tiles_parallel(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision)
     return finite.all()

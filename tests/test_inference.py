@@ -1,5 +1,7 @@
 """`infer`: raw values to outputs and decisions; one row or many, one thread or several, always with the same bits."""
 
+import dataclasses
+
 import naive
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, 
 
 import fastbp
 from fastbp import kernels
+from fastbp.kernels import inference
 
 # Kernels are called with the types of `fastbp.Network`: of its arrays, only the parameters are read-only.
 
@@ -39,7 +42,7 @@ def user_infer(X, scaling, sizes, activations, params, rescaling, threshold, out
     return kernels.infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
 
 
-CALLS = {"python": kernels.infer, "few": kernels.infer_few, "njit": user_infer}
+CALLS = {"python": kernels.infer, "few": inference.few_rows, "njit": user_infer}
 
 
 def check(call, task, given_dtype, scaled, rescaled, decide=True, seed=0):
@@ -76,7 +79,7 @@ def test_infer(dtype, given_dtype, via, sizes, n, hidden, last, scaled, rescaled
 
 @pytest.mark.parametrize("n", [8, 9, 63, 64, 65, 130, 1100])  # few rows end at 8, tiles have 64 rows, and are cut into 16 groups
 def test_infer_over_tiles(n):
-    assert kernels.FEW == 8
+    assert inference.FEW == 8
     check(kernels.infer, Task((3, 6, 2, 4), n, hidden="tanh", pair=("squared_error", "softmax")), np.float64, True, False)
 
 
@@ -90,7 +93,7 @@ def test_infer_of_large_networks(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("units", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 255, 257, 300])
 def test_every_width_of_a_layer_for_one_row(units, dtype):
-    check(kernels.infer_few, Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity")), np.float64, True, True)
+    check(inference.few_rows, Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity")), np.float64, True, True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -135,13 +138,13 @@ def test_infer_allocates_nothing_for_more_rows(allocations):
 
     def blocks(n):
         arguments = (np.array(task.X[:n]), *network, 0.5, np.empty((n, 4)), np.empty(n, np.int64))
-        return allocations(kernels.infer_few if n <= kernels.FEW else compiled(user_infer), *arguments)
+        return allocations(inference.few_rows if n <= inference.FEW else compiled(user_infer), *arguments)
 
     assert blocks(1) == blocks(8)
     assert blocks(100) == blocks(700)
 
 
-@pytest.mark.parametrize("kernel", [kernels.infer, kernels.infer_few, kernels.infer_parallel], ids=["infer", "few", "parallel"])
+@pytest.mark.parametrize("kernel", [kernels.infer, kernels.infer_parallel], ids=["infer", "parallel"])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
 def test_infer_refuses(case, kernel):
     names = ("X", "sizes", "activations", "params", "out")
@@ -153,14 +156,14 @@ def test_infer_refuses(case, kernel):
     refused(call, names, (NETWORK_CASES | {"out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}})[case])
 
 
-@pytest.mark.parametrize(("kernel", "n"), [(kernels.infer, 12), (kernels.infer_few, 6)], ids=["many", "few"])
+@pytest.mark.parametrize("kernel", [kernels.infer, kernels.infer_parallel], ids=["infer", "parallel"])
+@pytest.mark.parametrize("n", [6, 12])
 def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
     task, decision = Task((4, 3, 2), n), np.empty(n, np.int64)
     good = {"X": np.array(task.X), "scaling": np.ones((2, 4)), "rescaling": np.ones((2, 2)), "out": np.empty((n, 2)), "decision": decision}
     bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1))), ("rescaling", np.ones((3, 2))),
-           ("decision", decision[1:]), ("decision", np.empty(n + 1, np.int64))]  # fmt: skip
-    if kernel is kernels.infer:
-        bad += [("out", np.empty((2, n)).T), ("X", np.asfortranarray(task.X))]
+           ("decision", decision[1:]), ("decision", np.empty(n + 1, np.int64)), ("out", np.empty((2, n)).T),
+           ("X", np.asfortranarray(task.X))]  # fmt: skip
     for name, array in bad:
         X, scaling, rescaling, out, decision = (good | {name: array}).values()
         with pytest.raises(ValueError, match=name):
@@ -231,3 +234,15 @@ def test_a_network_as_a_c_function():
 def test_a_network_that_does_not_fit_the_stack():
     with pytest.raises(ValueError, match="jit: expected a network whose rows fit"):
         fastbp.train(np.zeros((2, 40_000)), [0.0, 1.0], hidden=(), epochs=0).jit()
+
+
+def test_a_network_of_arrays_that_do_not_go_together_predicts_nothing():
+    net = fastbp.train(np.ones((4, 3)), [0, 1, 0, 1], hidden=(5,), epochs=0)
+    for change in (
+        {"params": net.params[:-1]},
+        {"sizes": (3, 50, 1)},
+        {"x_mean": np.ones(2), "x_scale": np.ones(2)},
+        {"layer_activations": ("relu",)},
+    ):
+        with pytest.raises(ValueError, match=r"params|infer|activations"):
+            dataclasses.replace(net, **change).predict(np.ones((1, 3)))
