@@ -198,7 +198,7 @@ def _describe(column: frames.Column, kind: str) -> str:
     if column.kind == "text" and kind == "number":
         values = text.read_number(values)
     elif column.kind == "text" and kind == "date":
-        values = text.read_date(values, text.date_format(values) or "ISO")
+        values = text.read_date(values, next(iter(text.date_formats(values)), "ISO"))
     there = pd.Series(values).dropna()
     if there.empty:
         return ""

@@ -56,7 +56,7 @@ class Columns:
         ValueError
             No column is left.
         """
-        fitted = [fitting.fit(frames.read(frame, name).take(training)) for name in names]
+        fitted = [fitting.fit(frames.read(frame, name), training) for name in names]
         found = cls(tuple(encoder for encoder, _ in fitted if encoder is not None), tuple(row for _, row in fitted))
         if not found.encoders:
             reasons = "; ".join(f"{row.name!r}: {row.note}" for row in found.rows[:5])

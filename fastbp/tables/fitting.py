@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import text
 from .encoders import DATE_PARTS, Category, Date, Encoder, Number, date_parts
@@ -42,8 +43,13 @@ class Row:
     warning: bool = False
 
 
-def fit(column: Column) -> tuple[Encoder | None, Row]:
-    """Learn what to make of a column; None where it is left out."""
+def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row]:
+    """
+    Learn what to make of a column from the rows of the training part; None where it is left out.
+
+    Only in which form dates are written is seen in all rows: 13/4 among those set aside tells what 10/4 means.
+    """
+    column = whole.take(training)
     missing = int(column.missing.sum())
     if missing == len(column.values):
         return None, _left_out(column, "no values")
@@ -52,12 +58,12 @@ def fit(column: Column) -> tuple[Encoder | None, Row]:
         read = int((~np.isnan(numbers)).sum())
         if read >= text.MOST * (len(numbers) - missing):
             return _fit_number(Column(column.name, "number", numbers), lenient=True, strange=len(numbers) - missing - read)
-        form = text.date_format(column.values)
-        if form is not None:
-            return _fit_date(Column(column.name, "date", text.read_date(column.values, form)), form)
+        forms = text.date_formats(whole.values)
+        if forms:
+            return _fit_date(Column(column.name, "date", text.read_date(column.values, forms[0])), forms)
     if column.kind == "text":
         return _fit_category(column)
-    return _fit_date(column, None) if column.kind == "date" else _fit_number(column)
+    return _fit_date(column, []) if column.kind == "date" else _fit_number(column)
 
 
 def _left_out(column: Column, why: str, warning: bool = False) -> Row:
@@ -81,7 +87,7 @@ def _fit_number(column: Column, lenient: bool = False, strange: int = 0) -> tupl
     count = int(missing.sum()) - strange
     notes = (
         f"{count} missing, filled with the median {fill:g}" if count else "",
-        f"{strange} cells of text taken as missing" if strange else "",
+        f"{strange} cell{'s' * (strange > 1)} of text taken as missing" if strange else "",
     )
     encoder = Number(column.name, fill, bool(missing.any()), lenient, boolean)
     return encoder, Row(column.name, "yes/no" if boolean else "number", 1 + encoder.flag, _joined(*notes))
@@ -115,7 +121,7 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     return encoder, Row(column.name, "category", len(encoder.parts), _joined(*notes))
 
 
-def _fit_date(column: Column, form: str | None) -> tuple[Encoder | None, Row]:
+def _fit_date(column: Column, forms: list[str]) -> tuple[Encoder | None, Row]:
     missing = column.missing
     there = column.values[~missing]
     if there.min() == there.max() and not missing.any():
@@ -123,11 +129,9 @@ def _fit_date(column: Column, form: str | None) -> tuple[Encoder | None, Row]:
     days = there.astype(np.int64) / 86_400e6
     parts = date_parts(days)
     kept = tuple(part for part in DATE_PARTS if np.ptp(parts[part]) > 1e-9)
-    encoder = Date(column.name, kept, float(np.median(days)), form, bool(missing.any()))
+    encoder = Date(column.name, kept, float(np.median(days)), forms[0] if forms else None, bool(missing.any()))
     first, last = (str(np.datetime_as_string(value, unit="D")) for value in (there.min(), there.max()))
-    notes = (
-        f"{first} to {last}",
-        f"read as {form}" if form not in (None, "ISO") else "",
-        f"{missing.sum()} missing" if encoder.flag else "",
-    )
-    return encoder, Row(column.name, "date", len(encoder.parts), _joined(*notes))
+    read_as = f"read as {forms[0]}" if forms and forms[0] != "ISO" else ""
+    read_as += f", though {forms[1]} fits too" if forms[1:] else ""
+    note = _joined(f"{first} to {last}", read_as, f"{missing.sum()} missing" if encoder.flag else "")
+    return encoder, Row(column.name, "date", len(encoder.parts), note)

@@ -43,14 +43,25 @@ def read_date(values: NDArray[Any], form: str) -> NDArray[np.datetime64]:
     return _each_once(values, read, np.datetime64("NaT"), "datetime64[us]")
 
 
-def date_format(values: NDArray[Any]) -> str | None:
-    """The form in which the most texts are dates, if nearly all of them are."""
+def date_formats(values: NDArray[Any]) -> list[str]:
+    """
+    The forms in which the most texts are dates, if nearly all of them are, the likeliest first.
+
+    Days up to the 12th do not tell day and month apart: then dates that lie closer together are likelier.
+    """
     texts = values[[v is not None for v in values]]
     some = texts[np.linspace(0, len(texts) - 1, min(len(texts), 20)).astype(int)]  # nearly always enough to tell that these are no dates
-    share = {form: _share(texts, form) for form in _FORMATS if _share(some, form) > 0.5}
-    best = max(share, key=lambda form: share[form], default=None)
-    return best if best is not None and share[best] >= MOST else None
+    read = {form: read_date(texts, form) for form in _FORMATS if _share(read_date(some, form)) > 0.5}
+    most = max(map(_share, read.values()), default=0)
+    if most < MOST:
+        return []
+    return sorted((form for form in read if _share(read[form]) == most), key=lambda form: _span(read[form]))
 
 
-def _share(texts: NDArray[Any], form: str) -> float:
-    return float(np.mean(~np.isnat(read_date(texts, form))))
+def _share(dates: NDArray[np.datetime64]) -> float:
+    return float(np.mean(~np.isnat(dates)))
+
+
+def _span(dates: NDArray[np.datetime64]) -> Any:
+    there = dates[~np.isnat(dates)]
+    return there.max() - there.min()
