@@ -16,6 +16,9 @@ from .network import Network, standardise
 from .tables import hints
 from .targets import Targets
 
+# Rows, and numbers in them, that a network keeps to verify its exports on.
+MOST_EXAMPLES, MOST_NUMBERS = 1000, 1_000_000
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -39,12 +42,20 @@ class Given:
     """
     X as the user gave it, read: the inputs of the network, not yet standardised, and how a frame became them.
 
-    `raw` holds what an exported network takes for the same rows (see `inputs.Inputs`).
+    `raw` holds what an exported network takes for the same rows (see `inputs.Inputs`); None where X had the inputs already.
     """
 
     inputs: NDArray[Any]
-    raw: NDArray[Any]
-    columns: tables.Columns | None = None
+    raw: NDArray[Any] | None
+    columns: tables.Columns | None
+
+    def examples(self, training: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        """Raw values of some rows of the training part, on which exports are verified."""
+        if self.raw is None:
+            return None
+        rows = np.flatnonzero(training)
+        count = min(len(rows), MOST_EXAMPLES, max(1, MOST_NUMBERS // self.raw.shape[1]))
+        return self.raw[rows[np.linspace(0, len(rows) - 1, count).astype(int)]].astype(np.float64)
 
 
 def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
@@ -68,12 +79,12 @@ def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool
     ValueError
         Not what a network can learn from, or what `start` takes.
     """
-    if names is None or (start is not None and start.columns is None):
+    columns = None if start is None else start.columns
+    if names is None or (start is not None and columns is None):
         array = checks.samples("X", X)
-        return Given(array, array)
+        return Given(array, array if columns is None else None, columns)
     try:
-        columns = start.columns if start is not None else tables.Columns.fit(X, names, training)
-        assert columns is not None
+        columns = columns or tables.Columns.fit(X, names, training)
         raw = columns.encode_raw(X)
     except ValueError as error:
         raise ValueError(f"X: {error}") from None

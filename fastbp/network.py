@@ -73,7 +73,7 @@ class Network(Exports):
     loss_parameter : tuple of float
         Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
     examples : array, shape (rows, raw values), or None
-        Some training rows (at most 1000), on which exports are verified. They are in no file and in no pickle.
+        Raw values of some training rows (at most 1000), on which exports are verified. They are in no file and in no pickle.
     """
 
     task: str

@@ -39,36 +39,42 @@ class Predictor:
         self.constants = (_if_any(scaling), net.size_array.copy(), net.activation_codes.copy(), params, _if_any(rescaling))
         nothing = np.empty((0, self.inputs)), *self.constants, np.empty((0, self.outputs), self.dtype), _NOTHING
         check_infer(*nothing)  # once and for all: the kernel for few rows does not
-        self.few: dict[str, Callable[..., bool]] = {}  # the kernel for few rows by the type of X, once it is compiled
+        # The kernel for few rows, by the type of X, once it is compiled
+        self.of_own_type: Callable[..., bool] | None = None
+        self.of_float64: Callable[..., bool] | None = None
 
     def __call__(self, X: Any, threshold: float, decide: bool) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
         """Outputs, and the number of each row's class (none, if not asked for); None where X must be looked at closely."""
         if type(X) is not np.ndarray:
             return None
-        shape = X.shape
+        shape, dtype = X.shape, X.dtype
         if len(shape) != 2 or shape[1] != self.inputs or not X.flags.carray:
             return None
-        n, kernel = shape[0], self.few.get(X.dtype.char)
-        if n > FEW or kernel is None:
-            return self._prepared(X, threshold, decide)
-        out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
-        return (out, decision) if kernel(X, *self.constants, threshold, out, decision) else None
+        kernel = self.of_own_type if dtype is self.dtype else self.of_float64 if dtype is FLOAT64 else None
+        if kernel is None or shape[0] > FEW:
+            return self._prepared(X, threshold, decide) if dtype in (self.dtype, FLOAT64) else None
+        return self._called(kernel, X, threshold, decide)
 
     def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
         """The same for many rows, and for the first few."""
-        if X.dtype not in (FLOAT64, self.dtype):
-            return None
         n = len(X)
-        way = "few" if n <= FEW else "parallel" if kernels.infer_parallel_pays(self.sizes, n) else "many"
-        with kernels.threads(numba.get_num_threads() if way == "parallel" else 1) as parallel:
-            way = "many" if way == "parallel" and not parallel else way
+        parallel = n > FEW and kernels.infer_parallel_pays(self.sizes, n)
+        with kernels.threads(numba.get_num_threads() if parallel else 1) as allowed:
+            way = "few" if n <= FEW else "parallel" if allowed else "many"
             compilation.prepare([compilation.infer_name(way, X.dtype, self.dtype)], self.dtype, None)
-            if way == "few":
-                self.few[X.dtype.char] = few_rows
-                return self(X, threshold, decide)
-            out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
-            finite = compilation.INFER[way](X, *self.constants, threshold, out, decision)
-        return (out, decision) if finite else None
+            result = self._called(compilation.INFER[way], X, threshold, decide)
+        if way == "few" and X.dtype == self.dtype:
+            self.of_own_type = few_rows
+        elif way == "few":
+            self.of_float64 = few_rows
+        return result
+
+    def _called(
+        self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool
+    ) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
+        n = len(X)
+        out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
+        return (out, decision) if kernel(X, *self.constants, threshold, out, decision) else None
 
 
 def _if_any(moments: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,7 +17,6 @@ from .network import Network
 from .options import Architecture
 
 _DEFAULT_HIDDEN, _DEFAULT_ACTIVATION = (64,), "relu"
-_MOST_EXAMPLES = 1000  # rows that a network keeps to verify its exports on
 
 
 def train(
@@ -245,9 +244,6 @@ def train(
         "samples": len(parts.train),
     }
 
-    learnt_from = np.flatnonzero(~held)
-    examples = given.raw[learnt_from[:: -(-len(learnt_from) // _MOST_EXAMPLES)]].astype(np.float64)
-
     def network(weights: Any, **run: Any) -> Network:
         return Network(
             task=net.task,
@@ -263,7 +259,6 @@ def train(
             classes=target.classes,
             single_output=target.single and len(net.loss_parameter) < 2,
             columns=columns,
-            examples=examples,
             options=said,
             **run,
         )
@@ -273,6 +268,7 @@ def train(
     result = fit.run(net, plan, training, held_out, params, random, seed, workers, progress, callback, watched)
     return network(
         result.params,
+        examples=given.examples(~held),
         history=result.history,
         best_epoch=result.best_epoch,
         stop_reason=result.stop_reason,

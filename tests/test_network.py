@@ -100,6 +100,23 @@ def test_save_and_load_give_the_same_network(name, nets, tmp_path):
     assert (again.predict(X) == net.predict(X)).all()
 
 
+def test_every_form_of_the_same_rows_gives_the_same_prediction(nets):
+    net = nets["regression"]
+    for rows in (1, 3, 40):  # one by one, and in tiles
+        wanted = net.predict(X[:rows])
+        frozen = X[:rows].copy()
+        frozen.flags.writeable = False
+        forms = X[:rows].astype(">f8"), np.asfortranarray(X[:rows]), np.repeat(X, 2, axis=0)[: 2 * rows : 2], X[:rows].tolist(), frozen
+        for form in (*forms, X[:rows].astype(np.dtype("f8", metadata={"unit": "m"})), np.frombuffer(X[:rows].tobytes()).reshape(rows, -1)):
+            for _ in range(2):
+                np.testing.assert_array_equal(net.predict(form), wanted)
+        narrow = X[:rows].astype(np.float32)
+        np.testing.assert_array_equal(net.predict(narrow), net.predict(narrow.astype(np.float64)))
+        np.testing.assert_array_equal(
+            net.predict((X[:rows] * 9).astype(np.int8)), net.predict((X[:rows] * 9).astype(np.int8).astype(float))
+        )
+
+
 def test_pickle_and_copy(nets):
     for other in (pickle.loads(pickle.dumps(nets["text"])), copy.deepcopy(nets["text"])):
         assert (other.predict(X) == nets["text"].predict(X)).all()

@@ -285,6 +285,9 @@ def test_a_network_takes_raw_rows_in_any_order(tmp_path):
         fastbp.train(np.ones((4, 2)), "survived")
     on = fastbp.train(frame, y, init=net, epochs=1)
     assert on.columns is net.columns
+    on = fastbp.train(net.encode(frame), y, init=net, epochs=1)
+    assert on.columns is net.columns
+    assert on.examples is None
     own = fastbp.train(frame.assign(y=y), "y", validation=(frame[::-1], y[::-1]), epochs=20, seed=0)
     assert own.history["validation_loss"].shape == (20,)
 

@@ -105,7 +105,9 @@ class Columns:
             fills, flags = list(encoder.fills), [False] * len(places)
             if isinstance(encoder, Number) and encoder.flag:
                 places, fills, flags = places * 2, fills * 2, [False, True]
-            source, fill, flag = source + places, fill + fills, flag + flags
+            source += places
+            fill += fills
+            flag += flags
             at += len(encoder.parts)
         return Inputs(self._parts, np.array(source), np.array(fill), np.array(flag))
 
