@@ -66,6 +66,8 @@ class Inputs:
         -------
         array, shape (n, inputs of the network)
         """
-        values = raw.astype(np.float64)[:, self.source]
+        values = raw[:, self.source].astype(np.float64, copy=False)
         missing = np.isnan(values)
-        return np.where(self.flag, missing, np.where(missing, self.fill, values))
+        np.copyto(values, self.fill, where=missing)
+        values[:, self.flag] = missing[:, self.flag]
+        return values

@@ -195,10 +195,14 @@ def _columns(net: Network, parts: list[_Part]) -> list[dict[str, Any]]:
 def _describe(column: frames.Column, kind: str) -> str:
     """Least, middle and largest of numbers and dates; else the most frequent values."""
     values = column.values
-    if column.kind == "text" and kind == "number":
-        values = text.read_number(values)
-    elif column.kind == "text" and kind == "date":
-        values = text.read_date(values, next(iter(text.date_formats(values)), "ISO"))
+    if column.kind == "text":
+        words: NDArray[Any] = column.words
+        empty: Any = None
+        if kind == "number":
+            words, empty = text.read_number(words), np.nan
+        elif kind == "date":
+            words, empty = text.read_date(words, next(iter(text.date_formats(words, column.counts)), "ISO")), np.datetime64("NaT")
+        values = column.each(words, empty)
     there = pd.Series(values).dropna()
     if there.empty:
         return ""

@@ -64,11 +64,11 @@ class Number:
         if column.kind in ("number", "boolean"):
             return column.values[:, None]
         text = column.as_text()
-        numbers = read_number(text.values)
+        numbers = text.each(read_number(text.words), np.nan)
         wrong = np.isnan(numbers) & ~text.missing
         if wrong.any() and not self.lenient:
             row = int(np.flatnonzero(wrong)[0])
-            message = f"expected numbers in column {self.name!r}, as in training, got {text.values[row]!r} in row {row}"
+            message = f"expected numbers in column {self.name!r}, as in training, got {text.words[text.values[row]]!r} in row {row}"
             raise CellError(message, self.name, row)
         return numbers[:, None]
 
@@ -112,11 +112,11 @@ class Category:
 
     def encode(self, column: Column) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
-        number = {value: k for k, value in enumerate(self.values)}
-        k = len(self.values)
-        if self.flag:
-            number[None] = k + self.other  # type: ignore[index]
-        place = np.fromiter((number.get(v, k if self.other and v is not None else -1) for v in column.as_text().values), np.int64)
+        text = column.as_text()
+        known = {value: k for k, value in enumerate(self.values)}
+        other = len(known) if self.other else -1
+        of_words = np.array([known.get(word, other) for word in text.words], np.int64)
+        place = text.each(of_words, len(known) + self.other if self.flag else -1)
         return (place[:, None] == np.arange(len(self.parts))).astype(np.float64)
 
 
@@ -172,10 +172,10 @@ class Date:
         if column.kind == "date":
             return column.values
         text = column.as_text()
-        dates = read_date(text.values, self.format or "ISO")
+        dates = text.each(read_date(text.words, self.format or "ISO"), np.datetime64("NaT"))
         wrong = np.isnat(dates) & ~text.missing
         if wrong.all() and len(wrong):
-            message = f"expected dates in column {self.name!r}, as in training, got {text.values[0]!r} in row 0"
+            message = f"expected dates in column {self.name!r}, as in training, got {text.words[text.values[0]]!r} in row 0"
             raise CellError(message, self.name, 0)
         return dates
 

@@ -54,13 +54,13 @@ def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row
     if missing == len(column.values):
         return None, _left_out(column, "no values")
     if column.kind == "text" and not column.categorical:
-        numbers = text.read_number(column.values)
+        numbers = column.each(text.read_number(column.words), np.nan)
         read = int((~np.isnan(numbers)).sum())
         if read >= text.MOST * (len(numbers) - missing):
             return _fit_number(Column(column.name, "number", numbers), lenient=True, strange=len(numbers) - missing - read)
-        forms = text.date_formats(whole.values)
+        forms = text.date_formats(whole.words, whole.counts)
         if forms:
-            return _fit_date(Column(column.name, "date", text.read_date(column.values, forms[0])), forms)
+            return _fit_date(Column(column.name, "date", column.each(text.read_date(column.words, forms[0]), np.datetime64("NaT"))), forms)
     if column.kind == "text":
         return _fit_category(column)
     return _fit_date(column, []) if column.kind == "date" else _fit_number(column)
@@ -103,16 +103,14 @@ def _is_row_number(column: Column) -> bool:
 
 def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     missing = column.missing
-    there = column.values[~missing].tolist()
-    counts: dict[str, int] = {}
-    for value in there:
-        counts[value] = counts.get(value, 0) + 1
+    counts = {word: count for word, count in zip(column.words.tolist(), column.counts.tolist(), strict=True) if count}
+    there = sum(counts.values())
     if len(counts) == 1 and not missing.any():
-        return None, _left_out(column, f"always {there[0]!r}")
-    least = min(RARE, max(2, -(-len(there) // 100)))
+        return None, _left_out(column, f"always {next(iter(counts))!r}")
+    least = min(RARE, max(2, -(-there // 100)))
     common = sorted((value for value in counts if counts[value] >= least), key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
-    if 2 * sum(counts[value] for value in common) < len(there):
-        why = f"{len(counts)} different values in {len(there)} rows: names, numbers of things or free text"
+    if 2 * sum(counts[value] for value in common) < there:
+        why = f"{len(counts)} different values in {there} rows: names, numbers of things or free text"
         return None, _left_out(column, why, warning=True)
     rare = len(counts) - len(common)
     encoder = Category(column.name, tuple(sorted(common)), rare > 0, bool(missing.any()))

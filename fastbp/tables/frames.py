@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import itertools
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _MISSING = {"NoneType", "NAType", "NaTType"}
+_NO_VALUES = (list, tuple, dict, set, frozenset, np.ndarray)
 
 
 class CellError(ValueError):
@@ -41,7 +43,9 @@ class Column:
     kind : {"number", "boolean", "date", "text"}
     values : array, shape (n,)
         float64 for numbers (time spans as seconds) and booleans (0 and 1), NaN where missing; datetime64[us] for dates, in UTC, NaT
-        where missing; else objects: text without white space around it, None where missing or empty.
+        where missing; for text the place of each cell's text in `words`, -1 where it is missing.
+    words : array of str
+        Each text of the column once, without white space around it.
     categorical : bool
         The frame itself says that these are categories.
     """
@@ -49,32 +53,39 @@ class Column:
     name: str
     kind: str
     values: NDArray[Any]
+    words: NDArray[Any] = field(default_factory=lambda: np.empty(0, object))
     categorical: bool = False
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where there is no value."""
-        if self.kind == "date":
-            return np.isnat(self.values)
         if self.kind == "text":
-            return np.fromiter((v is None for v in self.values), bool, len(self.values))
-        return np.isnan(self.values)
+            return self.values < 0
+        return np.isnat(self.values) if self.kind == "date" else np.isnan(self.values)
 
     def take(self, rows: NDArray[np.bool_]) -> Column:
         """The column of these rows alone."""
-        return Column(self.name, self.kind, self.values[rows], self.categorical)
+        return replace(self, values=self.values[rows])
+
+    def each(self, of_words: NDArray[Any], missing: Any) -> NDArray[Any]:
+        """For every row what `of_words` has for its text, or `missing`."""
+        return np.append(of_words, np.array([missing], of_words.dtype))[self.values]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows have each of the words."""
+        return np.bincount(self.values[self.values >= 0], minlength=len(self.words))
 
     def as_text(self) -> Column:
         """The column with its values written out: 1 and 1.0 are the same text."""
         if self.kind == "text":
             return self
+        different, place = np.unique(self.values, return_inverse=True)
         if self.kind == "date":
-            words = np.datetime_as_string(self.values, unit="s").astype(object)
+            words = np.datetime_as_string(different, unit="s").astype(object)
         else:
-            different, number = np.unique(self.values, return_inverse=True)
-            words = np.array([_label(value) for value in different.tolist()], object)[number]
-        words[self.missing] = None
-        return Column(self.name, "text", words, self.categorical)
+            words = np.array([_label(value) for value in different.tolist()], object)
+        return Column(self.name, "text", np.where(self.missing, -1, place), words, self.categorical)
 
 
 def read(frame: Any, name: str) -> Column:
@@ -104,45 +115,61 @@ def read(frame: Any, name: str) -> Column:
 def _column(name: str, array: NDArray[Any], categorical: bool) -> Column:
     kind = array.dtype.kind
     if kind in "biuf":
-        return Column(name, "boolean" if kind == "b" else "number", array.astype(np.float64), categorical)
+        return Column(name, "boolean" if kind == "b" else "number", array.astype(np.float64), categorical=categorical)
     if kind == "M":
-        return Column(name, "date", array.astype("datetime64[us]"), categorical)
+        return Column(name, "date", array.astype("datetime64[us]"), categorical=categorical)
     if kind == "m":
         spans = array.astype("timedelta64[us]")
-        return Column(name, "number", np.where(np.isnat(spans), np.nan, spans.astype(np.int64) / 1e6), categorical)
+        seconds = np.where(np.isnat(spans), np.nan, spans.astype(np.int64) / 1e6)
+        return Column(name, "number", seconds, categorical=categorical)
     if kind in "OUTS" and array.ndim == 1:
         return _of_objects(name, array.astype(object), categorical)
     raise ValueError(f"expected numbers, text, booleans or dates in column {name!r}, got {array.dtype}")
 
 
 def _of_objects(name: str, array: NDArray[Any], categorical: bool) -> Column:
-    """Objects of one type are what the type says; a mixture is text."""
-    there = np.fromiter((not (type(v).__name__ in _MISSING or (isinstance(v, float) and v != v)) for v in array), bool, len(array))
-    present = array[there]
+    """Objects of one type are what the type says; a mixture is text. Each different object is looked at once."""
+    try:
+        different, place = _numbered(array.tolist())
+    except TypeError:
+        raise _no_value(name, {type(value) for value in array}) from None
+    there = np.array([not (type(v).__name__ in _MISSING or (isinstance(v, float) and v != v)) for v in different], bool)
+    present = list(itertools.compress(different, there))
     types = set(map(type, present))
 
     def all_are(*wanted: type) -> bool:
         return bool(types) and all(issubclass(t, wanted) for t in types)
 
-    def filled(values: Any, empty: Any, dtype: str) -> NDArray[Any]:
-        result = np.full(len(array), empty, dtype)
+    def column(kind: str, values: Any, empty: Any, dtype: str) -> Column:
+        result = np.full(len(different), empty, dtype)
         result[there] = values
-        return result
+        return Column(name, kind, result[place], categorical=categorical)
 
     if all_are(bool, np.bool_):
-        return Column(name, "boolean", filled(present.astype(bool), np.nan, "float64"), categorical)
+        return column("boolean", [float(v) for v in present], np.nan, "float64")
     if all_are(numbers.Real, decimal.Decimal):
-        return Column(name, "number", filled([float(v) for v in present], np.nan, "float64"), categorical)
+        return column("number", [float(v) for v in present], np.nan, "float64")
     if all_are(datetime.date):
-        return Column(name, "date", filled([_utc(v) for v in present], np.datetime64("NaT"), "datetime64[us]"), categorical)
+        return column("date", [_utc(v) for v in present], np.datetime64("NaT"), "datetime64[us]")
     if all_are(datetime.timedelta):
-        return Column(name, "number", filled([v.total_seconds() for v in present], np.nan, "float64"), categorical)
-    strange = [t.__name__ for t in types if issubclass(t, list | tuple | dict | set | np.ndarray)]
-    if strange:
-        raise ValueError(f"expected numbers, text, booleans or dates in column {name!r}, got a {strange[0]}")
-    result = np.full(len(array), None, object)
-    result[there] = [_label(v) or None for v in present]
-    return Column(name, "text", result, categorical)
+        return column("number", [v.total_seconds() for v in present], np.nan, "float64")
+    if any(issubclass(t, _NO_VALUES) for t in types):
+        raise _no_value(name, types)
+    words, number = _numbered([_label(v) for v in present])
+    if "" in words:
+        number[number == words.index("")] = -1
+    return replace(column("text", number, -1, "int64"), words=np.array(words, object))
+
+
+def _numbered(values: list[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """Each different value once, and for every value its place among them."""
+    places = {value: k for k, value in enumerate(dict.fromkeys(values))}
+    return list(places), np.fromiter(map(places.__getitem__, values), np.int64, len(values))
+
+
+def _no_value(name: str, types: set[type]) -> ValueError:
+    kind = next(t.__name__ for t in types if issubclass(t, _NO_VALUES) or t.__hash__ is None)
+    return ValueError(f"expected numbers, text, booleans or dates in column {name!r}, got a {kind}")
 
 
 def _utc(value: datetime.date) -> np.datetime64:
@@ -152,6 +179,6 @@ def _utc(value: datetime.date) -> np.datetime64:
 
 
 def _label(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    if isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))  # True, 1 and 1.0 are the same
     return str(value).strip()

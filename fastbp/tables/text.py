@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,50 +17,44 @@ _DAYS = ("%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y",
 _FORMATS = ("ISO", *("".join(parts) for parts in itertools.product(_DAYS, ("", " %H:%M", " %H:%M:%S"))))
 
 
-def _each_once(values: NDArray[Any], read: Callable[[str], Any], failed: Any, dtype: str) -> NDArray[Any]:
-    """`read` of every text, each different one read once; `failed` where it raises, and where there is no text."""
-    known: dict[str | None, Any] = {None: failed}
-    for text in set(values.tolist()) - {None}:
-        try:
-            known[text] = read(text)
-        except (ValueError, OverflowError):
-            known[text] = failed
-    return np.array([known[text] for text in values.tolist()], dtype)
+def _read(words: NDArray[Any], read: Callable[[str], Any], failed: Any, dtype: str) -> NDArray[Any]:
+    """`read` of every text; `failed` where it raises."""
+    result = np.full(len(words), failed, dtype)
+    for k, word in enumerate(words):
+        with contextlib.suppress(ValueError, OverflowError):
+            result[k] = read(word)
+    return result
 
 
-def read_number(values: NDArray[Any]) -> NDArray[np.float64]:
+def read_number(words: NDArray[Any]) -> NDArray[np.float64]:
     """Numbers, NaN where a text is none (or is infinite)."""
-    numbers = _each_once(values, lambda text: float(text.replace("_", "x")), np.nan, "float64")
+    numbers = _read(words, lambda text: float(text.replace("_", "x")), np.nan, "float64")
     return np.where(np.isinf(numbers), np.nan, numbers)
 
 
-def read_date(values: NDArray[Any], form: str) -> NDArray[np.datetime64]:
+def read_date(words: NDArray[Any], form: str) -> NDArray[np.datetime64]:
     """Dates in UTC, NaT where a text is not of this form."""
 
     def read(text: str) -> np.datetime64:
         date = datetime.fromisoformat(text) if form == "ISO" else datetime.strptime(text, form)
         return np.datetime64(date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date, "us")
 
-    return _each_once(values, read, np.datetime64("NaT"), "datetime64[us]")
+    return _read(words, read, np.datetime64("NaT"), "datetime64[us]")
 
 
-def date_formats(values: NDArray[Any]) -> list[str]:
+def date_formats(words: NDArray[Any], counts: NDArray[np.int64]) -> list[str]:
     """
-    The forms in which the most texts are dates, if nearly all of them are, the likeliest first.
+    The forms in which the most of these texts are dates, if nearly all of them are, the likeliest first; `counts`: rows of each.
 
     Days up to the 12th do not tell day and month apart: then dates that lie closer together are likelier.
     """
-    texts = values[[v is not None for v in values]]
-    some = texts[np.linspace(0, len(texts) - 1, min(len(texts), 20)).astype(int)]  # nearly always enough to tell that these are no dates
-    read = {form: read_date(texts, form) for form in _FORMATS if _share(read_date(some, form)) > 0.5}
-    most = max(map(_share, read.values()), default=0)
+    some = words[np.linspace(0, len(words) - 1, min(len(words), 20)).astype(int)]  # nearly always enough to tell that these are no dates
+    read = {form: read_date(words, form) for form in _FORMATS if not np.isnat(read_date(some, form)).all()}
+    share = {form: counts[~np.isnat(dates)].sum() / counts.sum() for form, dates in read.items()}
+    most = max(share.values(), default=0)
     if most < MOST:
         return []
-    return sorted((form for form in read if _share(read[form]) == most), key=lambda form: _span(read[form]))
-
-
-def _share(dates: NDArray[np.datetime64]) -> float:
-    return float(np.mean(~np.isnat(dates)))
+    return sorted((form for form in read if share[form] == most), key=lambda form: _span(read[form]))
 
 
 def _span(dates: NDArray[np.datetime64]) -> Any:
