@@ -197,9 +197,7 @@ def _read(a: argparse.Namespace, table: files.Table) -> Part:
     if a.validation and len(y) < 2:
         raise ValueError(f"{table.path}: there is only one row; expected more, to learn from some and to set some aside")
     X = table.frame[names]
-    for name in categories:
-        X[name] = X[name].astype("category")
-    return X, y
+    return X.assign(**{name: X[name].astype("category") for name in categories}), y
 
 
 def _parts(net: Network, X: Any, y: Any) -> dict[str, Part]:
