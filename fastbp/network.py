@@ -18,7 +18,7 @@ import fastbp.kernels as kernels
 from . import checks, tables, targets
 from .export.methods import Exports
 from .options import Architecture
-from .predictor import FLOAT64, Predictor
+from .predictor import Predictor
 
 # Why a training stopped (lecture L29), in words
 STOP_REASONS = {
@@ -181,8 +181,7 @@ class Network(Exports):
         """Outputs for raw values, in regression on the scale of the targets, and the number of each row's class, if asked for."""
         result = self._predictor(X, threshold, decide)
         if result is None:
-            array = self.encode(X)
-            X = np.require(array, self.dtype if array.dtype == self.dtype else FLOAT64, ["C", "A", "W"])
+            X = self._predictor.fitting(self.encode(X))
             result = self._predictor(X, threshold, decide)
         if result is None:
             self._inputs(X)  # says where

@@ -47,13 +47,21 @@ class Predictor:
         """Outputs, and the number of each row's class (none, if not asked for); None where X must be looked at closely."""
         if type(X) is not np.ndarray:
             return None
-        shape, dtype = X.shape, X.dtype
-        if len(shape) != 2 or shape[1] != self.inputs or not X.flags.carray:
+        shape, dtype, flags = X.shape, X.dtype, X.flags
+        if len(shape) != 2 or shape[1] != self.inputs:
+            return None
+        # The kernel for few rows is compiled for arrays that may be written; a large one that may not, such as a file, is not copied.
+        if not (flags.carray or (shape[0] > FEW and flags.c_contiguous and flags.aligned)):
             return None
         kernel = self.of_own_type if dtype is self.dtype else self.of_float64 if dtype is FLOAT64 else None
         if kernel is None or shape[0] > FEW:
             return self._prepared(X, threshold, decide) if dtype in (self.dtype, FLOAT64) else None
         return self._called(kernel, X, threshold, decide)
+
+    def fitting(self, X: NDArray[Any]) -> NDArray[Any]:
+        """X in a form that the kernels take."""
+        dtype = self.dtype if X.dtype == self.dtype else FLOAT64
+        return np.require(X, dtype, ["C", "A", "W"]) if len(X) <= FEW else np.require(X, dtype, ["C", "A"])
 
     def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
         """The same for many rows, and for the first few."""

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import pickle
 import threading
+import tracemalloc
 
 import naive
 import numpy as np
@@ -115,6 +116,22 @@ def test_every_form_of_the_same_rows_gives_the_same_prediction(nets):
         np.testing.assert_array_equal(
             net.predict((X[:rows] * 9).astype(np.int8)), net.predict((X[:rows] * 9).astype(np.int8).astype(float))
         )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_rows_are_not_copied(dtype, nets, tmp_path):
+    net = nets["regression"]
+    rows = np.resize(X, (200_000, X.shape[1])).astype(dtype)
+    rows.tofile(tmp_path / "rows")
+    wanted = net.predict(rows)
+    mapped = np.memmap(tmp_path / "rows", dtype, "r", shape=rows.shape)
+    for given in (rows, np.asarray(mapped)):
+        tracemalloc.start()
+        found = net.predict(given)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        np.testing.assert_array_equal(found, wanted)
+        assert peak < wanted.nbytes + rows.nbytes / 3
 
 
 def test_pickle_and_copy(nets):
