@@ -185,7 +185,7 @@ class Network(Exports):
             result = self._predictor(X, threshold, decide)
         if result is None:
             self._inputs(X)  # says where
-        assert result is not None
+            raise ValueError(f"X: expected numbers that can be standardised in {self.dtype}, got {np.abs(X).max():g}")
         return result
 
     def forward(self, X: ArrayLike) -> NDArray[Any]:
@@ -374,7 +374,9 @@ def standardise(name: str, array: NDArray[Any], mean: NDArray[Any], scale: NDArr
     """(array - mean) / scale in `dtype`, computed in float64 as `kernels.infer` does; where there is nothing to do, no copy is made."""
     if not mean.any() and (scale == 1).all():
         return checks.cast(name, array, dtype)
-    return checks.cast(name, (array - mean) * (1 / scale), dtype)
+    with np.errstate(over="ignore"):  # told by the cast, or by who looks for numbers that are not finite
+        standardised = (array - mean) * (1 / scale)
+    return checks.cast(name, standardised, dtype)
 
 
 def _freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:

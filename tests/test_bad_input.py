@@ -237,6 +237,14 @@ class TestPrediction:
         with pytest.raises(ValueError, match="X: expected finite numbers"):
             self.net.predict(X * np.nan)
 
+    @pytest.mark.parametrize("rows", [1, 40])
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_numbers_out_of_range(self, dtype, rows):
+        net = fastbp.train(X * 1e-3, Y, dtype=dtype, **QUICK)
+        far = np.where(np.arange(3) == 1, 1e37 if dtype == "float32" else 1e307, X[:rows])
+        with pytest.raises(ValueError, match=f"X: expected numbers (within the range of|that can be standardised in) {dtype}, got [0-9]"):
+            net.predict(far)
+
     def test_scores(self):
         with pytest.raises(ValueError, match="y: expected one label for each of the 40 samples, got 39"):
             self.net.score(X, LABELS[1:])
