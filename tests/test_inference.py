@@ -170,12 +170,10 @@ def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
             kernel(X, scaling, *codes(task), frozen(task.params), rescaling, 0.5, out, decision)
 
 
-@pytest.mark.parametrize(("dtype", "given_dtype", "task"), [
-    ("float32", np.float64, "classes"), ("float64", np.float64, "number"), ("float64", np.float32, "labels"),
-])  # fmt: skip
+@pytest.mark.parametrize(("dtype", "given_dtype", "task"), [("float32", np.float64, "classes"), ("float64", np.float32, "number")])
 def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     X = (np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1).astype(given_dtype)
-    y = {"classes": np.arange(40) % 3, "number": X[:, 0].astype(float) * 100 + 3, "labels": X[:, :2] > 1}[task]
+    y = np.arange(40) % 3 if task == "classes" else X[:, 0].astype(float) * 100 + 3
     net = fastbp.train(X, y, hidden=(7, 4), activation="gelu", dtype=dtype, epochs=3, seed=0)
     f, wanted = net.jit(), net.forward(X)
 

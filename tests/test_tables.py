@@ -304,11 +304,11 @@ def test_heavily_skewed_targets_are_pointed_out():
 
 
 def test_a_wide_table():
-    wide = pd.DataFrame(RNG.normal(size=(40, 10_000)), columns=[f"c{k}" for k in range(10_000)])
+    wide = pd.DataFrame(RNG.normal(size=(40, 1000)), columns=[f"c{k}" for k in range(1000)])
     net = fastbp.train(wide, TARGET[:40], hidden=(4,), epochs=1)
-    assert net.sizes[0] == 10_000
-    with pytest.raises(ValueError, match=r"missing: 'c0', .*'c7', \.\.\. \(9999 in all\)"):
-        net.predict(wide[["c9999"]])
+    assert net.sizes[0] == 1000
+    with pytest.raises(ValueError, match=r"missing: 'c0', .*'c7', \.\.\. \(999 in all\)"):
+        net.predict(wide[["c999"]])
 
 
 CELLS = st.sampled_from([None, "", " x", "x", "yes", "12", "1e5", "2024-01-05", "05/06/2024", "?", 1, 2.5, True, datetime.date(2024, 1, 5)])
