@@ -9,6 +9,7 @@ import tracemalloc
 
 import naive
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -166,6 +167,20 @@ class TestModelFile:
         save_file({"a": np.zeros(3)}, path)
         with pytest.raises(ValueError, match="of something else"):
             fastbp.load(path)
+
+    @pytest.mark.parametrize("names", [["a", "b", "c"], None])
+    def test_a_file_of_the_first_format(self, names, nets, tmp_path):
+        path = tmp_path / "net.fbp"
+        nets["regression"].save(path)
+        header = json.loads(_header(path)) | {"format": 1, "feature_names": names}
+        del header["columns"]
+        save_file(load_file(path), path, metadata={"fastbp": json.dumps(header)})
+        net = fastbp.load(path)
+        assert net.feature_names == (tuple(names) if names else None)
+        np.testing.assert_array_equal(net.predict(X), nets["regression"].predict(X))
+        if names:
+            frame = pd.DataFrame(X, columns=names)[["c", "a", "b"]]
+            np.testing.assert_array_equal(net.predict(frame), net.predict(X))
 
     @pytest.mark.parametrize(
         ("change", "message"),
