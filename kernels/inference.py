@@ -28,7 +28,7 @@ from .network import (
     pack_weights,
     plan_tile,
     whole_vectors,
-)  # fmt: skip
+)
 from .pack import read_transposed, transpose_exact
 from .simd import I64, REGISTERS, VECTOR_BYTES, Assembler, Value
 
@@ -174,12 +174,18 @@ def _read_tile(X, first, rows, scaling, space, staged, tile, columns):
     return directly if X.dtype == space.dtype else from_copy
 
 
+@python_or_compiled
+def group_space(sizes, plan, itemsize):
+    """Elements of work space of a group: a tile, and a copy of its inputs as rows; whole lines of the cache."""
+    line = 64 // itemsize
+    return (plan[0, ERRORS] + GROUP * sizes[0] + line - 1) // line * line
+
+
 def _tiles(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision):
     """Outputs and decisions for all rows, tile after tile; finite[g]: whether all inputs of group g are. Unchecked."""
     n, n_in, layers = X.shape[0], sizes[0], activations.size
     n_out, columns = sizes[layers], whole_vectors(min(n, GROUP), out.itemsize)
-    tiles, groups = (n + GROUP - 1) // GROUP, finite.size
-    size = (space.size - begin) // groups
+    tiles, groups, size = (n + GROUP - 1) // GROUP, finite.size, group_space(sizes, plan, out.itemsize)
     pack_weights(sizes, plan, params, packed)
     for number in prange(groups):
         group = np.int64(number)  # prange counts in unsigned numbers
@@ -231,7 +237,7 @@ def _plan(X, sizes, activations, out, groups):
     plan = plan_tile(sizes, activations, np.zeros(layers), whole_vectors(min(X.shape[0], GROUP), out.itemsize), out.itemsize)
     groups = min((X.shape[0] + GROUP - 1) // GROUP, groups)
     packed = np.empty(plan[layers, PACKED], out.dtype)
-    space = np.empty(groups * whole_vectors(plan[0, ERRORS] + GROUP * sizes[0], out.itemsize) + 16, out.dtype)
+    space = np.empty(groups * group_space(sizes, plan, out.itemsize) + 16, out.dtype)
     return plan, packed, space, aligned(space), np.ones(groups, np.bool_)
 
 
