@@ -59,20 +59,22 @@ class Given:
 
 
 def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
-    """X, y, and the columns of X to learn from (None where it is no frame); y may be the name of a column of X."""
+    """X as a frame or an array, y, and the columns of a frame to learn from; y may be the name of a column."""
     X = tables.opened(X, None)
     names = checks.feature_names(X)
+    if names is None and isinstance(y, str):
+        raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
+    if names is None:
+        return checks.samples("X", X), y, None
     if not isinstance(y, str):
         return X, y, names
-    if names is None:
-        raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
     checks.one_of("y", y, names)
     return X, X[y].to_numpy(), tuple(name for name in names if name != y)
 
 
 def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None) -> Given:
     """
-    Read X: the columns `names` of a frame, by what is learnt from the rows of the training part or was by the network `start`.
+    Read X of `read_table`: the columns `names` of a frame, by what is learnt from the training part or was by the network `start`.
 
     Raises
     ------
@@ -81,11 +83,10 @@ def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool
     """
     columns = None if start is None else start.columns
     if names is None or (start is not None and columns is None):
-        array = checks.samples("X", X)
+        array = X if names is None else checks.samples("X", X)
         return Given(array, array if columns is None else None, columns)
     try:
-        columns = columns or tables.Columns.fit(X, names, training)
-        raw = columns.encode_raw(X)
+        columns, raw = tables.Columns.fit(X, names, training) if columns is None else (columns, columns.encode_raw(X))
     except ValueError as error:
         raise ValueError(f"X: {error}") from None
     return Given(columns.exported.expand(raw), raw, columns)

@@ -26,7 +26,7 @@ from . import data, plot, storage, tables
 from .importance import permutation_importance
 from .network import STOP_REASONS, Network
 from .scores import baseline, scores
-from .tables import frames, hints, text
+from .tables import encoders, frames, hints, text
 from .train import train
 
 MOST_COLUMNS = 100  # in the table of columns
@@ -183,16 +183,19 @@ def _encoded(net: Network, part: _Part) -> tables.Columns:
 
 def _columns(net: Network, parts: list[_Part]) -> list[dict[str, Any]]:
     """What became of each raw column, and what its values are like."""
-    frame = pd.concat([part.X for part in parts])
+    frame, encoded = pd.concat([part.X for part in parts]), _encoded(net, parts[0])
+    forms = {encoder.name: encoder.format for encoder in encoded.encoders if isinstance(encoder, encoders.Date)}
     rows = []
-    for row in _encoded(net, parts[0]).rows:
+    for row in encoded.rows:
         column = frames.read(frame, row.name)
         missing = column.missing.mean()
-        rows.append({"row": row, "missing": f"{missing:.1%}" if missing else "", "values": _describe(column, row.kind)})
+        rows.append(
+            {"row": row, "missing": f"{missing:.1%}" if missing else "", "values": _describe(column, row.kind, forms.get(row.name))}
+        )
     return rows
 
 
-def _describe(column: frames.Column, kind: str) -> str:
+def _describe(column: frames.Column, kind: str, form: str | None) -> str:
     """Least, middle and largest of numbers and dates; else the most frequent values."""
     values = column.values
     if column.kind == "text":
@@ -201,7 +204,7 @@ def _describe(column: frames.Column, kind: str) -> str:
         if kind == "number":
             words, empty = text.read_number(words), np.nan
         elif kind == "date":
-            words, empty = text.read_date(words, next(iter(text.date_formats(words, column.counts)), "ISO")), np.datetime64("NaT")
+            words, empty = text.read_date(words, form or "ISO"), np.datetime64("NaT")
         values = column.each(words, empty)
     there = pd.Series(values).dropna()
     if there.empty:

@@ -169,9 +169,9 @@ def train(
     array([1, 0])
     """
     table, y, names = data.read_table(X, y)
-    n = len(table if names is not None else checks.samples("X", table))
+    n = len(table)
     if n == 0:
-        raise ValueError(f"X: expected at least one sample, got shape {np.shape(table)}")
+        raise ValueError(f"X: expected at least one sample, got shape {table.shape}")
     checks.one_of("dtype", dtype, compilation.DTYPES)
     kind = np.dtype(dtype)
     checks.boolean("scale", scale)
@@ -187,9 +187,9 @@ def train(
     held = data.held_rows(target, validation, split_random)
     given = data.read_inputs(table, names, ~held, start)
     inputs, columns = given.inputs, given.columns
-    if start is None and columns is not None:
-        data.warn_of_table(columns, target, ~held)
     if start is None:
+        if columns is not None:
+            data.warn_of_table(columns, target, ~held)
         net = options.architecture(inputs.shape[1], target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
     else:
         net = _continued(start, inputs.shape[1], hidden, activation, output, loss, quantile, huber_delta)

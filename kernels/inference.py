@@ -6,8 +6,6 @@ single prediction costs what reading the weights costs. Many rows go through in 
 decided while they are in the cache. Both ways add up the same terms in the same order: they give the same bits.
 """
 
-import itertools
-
 import numpy as np
 from numba import prange
 from numba.extending import overload, register_jitable
@@ -26,6 +24,7 @@ from .network import (
     fill_ones,
     forward_tile,
     pack_weights,
+    parameter_count,
     plan_tile,
     whole_vectors,
 )
@@ -348,4 +347,4 @@ def infer_parallel_pays(sizes, rows):
     bool
         By the multiply-adds. Set higher than where the threads begin to win: below, what they win is not worth compiling for.
     """
-    return rows > GROUP and rows * sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) >= PARALLEL_FROM
+    return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_FROM

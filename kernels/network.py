@@ -6,8 +6,6 @@ vector is full whatever the width of a layer. Behind the units of a layer stands
 behind the weights as one more row of W.
 """
 
-import itertools
-
 import numpy as np
 from numba import prange
 
@@ -296,4 +294,4 @@ def forward_parallel_pays(sizes, rows):
     bool
         Decided by measurement (docs/performance.md): by the multiply-adds.
     """
-    return rows > GROUP and rows * sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) >= PARALLEL_FROM
+    return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_FROM

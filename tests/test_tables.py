@@ -41,7 +41,7 @@ def passengers():
 
 def learn(values, training=EVERY, name="a"):
     """The columns of a frame with this column alone."""
-    return Columns.fit(pd.DataFrame({name: values}), [name], training)
+    return Columns.fit(pd.DataFrame({name: values}), [name], training)[0]
 
 
 def encoded(values, later=None):
@@ -51,7 +51,8 @@ def encoded(values, later=None):
 
 
 def test_what_becomes_of_each_column():
-    columns = Columns.fit(passengers(), list(passengers()), EVERY)
+    columns, raw = Columns.fit(passengers(), list(passengers()), EVERY)
+    np.testing.assert_array_equal(raw, columns.encode_raw(passengers()))
     assert [(row.name, row.kind, row.warning) for row in columns.rows] == [
         ("id", "left out", True), ("name", "left out", True), ("class", "number", False), ("sex", "category", False),
         ("age", "number", False), ("port", "category", False), ("boarded", "date", False), ("alone", "yes/no", False),
@@ -113,7 +114,7 @@ def test_numbers_as_categories():
 
 def test_many_categories_are_limited_and_identifiers_are_left_out():
     many = [f"c{k % 110}" for k in range(10_000)]
-    columns = Columns.fit(pd.DataFrame({"a": many, "b": range(10_000)}), ["a", "b"], np.ones(10_000, bool))
+    columns = Columns.fit(pd.DataFrame({"a": many, "b": range(10_000)}), ["a", "b"], np.ones(10_000, bool))[0]
     assert columns.rows[0].inputs == 101
     assert columns.inputs[100] == "a (other)"
     frame = pd.DataFrame({"ticket": [f"T{k}" for k in range(N)], "x": TARGET})
@@ -123,7 +124,7 @@ def test_many_categories_are_limited_and_identifiers_are_left_out():
 
 @pytest.mark.parametrize("name", ["id", "ID", "Unnamed: 0", "PassengerId", "customer_id", "row number", "index", ""])
 def test_row_numbers_are_left_out_with_a_warning(name):
-    columns = Columns.fit(pd.DataFrame({name: range(N), "x": TARGET}), [name, "x"], EVERY)
+    columns = Columns.fit(pd.DataFrame({name: range(N), "x": TARGET}), [name, "x"], EVERY)[0]
     assert columns.names == ("x",)
     assert columns.rows[0].warning
 
@@ -318,10 +319,11 @@ CELLS = st.sampled_from([None, "", " x", "x", "yes", "12", "1e5", "2024-01-05", 
 @given(st.lists(st.lists(CELLS, min_size=6, max_size=6), min_size=1, max_size=3), st.lists(CELLS, min_size=1, max_size=6))
 def test_any_mixture_of_cells_gives_finite_inputs_or_one_clear_error(values, later):
     frame = pd.DataFrame({f"c{k}": pd.Series(column * 3, dtype=object) for k, column in enumerate(values)})
-    columns, error = attempt(Columns.fit, frame, list(frame), np.ones(18, bool))
+    fitted, error = attempt(Columns.fit, frame, list(frame), np.ones(18, bool))
     assert "all are left out" in error
-    if columns is None:
+    if fitted is None:
         return
+    columns, _ = fitted
     assert np.isfinite(columns.encode(frame)).all()
     again = Columns.from_json(json.loads(json.dumps(columns.to_json())))
     assert again == columns

@@ -8,6 +8,7 @@ turns; in a round each is called for 20 ms. Prints a Markdown table of medians.
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -16,9 +17,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from onnx import TensorProto, helper, numpy_helper
 
 import fastbp
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "candidates"))
+
+from with_onnx import model
 
 SIZES = [(64, 32, 10), (784, 256, 128, 10)]
 ROWS = (1, 10_000)
@@ -31,26 +35,16 @@ def session(model):
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def bare(net):
-    """The least that ONNX Runtime can do: a Gemm and an activation for each layer."""
-    nodes, constants = [], []
-    for l, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        constants += [numpy_helper.from_array(W, f"W{l}"), numpy_helper.from_array(b, f"b{l}")]
-        nodes.append(helper.make_node("Gemm", [f"a{l}", f"W{l}", f"b{l}"], [f"z{l}"]))
-        nodes.append(helper.make_node("Softmax" if l == len(net.weights) - 1 else "Relu", [f"z{l}"], [f"a{l + 1}"]))
-    ends = ("a0", net.sizes[0]), (f"a{len(net.weights)}", net.sizes[-1])
-    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])] for name, units in ends)
-    graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
-    return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
-
-
 def ways(net, X):
     """A call without arguments for each way to predict X."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         net.to_onnx(path)
         whole = session(path.read_bytes())
-    plain, feed = session(bare(net)), np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32)
+    plain, feed = (
+        session(model(net.sizes, zip(net.weights, net.biases, strict=True), net.layer_activations)),
+        np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32),
+    )
     unscaled = replace(net, x_mean=np.zeros_like(net.x_mean), x_scale=np.ones_like(net.x_scale))
     sequential, tensor, estimator = net.to_torch(), torch.from_numpy(X), net.to_sklearn()
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .. import storage
+from .. import storage, tables
 from ..tables import files
 from . import predict
 from .outputs import check_writable
@@ -31,7 +31,7 @@ def run(a: argparse.Namespace) -> None:
     net: Any = storage.load(a.model)
     X, rows = None, "rows drawn at random"
     if a.table:
-        table = files.read(a.table, net.columns.text_names if net.columns is not None else ())
+        table = files.read(a.table, tables.text_names(net.columns))
         X = predict.inputs(net, table)
         rows = f"{len(X)} rows of {table.path}"
     write = {"onnx": net.to_onnx, "c": net.to_c, "numpy": net.to_numpy}[a.to]

@@ -1,13 +1,11 @@
-"""Files that commands write: checked before the work, written whole or not at all."""
+"""Files that commands write: checked before the work."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 
 def check_writable(option: str, path: str, *inputs: str) -> None:
@@ -42,24 +40,3 @@ def naming(path: str) -> Iterator[None]:
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, path) from None
-
-
-@contextlib.contextmanager
-def written_whole(path: str) -> Iterator[TextIO]:
-    """
-    Open a text file beside `path` that takes its place at the end; after an error it is removed.
-
-    The text need not fit into memory, unlike that of `storage.write_atomically`.
-    """
-    goal = Path(path)
-    temporary = goal.with_name(f".{goal.name}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "x", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, goal)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -7,10 +7,10 @@ import json
 import sys
 from typing import Any
 
-from .. import storage
+from .. import storage, tables
 from ..network import Network
 from ..tables import files
-from .outputs import check_writable, naming, written_whole
+from .outputs import check_writable, naming
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(a: argparse.Namespace) -> None:
         option, what = ("--proba", "there are no probabilities") if a.proba else ("--threshold", "there is nothing to decide")
         raise ValueError(f"{option}: {what} in regression; leave it out")
     if a.output:
-        with naming(a.output), written_whole(a.output) as file:
+        with naming(a.output), storage.written_whole(a.output, "x", encoding="utf-8", newline="") as file:
             _write(net, a, file)
     else:
         _write(net, a, sys.stdout)
@@ -42,7 +42,7 @@ def run(a: argparse.Namespace) -> None:
 
 def _write(net: Network, a: argparse.Namespace, file: Any) -> None:
     first = True
-    for table in files.stream(a.table, net.columns.text_names if net.columns is not None else ()):
+    for table in files.stream(a.table, tables.text_names(net.columns)):
         predicted, names = _predictions(net, inputs(net, table), a)
         if a.json:
             file.writelines(_json_lines(predicted, names))

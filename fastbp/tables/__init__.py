@@ -1,6 +1,6 @@
 """Tables as people have them: files and frames with text, dates and missing values, made into numbers for a network."""
 
-from .columns import Columns, inputs, opened, plain_columns
+from .columns import Columns, inputs, opened, plain_columns, text_names
 from .hints import TableWarning
 
-__all__ = ["Columns", "TableWarning", "inputs", "opened", "plain_columns"]
+__all__ = ["Columns", "TableWarning", "inputs", "opened", "plain_columns", "text_names"]

@@ -40,9 +40,9 @@ class Columns:
     rows: tuple[Row, ...]
 
     @classmethod
-    def fit(cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_]) -> Columns:
+    def fit(cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_]) -> tuple[Columns, NDArray[np.float64]]:
         """
-        Learn from the rows of the training part.
+        Learn from the rows of the training part, and encode all rows: each column is read once.
 
         Parameters
         ----------
@@ -51,17 +51,29 @@ class Columns:
             The columns to learn from.
         training : bool array, shape (n,)
 
+        Returns
+        -------
+        Columns
+        array, shape (n, raw values)
+            As `encode_raw` gives it.
+
         Raises
         ------
         ValueError
             No column is left.
         """
-        fitted = [fitting.fit(frames.read(frame, name), training) for name in names]
-        found = cls(tuple(encoder for encoder, _ in fitted if encoder is not None), tuple(row for _, row in fitted))
-        if not found.encoders:
-            reasons = "; ".join(f"{row.name!r}: {row.note}" for row in found.rows[:5])
+        encoders, rows, raw = [], [], []
+        for name in names:
+            column = frames.read(frame, name)
+            encoder, row = fitting.fit(column, training)
+            rows.append(row)
+            if encoder is not None:
+                encoders.append(encoder)
+                raw.append(encoder.encode(column))
+        if not encoders:
+            reasons = "; ".join(f"{row.name!r}: {row.note}" for row in rows[:5])
             raise ValueError(f"expected at least one column to learn from, but all are left out ({reasons or 'there are none'})")
-        return found
+        return cls(tuple(encoders), tuple(rows)), np.concatenate(raw, axis=1)
 
     def __str__(self) -> str:
         table = [
@@ -75,11 +87,6 @@ class Columns:
     def names(self) -> tuple[str, ...]:
         """Columns that a frame must have for `encode`."""
         return tuple(encoder.name for encoder in self.encoders)
-
-    @property
-    def text_names(self) -> frozenset[str]:
-        """Columns in which what looks like a number is text."""
-        return frozenset(encoder.name for encoder in self.encoders if isinstance(encoder, Category | Date))
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -119,13 +126,12 @@ class Columns:
 
     def require(self, frame: Any) -> None:
         """Raise ValueError unless the frame has all columns of `names`."""
-        there = [str(name) for name in frame.columns]
-        missing = [name for name in self.names if name not in set(there)]
+        there = dict.fromkeys(map(str, frame.columns))
+        missing = [name for name in self.names if name not in there]
         if missing:
             near = difflib.get_close_matches(missing[0], there, n=1)
             hint = f"; did {near[0]!r} get another name?" if near and len(missing) == 1 else ""
-            some = ", ".join(map(repr, missing[:8])) + (f", ... ({len(missing)} in all)" if len(missing) > 8 else "")
-            raise ValueError(f"expected the columns that the network was trained on; missing: {some}{hint}")
+            raise ValueError(f"expected the columns that the network was trained on; missing: {files.some(missing)}{hint}")
 
     def encode_raw(self, frame: Any) -> NDArray[np.float64]:
         """
@@ -204,11 +210,17 @@ def _checked(kind: type[Any], given: dict[str, Any]) -> Any:
     return result
 
 
+def text_names(columns: Columns | None) -> frozenset[str]:
+    """Columns of a table in which what looks like a number is text for a network."""
+    encoders = columns.encoders if columns is not None else ()
+    return frozenset(encoder.name for encoder in encoders if isinstance(encoder, Category | Date))
+
+
 def opened(X: Any, columns: Columns | None) -> Any:
     """X, or the frame that is in the file of this name."""
     if not isinstance(X, str | os.PathLike):
         return X
-    return files.read(os.fspath(X), columns.text_names if columns is not None else ()).frame
+    return files.read(os.fspath(X), text_names(columns)).frame
 
 
 def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:

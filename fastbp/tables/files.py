@@ -9,7 +9,7 @@ import itertools
 import os
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,16 +48,15 @@ class Table:
         """Names of all columns, in their order."""
         return [str(name) for name in self.frame]
 
-    def require(self, names: Collection[str]) -> None:
+    def require(self, names: Sequence[str]) -> None:
         """Raise ValueError unless all these columns are there."""
         there = dict.fromkeys(self.names)
         missing = [name for name in names if name not in there]
         if missing:
             near = difflib.get_close_matches(missing[0], there, n=1)
-            some = ", ".join(map(repr, itertools.islice(there, 8))) + (", ..." if len(there) > 8 else "")
-            hint = f"did you mean {near[0]!r}?" if near and len(missing) == 1 else f"its columns are {some}"
-            few = ", ".join(map(repr, missing[:8])) + (f", ... ({len(missing)} in all)" if len(missing) > 8 else "")
-            raise ValueError(f"{self.path}: there is no column {few}; {hint}")
+            first = ", ".join(map(repr, itertools.islice(there, 8))) + (", ..." if len(there) > 8 else "")
+            hint = f"did you mean {near[0]!r}?" if near and len(missing) == 1 else f"its columns are {first}"
+            raise ValueError(f"{self.path}: there is no column {some(missing)}; {hint}")
 
     def numbers(self) -> NDArray[np.float64]:
         """All columns as numbers, for a network that knows no names; an error where a cell is none."""
@@ -136,6 +135,11 @@ class Table:
 
     def _place(self, row: int) -> str:
         return f"{self.frame.index.name} {self.frame.index[row]}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many there are."""
+    return ", ".join(map(repr, names[:8])) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
 
 
 def read(path: str, as_text: Collection[str] = ()) -> Table:
