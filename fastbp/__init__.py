@@ -16,12 +16,13 @@ import fastbp.kernels as kernels
 from .bumps import bumps
 from .compilation import warmup
 from .config import config, show_config
+from .divergence import DivergenceWarning
 from .export import from_sklearn, from_torch
-from .fit import DivergenceWarning, Epoch
+from .fit import Epoch
 from .network import Network
 from .storage import load
 from .tables import TableWarning
-from .train import train
+from .train import resume, train
 
 __version__ = version("fastbp")
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "graph",
     "kernels",
     "load",
+    "resume",
     "show_config",
     "train",
     "warmup",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numba
 import numpy as np
@@ -15,13 +15,9 @@ from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
 
-from . import checks, compilation, options, schedules
+from . import checks, compilation, divergence, interruption, options, schedules
 from .data import Ready
 from .passes import Passes
-
-
-class DivergenceWarning(RuntimeWarning):
-    """Training stopped because the loss or the weights were no longer finite."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +49,70 @@ class Epoch:
     params: NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run leaves behind."""
+@dataclass
+class Standing:
+    """
+    Where a run stands: all that its next epoch depends on.
+
+    Attributes
+    ----------
+    params : array
+        The weights, updated in place.
+    state : list of array
+        State of the optimizer, updated in place.
+    random : Generator or None
+        Draws the order of the samples; None keeps theirs.
+    best : array
+        The weights of the best epoch so far, where there is something to choose it by.
+    best_epoch : int
+        0 where there is nothing.
+    least : float
+        What the best epoch was the best by.
+    rows : list of dict
+        The history, a row per epoch.
+    stop_reason : str
+        ``"unfinished"`` until it stops.
+    """
 
     params: NDArray[Any]
-    history: dict[str, NDArray[np.float64]]
-    best_epoch: int
-    stop_reason: str
-    compile_seconds: float
-    train_seconds: float
+    state: list[NDArray[Any]]
+    random: np.random.Generator | None
+    best: NDArray[Any]
+    best_epoch: int = 0
+    least: float = np.inf
+    rows: list[dict[str, float]] = field(default_factory=list)
+    stop_reason: str = "unfinished"
+
+    @classmethod
+    def first(cls, params: NDArray[Any], optimizer: str, random: np.random.Generator | None) -> Standing:
+        """Before the first epoch."""
+        state = [np.zeros_like(params) for _ in range(kernels.states_of(kernels.OPTIMIZERS[optimizer]))]
+        return cls(params, state, random, params.copy())
+
+    @property
+    def seconds(self) -> float:
+        """Time that the epochs have taken."""
+        return self.rows[-1]["seconds"] if self.rows else 0.0
+
+    @property
+    def chosen(self) -> NDArray[Any]:
+        """The weights that a network would have: those of the best epoch, or the last."""
+        return self.best if self.best_epoch else self.params
+
+    @property
+    def history(self) -> dict[str, NDArray[np.float64]]:
+        """The rows as columns."""
+        return {key: np.array([row[key] for row in self.rows]) for key in (self.rows[0] if self.rows else ())}
+
+
+class Keeper(Protocol):
+    """Keeps where a run stands, for the case that it is broken off."""
+
+    def due(self, epoch: int, seconds: float) -> bool:
+        """Whether to keep it after this epoch, so many seconds after the start."""
+
+    def keep(self, at: Standing) -> None:
+        """Keep it."""
 
 
 def thread_count(threads: int | None) -> int:
@@ -81,11 +131,11 @@ def thread_count(threads: int | None) -> int:
 class _Learner:
     """One epoch after another on fixed data: holds the weights and the state of the optimizer."""
 
-    def __init__(
-        self, net: options.Architecture, plan: options.Schedule, data: Ready, params: NDArray[Any], seed: int, threads: int
-    ) -> None:
+    def __init__(self, net: options.Architecture, plan: options.Schedule, data: Ready, at: Standing, seed: int, threads: int) -> None:
+        params = at.params
         self.net, self.plan, self.data, self.params = net, plan, data, params
-        self.step, self.batches = 0, -(-len(data.X) // plan.batch_size)
+        self.batches = -(-len(data.X) // plan.batch_size)
+        self.step = len(at.rows) * self.batches
         self.loss = net.loss_for(params.dtype)
         # The lecture's own rule has a loop of its own; where anything else is asked for, batches of 1 do.
         constant = plan.schedule == "constant" and not plan.warmup
@@ -97,7 +147,7 @@ class _Learner:
             return
         self.passes = Passes(
             data.X, data.Y, data.weight, net, params, plan.optimizer,
-            [np.zeros_like(params) for _ in range(kernels.states_of(kernels.OPTIMIZERS[plan.optimizer]))],
+            at.state,
             options.NUMBERS[plan.optimizer], plan.batch_size, dropout=plan.dropout,
             clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed, threads=threads,
         )  # fmt: skip
@@ -117,20 +167,28 @@ class _Learner:
         """Mean loss and accuracy on `data` with the weights as they are."""
         return self.net.measure(self.net.outputs(data.X, self.params), data.Y, data.weight)
 
+    def batch(self, order: NDArray[np.int64], number: int) -> tuple[str, NDArray[Any]]:
+        """Batch `number` (from 0) of an epoch in words, and its inputs; of the whole epoch, the last batch, where it is negative."""
+        size = self.plan.batch_size
+        X = self.data.X[order[number * size : (number + 1) * size] if number >= 0 else order[-size:]]
+        if number < 0:
+            return "", X
+        return f", sample {number + 1} in its order" if self.online else f", batch {number + 1} of {self.batches}", X
+
 
 def run(
     net: options.Architecture,
     plan: options.Schedule,
     training: Ready,
     held_out: Ready | None,
-    params: NDArray[Any],
-    random: np.random.Generator | None,
+    at: Standing,
     seed: int,
     threads: int,
     progress: bool | None,
     callback: Callable[[Epoch], object] | None,
     metric: Callable[[NDArray[Any]], float] | None,
-) -> Result:
+    keeper: Keeper | None,
+) -> float:
     """
     Train until one of the rules of `plan` says stop.
 
@@ -140,81 +198,88 @@ def run(
         What to train, and how.
     training, held_out : Ready
         Samples to learn from; samples to watch, or None.
-    params : array
-        First weights; updated in place.
-    random : Generator or None
-        Draws the order of the samples; None keeps theirs.
+    at : Standing
+        Where the run begins, and in the end where it stopped.
     seed : int
         What dropout leaves out depends on it.
     threads, progress, callback
         As in `fastbp.train`.
     metric : callable or None
         Of the weights: the more the better. Decides on the best epoch in place of the validation loss.
+    keeper : Keeper or None
 
     Returns
     -------
-    Result
+    float
+        Seconds spent on making kernels ready.
     """
-    learner = _Learner(net, plan, training, params, seed, threads)
+    learner = _Learner(net, plan, training, at, seed, threads)
     measured = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
-    compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * measured, params.dtype, progress)
+    compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * measured, at.params.dtype, progress)
     n, classify = len(training.X), net.task != "regression"
     order = np.arange(n, dtype=np.int64)
-    rows: list[dict[str, float]] = []
-    least, best_epoch, best = np.inf, 0, params.copy()
-    before = params.copy()
-    stop_reason = "epochs"
-    bar = tqdm(total=plan.epochs, desc="training", unit="epoch", delay=1.0, disable=None if progress is None else not progress)
-    started = time.perf_counter()
-    epoch = 0
+    before = at.params.copy()
+    bar = tqdm(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
+               disable=None if progress is None else not progress)  # fmt: skip
+    started = time.perf_counter() - at.seconds
+    at.stop_reason, stop_reason = "unfinished", "epochs"
+    if keeper is not None:
+        keeper.keep(at)
     try:
-        while epoch < plan.epochs:
-            before[:] = params
-            found = learner.epoch(order if random is None else random.permutation(n))
-            if not (np.isfinite(found.loss) and np.isfinite(params).all()):
-                stop_reason = "diverged"
-                break
-            epoch += 1
-            row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
-            if held_out is not None:
-                row["validation_loss"], watched = learner.measure(held_out)
-                row |= {"validation_accuracy": watched} if classify else {}
-                if metric is not None:
-                    row["validation_metric"] = metric(params)
-                cost = -row["validation_metric"] if metric is not None else row["validation_loss"]
-                if cost < least or epoch == 1:
-                    least, best_epoch, best[:] = cost, epoch, params
-            row["seconds"] = time.perf_counter() - started
-            rows.append(row)
-            if not bar.disable:
-                bar.set_postfix(_shown(row), refresh=False)
-                bar.update()
-            stop = _reason(learner, row, epoch - best_epoch)
-            if callback is not None and callback(_seen(epoch, row, params)) is True:
-                stop = stop or "callback"
-            if stop:
-                stop_reason = stop
-                break
-    except KeyboardInterrupt:
-        stop_reason = "interrupted"
-        if not np.isfinite(params).all():
-            params[:] = before
-        warnings.warn(
-            f"training was interrupted after {epoch} of {plan.epochs} epochs; the network is as trained so far",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        with interruption.awaited() as interrupt:
+            while len(at.rows) < plan.epochs:
+                before[:] = at.params
+                order = order if at.random is None else at.random.permutation(n)
+                found = learner.epoch(order)
+                if not (np.isfinite(found.loss) and np.isfinite(at.params).all()):
+                    _tell_divergence(learner, order, found.failed, len(at.rows) + 1)
+                    at.params[:] = before
+                    stop_reason = "diverged"
+                    break
+                row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
+                if held_out is not None:
+                    row["validation_loss"], watched = learner.measure(held_out)
+                    row |= {"validation_accuracy": watched} if classify else {}
+                    if metric is not None:
+                        row["validation_metric"] = metric(at.params)
+                    cost = -row["validation_metric"] if metric is not None else row["validation_loss"]
+                    if cost < at.least or not at.rows:
+                        at.least, at.best_epoch, at.best[:] = cost, len(at.rows) + 1, at.params
+                row["seconds"] = time.perf_counter() - started
+                at.rows.append(row)
+                epoch = len(at.rows)
+                if not bar.disable:
+                    bar.set_postfix(_shown(row), refresh=False)
+                    bar.update()
+                stop = _reason(learner, row, epoch - at.best_epoch)
+                if keeper is not None and not stop and keeper.due(epoch, row["seconds"]):
+                    keeper.keep(at)
+                if callback is not None and callback(_seen(epoch, row, at.params)) is True:
+                    stop = stop or "callback"
+                if stop or interrupt.came:
+                    stop_reason = stop or "interrupted"
+                    break
+    except KeyboardInterrupt:  # a second Ctrl-C, or one that another handler has made of the first
+        at.stop_reason = "interrupted"
+        if not np.isfinite(at.params).all():
+            at.params[:] = before
+    else:
+        at.stop_reason = stop_reason
+        if keeper is not None:
+            keeper.keep(at)
     finally:
         bar.close()
-    train_seconds = time.perf_counter() - started
-    if stop_reason == "diverged":
-        _tell_divergence(epoch + 1, found.failed, learner)
-        params[:] = before
-    if best_epoch:
-        params[:] = best
-    keys = rows[0] if rows else ()
-    history = {key: np.array([row[key] for row in rows]) for key in keys}
-    return Result(params, history, best_epoch or epoch, stop_reason, compile_seconds, train_seconds)
+    if at.stop_reason == "interrupted":
+        text = f"training was interrupted after {len(at.rows)} of {plan.epochs} epochs; the network is as trained so far"
+        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    return compile_seconds
+
+
+def columns(net: options.Architecture, validation: bool, metric: bool) -> list[str]:
+    """Names of the columns of the history."""
+    classify = net.task != "regression"
+    watched = ["validation_loss"] + ["validation_accuracy"] * classify + ["validation_metric"] * metric
+    return ["loss"] + ["accuracy"] * classify + watched * validation + ["seconds"]
 
 
 def _reason(learner: _Learner, row: dict[str, float], waited: int) -> str | None:
@@ -254,18 +319,9 @@ def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
     )
 
 
-def _tell_divergence(epoch: int, batch: int, learner: _Learner) -> None:
-    plan, where = learner.plan, f"epoch {epoch}"
-    if batch >= 0:
-        where += f", sample {batch + 1} in its order" if learner.online else f", batch {batch + 1} of {learner.batches}"
-    if learner.net.own_loss is not None and batch >= 0:
-        what = f"training stopped in {where}: the loss of your own was no longer finite"
-    else:
-        what = (
-            f"training diverged in {where}: the loss or a weight was no longer finite with optimizer={plan.optimizer!r} and "
-            f"learning_rate={plan.learning_rate:g}"
-        )
-    what += f"; try a learning_rate of {plan.learning_rate / 10:g}, and scale=True"
+def _tell_divergence(learner: _Learner, order: NDArray[np.int64], batch: int, epoch: int) -> None:
+    where, X = learner.batch(order, batch)
+    what = divergence.told(learner.net, learner.plan, learner.params, X, f"epoch {epoch}{where}")
     if epoch == 1:
         raise FloatingPointError(what)
-    warnings.warn(f"{what}. The network returned is that of epoch {epoch - 1} or before.", DivergenceWarning, stacklevel=4)
+    warnings.warn(f"{what}. The network returned is that of epoch {epoch - 1} or before.", divergence.DivergenceWarning, stacklevel=5)

@@ -30,6 +30,7 @@ STOP_REASONS = {
     "callback": "a callback said so",
     "interrupted": "interrupted by Ctrl-C",
     "diverged": "the loss or a weight was no longer finite",
+    "unfinished": "a checkpoint, written on the way",
 }
 
 
@@ -65,7 +66,7 @@ class Network(Exports):
         The epoch (from 1) whose weights these are.
     stop_reason : str
         ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"callback"``,
-        ``"interrupted"`` or ``"diverged"``.
+        ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` in a network from a checkpoint.
     options : mapping
         Every option of the run, defaults filled in.
     compile_seconds, train_seconds : float

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,9 @@ import fastbp.kernels as kernels
 from . import compilation, losses, options, tables
 from .network import STOP_REASONS, Network
 
-FORMAT = 2  # 1 had no columns
+FORMAT = 3  # 1 had no columns, 2 no checksum
+_CHECKED = 3
+_HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
 _HISTORY = "history."
 
@@ -55,8 +58,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         file.write(data)
 
 
-def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write `network` to `path`; see `Network.save`."""
+def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Header and tensors of a model file."""
     tensors: dict[str, NDArray[Any]] = {name: getattr(network, name) for name in _ARRAYS}
     tensors |= {_HISTORY + key: values for key, values in network.history.items()}
     header = {
@@ -66,7 +69,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "activations": network.layer_activations,
         "loss": network.loss,
         "loss_parameter": network.loss_parameter,
-        "classes": _classes_to_json(network.classes),
+        "classes": classes_to_json(network.classes),
         "single_output": network.single_output,
         "columns": None if network.columns is None else network.columns.to_json(),
         "best_epoch": network.best_epoch,
@@ -75,17 +78,37 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "compile_seconds": network.compile_seconds,
         "train_seconds": network.train_seconds,
     }
-    write_atomically(path, to_bytes(tensors, metadata={"fastbp": json.dumps(header)}))
+    return header, tensors
+
+
+def write(path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+    """Write a model file, whole or not at all."""
+    text = json.dumps(header)
+    write_atomically(path, to_bytes(tensors, metadata={_HEADER: text, _CHECKSUM: _checksum(text, tensors)}))
+
+
+def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of all that a model file says: a flipped bit is an error, not another network."""
+    found = hashlib.sha256(text.encode())
+    for name, array in sorted(tensors.items()):
+        found.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write `network` to `path`; see `Network.save`."""
+    write(path, *contents(network))
 
 
 def load(path: str | os.PathLike[str]) -> Network:
     """
-    Read a network that `Network.save` wrote.
+    Read a network that `Network.save` wrote, or that a checkpoint holds.
 
     Parameters
     ----------
     path : path
-        The model file.
+        The model file. From a checkpoint comes the network as trained so far (with a validation part, as it was at its best).
 
     Returns
     -------
@@ -102,67 +125,94 @@ def load(path: str | os.PathLike[str]) -> Network:
     -----
     Everything in the file is checked; nothing in it is executed.
     """
+    with sound(path):
+        return network_of(*read(path))
+
+
+class _NoModelError(ValueError):
+    """The file is none of fastbp's; all has been said."""
+
+
+@contextlib.contextmanager
+def sound(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Read a file within: whatever is wrong with it becomes a ValueError that says so."""
+    try:
+        yield
+    except _NoModelError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"path: expected a sound fastbp model file, {os.fspath(path)!r} is not: {what}") from None
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Header and tensors of a model file as they stand there, compared with their checksum; to be called within `sound`."""
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"path: expected a model file, there is no {path!r}")
     try:
+        if not os.path.isfile(path):  # a pipe would be waited for
+            raise OSError("it is no ordinary file")
         with safe_open(path, framework="np") as file:
-            header = (file.metadata() or {}).get("fastbp")
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, TypeError) as error:
-        raise ValueError(f"path: expected a fastbp model file, {path!r} cannot be read ({error})") from None
-    if header is None:
-        raise ValueError(f"path: expected a fastbp model file, {path!r} is a safetensors file of something else")
-    try:
-        return _network(json.loads(header), tensors)
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, RecursionError) as error:
-        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
-        raise ValueError(f"path: expected a sound fastbp model file, {path!r} is not: {what}") from None
+        raise _NoModelError(f"path: expected a fastbp model file, {path!r} cannot be read ({error})") from None
+    if _HEADER not in metadata:
+        raise _NoModelError(f"path: expected a fastbp model file, {path!r} is a safetensors file of something else")
+    text = metadata[_HEADER]
+    if _CHECKSUM in metadata:
+        require(metadata[_CHECKSUM] == _checksum(text, tensors), "its checksum is another, so it was damaged or changed")
+    header = json.loads(text)
+    require(isinstance(header, dict) and isinstance(header["format"], int), "the header has no format number")
+    require(header["format"] <= FORMAT, f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp")
+    require(header["format"] < _CHECKED or _CHECKSUM in metadata, "it has no checksum")
+    return header, tensors
 
 
-def _require(truth: bool, what: str) -> None:
+def require(truth: bool, what: str) -> None:
+    """Raise ValueError unless the file is as it should be."""
     if not truth:
         raise ValueError(what)
 
 
-def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
-    _require(isinstance(header, dict) and isinstance(header["format"], int), "the header has no format number")
-    _require(header["format"] <= FORMAT, f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp")
+def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
+    """The network that a file holds, if all goes together."""
     task, loss = header["task"], header["loss"]
-    _require(task in options.TASKS, f"unknown task {task!r}")
-    _require(loss in (*kernels.LOSSES, losses.OWN), f"unknown loss {loss!r}")
+    require(task in options.TASKS, f"unknown task {task!r}")
+    require(loss in (*kernels.LOSSES, losses.OWN), f"unknown loss {loss!r}")
     parameter = tuple(header.get("loss_parameter", ()))
-    _require(all(isinstance(p, float) for p in parameter), f"impossible parameters of the loss {parameter}")
+    require(all(isinstance(p, float) for p in parameter), f"impossible parameters of the loss {parameter}")
     sizes = tuple(header["sizes"])
-    _require(
+    require(
         len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}"
     )
     names = tuple(header["activations"])
     known = all(name in kernels.ACTIVATIONS for name in names) and "softmax" not in names[:-1]
-    _require(len(names) == len(sizes) - 1 and known, f"impossible activations {names} for sizes {sizes}")
+    require(len(names) == len(sizes) - 1 and known, f"impossible activations {names} for sizes {sizes}")
     params = tensors["params"]
     count = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
-    _require(params.dtype.name in compilation.DTYPES, f"weights of type {params.dtype}")
+    require(params.dtype.name in compilation.DTYPES, f"weights of type {params.dtype}")
     for name, length in zip(_ARRAYS, (count, sizes[0], sizes[0], sizes[-1], sizes[-1]), strict=True):
         array = tensors[name]
-        _require(array.shape == (length,) and array.dtype.kind == "f", f"{name} has shape {array.shape}, expected ({length},)")
-        _require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
+        require(array.shape == (length,) and array.dtype.kind == "f", f"{name} has shape {array.shape}, expected ({length},)")
+        require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
     for name in ("x_scale", "y_scale"):
-        _require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
+        require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
     classes = _classes_from_json(header["classes"])
-    _require(sizes[-1] % max(1, len(parameter)) == 0, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
+    require(sizes[-1] % max(1, len(parameter)) == 0, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
     units = 1 if classes is not None and len(classes) == 2 and names[-1] == "logistic" else None if classes is None else len(classes)
-    _require((task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together")
-    _require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
+    require((task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together")
+    require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
     if header["format"] == 1 and header["feature_names"] is not None:
         header["columns"] = tables.plain_columns(header["feature_names"], tensors["x_mean"].tolist()).to_json()
     columns = None if header.get("columns") is None else tables.Columns.from_json(header["columns"])
-    _require(columns is None or len(columns.inputs) == sizes[0], "its columns do not fit the inputs")
+    require(columns is None or len(columns.inputs) == sizes[0], "its columns do not fit the inputs")
     history = {key.removeprefix(_HISTORY): values for key, values in tensors.items() if key.startswith(_HISTORY)}
     epochs = {values.shape for values in history.values()}
-    _require(len(epochs) <= 1 and all(len(shape) == 1 for shape in epochs), "the columns of the history differ in length")
-    _require(header["stop_reason"] in STOP_REASONS, f"unknown stop reason {header['stop_reason']!r}")
-    _require(isinstance(header["options"], dict), "the options are not a table")
+    require(len(epochs) <= 1 and all(len(shape) == 1 for shape in epochs), "the columns of the history differ in length")
+    require(header["stop_reason"] in STOP_REASONS, f"unknown stop reason {header['stop_reason']!r}")
+    require(isinstance(header["options"], dict), "the options are not a table")
     return Network(
         task=task,
         sizes=sizes,
@@ -182,7 +232,7 @@ def _network(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Networ
     )
 
 
-def _classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:
+def classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:
     """Labels as JSON values beside their NumPy type; dates and time spans as their integers."""
     if classes is None:
         return None
@@ -201,9 +251,9 @@ def _classes_from_json(stored: dict[str, Any] | None) -> NDArray[Any] | None:
     if stored is None:
         return None
     labels, dtype = stored["labels"], np.dtype(stored["dtype"])
-    _require(isinstance(labels, list) and len(labels) >= 2, "it lists fewer than two classes")
-    _require(all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types")
-    _require(dtype.kind in "biufUSOmM" and dtype.itemsize <= 1 << 20, f"it lists classes of the type {dtype}")
+    require(isinstance(labels, list) and len(labels) >= 2, "it lists fewer than two classes")
+    require(all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types")
+    require(dtype.kind in "biufUSOmM" and dtype.itemsize <= 1 << 20, f"it lists classes of the type {dtype}")
     if dtype.kind in "mM":
         return np.array(labels, np.int64).view(dtype)
     if dtype.kind == "O":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from . import checkpoint as checkpoints
 from . import checks, compilation, data, fit, losses, options, targets
 from .network import Network
 from .options import Architecture
@@ -55,6 +58,8 @@ def train(
     shuffle: bool = True,
     progress: bool | None = None,
     callback: Callable[[fit.Epoch], object] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
 ) -> Network:
     """
     Train a multilayer perceptron by backpropagation.
@@ -143,6 +148,11 @@ def train(
         Progress bar on stderr; by default on a terminal once the run takes longer than a second.
     callback : callable, optional
         Called as ``callback(epoch)`` with a `fastbp.Epoch` after each epoch; returns True to stop.
+    checkpoint : path, optional
+        A file, which must not be there yet, in which the run is kept, so that `fastbp.resume` can go on with it after a crash or
+        Ctrl-C. Each writing replaces the last one as a whole. It is a model file too: `fastbp.load` reads the network so far.
+    checkpoint_every : int, optional
+        Epochs from one writing to the next; by default as many as take ten seconds. The first is before all epochs, the last at the end.
 
     Returns
     -------
@@ -159,7 +169,11 @@ def train(
 
     Notes
     -----
-    Ctrl-C ends the run after the epoch at hand with a warning, and returns the network as trained so far.
+    Ctrl-C ends the run after the epoch at hand with a warning, and returns the network as trained so far; a second Ctrl-C does not
+    wait for the end of the epoch.
+
+    Equal data, options and seed give equal weights to the last bit, for any number of threads, on one machine with one version of fastbp,
+    Numba and NumPy.
 
     Examples
     --------
@@ -168,6 +182,87 @@ def train(
     >>> net.predict([[0, 1], [1, 1]])
     array([1, 0])
     """
+    given = locals()
+    said = {name: given[name] for name in KEPT}
+    beside = {"threads": threads, "progress": progress, "callback": callback}
+    said["seed"] = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
+    if checkpoint is not None and os.path.lexists(checkpoint):
+        raise ValueError(f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it")
+    keeper = None if checkpoint is None else checkpoints.Keeper(checkpoint, checkpoint_every, said)
+    return _train(X, y, **said, **beside, keeper=keeper, begun=None)
+
+
+# The arguments that decide about the result, beside the data
+KEPT = [name for name in inspect.signature(train).parameters
+         if name not in ("X", "y", "threads", "progress", "callback", "checkpoint", "checkpoint_every")]  # fmt: skip
+
+
+def resume(
+    path: str | os.PathLike[str],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    threads: int | None = None,
+    progress: bool | None = None,
+    callback: Callable[[fit.Epoch], object] | None = None,
+    checkpoint_every: int | None = None,
+    **options: Any,
+) -> Network:
+    """
+    Go on with a run from its checkpoint, to the end that it would have had, bit for bit.
+
+    Parameters
+    ----------
+    path : path
+        The file that ``fastbp.train(..., checkpoint=path)`` has written. It is written on.
+    X, y
+        The same data: a digest of them is in the file.
+    threads, progress, callback, checkpoint_every
+        As in `fastbp.train`; they have no influence on the weights.
+    **options
+        Options of `fastbp.train`. All are in the file, and need not be said again, but for what a file cannot hold: ``validation`` samples
+        of your own, ``sample_weight``, a ``class_weight`` by label, and functions (``loss``, ``metric``).
+
+    Returns
+    -------
+    Network
+        As `fastbp.train` would have returned it; at once, if the run had come to its end.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is no checkpoint, or a damaged one; or the data or an option differ from those that the run was begun with; the message names
+        them.
+
+    Warns
+    -----
+    RuntimeWarning
+        The run was begun by another version of fastbp, or with vectors of another width: then the last bits may differ.
+
+    Examples
+    --------
+    >>> import os, fastbp
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> def run(path):
+    ...     return fastbp.resume(path, X, y) if os.path.exists(path) else fastbp.train(X, y, seed=1, checkpoint=path)
+    """
+    begun = checkpoints.read(path, KEPT)
+    beside = {"threads": threads, "progress": progress, "callback": callback}
+    said = begun.arguments(options)
+    keeper = checkpoints.Keeper(path, begun.every if checkpoint_every is None else checkpoint_every, said)
+    return _train(X, y, **said, **beside, keeper=keeper, begun=begun)
+
+
+def _train(
+    X: Any, y: Any, *, task: Any, hidden: Any, activation: Any, output: Any, loss: Any, quantile: Any, huber_delta: Any, optimizer: Any,
+    learning_rate: Any, schedule: Any, warmup: Any, batch_size: Any, epochs: Any, target_loss: Any, target_accuracy: Any,
+    max_seconds: Any, validation: Any, patience: Any, metric: Any, l2: Any, dropout: Any, clip_norm: Any, sample_weight: Any,
+    class_weight: Any, scale: Any, init: Any, dtype: Any, seed: Any, shuffle: Any, threads: Any, progress: Any, callback: Any,
+    keeper: checkpoints.Keeper | None, begun: checkpoints.Checkpoint | None,
+) -> Network:  # fmt: skip
+    """Train from the start, or from where the run has `begun`."""
     table, y, names = data.read_table(X, y)
     n = len(table)
     if n == 0:
@@ -179,7 +274,7 @@ def train(
     if callback is not None and not callable(callback):
         raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
     workers = fit.thread_count(threads)
-    seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
+    seed = checks.integer("seed", seed, 0)
     init_random, split_random, order_random = data.random_streams(seed)
 
     start = init if isinstance(init, Network) else None
@@ -216,7 +311,7 @@ def train(
     scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
     training = scaling.apply(parts.train, net, kind)
     held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
-    params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)  # type: ignore[arg-type]
+    params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)
     if net.loss == "poisson" and target.values.min() < 0:
         raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {target.values.min():g}")
     if net.own_loss is not None:
@@ -263,18 +358,36 @@ def train(
             **run,
         )
 
-    watched = _metric(metric, parts.validation, network)
-    random = order_random if shuffle else None
-    result = fit.run(net, plan, training, held_out, params, random, seed, workers, progress, callback, watched)
-    return network(
-        result.params,
-        examples=given.examples(~held),
-        history=result.history,
-        best_epoch=result.best_epoch,
-        stop_reason=result.stop_reason,
-        compile_seconds=result.compile_seconds,
-        train_seconds=result.train_seconds,
-    )
+    def chosen(at: fit.Standing) -> Network:
+        return network(
+            at.chosen,
+            examples=given.examples(~held),
+            history=at.history,
+            best_epoch=at.best_epoch or len(at.rows),
+            stop_reason=at.stop_reason,
+            compile_seconds=compile_seconds,
+            train_seconds=at.seconds,
+        )
+
+    watched, compile_seconds = _metric(metric, parts.validation, network), 0.0
+    at = fit.Standing.first(params, plan.optimizer, order_random if shuffle else None)
+    if keeper is not None:
+        digests = _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
+        keeper.begin(digests, chosen)
+        if begun is not None:
+            begun.require_same(digests)
+            at = begun.standing(at, fit.columns(net, parts.validation is not None, watched is not None), plan.epochs)
+    if at.stop_reason in ("unfinished", "interrupted"):
+        compile_seconds = fit.run(net, plan, training, held_out, at, seed, workers, progress, callback, watched, keeper)
+    return chosen(at)
+
+
+def _digests(X: Any, target: targets.Targets, weight: Any, validation: data.Rows | None) -> dict[str, list[str]]:
+    """Digest of each argument that holds data."""
+    arrays = {"X": [X], "y": [target.values, *([] if target.classes is None else [target.classes])], "sample_weight": [weight]}
+    if validation is not None:
+        arrays["validation"] = [validation.X, validation.y.values, validation.weight]
+    return {name: checkpoints.digest(values) for name, values in arrays.items()}
 
 
 def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Network]) -> Callable[[Any], float] | None:

@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import fastbp
+from fastbp import storage
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3))
@@ -174,7 +175,7 @@ class TestModelFile:
         nets["regression"].save(path)
         header = json.loads(_header(path)) | {"format": 1, "feature_names": names}
         del header["columns"]
-        save_file(load_file(path), path, metadata={"fastbp": json.dumps(header)})
+        save_file(load_file(path), path, metadata={"fastbp": json.dumps(header)})  # without a checksum
         net = fastbp.load(path)
         assert net.feature_names == (tuple(names) if names else None)
         np.testing.assert_array_equal(net.predict(X), nets["regression"].predict(X))
@@ -185,7 +186,7 @@ class TestModelFile:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"format": 99}, "reads up to 2; update fastbp"),
+            ({"format": 99}, "reads up to 3; update fastbp"),
             ({"format": "1"}, "no format number"),
             ({"task": "magic"}, "unknown task"),
             ({"loss": "magic"}, "unknown loss"),
@@ -207,20 +208,27 @@ class TestModelFile:
     def test_a_header_that_lies(self, path, change, message, nets):
         arrays = load_file(path)
         header = json.loads(_header(path)) | change
-        save_file(arrays, path, metadata={"fastbp": json.dumps(header)})
+        storage.write(path, header, arrays)
         with pytest.raises(ValueError, match=message):
             fastbp.load(path)
 
     def test_numbers_that_lie(self, path):
-        header, arrays = _header(path), load_file(path)
+        header, arrays = json.loads(_header(path)), load_file(path)
         for name, value in [("params", np.nan), ("x_mean", np.inf), ("x_scale", 0.0), ("y_scale", -1.0)]:
             broken = {**arrays, name: np.full_like(arrays[name], value)}
-            save_file(broken, path, metadata={"fastbp": header})
+            storage.write(path, header, broken)
             with pytest.raises(ValueError, match=f"{name} holds numbers"):
                 fastbp.load(path)
             del broken[name]
-            save_file(broken, path, metadata={"fastbp": header})
+            storage.write(path, header, broken)
             with pytest.raises(ValueError, match=f"'{name}' is missing"):
+                fastbp.load(path)
+
+    def test_a_checksum_that_is_gone_or_another(self, path):
+        header, arrays = _header(path), load_file(path)
+        for metadata, message in (({}, "it has no checksum"), ({"sha256": "0" * 64}, "its checksum is another")):
+            save_file(arrays, path, metadata={"fastbp": header, **metadata})
+            with pytest.raises(ValueError, match=message):
                 fastbp.load(path)
 
     def test_a_failed_save_leaves_the_old_file_and_no_other(self, path, nets, monkeypatch):

@@ -145,7 +145,7 @@ def late(y, a):
 def test_a_loss_of_ones_own_that_is_not_a_number_stops_with_epoch_and_batch(batch_size, where):
     y = np.arange(300) / 100  # the check looks at 60 of them, and not at the one that matters
     plan = {"loss": (late, error), "scale": False, "shuffle": False, "optimizer": "sgd", "learning_rate": 1e-3, "epochs": 3}
-    with pytest.raises(FloatingPointError, match=f"training stopped in {where}: the loss of your own was no longer finite"):
+    with pytest.raises(FloatingPointError, match=f"training diverged in {where}: the loss of your own was no longer finite"):
         fastbp.train(X, y, task="regression", batch_size=batch_size, **QUIET, **plan)
 
 

@@ -72,7 +72,9 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     parser, training = _parser()
     if argv[:1] == ["train"]:
         argv[1:1] = training.from_file(argv[1:])
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    arguments.typed = training.typed(argv)
+    return arguments
 
 
 def _parser() -> tuple[_Parser, Options]:

@@ -36,6 +36,11 @@ class Options:
         if settings.get("action") == "append":
             self._repeatable.add(name.removeprefix("--"))
 
+    def typed(self, argv: list[str]) -> set[str]:
+        """Names, as attributes, of the options that are among the arguments."""
+        names = [token.removeprefix("--").partition("=")[0] for token in argv if token.startswith("--")]
+        return {self._actions[name].dest for name in names if name in self._actions}
+
     def from_file(self, argv: list[str]) -> list[str]:
         """
         Arguments from the file that ``--config`` names.
@@ -58,8 +63,7 @@ class Options:
         path = _config(argv)
         if path is None:
             return []
-        typed = [token.removeprefix("--").partition("=")[0] for token in argv if token.startswith("--")]
-        given = {self._actions[name].dest for name in typed if name in self._actions}
+        given = self.typed(argv)
         arguments: list[str] = []
         for key, value in _load(path).items():
             name = key.replace("_", "-")

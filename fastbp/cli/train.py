@@ -17,7 +17,7 @@ from .. import compilation, data, losses, options, schedules, storage, targets
 from ..network import Network
 from ..scores import baseline, scores
 from ..tables import files
-from ..train import train
+from ..train import KEPT, resume, train
 from . import info, show
 from .config import Options
 from .outputs import check_writable, make_folder, naming
@@ -64,6 +64,10 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     add("--dtype", default="float32", choices=compilation.DTYPES, help="default: float32")
     add("--seed", type=int, metavar="N", help="make the run repeatable")
     add("--threads", type=int, metavar="N", help="threads at most (default: all)")
+    begin = command.add_mutually_exclusive_group()
+    add("--checkpoint", group=begin, metavar="FILE", help="a new file to keep the run in, so that --resume can go on with it")
+    add("--resume", group=begin, metavar="FILE", help="go on with the run that this file keeps; table and options as they were")
+    add("--checkpoint-every", type=int, metavar="N", help="epochs from one writing of that file to the next (default: ten seconds)")
     add("--plot", metavar="FOLDER", help="write pictures: learning-curves.png, and confusion.png or predicted.png")
     add("--report", metavar="FILE.html", help="write a report to read in a browser")
     add("--json", action="store_true", help="one JSON object instead of tables")
@@ -104,36 +108,7 @@ def run(a: argparse.Namespace) -> None:
     table = files.read(a.table, a.categories or ())
     X, y = _read(a, table)
     with table.naming_lines():
-        net = train(
-            X,
-            y,
-            task=a.task,
-            hidden=a.hidden,
-            activation=a.activation,
-            output=a.output,
-            loss=a.loss,
-            quantile=a.quantile,
-            huber_delta=a.huber_delta,
-            optimizer=a.optimizer,
-            learning_rate=a.learning_rate,
-            schedule=a.schedule,
-            warmup=a.warmup,
-            batch_size=a.batch_size,
-            epochs=a.epochs,
-            target_loss=a.target_loss,
-            target_accuracy=a.target_accuracy,
-            max_seconds=a.max_seconds,
-            validation=a.validation or None,
-            patience=a.patience,
-            l2=a.l2,
-            dropout=a.dropout,
-            clip_norm=a.clip_norm,
-            scale=a.scale,
-            dtype=a.dtype,
-            seed=a.seed,
-            threads=a.threads,
-            progress=a.progress,
-        )
+        net = _trained(a, X, y)
     with naming(a.save):
         net.save(a.save)
     parts = _parts(net, X, y)
@@ -159,9 +134,21 @@ def run(a: argparse.Namespace) -> None:
     show.show(written)
 
 
+def _trained(a: argparse.Namespace, X: Any, y: Any) -> Network:
+    """Train, from the start or from a checkpoint; options of the run that were typed must then be those that it was begun with."""
+    options = {name: getattr(a, name) for name in KEPT if hasattr(a, name)} | {"validation": a.validation or None}
+    beside = {"threads": a.threads, "progress": a.progress, "checkpoint_every": a.checkpoint_every}
+    if a.resume:
+        return resume(a.resume, X, y, **beside, **{name: options[name] for name in options if name in a.typed})
+    return train(X, y, **beside, checkpoint=a.checkpoint, **options)
+
+
 def _check_outputs(a: argparse.Namespace) -> None:
     """Tell before the training what would fail after it."""
     check_writable("--save", a.save, a.table)
+    for option, path in (("--checkpoint", a.checkpoint), ("--resume", a.resume)):
+        if path:
+            check_writable(option, path, a.table, a.save)
     if importlib.util.find_spec("sklearn") is None:
         raise ImportError('the scores need scikit-learn; install it with: pip install "fastbp[cli]"')
     if a.report:
