@@ -13,7 +13,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import fastbp.kernels as kernels
 from . import checks, storage
 from .fit import Standing
 from .network import Network
+from .options import Architecture
 
 # Without `checkpoint_every`, a file is written once so many seconds have passed since the last one.
 SECONDS = 10.0
@@ -168,6 +169,11 @@ class Checkpoint:
                 got = words if words != kept else "other values, or in another order"
                 raise ValueError(f"{name}: expected what the run in {self.path!r} was begun with ({kept}), got {got}")
 
+    def require_shape(self, net: Architecture) -> None:
+        """Raise ValueError unless the options of the run lead to the network that is in the file."""
+        with storage.sound(self.path):
+            storage.require(self.network.architecture == replace(net, own_loss=None), "its options do not fit its network")
+
     def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
         """Where the run stands; raises ValueError unless it fits where it would stand `first`, and the columns of its history."""
         at = self.at
@@ -204,11 +210,14 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
         storage.require(set(said) == set(known), "its options are not those of this version of fastbp")
+        # Above all no text or list where samples are expected: it would be the path of a table, which is not a stranger's to choose.
+        storage.require(all(plain(name, value) == value for name, value in said.items()), "impossible options")
         rows = [
             dict(zip(network.history, values, strict=True))
             for values in zip(*map(np.ndarray.tolist, network.history.values()), strict=True)
         ]
-        best_epoch, least = run["best_epoch"], run["least"]
+        every, best_epoch, least = run["every"], run["best_epoch"], run["least"]
+        storage.require(every is None or (isinstance(every, int) and every > 0), "impossible number of epochs between two checkpoints")
         storage.require(isinstance(least, float) and isinstance(best_epoch, int) and 0 <= best_epoch <= len(rows), "impossible best epoch")
         params = tensors[_PARAMS]
         storage.require(bool(np.isfinite(params).all()), "its weights are not finite")
@@ -217,7 +226,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
     if versions != _versions():
         text = f"the run in {os.fspath(path)!r} was begun with {versions}, and goes on with {_versions()}: the last bits may differ"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
-    return Checkpoint(os.fspath(path), network, said, run["every"], data, at)
+    return Checkpoint(os.fspath(path), network, said, every, data, at)
 
 
 def _generator(state: Any) -> np.random.Generator | None:

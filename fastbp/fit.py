@@ -149,7 +149,7 @@ class _Learner:
             data.X, data.Y, data.weight, net, params, plan.optimizer,
             at.state,
             options.NUMBERS[plan.optimizer], plan.batch_size, dropout=plan.dropout,
-            clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed, threads=threads,
+            clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed % 2**63, threads=threads,
         )  # fmt: skip
         self.kernel_names = self.passes.kernel_names
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -84,10 +85,10 @@ def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
 def write(path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
     """Write a model file, whole or not at all."""
     text = json.dumps(header)
-    write_atomically(path, to_bytes(tensors, metadata={_HEADER: text, _CHECKSUM: _checksum(text, tensors)}))
+    write_atomically(path, to_bytes(tensors, metadata={_HEADER: text, _CHECKSUM: checksum(text, tensors)}))
 
 
-def _checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+def checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256 of all that a model file says: a flipped bit is an error, not another network."""
     found = hashlib.sha256(text.encode())
     for name, array in sorted(tensors.items()):
@@ -162,7 +163,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
         raise _NoModelError(f"path: expected a fastbp model file, {path!r} is a safetensors file of something else")
     text = metadata[_HEADER]
     if _CHECKSUM in metadata:
-        require(metadata[_CHECKSUM] == _checksum(text, tensors), "its checksum is another, so it was damaged or changed")
+        require(metadata[_CHECKSUM] == checksum(text, tensors), "its checksum is another, so it was damaged or changed")
     header = json.loads(text)
     require(isinstance(header, dict) and isinstance(header["format"], int), "the header has no format number")
     require(header["format"] <= FORMAT, f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp")
@@ -182,7 +183,7 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
     require(task in options.TASKS, f"unknown task {task!r}")
     require(loss in (*kernels.LOSSES, losses.OWN), f"unknown loss {loss!r}")
     parameter = tuple(header.get("loss_parameter", ()))
-    require(all(isinstance(p, float) for p in parameter), f"impossible parameters of the loss {parameter}")
+    require(all(isinstance(p, float) and math.isfinite(p) for p in parameter), f"impossible parameters of the loss {parameter}")
     sizes = tuple(header["sizes"])
     require(
         len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}"
@@ -209,8 +210,14 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
     columns = None if header.get("columns") is None else tables.Columns.from_json(header["columns"])
     require(columns is None or len(columns.inputs) == sizes[0], "its columns do not fit the inputs")
     history = {key.removeprefix(_HISTORY): values for key, values in tensors.items() if key.startswith(_HISTORY)}
-    epochs = {values.shape for values in history.values()}
-    require(len(epochs) <= 1 and all(len(shape) == 1 for shape in epochs), "the columns of the history differ in length")
+    lengths = {values.shape for values in history.values()}
+    require(len(lengths) <= 1 and all(len(shape) == 1 for shape in lengths), "the columns of the history differ in length")
+    require(all(values.dtype == np.float64 for values in history.values()), "its history does not consist of numbers")
+    best, epochs = header["best_epoch"], next(iter(lengths), (0,))[0]
+    require(isinstance(best, int) and 0 <= best <= epochs, f"impossible best epoch {best} of {epochs}")
+    seconds = [header[name] for name in ("compile_seconds", "train_seconds")]
+    require(all(isinstance(s, int | float) and math.isfinite(s) for s in seconds), f"impossible times {seconds}")
+    require(isinstance(header["single_output"], bool), "it does not say whether there was one output")
     require(header["stop_reason"] in STOP_REASONS, f"unknown stop reason {header['stop_reason']!r}")
     require(isinstance(header["options"], dict), "the options are not a table")
     return Network(
@@ -220,15 +227,15 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
         loss=loss,
         **{name: tensors[name] for name in _ARRAYS},
         classes=classes,
-        single_output=bool(header["single_output"]),
+        single_output=header["single_output"],
         columns=columns,
         history=history,
-        best_epoch=int(header["best_epoch"]),
+        best_epoch=best,
         stop_reason=header["stop_reason"],
         options=header["options"],
         loss_parameter=parameter,
-        compile_seconds=float(header["compile_seconds"]),
-        train_seconds=float(header["train_seconds"]),
+        compile_seconds=float(seconds[0]),
+        train_seconds=float(seconds[1]),
     )
 
 
@@ -253,11 +260,12 @@ def _classes_from_json(stored: dict[str, Any] | None) -> NDArray[Any] | None:
     labels, dtype = stored["labels"], np.dtype(stored["dtype"])
     require(isinstance(labels, list) and len(labels) >= 2, "it lists fewer than two classes")
     require(all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types")
-    require(dtype.kind in "biufUSOmM" and dtype.itemsize <= 1 << 20, f"it lists classes of the type {dtype}")
-    if dtype.kind in "mM":
-        return np.array(labels, np.int64).view(dtype)
+    require(dtype.kind in "biufUOmM", f"it lists classes of the type {dtype}")
     if dtype.kind == "O":
         classes = np.empty(len(labels), object)
         classes[:] = labels
         return classes
-    return np.array(labels).astype(dtype)
+    # text is as wide as the longest label: a width that the file names could be of any size
+    known = np.array(labels, np.int64 if dtype.kind in "mM" else str if dtype.kind == "U" else dtype)
+    require(known.tolist() == labels and len(set(labels)) == len(labels), f"it lists classes twice, or not of the type {dtype}")
+    return known.view(dtype) if dtype.kind in "mM" else known

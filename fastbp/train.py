@@ -290,6 +290,10 @@ def _train(
         net = _continued(start, inputs.shape[1], hidden, activation, output, loss, quantile, huber_delta)
     weight = data.sample_weights(n, sample_weight, class_weight, target)
     parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
+    digests = {} if keeper is None else _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
+    if begun is not None:
+        begun.require_same(digests)
+        begun.require_shape(net)
     plan = options.schedule(
         len(parts.train),
         net,
@@ -372,11 +376,9 @@ def _train(
     watched, compile_seconds = _metric(metric, parts.validation, network), 0.0
     at = fit.Standing.first(params, plan.optimizer, order_random if shuffle else None)
     if keeper is not None:
-        digests = _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
         keeper.begin(digests, chosen)
-        if begun is not None:
-            begun.require_same(digests)
-            at = begun.standing(at, fit.columns(net, parts.validation is not None, watched is not None), plan.epochs)
+    if begun is not None:
+        at = begun.standing(at, fit.columns(net, parts.validation is not None, watched is not None), plan.epochs)
     if at.stop_reason in ("unfinished", "interrupted"):
         compile_seconds = fit.run(net, plan, training, held_out, at, seed, workers, progress, callback, watched, keeper)
     return chosen(at)
