@@ -30,7 +30,7 @@ def layer(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
         The samples on which it was.
     """
     weights = network.layers(params, net.sizes)
-    a = X
+    a, where = X, ""
     for number, (W, b, name) in enumerate(zip(*weights, net.activations, strict=True), 1):
         where = f"layer {number} ({W.shape[0]} to {W.shape[1]} units, {name})"
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
@@ -41,7 +41,7 @@ def layer(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
         if not np.isfinite(z).all():
             return f"the outputs of {where} were"
         a = z
-    return "the loss was" if net.own_loss is None else "the loss of your own was"
+    return "the loss of your own was" if net.own_loss is not None else f"the loss of outputs of {where} up to {np.abs(a).max():.3g} was"
 
 
 def told(net: Architecture, plan: Schedule, params: NDArray[Any], X: NDArray[Any], where: str) -> str:

@@ -184,6 +184,20 @@ class TestDivergence:
         with pytest.raises(FloatingPointError, match=r"epoch 1.*learning_rate"):
             fastbp.train(X, X[:, 0], optimizer="sgd", learning_rate=1e6, scale=False, seed=0)
 
+    @pytest.mark.parametrize(
+        ("options", "where"),
+        [
+            ({"learning_rate": 10.0}, r"epoch 1, batch 4 of 10: the loss of outputs of layer 3 \(8 to 1 units, identity\) up to .* was"),
+            ({"learning_rate": 0.35, "activation": "exp"}, r"epoch 1, batch \d+ of 10: the outputs of layer 1 \(5 to 8 units, exp\) were"),
+            ({"learning_rate": 3.0, "hidden": (), "batch_size": 1}, r"epoch 1: the weights of layer 1 \(5 to 1 units, identity\) were"),
+        ],
+    )
+    def test_the_layer_is_named_and_what_to_try(self, options, where):
+        X = np.random.default_rng(0).normal(size=(300, 5))
+        rate = f"{options['learning_rate'] / 10:g}"
+        with pytest.raises(FloatingPointError, match=rf"diverged in {where} no longer finite .*; try a learning_rate of {rate}, clip_norm"):
+            fastbp.train(X, X[:, 0], **{"optimizer": "sgd", "hidden": (8, 8), "seed": 0} | options)
+
     def test_later_returns_the_last_finite_weights(self):
         X = np.linspace(-1, 1, 64)[:, None]
         with pytest.warns(fastbp.DivergenceWarning, match="diverged in epoch"):
