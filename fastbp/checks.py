@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.kernels import _jit
 
+from . import blocks
+
 Floats = NDArray[np.floating[Any]]
 
 
@@ -98,11 +100,15 @@ def finite(name: str, array: NDArray[Any]) -> None:
     """Raise unless all numbers are finite; the error names the first place."""
     if array.dtype.kind != "f":
         return
-    good = np.isfinite(array)
-    if not good.all():
-        place = tuple(int(i) for i in np.argwhere(~good)[0])
-        where = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), place, strict=False))
-        raise ValueError(f"{name}: expected finite numbers, got {array[place]} at {where} ({int((~good).sum())} such in all)")
+    first, count = None, 0
+    for rows in blocks.pieces(len(array), array[:1].size):
+        good = np.isfinite(array[rows])
+        if not good.all():
+            at, *rest = (int(i) for i in np.argwhere(~good)[0])
+            first, count = first or (rows.start + at, *rest), count + int((~good).sum())
+    if first is not None:
+        where = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), first, strict=False))
+        raise ValueError(f"{name}: expected finite numbers, got {array[first]} at {where} ({count} such in all)")
 
 
 def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]:
@@ -123,9 +129,18 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Floats:
     """`array` in `dtype`, C-contiguous and aligned; raises where a finite number would become infinite."""
     with np.errstate(over="ignore"):
         result = np.require(array, dtype, ["C", "A"])
-    if result.dtype.itemsize < array.dtype.itemsize and not np.isfinite(result).all():
-        raise ValueError(f"{name}: expected numbers within the range of {dtype}, got {np.abs(array).max():g}; pass dtype='float64'")
+    if result.dtype.itemsize < array.dtype.itemsize:
+        for rows in blocks.pieces(len(array), array[:1].size):
+            in_range(name, result[rows], array[rows])
     return result
+
+
+def in_range(name: str, result: NDArray[Any], array: NDArray[Any], rows: Any = ...) -> None:
+    """Raise unless the float32 numbers that `array`, or those rows of it, became are finite."""
+    if result.dtype.itemsize < 8 and not np.isfinite(result).all():
+        raise ValueError(
+            f"{name}: expected numbers within the range of {result.dtype}, got {np.abs(array[rows]).max():g}; pass dtype='float64'"
+        )
 
 
 # A read-only view: what kernels only read has one type, whether the user's array is writable or not.

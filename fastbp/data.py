@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, options, tables, targets
-from .network import Network, standardise
+from . import blocks, checks, options, scaled, tables, targets
+from .network import Network
+from .scaled import Gathered
 from .tables import hints
 from .targets import Targets
 
@@ -22,19 +23,30 @@ MOST_EXAMPLES, MOST_NUMBERS = 1000, 1_000_000
 
 @dataclass(frozen=True)
 class Rows:
-    """Raw samples: X (n, features), targets as read, and the weight of each sample in the loss."""
+    """
+    Raw samples: X (n, features), targets as read, and the weight of each sample in the loss.
+
+    `rows` holds the numbers of the samples among the rows of X, which may be too large to be copied; None: they are all.
+    """
 
     X: NDArray[Any]
     y: Targets
     weight: NDArray[np.float64]
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.weight)
 
-    def take(self, rows: NDArray[np.intp]) -> Rows:
-        """The samples of these numbers."""
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """The samples of these numbers, out of all."""
         y = Targets(self.y.task, self.y.classes, self.y.values[rows], self.y.single)
-        return Rows(self.X[rows], y, self.weight[rows])
+        return Rows(self.X, y, self.weight[rows], rows)
+
+    def predicted(self, net: Network) -> NDArray[Any]:
+        """What `net` predicts for the samples."""
+        if self.rows is None:
+            return net.predict(self.X)
+        return np.concatenate([net.predict(self.X[self.rows[part]]) for part in blocks.parts(len(self), 8 * self.X.shape[1])])
 
 
 @dataclass(frozen=True)
@@ -94,9 +106,9 @@ def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool
 
 @dataclass(frozen=True)
 class Ready:
-    """What the kernels read: inputs, targets and weights (of mean 1) in one dtype, contiguous and read-only."""
+    """What the kernels read: inputs (or what makes them), targets and weights (of mean 1) in one dtype, contiguous and read-only."""
 
-    X: NDArray[Any]
+    X: NDArray[Any] | Gathered
     Y: NDArray[Any]
     weight: NDArray[Any]
 
@@ -236,7 +248,7 @@ class Scaling:
     @classmethod
     def fit(cls, rows: Rows, net: options.Architecture, scale: bool, columns: tables.Columns | None) -> Scaling:
         """Means and standard deviations of `rows`; zeros and ones where nothing is to be scaled."""
-        x = _moments("X", rows.X) if scale else _unscaled(net.sizes[0])
+        x = _moments("X", rows.X, rows.rows) if scale else _unscaled(net.sizes[0])
         if columns is not None:
             x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
         scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
@@ -245,28 +257,41 @@ class Scaling:
 
     def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
         """Samples as the kernels take them; an array that needs no change is not copied."""
-        X = standardise("X", rows.X, self.x_mean, self.x_scale, dtype)
-        Y = standardise("y", rows.y.matrix(net.sizes[-1]), self.y_mean, self.y_scale, dtype)
         total = rows.weight.sum()
         weight = rows.weight * (len(rows) / total) if total > 0 else rows.weight
-        return Ready(checks.frozen(X), checks.frozen(Y), checks.frozen(weight.astype(dtype)))
+        return Ready(self._inputs(rows, dtype), checks.frozen(self._targets(rows.y, net, dtype)), checks.frozen(weight.astype(dtype)))
+
+    def _inputs(self, rows: Rows, dtype: np.dtype[Any]) -> NDArray[Any] | Gathered:
+        n, columns = len(rows), rows.X.shape[1]
+        fits = rows.X.dtype == dtype and rows.X.flags.c_contiguous and rows.X.flags.aligned
+        as_it_is = rows.rows is None and fits and not scaled.changes(self.x_mean, self.x_scale)
+        if as_it_is or n * columns * dtype.itemsize <= scaled.COPIED:
+            return checks.frozen(scaled.standardise("X", rows.X, self.x_mean, self.x_scale, dtype, rows.rows))
+        return Gathered("X", rows.X, rows.rows, self.x_mean, self.x_scale, dtype)
+
+    def _targets(self, y: Targets, net: options.Architecture, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Of `net`'s output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
+        units = net.sizes[-1]
+        if y.classes is not None:
+            return y.indicators(units, dtype)
+        times = units // y.outputs
+        Y = scaled.standardise("y", y.values, self.y_mean[::times], self.y_scale[::times], dtype)
+        return np.repeat(Y, times, axis=1) if times > 1 else Y
 
 
 def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.zeros(columns), np.ones(columns)
 
 
-def _moments(name: str, values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(name: str, values: NDArray[Any], rows: NDArray[np.int64] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each column; the deviation of a constant column is taken as 1."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = values.mean(axis=0, dtype=np.float64)
-        deviation = values.std(axis=0, dtype=np.float64)
+    mean, deviation = scaled.moments(values, rows)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
         raise ValueError(
             f"{name}: expected numbers that can be standardised in float64, got {np.abs(values[:, column]).max():g} in column {column}"
         )
-    # A constant column has a deviation of rounding errors, not always of exactly 0.
+    # A column that was computed to be constant has a deviation of rounding errors.
     constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)
 
@@ -281,8 +306,10 @@ def initial_parameters(net: options.Architecture, init: str | None, random: np.r
     """
     if init is not None:
         checks.one_of("init", init, options.INITS)
-    layers = []
+    params, at = np.empty(sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes)), dtype), 0
     for n_in, n_out in itertools.pairwise(net.sizes):
         bound = {"glorot": (6 / (n_in + n_out)) ** 0.5, "he": (6 / n_in) ** 0.5, "uniform": 1.0}[init or "glorot"]
-        layers.append(random.uniform(-bound, bound, (n_in + 1) * n_out))
-    return np.concatenate(layers).astype(dtype)
+        end = at + (n_in + 1) * n_out
+        params[at:end] = random.uniform(-bound, bound, end - at)
+        at = end
+    return params

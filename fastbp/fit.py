@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import warnings
 from collections.abc import Callable
@@ -15,9 +16,10 @@ from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
 
-from . import checks, compilation, divergence, interruption, options, schedules
+from . import blocks, checks, compilation, divergence, interruption, options, schedules
 from .data import Ready
 from .passes import Passes
+from .scaled import Window
 
 
 @dataclass(frozen=True)
@@ -134,43 +136,62 @@ class _Learner:
     def __init__(self, net: options.Architecture, plan: options.Schedule, data: Ready, at: Standing, seed: int, threads: int) -> None:
         params = at.params
         self.net, self.plan, self.data, self.params = net, plan, data, params
-        self.batches = -(-len(data.X) // plan.batch_size)
+        n = len(data.X)
+        self.batches = -(-n // plan.batch_size)
         self.step = len(at.rows) * self.batches
         self.loss = net.loss_for(params.dtype)
+        # Losses are added up block by block: the same blocks whether the inputs are held as a copy or not, the same bits.
+        self.row_bytes = (net.sizes[0] + net.sizes[-1]) * params.itemsize
+        self.bounds = blocks.bounds(n, self.row_bytes, plan.batch_size, params.nbytes)  # weights are packed for each
+        rows = int(np.diff(self.bounds).max())
+        self.window = window = Window(data.X, data.Y, data.weight, rows)
         # The lecture's own rule has a loop of its own; where anything else is asked for, batches of 1 do.
         constant = plan.schedule == "constant" and not plan.warmup
         self.online = plan.optimizer == "sgd" and plan.batch_size == 1 and constant and not any(plan.dropout) and plan.clip_norm is None
         if self.online:
             shape = (net.size_array, net.activation_codes, *self.loss, net.decision_code, params)
-            self.one_by_one = kernels.prepare_online(data.X, data.Y, data.weight, *shape, plan.learning_rate, plan.l2)
+            window.decide_sparsity(plan.l2)
+            self.one_by_one = kernels.prepare_online(window.X, window.Y, window.weight, *shape, plan.learning_rate, plan.l2)
             self.kernel_names = [compilation.loop_name(net, params, 1, "online")]
             return
         self.passes = Passes(
-            data.X, data.Y, data.weight, net, params, plan.optimizer,
-            at.state,
-            options.NUMBERS[plan.optimizer], plan.batch_size, dropout=plan.dropout,
-            clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed % 2**63, threads=threads,
+            window.X, window.Y, window.weight, net, params, plan.optimizer, at.state, options.NUMBERS[plan.optimizer], plan.batch_size,
+            dropout=plan.dropout, clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed % 2**63, threads=threads, rows=rows,
         )  # fmt: skip
         self.kernel_names = self.passes.kernel_names
 
     def epoch(self, order: NDArray[np.int64]) -> kernels.Pass:
-        """One pass in this order of samples."""
-        if self.online:
-            return self.one_by_one(order)
+        """One pass in this order of samples, block after block; see `kernels.Pass`."""
         plan = self.plan
-        factors = schedules.factors(plan.schedule, self.step, self.batches, plan.epochs * self.batches, plan.warmup * self.batches)
-        found = self.passes.run(order, self.step, plan.learning_rate * factors, plan.l2)
+        rates = plan.learning_rate * schedules.factors(
+            plan.schedule, self.step, self.batches, plan.epochs * self.batches, plan.warmup * self.batches
+        )
+        found, failed = [], -1
+        for start, end in itertools.pairwise(self.bounds.tolist()):
+            here, first = self.window.read(order[start:end]), start // plan.batch_size
+            if self.online:
+                part = self.one_by_one(here)
+            else:
+                part = self.passes.run(here, self.step + first, rates[first : -(-end // plan.batch_size)], plan.l2)
+            found.append(np.array(part[:3]))
+            if part.failed >= 0:
+                failed = first + part.failed
+                break
         self.step += self.batches
-        return found
+        return kernels.Pass(*blocks.mean(found, np.diff(self.bounds)[: len(found)].tolist()).tolist(), failed)
 
     def measure(self, data: Ready) -> tuple[float, float]:
         """Mean loss and accuracy on `data` with the weights as they are."""
-        return self.net.measure(self.net.outputs(data.X, self.params), data.Y, data.weight)
+        parts = blocks.parts(len(data.X), self.row_bytes, self.params.nbytes)
+        found = [np.array(self.net.measure(self.net.outputs(data.X[part], self.params), data.Y[part], data.weight[part])) for part in parts]
+        loss, correct = blocks.mean(found, [part.stop - part.start for part in parts])
+        return float(loss), float(correct)
 
     def batch(self, order: NDArray[np.int64], number: int) -> tuple[str, NDArray[Any]]:
         """Batch `number` (from 0) of an epoch in words, and its inputs; of the whole epoch, the last batch, where it is negative."""
         size = self.plan.batch_size
-        X = self.data.X[order[number * size : (number + 1) * size] if number >= 0 else order[-size:]]
+        samples = order[number * size : (number + 1) * size] if number >= 0 else order[-size:]
+        X = self.window.X[self.window.read(samples)]
         if number < 0:
             return "", X
         return f", sample {number + 1} in its order" if self.online else f", batch {number + 1} of {self.batches}", X

@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 import fastbp.kernels as kernels
 
-from . import checks, tables, targets
+from . import blocks, checks, tables, targets
 from .export.methods import Exports
 from .options import Architecture
 from .predictor import Predictor
+from .scaled import standardise
 
 # Why a training stopped (lecture L29), in words
 STOP_REASONS = {
@@ -178,12 +179,23 @@ class Network(Exports):
         """What `kernels.infer` takes of the network: scaling, sizes, activations, params and rescaling."""
         return self._predictor.constants
 
-    def _infer(self, X: ArrayLike, threshold: float = 0.5, decide: bool = False) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Outputs for raw values, in regression on the scale of the targets, and the number of each row's class, if asked for."""
+    def _infer(self, X: ArrayLike, threshold: float = 0.5, decide: bool = False) -> NDArray[Any]:
+        """Outputs for raw values, in regression on the scale of the targets; or the number of each row's class."""
         result = self._predictor(X, threshold, decide)
         if result is None:
-            X = self._predictor.fitting(self.encode(X))
-            result = self._predictor(X, threshold, decide)
+            array = self.encode(X)
+            parts = blocks.parts(len(array), 8 * array.shape[1])
+            if len(parts) == 1:
+                return self._part(array, threshold, decide)
+            result = self._predictor.space(len(array), decide)
+            for rows in parts:
+                result[rows] = self._part(array[rows], threshold, decide)
+        return result
+
+    def _part(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any]:
+        """The same for few rows, of any type."""
+        X = self._predictor.fitting(X)
+        result = self._predictor(X, threshold, decide)
         if result is None:
             self._inputs(X)  # says where
             raise ValueError(f"X: expected numbers that can be standardised in {self.dtype}, got {np.abs(X).max():g}")
@@ -203,7 +215,7 @@ class Network(Exports):
         array, shape (n, units of the last layer)
             In regression on the scale of the targets.
         """
-        return self._infer(X)[0]
+        return self._infer(X)
 
     def activations(self, X: ArrayLike) -> list[NDArray[Any]]:
         """
@@ -280,7 +292,7 @@ class Network(Exports):
         """
         if self.task == "regression":
             raise ValueError("predict_proba: expected a network for classification, this one is for regression; use predict")
-        out, _ = self._infer(X)
+        out = self._infer(X)
         if self.task == "multilabel" or self.layer_activations[-1] == "softmax":
             return out
         if out.shape[1] == 1:
@@ -306,13 +318,13 @@ class Network(Exports):
             level, target after target.
         """
         if self.task == "regression":
-            out, _ = self._infer(X)
+            out = self._infer(X)
             return out[:, 0] if self.single_output else out
         if threshold != 0.5:
             self._check_threshold(threshold)
         if self.task == "multilabel":
-            return (self._infer(X)[0] > threshold).astype(np.int64)
-        return self.classes[self._infer(X, threshold, True)[1]]  # type: ignore[index]
+            return (self._infer(X) > threshold).astype(np.int64)
+        return self.classes[self._infer(X, threshold, True)]  # type: ignore[index]
 
     def _check_threshold(self, threshold: float) -> None:
         if checks.real("threshold", threshold, least=0) > 1:
@@ -335,10 +347,15 @@ class Network(Exports):
         -------
         float
         """
-        predicted = self.predict(X)
+        return self.score_of(self.predict(X), y)
+
+    def score_of(self, predicted: NDArray[Any], y: ArrayLike) -> float:
+        """`score` of what `predict` returned."""
         if self.task == "classification":
-            known = targets.labels(y, len(predicted))
-            return float(np.mean([p == t for p, t in zip(predicted.tolist(), known.tolist(), strict=True)]))
+            known, right = targets.labels(y, len(predicted)), 0
+            for rows in blocks.pieces(len(predicted), 1):  # lists of Python's numbers take a multiple of the memory
+                right += sum(p == t for p, t in zip(predicted[rows].tolist(), known[rows].tolist(), strict=True))
+            return right / len(predicted) if len(predicted) else float("nan")
         wanted = targets.read(y, self.task, len(predicted)).values.astype(np.float64)
         predicted = predicted.reshape(len(predicted), -1)[:, self.central]
         if wanted.shape != predicted.shape:
@@ -369,15 +386,6 @@ class Network(Exports):
         from . import storage
 
         storage.save(self, path)
-
-
-def standardise(name: str, array: NDArray[Any], mean: NDArray[Any], scale: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """(array - mean) / scale in `dtype`, computed in float64 as `kernels.infer` does; where there is nothing to do, no copy is made."""
-    if not mean.any() and (scale == 1).all():
-        return checks.cast(name, array, dtype)
-    with np.errstate(over="ignore"):  # told by the cast, or by who looks for numbers that are not finite
-        standardised = (array - mean) * (1 / scale)
-    return checks.cast(name, standardised, dtype)
 
 
 def _freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -42,12 +42,16 @@ class Passes:
     seed : int
         What is dropped depends on it.
     threads : int
+    rows : int, optional
+        Samples of the longest pass; by default all.
     """
 
     def __init__(self, X: Any, Y: Array, weight: Array, net: Architecture, params: Array, optimizer: str, state: Sequence[Array],
                  numbers: tuple[float, float, float], batch_size: int, *, dropout: Sequence[float] = (), clip: float = np.inf,
-                 seed: int = 0, threads: int = 1) -> None:  # fmt: skip
-        self.threads, self.n, self.net, self.params = threads, X.shape[0], net, params
+                 seed: int = 0, threads: int = 1, rows: int | None = None) -> None:  # fmt: skip
+        self.threads, self.net, self.params = threads, net, params
+        self.n = X.shape[0] if rows is None else rows
+        self.batches = -(-self.n // batch_size)
         sparse = not isinstance(X, np.ndarray)
         if sparse:
             X = tuple(np.ascontiguousarray(part) for part in (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)))
@@ -68,8 +72,19 @@ class Passes:
         self.serial, self.parallel = prepared(False), prepared(True) if parallel else None
 
     def run(self, order: Array, step: int, learning_rate: ArrayLike, l2: ArrayLike) -> kernels.Pass:
-        """One pass in this order of samples, after `step` updates; rates and penalties, one for all batches or one each."""
+        """
+        One pass in this order of samples, `rows` at most, after `step` updates; rates and penalties, one for all batches or one each.
+
+        Fewer samples are one whole batch at least (see `blocks.bounds`).
+        """
+        # as many as in the longest pass; those behind the last batch are not looked at
+        learning_rate, l2 = (np.resize(x, self.batches) if np.ndim(x) else x for x in (learning_rate, l2))
         if self.parallel is None:
-            return self.serial(order, step, learning_rate, l2)
-        with kernels.threads(self.threads) as allowed:
-            return (self.parallel if allowed else self.serial)(order, step, learning_rate, l2)
+            found = self.serial(order, step, learning_rate, l2)
+        else:
+            with kernels.threads(self.threads) as allowed:
+                found = (self.parallel if allowed else self.serial)(order, step, learning_rate, l2)
+        if len(order) == self.n:
+            return found
+        loss, correct, penalty, failed = found
+        return kernels.Pass(*(x * self.n / len(order) for x in (loss, correct, penalty)), failed)

@@ -17,6 +17,8 @@ from .options import Architecture
 
 FLOAT64 = np.dtype(np.float64)
 _NOTHING = np.empty(0, np.int64)
+# Rows whose outputs are held at a time where only decisions are asked for.
+MANY = 1 << 16
 
 
 class Predictor:
@@ -43,8 +45,8 @@ class Predictor:
         self.of_own_type: Callable[..., bool] | None = None
         self.of_float64: Callable[..., bool] | None = None
 
-    def __call__(self, X: Any, threshold: float, decide: bool) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
-        """Outputs, and the number of each row's class (none, if not asked for); None where X must be looked at closely."""
+    def __call__(self, X: Any, threshold: float, decide: bool) -> NDArray[Any] | None:
+        """Outputs, or the number of each row's class; None where X must be looked at closely."""
         if type(X) is not np.ndarray:
             return None
         shape, dtype, flags = X.shape, X.dtype, X.flags
@@ -63,7 +65,11 @@ class Predictor:
         dtype = self.dtype if X.dtype == self.dtype else FLOAT64
         return np.require(X, dtype, ["C", "A", "W"]) if len(X) <= FEW else np.require(X, dtype, ["C", "A"])
 
-    def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
+    def space(self, n: int, decide: bool) -> NDArray[Any]:
+        """Memory for the outputs of so many rows, or for the numbers of their classes."""
+        return np.empty(n, np.int64) if decide else np.empty((n, self.outputs), self.dtype)
+
+    def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
         """The same for many rows, and for the first few."""
         n = len(X)
         parallel = n > FEW and kernels.infer_parallel_pays(self.sizes, n)
@@ -77,12 +83,17 @@ class Predictor:
             self.of_float64 = few_rows
         return result
 
-    def _called(
-        self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool
-    ) -> tuple[NDArray[Any], NDArray[np.int64]] | None:
+    def _called(self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
         n = len(X)
+        if decide and n > MANY:  # outputs that nobody asked for
+            decision, out = self.space(n, True), self.space(MANY, False)
+            for start in range(0, n, MANY):
+                rows = X[start : start + MANY]
+                if not kernel(rows, *self.constants, threshold, out[: len(rows)], decision[start : start + MANY]):
+                    return None
+            return decision
         out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
-        return (out, decision) if kernel(X, *self.constants, threshold, out, decision) else None
+        return (decision if decide else out) if kernel(X, *self.constants, threshold, out, decision) else None
 
 
 def _if_any(moments: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, options
+from . import blocks, checks, options
 
 # Integer targets with more different values than this are numbers to regress on, not classes (task="auto").
 MOST_CLASSES = 100
@@ -28,13 +28,14 @@ class Targets:
         """Number of target columns; of classes in classification."""
         return int(self.values.shape[1]) if self.classes is None else len(self.classes)
 
-    def matrix(self, columns: int) -> NDArray[np.float64]:
-        """Targets of `columns` output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
-        if self.classes is None:
-            return np.repeat(self.values.astype(np.float64), columns // self.values.shape[1], axis=1)
-        if columns == 1:
-            return self.values.astype(np.float64)[:, None]
-        return (self.values[:, None] == np.arange(columns)).astype(np.float64)
+    def indicators(self, units: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Classes for so many output units: one-hot, or 0 and 1 for a single unit."""
+        if units == 1:
+            return self.values.astype(dtype)[:, None]
+        found = np.empty((len(self.values), units), dtype)
+        for rows in blocks.pieces(*found.shape):
+            np.equal(self.values[rows, None], np.arange(units), out=found[rows], casting="unsafe")
+        return found
 
 
 def read(y: ArrayLike, task: str, n: int) -> Targets:
@@ -78,7 +79,7 @@ def read(y: ArrayLike, task: str, n: int) -> Targets:
     checks.finite("y", values)
     values = values.reshape(n, -1)
     if task == "multilabel":
-        if not np.isin(values, (0, 1)).all():
+        if not _binary(values):
             raise ValueError(f"y: expected only 0 and 1 for multilabel, got {values[~np.isin(values, (0, 1))][0]!r}")
         return Targets(task, None, values.astype(np.uint8), False)
     return Targets(task, None, values, single)
@@ -94,9 +95,11 @@ def like(y: ArrayLike, network_targets: Targets, n: int, name: str = "y") -> Tar
         return other
     array = labels(y, n, name)
     codes = {label: k for k, label in enumerate(classes.tolist())}
-    numbers = np.array([codes.get(label, -1) for label in array.tolist()], np.int64)
+    numbers = np.empty(n, np.int64)
+    for rows in blocks.pieces(n, 1):  # lists of Python's numbers take a multiple of the memory
+        numbers[rows] = [codes.get(label, -1) for label in array[rows].tolist()]
     if n and numbers.min() < 0:
-        unseen = array.tolist()[int(np.argmin(numbers))]
+        unseen = array[[int(np.argmin(numbers))]].tolist()[0]
         raise ValueError(f"{name}: expected labels seen in training ({_some(classes)}), got {unseen!r}")
     return Targets("classification", classes, numbers, True)
 
@@ -133,19 +136,24 @@ def _guess(array: NDArray[Any]) -> str:
             array = np.array(array.tolist())
         except ValueError:
             return "classification"
-    binary = array.dtype.kind in "biuf" and array.size > 0 and bool(np.isin(array, (0, 1)).all())
+    binary = array.dtype.kind in "biuf" and array.size > 0 and _binary(array)
     if array.ndim == 2:
         return "multilabel" if binary else "regression"
     if binary or array.dtype.kind not in "iuf":
         return "classification"
-    distinct = len(np.unique(array))
-    few = array.dtype.kind in "iu" and distinct <= max(2, min(MOST_CLASSES, len(array) // 2))
+    if array.dtype.kind == "f":
+        return "regression"
+    few = len(np.unique(array)) <= max(2, min(MOST_CLASSES, len(array) // 2))
     return "classification" if few else "regression"
 
 
+def _binary(array: NDArray[Any]) -> bool:
+    return all(np.isin(array[rows], (0, 1)).all() for rows in blocks.pieces(len(array), array[:1].size))
+
+
 def _classes(array: NDArray[Any]) -> Targets:
-    missing = [i for i, label in enumerate(array.tolist()) if label is None or label != label or type(label).__name__ == "NAType"]
-    if missing:
+    missing = _missing(array)
+    if len(missing):
         raise ValueError(f"y: expected a label for each sample, got {array[missing[0]]!r} at row {missing[0]} ({len(missing)} such in all)")
     if array.dtype.kind == "f":
         checks.finite("y", array)
@@ -153,11 +161,20 @@ def _classes(array: NDArray[Any]) -> Targets:
             fraction = array[array != np.floor(array)][0]
             raise ValueError(f"y: expected labels for classification, got the fraction {fraction}; pass task='regression' for numbers")
     try:
-        classes, numbers = np.unique(array, return_inverse=True)
+        parts = [np.unique(array[rows], return_inverse=True) for rows in blocks.pieces(len(array), 1)]
+        classes = np.unique(np.concatenate([part for part, _ in parts])) if parts else array
     except TypeError:
         kinds = sorted({type(label).__name__ for label in array.tolist()})
         raise ValueError(f"y: expected labels of one sortable type, got {' and '.join(kinds)}") from None
     if len(classes) < 2:
         came = f"only {classes.tolist()[0]!r}" if len(classes) else "no sample"
         raise ValueError(f"y: expected at least two classes for classification, got {came}")
-    return Targets("classification", classes, numbers.reshape(-1), True)
+    numbers = np.concatenate([np.searchsorted(classes, part)[inverse] for part, inverse in parts])
+    return Targets("classification", classes, numbers, True)
+
+
+def _missing(array: NDArray[Any]) -> Any:
+    """Numbers of the labels that are none."""
+    if array.dtype.kind != "O":
+        return np.flatnonzero(array != array)  # NaN and NaT
+    return [i for i, label in enumerate(array) if label is None or label != label or type(label).__name__ == "NAType"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checkpoint as checkpoints
-from . import checks, compilation, data, fit, losses, options, targets
+from . import checks, compilation, data, fit, losses, memory, options, targets
 from .network import Network
 from .options import Architecture
 
@@ -312,6 +312,7 @@ def _train(
         patience=patience,
         validation=parts.validation is not None,
     )
+    memory.require_training(net, plan, len(parts.train), kind)
     scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
     training = scaling.apply(parts.train, net, kind)
     held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
@@ -400,13 +401,14 @@ def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Ne
         return None
     if held_out is None:
         raise ValueError(f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance")
-    y, X = held_out.y, held_out.X
+    y = held_out.y
     known = y.values if y.classes is None else y.classes[y.values]
     known = known[:, 0] if y.classes is None and y.single else known
 
     def measure(weights: Any) -> float:
         net = network(weights)
-        value = net.score(X, known) if metric == "score" else metric(known, net.predict(X))
+        predicted = held_out.predicted(net)
+        value = net.score_of(predicted, known) if metric == "score" else metric(known, predicted)
         if not isinstance(value, numbers.Real) or math.isnan(value):
             raise ValueError(f"metric: expected a number from metric(y_true, y_pred), got {value!r}")
         return float(value)
