@@ -181,7 +181,7 @@ def warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool
     if y.task == "regression":
         said += [hints.skewed(column) for column in y.values[training].T]
     for text in filter(None, said):
-        warnings.warn(text, tables.TableWarning, stacklevel=3)
+        warnings.warn(text, tables.TableWarning, stacklevel=4)
 
 
 def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:

@@ -1,25 +1,18 @@
-"""`train`, the front door: reads what the user says, prepares the data, runs the epochs, freezes the network."""
+"""`train` and `resume`, the front doors: what the user may say."""
 
 from __future__ import annotations
 
 import inspect
-import math
-import numbers
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from . import checkpoint as checkpoints
-from . import checks, compilation, data, fit, losses, memory, options, targets
+from . import checks, fit, losses, training
 from .network import Network
-from .options import Architecture
-
-_DEFAULT_HIDDEN, _DEFAULT_ACTIVATION = (64,), "relu"
 
 
 def train(
@@ -27,8 +20,8 @@ def train(
     y: ArrayLike,
     *,
     task: str = "auto",
-    hidden: int | Sequence[int] = _DEFAULT_HIDDEN,
-    activation: str | Sequence[str] = _DEFAULT_ACTIVATION,
+    hidden: int | Sequence[int] = training.DEFAULT_HIDDEN,
+    activation: str | Sequence[str] = training.DEFAULT_ACTIVATION,
     output: str = "auto",
     loss: str | tuple[Callable[[float, float], float], Callable[[float, float], float]] = "auto",
     quantile: float | Sequence[float] = losses.LEVEL,
@@ -189,7 +182,7 @@ def train(
     if checkpoint is not None and os.path.lexists(checkpoint):
         raise ValueError(f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it")
     keeper = None if checkpoint is None else checkpoints.Keeper(checkpoint, checkpoint_every, said)
-    return _train(X, y, **said, **beside, keeper=keeper, begun=None)
+    return training.learn(X, y, **said, **beside, keeper=keeper, begun=None)
 
 
 # The arguments that decide about the result, beside the data
@@ -252,190 +245,4 @@ def resume(
     beside = {"threads": threads, "progress": progress, "callback": callback}
     said = begun.arguments(options)
     keeper = checkpoints.Keeper(path, begun.every if checkpoint_every is None else checkpoint_every, said)
-    return _train(X, y, **said, **beside, keeper=keeper, begun=begun)
-
-
-def _train(
-    X: Any, y: Any, *, task: Any, hidden: Any, activation: Any, output: Any, loss: Any, quantile: Any, huber_delta: Any, optimizer: Any,
-    learning_rate: Any, schedule: Any, warmup: Any, batch_size: Any, epochs: Any, target_loss: Any, target_accuracy: Any,
-    max_seconds: Any, validation: Any, patience: Any, metric: Any, l2: Any, dropout: Any, clip_norm: Any, sample_weight: Any,
-    class_weight: Any, scale: Any, init: Any, dtype: Any, seed: Any, shuffle: Any, threads: Any, progress: Any, callback: Any,
-    keeper: checkpoints.Keeper | None, begun: checkpoints.Checkpoint | None,
-) -> Network:  # fmt: skip
-    """Train from the start, or from where the run has `begun`."""
-    table, y, names = data.read_table(X, y)
-    n = len(table)
-    if n == 0:
-        raise ValueError(f"X: expected at least one sample, got shape {table.shape}")
-    checks.one_of("dtype", dtype, compilation.DTYPES)
-    kind = np.dtype(dtype)
-    checks.boolean("scale", scale)
-    checks.boolean("shuffle", shuffle)
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
-    workers = fit.thread_count(threads)
-    seed = checks.integer("seed", seed, 0)
-    init_random, split_random, order_random = data.random_streams(seed)
-
-    start = init if isinstance(init, Network) else None
-    target = targets.read(y, task, n) if start is None else data.targets_of(start, y, task, n)
-    held = data.held_rows(target, validation, split_random)
-    given = data.read_inputs(table, names, ~held, start)
-    inputs, columns = given.inputs, given.columns
-    if start is None:
-        if columns is not None:
-            data.warn_of_table(columns, target, ~held)
-        net = options.architecture(inputs.shape[1], target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
-    else:
-        net = _continued(start, inputs.shape[1], hidden, activation, output, loss, quantile, huber_delta)
-    weight = data.sample_weights(n, sample_weight, class_weight, target)
-    parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
-    digests = {} if keeper is None else _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
-    if begun is not None:
-        begun.require_same(digests)
-        begun.require_shape(net)
-    plan = options.schedule(
-        len(parts.train),
-        net,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup=warmup,
-        batch_size=batch_size,
-        epochs=epochs,
-        l2=l2,
-        dropout=dropout,
-        clip_norm=clip_norm,
-        target_loss=target_loss,
-        target_accuracy=target_accuracy,
-        max_seconds=max_seconds,
-        patience=patience,
-        validation=parts.validation is not None,
-    )
-    memory.require_training(net, plan, len(parts.train), kind)
-    scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
-    training = scaling.apply(parts.train, net, kind)
-    held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
-    params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)
-    if net.loss == "poisson" and target.values.min() < 0:
-        raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {target.values.min():g}")
-    if net.own_loss is not None:
-        losses.check_derivative(net.own_loss, training.Y, net.activations[-1])
-    said = {
-        "task": net.task,
-        "hidden": list(net.sizes[1:-1]),
-        "activation": list(net.activations[:-1]),
-        "output": net.activations[-1],
-        "loss": net.loss,
-        "quantile": list(net.loss_parameter) if net.loss == "quantile" else None,
-        "huber_delta": net.loss_parameter[0] if net.loss == "huber" else None,
-        **asdict(plan),
-        "dropout": list(plan.dropout),
-        "validation": float(validation) if isinstance(validation, float) else None if validation is None else "given",
-        "metric": metric if isinstance(metric, str) else "given",
-        "sample_weight": None if sample_weight is None else "given",
-        "class_weight": None if class_weight is None else class_weight if isinstance(class_weight, str) else "given",
-        "scale": scale,
-        "init": "network" if start else init,
-        "dtype": dtype,
-        "seed": seed,
-        "threads": workers,
-        "shuffle": shuffle,
-        "samples": len(parts.train),
-    }
-
-    def network(weights: Any, **run: Any) -> Network:
-        return Network(
-            task=net.task,
-            sizes=net.sizes,
-            layer_activations=net.activations,
-            loss=net.loss,
-            loss_parameter=net.loss_parameter,
-            params=weights,
-            x_mean=scaling.x_mean,
-            x_scale=scaling.x_scale,
-            y_mean=scaling.y_mean,
-            y_scale=scaling.y_scale,
-            classes=target.classes,
-            single_output=target.single and len(net.loss_parameter) < 2,
-            columns=columns,
-            options=said,
-            **run,
-        )
-
-    def chosen(at: fit.Standing) -> Network:
-        return network(
-            at.chosen,
-            examples=given.examples(~held),
-            history=at.history,
-            best_epoch=at.best_epoch or len(at.rows),
-            stop_reason=at.stop_reason,
-            compile_seconds=compile_seconds,
-            train_seconds=at.seconds,
-        )
-
-    watched, compile_seconds = _metric(metric, parts.validation, network), 0.0
-    at = fit.Standing.first(params, plan.optimizer, order_random if shuffle else None)
-    if keeper is not None:
-        keeper.begin(digests, chosen)
-    if begun is not None:
-        at = begun.standing(at, fit.columns(net, parts.validation is not None, watched is not None), plan.epochs)
-    if at.stop_reason in ("unfinished", "interrupted"):
-        compile_seconds = fit.run(net, plan, training, held_out, at, seed, workers, progress, callback, watched, keeper)
-    return chosen(at)
-
-
-def _digests(X: Any, target: targets.Targets, weight: Any, validation: data.Rows | None) -> dict[str, list[str]]:
-    """Digest of each argument that holds data."""
-    arrays = {"X": [X], "y": [target.values, *([] if target.classes is None else [target.classes])], "sample_weight": [weight]}
-    if validation is not None:
-        arrays["validation"] = [validation.X, validation.y.values, validation.weight]
-    return {name: checkpoints.digest(values) for name, values in arrays.items()}
-
-
-def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Network]) -> Callable[[Any], float] | None:
-    """The metric as a function of the weights; None where the validation loss decides."""
-    if not callable(metric):
-        checks.one_of("metric", metric, ("loss", "score"))
-    if metric == "loss":
-        return None
-    if held_out is None:
-        raise ValueError(f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance")
-    y = held_out.y
-    known = y.values if y.classes is None else y.classes[y.values]
-    known = known[:, 0] if y.classes is None and y.single else known
-
-    def measure(weights: Any) -> float:
-        net = network(weights)
-        predicted = held_out.predicted(net)
-        value = net.score_of(predicted, known) if metric == "score" else metric(known, predicted)
-        if not isinstance(value, numbers.Real) or math.isnan(value):
-            raise ValueError(f"metric: expected a number from metric(y_true, y_pred), got {value!r}")
-        return float(value)
-
-    return measure
-
-
-def _continued(
-    start: Network, inputs: int, hidden: Any, activation: Any, output: str, loss: Any, quantile: Any, huber_delta: Any
-) -> Architecture:
-    """The architecture of `start`; what the user says beside it must agree."""
-    if inputs != start.sizes[0]:
-        raise ValueError(f"X: expected the {start.sizes[0]} features of the network given as init, got {inputs}")
-    layers = len(start.sizes) - 2
-    own = start.loss == losses.OWN
-    if own and isinstance(loss, str):
-        raise ValueError(f"loss: expected the two functions that the network given as init was trained on, got {loss!r}; it keeps none")
-    level, delta = losses.parameters("quantile", quantile, None), losses.parameters("huber", None, huber_delta)
-    said: list[tuple[str, Any, Any, Any]] = [
-        ("hidden", options.hidden_units(hidden), _DEFAULT_HIDDEN, start.sizes[1:-1]),
-        ("activation", options.hidden_activations(activation, layers), (_DEFAULT_ACTIVATION,) * layers, start.layer_activations[:-1]),
-        ("output", output, "auto", start.layer_activations[-1]),
-        ("loss", "auto" if own else loss, "auto", start.loss),
-        ("quantile", level, (losses.LEVEL,), start.loss_parameter if start.loss == "quantile" else None),
-        ("huber_delta", delta, (losses.DELTA,), start.loss_parameter if start.loss == "huber" else None),
-    ]
-    for name, value, default, kept in said:
-        if value not in (default, kept):
-            raise ValueError(f"{name}: expected {kept!r}, as in the network given as init, got {value!r}; leave it out")
-    return replace(start.architecture, own_loss=losses.functions_of(loss) if own else None)
+    return training.learn(X, y, **said, **beside, keeper=keeper, begun=begun)
