@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
 
 from . import blocks, checks, compilation, divergence, interruption, options, schedules
 from .data import Ready
 from .passes import Passes
+from .progress import Bar
 from .scaled import Window
 
 
@@ -240,7 +240,7 @@ def run(
     n, classify = len(training.X), net.task != "regression"
     order = np.arange(n, dtype=np.int64)
     before = at.params.copy()
-    bar = tqdm(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
+    bar = Bar(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
                disable=None if progress is None else not progress)  # fmt: skip
     started = time.perf_counter() - at.seconds
     at.stop_reason, stop_reason = "unfinished", "epochs"

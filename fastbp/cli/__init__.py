@@ -10,9 +10,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from tqdm import tqdm
-
 from .. import TableWarning, __version__
+from ..progress import Bar
 from . import demo, export, info, predict, train, warmup
 from .config import Options
 
@@ -103,7 +102,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _tell(text: str) -> None:
-    tqdm.write(f"fastbp: {' '.join(text.split())}", file=sys.stderr)  # above a progress bar, if there is one
+    Bar.write(f"fastbp: {' '.join(text.split())}", file=sys.stderr)  # above a progress bar, if there is one
 
 
 @contextlib.contextmanager
