@@ -23,7 +23,7 @@ from .tile import ROWS, VECTORS, gemm
 TILE = 128
 # Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a gradient hardly
 # grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all weights of the first layer.
-LONG, SPARSE_LONG = 2048, 32768
+LONG, SPARSE_LONG = 2048, 8192
 # Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
 PANELS, BLOCK_BYTES = 16, 1 << 15
 

@@ -143,11 +143,11 @@ def multiply(A, B, C, alpha, add):
     """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
     (n, m), depth = C.shape, A.shape[1]
-    if C.itemsize == 4 and depth > LONG:
-        _summed(A, a_row, a_column, B, b_row, b_column, C, alpha, add)
-    else:
+    if C.itemsize == 8 or depth <= LONG:
         _oriented(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
                   C.dtype.type(alpha), add)  # fmt: skip
+    else:
+        _summed(A, a_row, a_column, B, b_row, b_column, C, alpha, add)
 
 
 @python_or_compiled

@@ -285,8 +285,8 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     Returns
     -------
     function
-        ``epoch(order, step, learning_rate, l2)`` makes a pass: numbers of n samples (not checked), updates made so far, and rates
-        and penalties, one number or an array of one per batch. Returns a `Pass`.
+        ``epoch(order, step, learning_rate, l2)`` makes a pass: n numbers of samples (not checked but for their count), updates made so
+        far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
 
     Notes
     -----
@@ -315,6 +315,8 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     results, shape = work.results, (batches,)
 
     def epoch(order, step, learning_rate, l2):
+        if order.size != n:
+            raise ValueError("prepare_minibatch: order must hold n numbers of samples; (n, order) came as", n, order.shape)
         rates, penalties = (np.array(np.broadcast_to(x, shape), np.float64) for x in (learning_rate, l2))
         run(*data, net, params, rule, work, order, batch_size, step, *pace_of(optimizer, step, rates, penalties, beta1, beta2), penalties)
         return Pass(results[:-2:2].sum() / n, results[1:-2:2].sum() / n, results[-2] / n, int(results[-1]) - 1)

@@ -56,7 +56,7 @@ def parameter_count(sizes):
     total = np.int64(0)
     for l in range(sizes.size - 1):
         n_in, n_out = np.int64(sizes[l]), np.int64(sizes[l + 1])  # a short integer would overflow
-        if n_in < 0 or n_out < 0 or (n_out > 0 and n_in >= (np.int64(LARGEST) - total) // n_out):
+        if n_in < 0 or n_out < 0 or n_in >= (np.int64(LARGEST) - total) // max(n_out, np.int64(1)):
             raise ValueError("sizes must be positive, and the parameters as many as an int64 can count; (layer, inputs, outputs)", l,
                              n_in, n_out)  # fmt: skip
         total += (n_in + 1) * n_out

@@ -1,9 +1,11 @@
 """
 A call of every public kernel on arrays of random shapes between guard pages (`guarded`): what the process that they may end runs.
 
-``python guard_attacks.py FIRST EXAMPLES`` attacks the kernels whose names begin with FIRST ("" for all of them).
+``python guard_attacks.py FIRST EXAMPLES SEED STRIDED PARALLEL`` attacks the kernels whose names begin with FIRST ("": all of them), also in
+arrays with gaps if STRIDED is 1, prepared epochs on two threads if PARALLEL is 1. What it is doing stands in its output, a file.
 """
 
+import ctypes
 import faulthandler
 import itertools
 import os
@@ -13,13 +15,13 @@ from typing import NamedTuple
 import guarded
 import numpy as np
 from naive import ELEMENTWISE, LOSS_PAIRS, PARAMETRIC, STATES
+from numba import njit
 
 from fastbp import kernels
-from fastbp.kernels import node
+from fastbp.kernels import minibatch, node
 
 # The extremes, and both sides of whole vectors, register tiles, tiles of samples and blocks.
-EDGES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95, 96, 97, 127, 128, 129, 191, 192, 193,
-         255, 256, 257, 383, 384, 385, 511, 512, 513)  # fmt: skip
+EDGES = sorted({0, 1, 2, 3, 5, 11} | {edge + d for edge in (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) for d in (-1, 0, 1)})
 LARGE = ((260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63), (511, 130, 1), (3, 70, 300, 70, 2))
 
 
@@ -115,6 +117,10 @@ def _evaluate(g, n, k, m):
     kernels.evaluate(loss, parameter, activation, int(g.random.integers(3)), g.read(n, m), g.read(n, m), g.read(n))
 
 
+def _hidden_delta(g, n, k, m):
+    kernels.hidden_delta(int(g.random.integers(13)), g.read(n, m), g.read(k, m), g.read(n, k), g.write(n, k))
+
+
 def _activation_backward(g, n, k, m):
     node.activation_backward(int(g.random.integers(14)), g.read(n, m), g.read(n, m), g.write(n, m))
 
@@ -126,7 +132,7 @@ MATRICES = {
     "linear_forward": lambda g, n, k, m: kernels.linear_forward(g.read(n, k), g.read(k, m), g.read(m), g.write(n, m)),
     "activation_forward": lambda g, n, k, m: kernels.activation_forward(int(g.random.integers(14)), g.read(n, m), g.write(n, m)),
     "activation_derivative": lambda g, n, k, m: kernels.activation_derivative(int(g.random.integers(13)), g.read(n, m), g.write(n, m)),
-    "hidden_delta": lambda g, n, k, m: kernels.hidden_delta(int(g.random.integers(13)), g.read(n, m), g.read(k, m), g.read(n, k), g.write(n, k)),
+    "hidden_delta": _hidden_delta,
     "weight_gradient": lambda g, n, k, m: kernels.weight_gradient(g.read(n, k), g.read(n, m), g.write(k, m)),
     "bias_gradient": lambda g, n, k, m: kernels.bias_gradient(g.read(n, m), g.write(m)),
     "output_delta": _output_delta,
@@ -334,10 +340,60 @@ NETWORKS = {
 }
 
 
-def attacks(first, strided, parallel):
-    """All attacks on kernels whose names begin so, as `guarded.run` takes them."""
+# What must not survive: they show that the others could fail.
 
-    def matrices(call):
+
+def _around(array):
+    """An array of one more number at either end, where nothing is."""
+    address, size = array.ctypes.data - array.itemsize, array.nbytes + 2 * array.itemsize
+    return np.frombuffer((ctypes.c_char * size).from_address(address), array.dtype)
+
+
+def _beside_a_work_space(g, say):
+    @njit
+    def sum_of_too_many(n):
+        return np.empty(n)[: n + 1].size + np.empty(n)[n]  # compiled code checks no index
+
+    say("reads behind an array of compiled code")
+    for n in range(1, 100):
+        sum_of_too_many(n)
+
+
+def _beside_an_array(g, say):
+    say("reads beside an array")
+    x = g.read(9, strided=False)  # as long as it is known, its pages are
+    kernels.exp(_around(x), np.empty(11, g.dtype))
+
+
+def _what_is_read(g, say):
+    say("writes to what is only read")
+    x = g.read(9, strided=False)
+    kernels.exp(x, x)
+
+
+def _a_gap(g, say):
+    say("writes into a gap")
+    x = np.empty(0, g.dtype)
+    while x.size < 3 or x.flags.forc or abs(x.strides[0]) % (2 * x.itemsize):
+        x = g.write(3, strided=True)
+    np.lib.stride_tricks.as_strided(x, (2,), (x.strides[0] // 2,))[1] = 0
+
+
+def _a_work_space(g, say):
+    say("reads behind a work space of Python")
+    net = network(g)
+    work = minibatch.workspace(9, 9, minibatch.layers(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False)
+    for side in (work.space, work.packed, work.gradient):
+        kernels.exp(_around(side), np.empty(side.size + 2, g.dtype))
+
+
+PLANTED = {f"planted {call.__name__}": call for call in (_beside_a_work_space, _beside_an_array, _what_is_read, _a_gap, _a_work_space)}
+
+
+def attacks(first, strided, parallel):
+    """All attacks whose names begin so, as `guarded.run` takes them."""
+
+    def of_matrices(call):
         def attack(memory, random, say):
             dtype = (np.float32, np.float64)[random.integers(2)]
             g = Attack(memory, random, dtype, strided and random.integers(2) == 1, parallel)
@@ -348,23 +404,28 @@ def attacks(first, strided, parallel):
 
         return attack
 
-    def networks(call):
+    def of_networks(call):
         def attack(memory, random, say):
             dtype = (np.float32, np.float64)[random.integers(2)]
             call(Attack(memory, random, dtype, False, parallel), lambda *what: say(f"{what}; {dtype.__name__}"))
 
         return attack
 
-    found = [(name, matrices(call)) for name, call in MATRICES.items()] + [(name, networks(call)) for name, call in NETWORKS.items()]
+    found = [(name, of_matrices(call)) for name, call in MATRICES.items()]
+    found += [(name, of_networks(call)) for name, call in (NETWORKS | (PLANTED if first else {})).items()]
     return [(name, attack) for name, attack in found if name.startswith(first)]
 
 
-if __name__ == "__main__":
-    faulthandler.enable()
-    first, examples, seed, strided, parallel = sys.argv[1], *map(int, sys.argv[2:6])
+def main(first, examples, seed, strided, parallel):
+    """Make the calls; the file that is the output holds what was done last."""
 
     def say(what):
-        os.pwrite(1, what.ljust(400).encode(), 0)  # one line in the file that is the output: the last call
+        os.pwrite(1, what.ljust(400).encode(), 0)
 
+    faulthandler.enable()
     count = guarded.run(attacks(first, strided == 1, parallel == 1), seed, examples, say)
     say(f"survived; {count} arrays of compiled code")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:6]))

@@ -37,7 +37,7 @@ def _pages(count):
 
 
 def _steps(shape, random, written):
-    """Random steps for an array of this shape, in elements, and whether each axis runs backwards; an array that is read may repeat itself."""
+    """Random steps for an array of this shape, in elements, and whether each axis runs backwards; what is read may repeat itself."""
     steps, span = [0] * len(shape), 1
     for axis in random.permutation(len(shape)):
         steps[axis] = span = span + int(random.integers(0, 4))
