@@ -253,8 +253,7 @@ def _infer(g, say, parallel=False):
     net = network(g, trained=False)
     say(net.sizes, net.n, net.names)
     scaling, rescaling = (g.same(g.random.uniform(0.5, 2, (2, g.one_of(0, d))), np.float64) for d in (net.sizes[0], net.sizes[-1]))
-    # raw values are float64, or of the dtype of float64 parameters: what other tests compile
-    X, out = g.same(net.X, np.float64), g.write(net.n, net.sizes[-1], strided=False)
+    X, out = g.same(net.X, g.dtype if parallel else np.float64), g.write(net.n, net.sizes[-1], strided=False)
     decision = g.same(np.zeros(g.one_of(0, net.n)), np.int64, written=True)
     rest = (X, scaling, *net.layers, net.params, rescaling, 0.4, out, decision)
     if parallel:

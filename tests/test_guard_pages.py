@@ -34,7 +34,7 @@ class Attack:
                 stderr=subprocess.PIPE, env=os.environ | {"FASTBP_VECTOR_BYTES": str(width)},
             )  # fmt: skip
 
-    def end(self, timeout=120):
+    def end(self, timeout=600):
         """What it was doing last, and its exit status; negative: the number of the signal that killed it."""
         try:
             _, self.errors = self.process.communicate(timeout=timeout)
@@ -42,7 +42,7 @@ class Attack:
             self.process.kill()
         return self.file.read_text().strip(), self.process.returncode
 
-    def survives(self, timeout=120):
+    def survives(self, timeout=600):
         last, status = self.end(timeout)
         assert status == 0, f"{last}\n{self.errors}"
         assert last.startswith("survived; ")
@@ -77,7 +77,7 @@ for name in guard_attacks.PLANTED:
 
 def test_what_does_not_is_found(tmp_path):
     command = [sys.executable, "-c", EVERY_PLANTED, str(tmp_path)]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=600, check=True)
     for name, status in zip(PLANTED, done.stdout.split(), strict=True):
         last, errors = ((tmp_path / f"{name}.{number}").read_text() for number in (1, 2))
         assert last.startswith(f"{name}, example 0 of seed 0: ")
@@ -113,3 +113,19 @@ def test_kernels_of_networks_with_many_examples(parallel, tmp_path):
 def test_vectors_of_other_widths(width, tmp_path):
     for first in (*MATRICES, *NETWORKS):
         Attack(tmp_path, first, 500, seed=3, strided=True, width=width).survives(3000)
+
+
+# Every index of compiled code checked
+
+FILES = ["activation_loss", "backprop", "dropout", "elementary", "epochs", "forward", "inference", "lecture", "matmul", "node", "online",
+         "optimizer", "own_loss", "sparse", "sparse_epoch"]  # fmt: skip
+
+
+@pytest.mark.long
+def test_no_index_is_out_of_bounds(tmp_path):
+    """The tests of the kernels pass while Numba checks the indices of its arrays (those of the routines, it knows nothing of)."""
+    files = [f"test_{name}.py" for name in FILES]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", *files, "-k", "not width and not allocat"]
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
