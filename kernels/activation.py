@@ -73,7 +73,7 @@ def _mish(v: Assembler, z: Value) -> Value:
 
 def _mish_slope(v: Assembler, z: Value, delta: Value) -> Value:
     # f' = n / (n + 2) + 4 z e (e + 1) / (n + 2)^2
-    z = v.min(z, v.const(20))
+    z = v.max(v.min(z, v.const(20)), v.const(-1000))  # both ends are flat, and 4 z may not overflow
     e, n = _mish_parts(v, z)
     r = v.div(v.const(1), v.add(n, v.const(2)))
     return v.mul(delta, v.mul(r, v.fma(v.mul(v.mul(v.const(4), z), r), v.mul(e, v.add(e, v.const(1))), n)))

@@ -12,7 +12,7 @@ from .activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softma
 from .dropout import drop, layer_key
 from .loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from .network import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, whole_vectors
-from .optimizer import sum_of_squares, update
+from .optimizer import SGD, sum_of_squares, update
 from .own_loss import call_own
 from .pack import gather_transposed, pack_tiles, transpose
 from .simd import VECTOR_BYTES
@@ -21,6 +21,9 @@ from .tile import ROWS, VECTORS, gemm
 
 # Samples of a tile in the wide way: its activations stay in the second cache.
 TILE = 128
+# Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a gradient hardly
+# grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all weights of the first layer.
+LONG, SPARSE_LONG = 2048, 8192
 # Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
 PANELS, BLOCK_BYTES = 16, 1 << 15
 
@@ -175,12 +178,19 @@ def _cut(block, sizes, itemsize):
     return l, i0, min(i0 + height, n_in + 1), j0, min(j0 + width, n_out)
 
 
+@python_or_compiled
+def is_plain(optimizer, batch_size):
+    """Whether gradients are added to the weights as they stand, term by term: of a large batch the terms would be too small for that."""
+    return optimizer == SGD and batch_size <= LONG
+
+
 @inner
 def block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin):
     """
     Gradient of one block of weights from all tiles of a batch of `rows` samples.
 
-    `plain`: it is added to the weights as they stand, after they were multiplied by `shrink`; its scale is -alpha / B then.
+    `plain`: it is added to the weights as they stand, after they were multiplied by `shrink`; its scale is -alpha / B then. Else the sums
+    of LONG samples after the first are in the other half of `gradient`, until they are added to it.
     """
     l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, params.itemsize)  # prange counts in unsigned numbers
     n_in, n_out = sizes[l], sizes[l + 1]
@@ -189,10 +199,15 @@ def block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, sh
         for i in range(min(i1, n_in) - i0):
             for j in range(j1 - j0):
                 params[at + i * n_out + j] *= shrink
-    size = plan[sizes.size - 1, ERRORS]
+    size, other = plan[sizes.size - 1, ERRORS], gradient.size // 2
     for start in range(0, rows, TILE):
+        into = at if start < LONG else at + other
         add_gradient(l, i0, i1, j0, j1, min(TILE, rows - start), stride, sizes, plan, space, begin + start // TILE * size,
-                      n_out if plain or start > 0 else -1, params if plain else gradient, at)  # fmt: skip
+                      n_out if plain or start % LONG > 0 else -1, params if plain else gradient, into)  # fmt: skip
+        if start >= LONG and ((start + TILE) % LONG == 0 or start + TILE >= rows):
+            for i in range(i1 - i0):
+                for j in range(j1 - j0):
+                    gradient[at + i * n_out + j] += gradient[into + i * n_out + j]
 
 
 @inner
@@ -234,12 +249,18 @@ def block_update(block, sizes, plan, params, packed, gradient, factor, plain, op
 def sparse_gradient(csr, order, start, rows, j0, j1, sizes, plan, gradient, space, begin):
     """Gradient of columns j0 ... j1 of the first layer on samples order[start : start + rows] of a sparse matrix."""
     (data, indices, indptr), n_in, n_out, size = csr, sizes[0], sizes[1], plan[sizes.size - 1, ERRORS]
-    for i in range(n_in + 1):
-        for j in range(j0, j1):
-            gradient[i * n_out + j] = 0
-    for tile in range((rows + TILE - 1) // TILE):
-        csr_gradient(min(TILE, rows - tile * TILE), n_in, n_out, j0, j1, order, start + tile * TILE, data, 0, indices, 0, indptr, 0,
-                     space, begin + tile * size + plan[0, ERRORS], error_row(n_out, space.itemsize), gradient, 0)  # fmt: skip
+    for s in range(0, rows, TILE):
+        into = 0 if s < SPARSE_LONG else gradient.size // 2
+        if s % SPARSE_LONG == 0:
+            for i in range(n_in + 1):
+                for j in range(j0, j1):
+                    gradient[into + i * n_out + j] = 0
+        csr_gradient(min(TILE, rows - s), n_in, n_out, j0, j1, order, start + s, data, 0, indices, 0, indptr, 0,
+                     space, begin + s // TILE * size + plan[0, ERRORS], error_row(n_out, space.itemsize), gradient, into)  # fmt: skip
+        if s >= SPARSE_LONG and ((s + TILE) % SPARSE_LONG == 0 or s + TILE >= rows):
+            for i in range(n_in + 1):
+                for j in range(j0, j1):
+                    gradient[i * n_out + j] += gradient[into + i * n_out + j]
 
 
 @python_or_compiled

@@ -51,7 +51,7 @@ def sample_loss(loss, parameter, activation, decision, a, y, weight, space, resu
 @inner
 def row_space(a):
     """Memory for `sample_loss` on rows of `a`."""
-    return np.zeros(5 * whole_vectors(a.shape[1], a.itemsize), a.dtype)
+    return np.zeros(5 * whole_vectors(max(a.shape[1], 1), a.itemsize), a.dtype)  # the weight of a sample without outputs has a place, too
 
 
 @jit

@@ -3,7 +3,8 @@ Matrix products C = alpha A B + beta C of any strides: forward X W, backward D W
 
 Small products run straight from the operands through the register tile (`tile.gemm`). Large ones are cut into blocks that stay in
 cache, with B copied into panels and, where its columns are contiguous, A into tiles (`pack`). Every element of C is one chain
-of multiply-adds in the order of k, whatever the way, the blocks and the number of threads: so the bits are the same.
+of multiply-adds in the order of k, whatever the way, the blocks and the number of threads: so the bits are the same. Long chains of
+float32 are cut into pieces, which are added up in float64: so the error does not grow with their length.
 """
 
 import numpy as np
@@ -27,6 +28,9 @@ PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 PACKED_ROWS = 32
 # Rows of C up to which a B with contiguous columns is not packed as a whole.
 TURNED_ROWS = 384
+# Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows, whose pieces of so
+# many terms are added up at a time.
+LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
 # Multiply-adds, and elements of C, from which threads pay.
 PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
 
@@ -110,16 +114,22 @@ _product_serial = jit(_product)
 _product_parallel = jit(_product, parallel=True)
 
 
+@python_or_compiled
+def _fits(b_row, b_column, c_row, c_column):
+    """Whether `_product` takes a B and a C of these steps; `gemm` has a meaning of its own for steps that are 0 or negative."""
+    return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
+
+
 @inner
 def _oriented(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
     """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
-    if c_column == 1 and (b_column == 1 or b_row == 1):
+    if _fits(b_row, b_column, c_row, c_column):
         _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, False)
-    elif c_row == 1 and (a_row == 1 or a_column == 1):
+    elif _fits(a_column, a_row, c_column, c_row):
         # C^T = B^T A^T
         _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add, False)
     else:
-        # Gaps between all elements of an operand: copies without them.
+        # Gaps between all elements of an operand, or rows that run backwards: copies.
         rows, result = np.empty(depth * m, C.dtype), np.empty(n * m, C.dtype)
         side_by_side = np.int64(1)  # typed: a literal would compile the callee once more
         copy(depth, m, B, 0, b_row, b_column, rows, 0, m, side_by_side)
@@ -133,8 +143,39 @@ def multiply(A, B, C, alpha, add):
     """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
     (n, m), depth = C.shape, A.shape[1]
-    _oriented(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
-              C.dtype.type(alpha), add)  # fmt: skip
+    if C.itemsize == 8 or depth <= LONG:
+        _oriented(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
+                  C.dtype.type(alpha), add)  # fmt: skip
+    else:
+        _summed(A, a_row, a_column, B, b_row, b_column, C, alpha, add)
+
+
+@python_or_compiled
+def summed_rows(m):
+    """Rows of C of m columns whose long sums are added up at a time."""
+    return max(SUMMED_ROWS, SUMMED // max(m, 1))
+
+
+@inner
+def _summed(A, a_row, a_column, B, b_row, b_column, C, alpha, add):
+    """The same for long sums, in pieces of LONG terms."""
+    (n, m), depth, height, one = C.shape, A.shape[1], summed_rows(C.shape[1]), np.int64(1)
+    piece, total = np.empty((min(n, height), m), C.dtype), np.empty((min(n, height), m), np.float64)
+    for i in range(0, n, height):
+        rows = min(height, n - i)
+        for r in range(rows):
+            for j in range(m):
+                total[r, j] = C[i + r, j] if add else 0.0
+        for k in range(0, depth, LONG):
+            deep = min(LONG, depth - k)
+            _oriented(rows, m, deep, memory(A[i : i + rows, k : k + deep]), a_row, a_column, memory(B[k : k + deep]), b_row, b_column,
+                      memory(piece), m, one, C.dtype.type(alpha), False)  # fmt: skip
+            for r in range(rows):
+                for j in range(m):
+                    total[r, j] += piece[r, j]
+        for r in range(rows):
+            for j in range(m):
+                C[i + r, j] = total[r, j]
 
 
 @python_or_compiled
@@ -167,7 +208,8 @@ def matmul(A, B, out):
     -----
     Lecture L24. 2nkm flops. Any layout of aligned arrays, any of float32 and float64, one dtype for all; fast when `out` has
     contiguous rows or columns. A large product, and one of many rows with a transposed `B`, allocates work space for the packed
-    operands (up to 4 MB for `B`); others allocate nothing.
+    operands (up to 4 MB for `B`); others allocate nothing. Sums of more than 4096 terms of float32 are added up in float64, piece by
+    piece: their error is that of 4096 terms.
     """
     check_product(A, B, out)
     multiply(A, B, out, 1, False)
@@ -232,12 +274,22 @@ def matmul_parallel(A, B, out):
     """
     check_product(A, B, out)
     n, m = out.shape
+    if out.itemsize == 4 and A.shape[1] > LONG:
+        height = summed_rows(m)
+        for i in range(0, n, height):
+            rows = slice(i, i + height)
+            piece, total = np.empty(out[rows].shape, out.dtype), np.zeros(out[rows].shape)
+            for k in range(0, A.shape[1], LONG):
+                matmul_parallel(A[rows, k : k + LONG], B[k : k + LONG], piece)
+                total += piece
+            out[rows] = total
+        return
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
         [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)] for x in (A, B, out)
     )
     aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
-    one, forward = out.dtype.type(1), c_column == 1 and (b_column == 1 or b_row == 1)
-    if not aligned or not (forward or (c_row == 1 and (a_row == 1 or a_column == 1))):
+    one, forward = out.dtype.type(1), _fits(b_row, b_column, c_row, c_column)
+    if not aligned or not (forward or _fits(a_column, a_row, c_column, c_row)):
         matmul(A, B, out)
         return
     a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)

@@ -12,8 +12,10 @@ import numpy as np
 
 from ._jit import frozen, python_or_compiled
 from .batch import (
+    LONG,
     TILE,
     blocks_of,
+    is_plain,
 )
 from .evaluation import check_decision, check_loss
 from .narrow import learn_narrow, learn_narrow_parallel
@@ -35,6 +37,8 @@ NARROW = PACKED_FROM
 PARTS = 16
 # Multiply-adds of a forward pass of a batch from which threads pay, in the narrow way and in the wide one.
 PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
+# Updates that can be counted.
+LAST_STEP = 1 << 62
 
 
 class Samples(NamedTuple):
@@ -127,13 +131,15 @@ def workspace(n, batch_size, net, dropout, params, plain, sparse):
     plan = plan_tile(sizes, activations, dropout, stride, itemsize)
     groups = (largest + GROUP - 1) // GROUP
     parts = min(groups, PARTS)
+    # where sums of gradients are cut, there is room for two
+    sums = (parts if narrow else 0 if plain else 1) * (2 if largest > (parts if narrow else 1) * LONG else 1)
     tiles = parts if narrow else (largest + TILE - 1) // TILE
     blocks = 0
     for l in range(layers):
         blocks += blocks_of(sizes[l], sizes[l + 1], itemsize)
     packed = np.empty(plan[layers, PACKED], params.dtype)
     space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
-    gradient = np.empty((parts if narrow else 0 if plain else 1) * params.size, params.dtype)
+    gradient = np.empty(sums * params.size, params.dtype)
     lengths, results = np.empty(blocks), np.empty(2 * (parts if narrow else groups) + 2)
     return Work(plan, stride, blocks, packed, space, aligned(space), gradient, lengths, results)
 
@@ -161,7 +167,7 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
     if not (X.flags.c_contiguous and Y.flags.c_contiguous and order.flags.c_contiguous and first.flags.c_contiguous
             and second.flags.c_contiguous):  # fmt: skip
         raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
-    if step < 0:
+    if step < 0 or step > LAST_STEP:
         raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
@@ -241,11 +247,12 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     check_minibatch(samples, X.shape[0], net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
-    n, batches = order.size, (order.size + batch_size - 1) // batch_size
-    work = workspace(n, batch_size, net, np.zeros(activations.size), params, optimizer == SGD, False)
+    n, batch_size = order.size, min(batch_size, order.size)
+    batches = (n + batch_size - 1) // batch_size
+    work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
     penalties = np.full(batches, l2, np.float64)
     rates, paces, decays = pace_of(optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2)
-    if is_narrow(min(batch_size, n), params):
+    if is_narrow(batch_size, params):
         learn_narrow(samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
     else:
         learn_wide(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
@@ -278,8 +285,8 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     Returns
     -------
     function
-        ``epoch(order, step, learning_rate, l2)`` makes a pass: numbers of n samples (not checked), updates made so far, and rates
-        and penalties, one number or an array of one per batch. Returns a `Pass`.
+        ``epoch(order, step, learning_rate, l2)`` makes a pass: n numbers of samples (not checked but for their count), updates made so
+        far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
 
     Notes
     -----
@@ -295,16 +302,21 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     net = layers(sizes, activations, int(loss), loss_parameter, decision)
     rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), seed)
     check_minibatch(samples, rows, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
-    narrow = is_narrow(min(batch_size, n), params) and csr is None
+    if n < 1:
+        raise ValueError("prepare_minibatch: n, the samples of a pass, must be at least 1, got", n)
+    batch_size = min(batch_size, n)
+    narrow = is_narrow(batch_size, params) and csr is None
     run = (learn_narrow_parallel if parallel else learn_narrow) if narrow else (learn_wide_parallel if parallel else learn_wide)
     # None where there is nothing of the kind: the loops are compiled without it
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
     data = (samples, *more) if narrow else (samples, csr, *more)
-    plain = optimizer == SGD and csr is None and clip == np.inf
+    plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
     work, batches = workspace(n, batch_size, net, shares, params, plain, csr is not None), -(-n // batch_size)
     results, shape = work.results, (batches,)
 
     def epoch(order, step, learning_rate, l2):
+        if order.size != n:
+            raise ValueError("prepare_minibatch: order must hold n numbers of samples; (n, order) came as", n, order.shape)
         rates, penalties = (np.array(np.broadcast_to(x, shape), np.float64) for x in (learning_rate, l2))
         run(*data, net, params, rule, work, order, batch_size, step, *pace_of(optimizer, step, rates, penalties, beta1, beta2), penalties)
         return Pass(results[:-2:2].sum() / n, results[1:-2:2].sum() / n, results[-2] / n, int(results[-1]) - 1)
@@ -314,7 +326,7 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
 
 def _csr(data, indices, indptr, sizes):
     """A sparse matrix as the loops take it; raises ValueError unless it is one of sizes[0] columns."""
-    if indptr.size < 2 or indptr[0] < 0 or (np.diff(indptr) < 0).any() or indptr[-1] > min(data.size, indices.size):
+    if indptr.size < 2 or indptr[0] < 0 or (indptr[1:] < indptr[:-1]).any() or indptr[-1] > min(data.size, indices.size):
         raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
     if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
         raise ValueError("prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",

@@ -11,6 +11,7 @@ from numba import prange
 
 from ._jit import jit
 from .batch import (
+    LONG,
     add_gradient,
     drop_errors,
     drop_outputs,
@@ -49,8 +50,10 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
         for taken in prange(used):
             part = np.int64(taken)
             tile, own = begin + part * size, part * params.size
-            begun = part * groups // used
-            for g in range(begun, (part + 1) * groups // used):
+            begun, end = part * groups // used, (part + 1) * groups // used
+            for g in range(begun, end):
+                # the sums of LONG samples after the first are in the other half, until they are added to it
+                done, into = (g - begun) * GROUP, own if (g - begun) * GROUP < LONG else own + gradient.size // 2
                 count = min(GROUP, rows - g * GROUP)
                 columns = whole_vectors(count, params.itemsize)
                 read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, tile)
@@ -69,7 +72,10 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
                             if dropout is not None:
                                 drop_errors(l - 1, i, columns, stride, sizes, plan, dropout[l - 1], seed, step, g * GROUP, space, tile)
                     add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], count, stride, sizes, plan, space, tile,
-                                 -1 if g == begun else sizes[l + 1], gradient, own + plan[l, PARAMS])  # fmt: skip
+                                 -1 if done % LONG == 0 else sizes[l + 1], gradient, into + plan[l, PARAMS])  # fmt: skip
+                if done >= LONG and ((done + GROUP) % LONG == 0 or g + 1 == end):
+                    for i in range(params.size):
+                        gradient[own + i] += gradient[into + i]
         if not finite(results, used):
             results[-1] = 1 + number
             break

@@ -26,6 +26,8 @@ PACKED_FROM = 1 << 18
 GROUPS = 16
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FROM = 500_000
+# The largest int64.
+LARGEST = (1 << 63) - 1
 # Columns of a plan (see `plan_tile`).
 PARAMS, PACKED, UNITS, ERRORS, BUFFER, SLOPES = 0, 1, 2, 3, 4, 5
 
@@ -45,20 +47,32 @@ def parameter_count(sizes):
     int
         sum_l (d(l-1) + 1) d(l). The flat parameter array holds, layer after layer, W (d_in, d_out) row after
         row and then b (d_out,): so one compiled version serves every depth and width.
+
+    Raises
+    ------
+    ValueError
+        A negative size, or more parameters than an int64 can count.
     """
-    total = 0
+    total = np.int64(0)
     for l in range(sizes.size - 1):
-        total += (sizes[l] + 1) * sizes[l + 1]
+        n_in, n_out = np.int64(sizes[l]), np.int64(sizes[l + 1])  # a short integer would overflow
+        if n_in < 0 or n_out < 0 or n_in >= (np.int64(LARGEST) - total) // max(n_out, np.int64(1)):
+            raise ValueError("sizes must be positive, and the parameters as many as an int64 can count; (layer, inputs, outputs)", l,
+                             n_in, n_out)  # fmt: skip
+        total += (n_in + 1) * n_out
     return total
 
 
 @python_or_compiled
 def check_network(sizes, activations, params):
     """Raise ValueError unless the three arrays describe one network. Called by every whole-network kernel."""
+    if sizes.itemsize != 8 or activations.itemsize != 8:
+        raise ValueError("sizes and activations must be int64 arrays; (sizes, activations) have items of so many bytes:", sizes.itemsize,
+                         activations.itemsize)  # fmt: skip
     if sizes.size < 2:
         raise ValueError("sizes must hold at least the number of inputs and of outputs; its length is", sizes.size)
     for l in range(sizes.size):
-        # The upper bound keeps parameter_count from overflowing: every unit has at least one parameter.
+        # every unit has at least one parameter
         if sizes[l] < 1 or sizes[l] > params.size:
             raise ValueError("sizes must be positive and within params; (layer, size, params.size) came as", l, sizes[l], params.size)
     if activations.size != sizes.size - 1:
@@ -234,7 +248,7 @@ def forward(X, sizes, activations, params, out):
     ----------
     X : C-contiguous array, shape (n, sizes[0])
         One sample a row.
-    sizes, activations : integer arrays, shapes (layers + 1,) and (layers,)
+    sizes, activations : int64 arrays, shapes (layers + 1,) and (layers,)
         Units per layer, and the code of each layer's activation.
     params : C-contiguous array, shape (parameter_count(sizes),)
         All weights and biases (see `parameter_count`).

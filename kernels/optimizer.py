@@ -56,12 +56,18 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
     `pace` what nadam multiplies the gradient by (see `step_rates`). For adamw, `decay` is not in the gradient: w <- w - decay w.
     """
     alpha, ahead, b1, b2, eps, shrink = (v.broadcast(x) for x in (rate, pace, beta1, beta2, epsilon, decay))
+    least = v.const(2.0 ** (-126 if v.size == 4 else -1022))
+    least_square = v.select(v.compare(">", eps, v.const(0)), least, v.const(0))  # what is divided by its root alone, must not turn into 0
     minus_alpha = v.neg(alpha)
     decays = v.compare("!=", shrink, v.const(0))  # else an infinite weight would turn into 0 inf = NaN
 
     def gradient(i: Value, mask: Value | None) -> tuple[Value, Value]:
         weight = v.load(v.at(w, i), mask)
         return weight, v.fma(shrink, v.select(decays, weight, v.const(0)), v.load(v.at(g, i), mask))
+
+    def state(x: Value, least: Value = least) -> Value:
+        """Numbers of a state; 0 where they are denormal: as they decay they would stay so for ever, and such arithmetic can be slow."""
+        return v.select(v.compare("<", v.abs(x), least), v.const(0), x)
 
     def sgd(i: Value, mask: Value | None) -> None:
         # w <- w - alpha g
@@ -71,14 +77,14 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
     def momentum(i: Value, mask: Value | None) -> None:
         # v <- mu v - alpha g;  w <- w + v
         weight, slope = gradient(i, mask)
-        velocity = v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope))
+        velocity = state(v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope)))
         v.store(velocity, v.at(first, i), mask)
         v.store(v.add(weight, velocity), v.at(w, i), mask)
 
     def nesterov(i: Value, mask: Value | None) -> None:
         # v <- mu v - alpha g;  w <- w + mu v - alpha g
         weight, slope = gradient(i, mask)
-        velocity = v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope))
+        velocity = state(v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope)))
         v.store(velocity, v.at(first, i), mask)
         v.store(v.add(weight, v.fma(b1, velocity, v.mul(minus_alpha, slope))), v.at(w, i), mask)
 
@@ -86,6 +92,7 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
         # m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2
         m = v.fma(b1, v.load(v.at(first, i), mask), v.mul(v.sub(v.const(1), b1), slope))
         s = v.fma(b2, v.load(v.at(second, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope))
+        m, s = state(m), state(s, least_square)
         v.store(m, v.at(first, i), mask)
         v.store(s, v.at(second, i), mask)
         return m, v.add(v.sqrt(s), eps)
@@ -112,7 +119,7 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
     def rmsprop(i: Value, mask: Value | None) -> None:
         # s <- b2 s + (1 - b2) g^2;  w <- w - alpha g / (sqrt(s) + eps)
         weight, slope = gradient(i, mask)
-        s = v.fma(b2, v.load(v.at(first, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope))
+        s = state(v.fma(b2, v.load(v.at(first, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope)), least_square)
         v.store(s, v.at(first, i), mask)
         v.store(v.sub(weight, v.div(v.mul(alpha, slope), v.add(v.sqrt(s), eps))), v.at(w, i), mask)
 

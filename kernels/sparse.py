@@ -81,7 +81,7 @@ def csr_gradient(v: Assembler, samples: Value, n_in: Value, n_out: Value, j0: Va
 @inner
 def _check_row(i, data, indices, indptr):
     """Raise ValueError unless row i lies within the matrix."""
-    if i < 0 or i + 1 >= indptr.size:
+    if i < 0 or i >= indptr.size - 1:  # i + 1 may be too large a number
         raise ValueError("rows: expected numbers of rows of the matrix, from 0 on, got", i)
     if indptr[i] < 0 or indptr[i + 1] < indptr[i] or indptr[i + 1] > data.size or indptr[i + 1] > indices.size:
         raise ValueError("indptr: expected increasing places within data and indices, got", indptr[i], indptr[i + 1])

@@ -19,6 +19,7 @@ from .batch import (
     drop_errors,
     drop_outputs,
     finite,
+    is_plain,
     judge,
     outputs_of_sparse,
     penalty,
@@ -28,7 +29,7 @@ from .batch import (
     turn_errors,
 )
 from .network import ERRORS, GROUP, HEIGHT, fill_ones, forward_rows, pack_weights, whole_vectors
-from .optimizer import SGD, sum_of_squares
+from .optimizer import sum_of_squares
 from .sparse import csr_band
 
 
@@ -40,7 +41,7 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
     plan, stride, blocks, packed, space, begin, gradient, lengths, results = work
     kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
     # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
-    plain = optimizer == SGD
+    plain = is_plain(optimizer, batch_size)
     # Numba leaves out of the compiled code what follows `is not None` where an argument is None.
     if clip is not None:
         plain = False

@@ -183,14 +183,21 @@ def test_nothing_outside_the_operands_is_read(dtype):
             assert_close(out, matmul(A, B), scale=matmul(abs(A), abs(B)))
 
 
-def test_operands_may_be_turned_around():
+def test_operands_and_the_result_may_be_turned_around():
     A, B = operands(np.float64, 9, 11, 10)
-    for a, b in itertools.product((A, A[::-1], A[:, ::-1], A[::2, ::3]), (B, B[::-1], B[:, ::-1])):
+    same = np.lib.stride_tricks.as_strided(B[3], B.shape, (0, B.itemsize))
+    turns = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    for a, b, (down, across), beta in itertools.product(
+        (A, A[::-1], A[:, ::-1], A[::2, ::3]), (B, B[::-1], B[:, ::-1], B.T.copy().T[::-1], same), turns, (0.0, 1.0)
+    ):
         b = b[: a.shape[1]]
         arena = Arena()
-        out = arena.space(a.shape[0], b.shape[1])
-        any_layout(np.float64)(a, b, out[::-1, ::-1], 1.0, 0.0)
-        assert_close(out[::-1, ::-1], matmul(a, b), scale=matmul(abs(a), abs(b)))
+        out = arena.put(np.full((a.shape[0], b.shape[1]), 2.0), written=True)[::down, ::across]
+        any_layout(np.float64)(a, b, out, 1.0, beta)
+        assert_close(out, matmul(a, b) + 2 * beta, scale=matmul(abs(a), abs(b)) + 2)
+        if not (a.flags.forc or b.flags.forc or out.flags.forc):  # of types that are compiled anyway
+            in_threads(1)(a, b, out)
+            assert_close(out, matmul(a, b), scale=matmul(abs(a), abs(b)))
         arena.check()
 
 
