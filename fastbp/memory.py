@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from pathlib import Path
@@ -20,6 +21,7 @@ COPIES = 4
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+@functools.cache
 def limit() -> int | None:
     """Bytes that there are for this process: the machine's memory, or less if its control group says so; None where nobody knows."""
     known = []
