@@ -173,3 +173,24 @@ class Train:
         return _samples_per_second(self._train, len(self.X) * self.options["epochs"])
 
     track_samples_per_second.unit = "samples/s"
+
+
+class Memory:
+    """Peak memory of a large training: of an array, and of a file that is read block by block."""
+
+    params = ("array", "file")
+    param_names = ("X",)
+
+    def setup_cache(self):
+        random = np.random.default_rng(0)
+        np.save("X.npy", random.integers(0, 256, (200_000, 400), np.uint8))
+
+    def setup(self, stored):
+        self.X = np.load("X.npy", mmap_mode="r" if stored == "file" else None)
+        self.y = np.arange(len(self.X)) % 10
+
+    def peakmem_train(self, stored):
+        fastbp.train(self.X, self.y, hidden=16, epochs=1, seed=0, threads=1, progress=False)
+
+    def peakmem_predict(self, stored):
+        fastbp.train(self.X[:1000], self.y[:1000], hidden=16, epochs=1, seed=0, progress=False).predict(self.X)

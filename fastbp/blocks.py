@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,9 @@ def parts(rows: int, row_bytes: int, least: int = 0) -> list[slice]:
     return [slice(start, end) for start, end in itertools.pairwise(bounds(rows, row_bytes, 1, least).tolist())]
 
 
-def mean(values: Sequence[NDArray[np.float64]], rows: Sequence[int]) -> Any:
-    """Mean over all samples of what are means over blocks of so many rows."""
-    return values[0] if len(values) == 1 else sum(value * n for value, n in zip(values, rows, strict=True)) / sum(rows)
+def mean(values: Sequence[tuple[float, ...]], rows: Sequence[int]) -> tuple[float, ...]:
+    """Means over all samples from those over blocks of so many rows, all added up in order."""
+    if len(values) == 1:
+        return values[0]
+    total = sum(rows)
+    return tuple(sum(x * n for x, n in zip(column, rows, strict=True)) / total for column in zip(*values, strict=True))

@@ -142,8 +142,11 @@ class _Learner:
         self.loss = net.loss_for(params.dtype)
         # Losses are added up block by block: the same blocks whether the inputs are held as a copy or not, the same bits.
         self.row_bytes = (net.sizes[0] + net.sizes[-1]) * params.itemsize
-        self.bounds = blocks.bounds(n, self.row_bytes, plan.batch_size, params.nbytes)  # weights are packed for each
-        rows = int(np.diff(self.bounds).max())
+        bounds = blocks.bounds(n, self.row_bytes, plan.batch_size, params.nbytes).tolist()  # weights are packed for each
+        self.parts = [
+            (slice(*part), slice(part[0] // plan.batch_size, -(-part[1] // plan.batch_size))) for part in itertools.pairwise(bounds)
+        ]
+        rows = max(part.stop - part.start for part, _ in self.parts)
         self.window = window = Window(data.X, data.Y, data.weight, rows)
         # The lecture's own rule has a loop of its own; where anything else is asked for, batches of 1 do.
         constant = plan.schedule == "constant" and not plan.warmup
@@ -166,26 +169,24 @@ class _Learner:
         rates = plan.learning_rate * schedules.factors(
             plan.schedule, self.step, self.batches, plan.epochs * self.batches, plan.warmup * self.batches
         )
-        found, failed = [], -1
-        for start, end in itertools.pairwise(self.bounds.tolist()):
-            here, first = self.window.read(order[start:end]), start // plan.batch_size
-            if self.online:
-                part = self.one_by_one(here)
-            else:
-                part = self.passes.run(here, self.step + first, rates[first : -(-end // plan.batch_size)], plan.l2)
-            found.append(np.array(part[:3]))
-            if part.failed >= 0:
-                failed = first + part.failed
+        found, rows, failed = [], [], -1
+        for part, batches in self.parts:
+            here = self.window.read(order[part])
+            one = self.one_by_one(here) if self.online else self.passes.run(here, self.step + batches.start, rates[batches], plan.l2)
+            found.append(one[:3])
+            rows.append(len(here))
+            if one.failed >= 0:
+                failed = batches.start + one.failed
                 break
         self.step += self.batches
-        return kernels.Pass(*blocks.mean(found, np.diff(self.bounds)[: len(found)].tolist()).tolist(), failed)
+        return kernels.Pass(*blocks.mean(found, rows), failed)
 
     def measure(self, data: Ready) -> tuple[float, float]:
         """Mean loss and accuracy on `data` with the weights as they are."""
         parts = blocks.parts(len(data.X), self.row_bytes, self.params.nbytes)
-        found = [np.array(self.net.measure(self.net.outputs(data.X[part], self.params), data.Y[part], data.weight[part])) for part in parts]
+        found = [self.net.measure(self.net.outputs(data.X[part], self.params), data.Y[part], data.weight[part]) for part in parts]
         loss, correct = blocks.mean(found, [part.stop - part.start for part in parts])
-        return float(loss), float(correct)
+        return loss, correct
 
     def batch(self, order: NDArray[np.int64], number: int) -> tuple[str, NDArray[Any]]:
         """Batch `number` (from 0) of an epoch in words, and its inputs; of the whole epoch, the last batch, where it is negative."""

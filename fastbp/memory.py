@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from pathlib import Path
@@ -20,6 +21,7 @@ COPIES = 4
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
+@functools.cache
 def limit() -> int | None:
     """Bytes that there are for this process: the machine's memory, or less if its control group says so; None where nobody knows."""
     known = []
@@ -56,24 +58,26 @@ def require_training(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[
 
 
 def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> int:
-    """What depends on the weights alone: their copies, the state of the optimizer, the gradient, the packed weights of large layers."""
+    """What depends on the weights alone: their copies, the state of the optimizer, the packed weights of large layers."""
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[plan.optimizer])
-    if plan.batch_size > 1:
-        arrays += plan.optimizer != "sgd" or plan.clip_norm is not None
     packed = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes) if n_in * n_out * dtype.itemsize >= network.PACKED_FROM)
     return dtype.itemsize * (arrays * count + packed)
 
 
 def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> int:
-    """Work space of the largest batch of n samples, as `kernels.minibatch.workspace` reserves it."""
+    """Work space and gradients of the largest batch of n samples, as `kernels.minibatch.workspace` reserves them."""
     largest, size = min(plan.batch_size, n), dtype.itemsize
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     narrow = largest > network.GROUP and count * size <= minibatch.NARROW
     columns = network.GROUP if narrow else batch.TILE
-    tiles = -(-largest // columns)
+    plain = plan.optimizer == "sgd" and plan.clip_norm is None
+    parts = -(-largest // columns)
+    if narrow:
+        parts = min(parts, minibatch.PARTS)
+    gradients = parts if narrow else 0 if plain else 1
     shares = np.zeros(len(net.activations))
     shares[: len(plan.dropout)] = plan.dropout
     stride = network.whole_vectors(min(largest, columns), size)
     plan_of_tile = network.plan_tile(net.size_array, net.activation_codes, shares, stride, size)
-    return size * (min(tiles, minibatch.PARTS) if narrow else tiles) * int(plan_of_tile[-1, network.ERRORS])
+    return size * (parts * int(plan_of_tile[-1, network.ERRORS]) + gradients * count)

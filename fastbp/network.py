@@ -183,6 +183,8 @@ class Network(Exports):
         """Outputs for raw values, in regression on the scale of the targets; or the number of each row's class."""
         result = self._predictor(X, threshold, decide)
         if result is None:
+            if isinstance(X, np.ndarray) and X.ndim == 2:
+                self._predictor.space(len(X), decide)  # says so before all of X is looked at
             array = self.encode(X)
             parts = blocks.parts(len(array), 8 * array.shape[1])
             if len(parts) == 1:

@@ -77,14 +77,15 @@ class Passes:
 
         Fewer samples are one whole batch at least (see `blocks.bounds`).
         """
-        # as many as in the longest pass; those behind the last batch are not looked at
-        learning_rate, l2 = (np.resize(x, self.batches) if np.ndim(x) else x for x in (learning_rate, l2))
+        whole = len(order) == self.n
+        if not whole:  # as many rates as in the longest pass: those behind the last batch are not looked at
+            learning_rate, l2 = (np.resize(x, self.batches) if np.ndim(x) else x for x in (learning_rate, l2))
         if self.parallel is None:
             found = self.serial(order, step, learning_rate, l2)
         else:
             with kernels.threads(self.threads) as allowed:
                 found = (self.parallel if allowed else self.serial)(order, step, learning_rate, l2)
-        if len(order) == self.n:
+        if whole:
             return found
         loss, correct, penalty, failed = found
         return kernels.Pass(*(x * self.n / len(order) for x in (loss, correct, penalty)), failed)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 from fastbp.kernels.inference import FEW, check_infer, few_rows
 
-from . import compilation
+from . import compilation, memory
 from .options import Architecture
 
 FLOAT64 = np.dtype(np.float64)
@@ -66,7 +66,8 @@ class Predictor:
         return np.require(X, dtype, ["C", "A", "W"]) if len(X) <= FEW else np.require(X, dtype, ["C", "A"])
 
     def space(self, n: int, decide: bool) -> NDArray[Any]:
-        """Memory for the outputs of so many rows, or for the numbers of their classes."""
+        """Memory for the outputs of so many rows, or for the numbers of their classes; raises ValueError where there is not enough."""
+        memory.require("X", f"predictions for {n} rows", n * (8 if decide else self.outputs * self.dtype.itemsize))
         return np.empty(n, np.int64) if decide else np.empty((n, self.outputs), self.dtype)
 
     def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
@@ -92,7 +93,8 @@ class Predictor:
                 if not kernel(rows, *self.constants, threshold, out[: len(rows)], decision[start : start + MANY]):
                     return None
             return decision
-        out, decision = np.empty((n, self.outputs), self.dtype), np.empty(n, np.int64) if decide else _NOTHING
+        out = np.empty((n, self.outputs), self.dtype) if n <= MANY else self.space(n, False)
+        decision = np.empty(n, np.int64) if decide else _NOTHING
         return (decision if decide else out) if kernel(X, *self.constants, threshold, out, decision) else None
 
 
