@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import DTypeLike, NDArray
 from tqdm.auto import tqdm
+from tqdm.std import TqdmDefaultWriteLock
 
 import fastbp.kernels as kernels
 from fastbp.kernels import inference, lean, minibatch
+from fastbp.kernels._threads import hold_at_fork
 
 from . import checks
 from .options import Architecture
@@ -27,8 +29,8 @@ KERNELS = (
     "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel",
 )  # fmt: skip
 INFER = {"few": inference.few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
-_lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
+hold_at_fork(TqdmDefaultWriteLock.th_lock)  # every bar takes it, also a hidden one
 
 
 def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: str) -> str:
@@ -74,8 +76,8 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         out = np.empty((len(given), 1), dtype)
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)
-        with kernels.threads(2 if "parallel" in words else 1):
-            INFER[words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
+        with kernels.threads(2 if "parallel" in words else 1) as allowed:
+            INFER["many" if "parallel" in words and not allowed else words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:
@@ -115,11 +117,12 @@ class _Told(event.Listener):
 @contextmanager
 def _telling(total: int, show: bool | None) -> Iterator[_Told]:
     told = _Told(total, show)
-    event.register("numba:compile", told)
     try:
+        event.register("numba:compile", told)
         yield told
     finally:
-        event.unregister("numba:compile", told)
+        with suppress(ValueError):  # Ctrl-C came first
+            event.unregister("numba:compile", told)
         if told.bar is not None:
             told.bar.n = told.done
             told.bar.set_postfix_str("")
@@ -144,11 +147,12 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
         Seconds that it took; about 0 once they are ready, a few tenths where they come from the cache on disk.
     """
     dtype = np.dtype(dtype)
-    with _lock:
-        wanted = [name for name in names if (name, dtype.name) not in _ready]
-        if not wanted:
-            return 0.0
-        started = time.perf_counter()
+    wanted = [name for name in names if (name, dtype.name) not in _ready]
+    if not wanted:
+        return 0.0
+    started = time.perf_counter()
+    with global_compiler_lock:  # a lock of our own might be waited for by one who holds this one
+        wanted = [name for name in wanted if (name, dtype.name) not in _ready]
         with _telling(len(wanted), progress) as told:
             for name in wanted:
                 _call_on_little(name, dtype)
