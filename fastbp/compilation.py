@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numba
 import numpy as np
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
@@ -64,6 +65,7 @@ def infer_name(way: str, given: np.dtype[Any], dtype: np.dtype[Any]) -> str:
 def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
     words = kernel.split()
+    count = min(2, int(numba.config.NUMBA_NUM_THREADS)) if "parallel" in words else 1  # type: ignore[attr-defined]
     n, units = 2 * minibatch.GROUP if "narrow" in words else 1, 1 + lean.LEAN if kernel == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
@@ -76,7 +78,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         out = np.empty((len(given), 1), dtype)
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)
-        with kernels.threads(2 if "parallel" in words else 1) as allowed:
+        with kernels.threads(count) as allowed:
             INFER["many" if "parallel" in words and not allowed else words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
@@ -86,7 +88,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         X = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
         more: dict[str, Any] = {"dropout": np.array([0.5, 0.0])} if "dropout" in words else {}
         more |= {"clip": 1.0} if "clipped" in words else {}
-        with kernels.threads(2 if "parallel" in words else 1) as allowed:
+        with kernels.threads(count) as allowed:
             rule = (kernels.SGD, none, none, 0.9, 0.999, 1e-8)
             net = (sizes, activations, 0, nothing, 0)
             epoch = kernels.prepare_minibatch(X, targets, weight, n, n, *net, params, *rule, parallel=allowed, **more)

@@ -51,21 +51,7 @@ def test_import_compiles_nothing(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-# The folder of machine code
-
-
-def test_numba_cache_dir_is_honoured_and_a_second_process_reuses_it(tmp_path):
-    assert run(UPDATE, NUMBA_CACHE_DIR=tmp_path).stdout == "[0.5, 0.5, 0.5] 0 1\n"
-    files = list(tmp_path.rglob("*.nbi"))
-    assert files
-    assert all(file.is_relative_to(tmp_path / "fastbp" / _jit.source_digest()) for file in files)
-    assert run(UPDATE, NUMBA_CACHE_DIR=tmp_path).stdout == "[0.5, 0.5, 0.5] 1 0\n"
-
-
-@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="their cache folders have other names")
-def test_without_numba_cache_dir_the_users_cache_is_taken(tmp_path):
-    run(UPDATE, NUMBA_CACHE_DIR=None, XDG_CACHE_HOME=tmp_path)
-    assert list((tmp_path / "fastbp" / _jit.source_digest()).rglob("*.nbi"))
+# Numba's own settings
 
 
 @pytest.mark.parametrize("chosen", ["", "mine"])
@@ -95,24 +81,6 @@ def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
         fail()
     assert seen == [("ours", 0)]
     assert (numba.config.CACHE_DIR, numba.config.DISABLE_JIT) == ("mine", 1)
-
-
-def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
-    # A copy of the sources, edited in a file that other kernels call into.
-    for path in Path(_jit.__file__).parent.glob("*.py"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    first = _jit.source_digest()
-    monkeypatch.setattr(_jit, "__file__", str(tmp_path / "_jit.py"))
-    assert _jit.source_digest() == first
-    edited = tmp_path / "matmul.py"
-    edited.write_bytes(edited.read_bytes() + b"\n# edited\n")
-    second = _jit.source_digest()
-    edited.rename(tmp_path / "renamed.py")
-    assert len({first, second, _jit.source_digest()}) == 3
-
-
-def test_cache_folder_is_named_by_the_digest():
-    assert kernels.cache_folder().name == _jit.source_digest()
 
 
 def test_a_folder_that_cannot_be_written_warns_and_works(tmp_path):
