@@ -122,6 +122,7 @@ def test_a_kernel_is_found_again(folder):
     assert file.read_bytes() == before
 
 
+@pytest.mark.filterwarnings("ignore::numba.NumbaPerformanceWarning")  # nothing in the kernel to make threads of
 def test_every_signature_and_the_parallel_version_have_a_file_of_their_own(folder):
     # Numba's index may name the code of another signature, where two processes compile at once.
     kinds = [np.arange(4.0) + 1, np.arange(4, dtype=np.float32) + 1, np.arange(4) + 1]
@@ -179,7 +180,7 @@ def test_no_flipped_bit_goes_unseen(folder):
     hits(kernel())
     (file,) = files(folder)
     whole = file.read_bytes()
-    for place in np.random.default_rng(0).integers(len(whole), size=200).tolist() + [0, 31, 32, len(whole) - 1]:
+    for place in [0, 31, 32, len(whole) - 1, *np.random.default_rng(0).integers(len(whole), size=200).tolist()]:
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
         assert _cache.read(file) is None
     file.write_bytes(whole)
@@ -203,7 +204,7 @@ def test_a_folder_that_cannot_be_written_warns_once_and_works(tmp_path, monkeypa
     (tmp_path / "file").touch()
     monkeypatch.setattr(_cache, "cache_folder", lambda: tmp_path / "file" / "fastbp" / "digest")
     _cache._warn_uncached.cache_clear()
-    with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(Not a directory\)") as told:
+    with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(File exists\)") as told:
         assert [hits(kernel()), hits(kernel())] == [0, 0]
     assert len(told) == 1
 
