@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,14 @@ import numba
 from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
+
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    warnings.warn(
+        "fastbp has not been tested on a Python without the global interpreter lock, for which Numba's own support is experimental; "
+        "set PYTHON_GIL=1 to start Python with the lock.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 # Locks that a child would wait for in vain, had another thread of its parent held one at the fork; in the order in which they are taken.
 _held_at_fork: list[Any] = [global_compiler_lock, parallel._backend_init_thread_lock, ffi.lib._lock]

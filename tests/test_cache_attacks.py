@@ -239,7 +239,8 @@ def test_an_edit_of_any_kernel_is_seen(tmp_path):
             if name != "__init__.py"
             else ""
         )
-        done = subprocess.run([sys.executable, "-c", code + more], env=environment, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-c", code + more]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.startswith(f"0.5 {package}")
         seen.append(done.stdout.split()[-1])
     assert len(set(seen)) == len(seen)
