@@ -120,7 +120,7 @@ def threads(count: int | None) -> Iterator[bool]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is left: half a compilation would leave Numba and LLVM in no state to go on from."""
+    """Let Ctrl-C wait until the block is left: amid a compilation it may reach a destructor or a callback of LLVM, and be lost there."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
         yield
         return
