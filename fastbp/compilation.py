@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import numba
 import numpy as np
 from numba.core import event
+from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import DTypeLike, NDArray
-from tqdm.auto import tqdm
 
 import fastbp.kernels as kernels
 from fastbp.kernels import inference, lean, minibatch
 
 from . import checks
 from .options import Architecture
+from .progress import Bar
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
@@ -27,7 +28,6 @@ KERNELS = (
     "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel",
 )  # fmt: skip
 INFER = {"few": inference.few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
-_lock = threading.Lock()
 _ready: set[tuple[str, str]] = set()
 
 
@@ -62,6 +62,7 @@ def infer_name(way: str, given: np.dtype[Any], dtype: np.dtype[Any]) -> str:
 def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
     words = kernel.split()
+    count = min(2, int(numba.config.NUMBA_NUM_THREADS)) if "parallel" in words else 1  # type: ignore[attr-defined]
     n, units = 2 * minibatch.GROUP if "narrow" in words else 1, 1 + lean.LEAN if kernel == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
@@ -74,8 +75,8 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         out = np.empty((len(given), 1), dtype)
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)
-        with kernels.threads(2 if "parallel" in words else 1):
-            INFER[words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
+        with kernels.threads(count) as allowed:
+            INFER["many" if "parallel" in words and not allowed else words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:
@@ -84,7 +85,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         X = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
         more: dict[str, Any] = {"dropout": np.array([0.5, 0.0])} if "dropout" in words else {}
         more |= {"clip": 1.0} if "clipped" in words else {}
-        with kernels.threads(2 if "parallel" in words else 1) as allowed:
+        with kernels.threads(count) as allowed:
             rule = (kernels.SGD, none, none, 0.9, 0.999, 1e-8)
             net = (sizes, activations, 0, nothing, 0)
             epoch = kernels.prepare_minibatch(X, targets, weight, n, n, *net, params, *rule, parallel=allowed, **more)
@@ -96,13 +97,13 @@ class _Told(event.Listener):
 
     def __init__(self, total: int, show: bool | None) -> None:
         self.total, self.show, self.done = total, show, 0
-        self.bar: tqdm[Any] | None = None
+        self.bar: Bar | None = None
 
     def on_start(self, happening: Any) -> None:
         if self.bar is None:
             text = "compiling kernels once for this processor"
             hidden = None if self.show is None else not self.show  # None: hidden unless stderr is a terminal
-            self.bar = tqdm(total=self.total, desc=text, unit="kernel", disable=hidden, file=sys.stderr)
+            self.bar = Bar(total=self.total, desc=text, unit="kernel", disable=hidden, file=sys.stderr)
         self.bar.n = self.done
         function = happening.data["dispatcher"].py_func
         if function.__module__.startswith(kernels.__name__):
@@ -115,11 +116,12 @@ class _Told(event.Listener):
 @contextmanager
 def _telling(total: int, show: bool | None) -> Iterator[_Told]:
     told = _Told(total, show)
-    event.register("numba:compile", told)
     try:
+        event.register("numba:compile", told)
         yield told
     finally:
-        event.unregister("numba:compile", told)
+        with suppress(ValueError):  # Ctrl-C came first
+            event.unregister("numba:compile", told)
         if told.bar is not None:
             told.bar.n = told.done
             told.bar.set_postfix_str("")
@@ -144,11 +146,12 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
         Seconds that it took; about 0 once they are ready, a few tenths where they come from the cache on disk.
     """
     dtype = np.dtype(dtype)
-    with _lock:
-        wanted = [name for name in names if (name, dtype.name) not in _ready]
-        if not wanted:
-            return 0.0
-        started = time.perf_counter()
+    wanted = [name for name in names if (name, dtype.name) not in _ready]
+    if not wanted:
+        return 0.0
+    started = time.perf_counter()
+    with global_compiler_lock:  # a lock of our own might be waited for by one who holds this one
+        wanted = [name for name in wanted if (name, dtype.name) not in _ready]
         with _telling(len(wanted), progress) as told:
             for name in wanted:
                 _call_on_little(name, dtype)

@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +16,7 @@ import fastbp.kernels as kernels
 
 from . import blocks, checks, tables, targets
 from .export.methods import Exports
+from .lazy import cached_property
 from .options import Architecture
 from .predictor import Predictor
 from .scaled import standardise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 import fastbp.kernels as kernels
 
 from . import checks, losses, schedules
+from .lazy import cached_property
 
 TASKS = ("regression", "classification", "multilabel")
 INITS = ("glorot", "he", "uniform")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,16 +72,21 @@ class Predictor:
     def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
         """The same for many rows, and for the first few."""
         n = len(X)
-        parallel = n > FEW and kernels.infer_parallel_pays(self.sizes, n)
-        with kernels.threads(numba.get_num_threads() if parallel else 1) as allowed:
-            way = "few" if n <= FEW else "parallel" if allowed else "many"
-            compilation.prepare([compilation.infer_name(way, X.dtype, self.dtype)], self.dtype, None)
+        way = "few" if n <= FEW else "parallel" if kernels.infer_parallel_pays(self.sizes, n) else "many"
+        self._make_ready(way, X.dtype)  # not within the threads: to compile their kernel is to enter them
+        with kernels.threads(None if way == "parallel" else 1) as allowed:
+            if way == "parallel" and not allowed:
+                way = "many"
+                self._make_ready(way, X.dtype)
             result = self._called(compilation.INFER[way], X, threshold, decide)
         if way == "few" and X.dtype == self.dtype:
             self.of_own_type = few_rows
         elif way == "few":
             self.of_float64 = few_rows
         return result
+
+    def _make_ready(self, way: str, given: np.dtype[Any]) -> None:
+        compilation.prepare([compilation.infer_name(way, given, self.dtype)], self.dtype, None)
 
     def _called(self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
         n = len(X)

@@ -7,6 +7,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from fastbp.kernels._threads import hold_at_fork
+
 
 class Bar(tqdm):  # type: ignore[misc]
     """
@@ -18,3 +20,6 @@ class Bar(tqdm):  # type: ignore[misc]
 
     monitor_interval = 0
     _lock: Any = threading.RLock()
+
+
+hold_at_fork(Bar._lock)

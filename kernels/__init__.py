@@ -8,7 +8,8 @@ whatever the shapes, and kept on disk for later processes. The names that end in
 """
 
 from . import node
-from ._jit import cache_folder, threads
+from ._cache import cache_folder
+from ._threads import threads
 from .activation import (
     ACTIVATIONS,
     ELU,

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
-import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +19,15 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core.compiler import CompileResult
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from . import simd
-from ._jit import cache_folder
+from ._cache import cache_folder, keep, read
+from ._threads import uninterrupted
 
 ARRAYS = "afn"
-_lock = threading.RLock()
 _routines: dict[str, Routine] = {}
 _loaded: dict[str, Any] = {}
 _engine: Any = None
@@ -88,8 +86,10 @@ def ready(name: str, itemsize: int) -> None:
     """Make sure that the routine is compiled, or loaded from the cache, and known to the linker."""
     global _engine
     symbol = _symbol(name, itemsize)
-    with _lock:
-        if symbol in _loaded:
+    if symbol in _loaded:
+        return
+    with uninterrupted(), global_compiler_lock:
+        if symbol in _loaded:  # by another thread meanwhile
             return
         if _engine is None:
             machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
@@ -98,14 +98,10 @@ def ready(name: str, itemsize: int) -> None:
             _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine), machine
         engine, machine = _engine
         file = _object_file(symbol)
-        try:
-            code = file.read_bytes()
-            code = code[32:] if hashlib.sha256(code[32:]).digest() == code[:32] else None
-        except OSError:
-            code = None
+        code = read(file)
         if code is None:
             code = _compile(_routines[name], symbol, itemsize, machine)
-            _keep(file, hashlib.sha256(code).digest() + code)
+            keep(file, code)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         llvm.add_symbol(symbol, engine.get_function_address(symbol))
@@ -116,22 +112,6 @@ def _object_file(symbol: str) -> Path:
     """Where the machine code of a routine lies; another processor has files of its own."""
     processor = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()} {llvm.llvm_version_info}"
     return cache_folder() / f"{symbol}-{hashlib.sha256(processor.encode()).hexdigest()[:12]}.o"
-
-
-def _keep(file: Path, data: bytes) -> None:
-    """Write the file whole or not at all; a folder that cannot be written costs the next process a compilation."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            os.replace(temporary, file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError:
-        pass
 
 
 def _compile(routine: Routine, symbol: str, itemsize: int, machine: Any) -> bytes:

@@ -13,7 +13,7 @@ from naive import DTYPES, Arena
 from test_jit import run
 from widths import run_at_other_widths
 
-from fastbp.kernels import _jit, _native, simd
+from fastbp.kernels import _cache, _native, simd
 from fastbp.kernels.simd import I64
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -336,7 +336,7 @@ def test_every_width():
     run_at_other_widths(["simd"], lambda width: "test")
 
 
-SAY = "from fastbp.kernels import _jit, simd; print(simd.VECTOR_BYTES, _jit.source_digest())"
+SAY = "from fastbp.kernels import _cache, simd; print(simd.VECTOR_BYTES, _cache.source_digest())"
 
 
 def test_each_width_has_a_cache_folder_of_its_own():
@@ -345,7 +345,7 @@ def test_each_width_has_a_cache_folder_of_its_own():
     assert len({text.split()[1] for text in said}) == 3
     assert run(SAY, FASTBP_VECTOR_BYTES=None).stdout in said
     assert run(SAY, FASTBP_VECTOR_BYTES="").stdout in said
-    assert run(SAY, FASTBP_VECTOR_BYTES=simd.VECTOR_BYTES).stdout.split()[1] == _jit.source_digest()
+    assert run(SAY, FASTBP_VECTOR_BYTES=simd.VECTOR_BYTES).stdout.split()[1] == _cache.source_digest()
 
 
 @pytest.mark.parametrize("width", ["8", "128", "wide", "16 "])

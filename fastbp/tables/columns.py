@@ -7,7 +7,6 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..inputs import Inputs
+from ..lazy import cached_property
 from . import files, fitting, frames
 from .encoders import DATE_PARTS, KINDS, Category, Date, Encoder, Number
 from .fitting import Row
