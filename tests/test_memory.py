@@ -72,6 +72,9 @@ def test_gathered_and_copied_inputs_give_the_same_bits(case, small_blocks, monke
     gathered = learnt(inputs, y, **said)
     assert len([rows for rows in read if rows]) >= 2 * (1 if case == "rprop" else 2)  # epochs, blocks
     assert same(copied, gathered)
+    if said.get("batch_size") != 1:  # where weights do not depend on where a block ends
+        monkeypatch.setattr(blocks, "BLOCK", 1 << 40)
+        assert learnt(inputs, y, **said).params.tobytes() == copied.params.tobytes()
 
 
 def test_frames_are_gathered_too(small_blocks):
@@ -149,22 +152,22 @@ def peak(function):
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
-def test_no_memory_of_the_size_of_the_inputs_is_taken(dtype, tmp_path, monkeypatch):
+def test_no_memory_of_the_size_of_the_inputs_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(scaled, "COPIED", 0)
-    n, columns = 40_000, 100
-    stored = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", dtype, (n, columns))
+    monkeypatch.setattr(data, "MOST_NUMBERS", 1000)
+    n, columns = 16_000, 1000  # a truth value for each would take 16 MB
+    stored = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", ">f4", (n, columns))
     stored[:] = RANDOM.integers(0, 100, (n, columns))
     file = np.load(tmp_path / "X.npy", mmap_mode="r")
     y = np.arange(n) % 3
     net, most = peak(lambda: learnt(file, y, epochs=1, batch_size=128, validation=0.2))
-    # a block and a half of standardised inputs (training, validation), and at most 100 bytes a sample
-    assert most < 1.5 * blocks.BLOCK + 100 * n
+    # a block of training and one of validation, what is worked on beside them, and 100 bytes a sample
+    assert most < 2 * blocks.BLOCK + 3_000_000 + 100 * n
     expected = net.predict(np.asarray(file, np.float64))
     found, most = peak(lambda: net.predict(file))
-    assert most < 1.2 * blocks.BLOCK + 40 * n
+    assert most < 3 * blocks.BLOCK + 40 * n
     assert (found == expected).all()
-    assert peak(lambda: net.score(file, y))[1] < 1.2 * blocks.BLOCK + 40 * n
+    assert peak(lambda: net.score(file, y))[1] < 3 * blocks.BLOCK + 40 * n
 
 
 def test_targets_of_classes_are_built_in_the_dtype():
@@ -309,7 +312,7 @@ def test_a_file_larger_than_the_memory(tmp_path):
             rows = bright[start : start + step, None]
             file[start : start + step] = np.roll(noise, start // step, axis=0)[: len(rows)] + 50 * rows
         del file
-        code = CHILD.replace("np.arange(len(file)) % 2", "np.load(path + '.y.npy')")
+        code = CHILD.replace("np.arange(len(file)) % 2", "np.load(path + '.y.npy')").replace("threads=1", "threads=1, shuffle=False")
         np.save(f"{path}.y.npy", bright)
         code, said, error = child(path, 400 << 20, "gathered", code)
         assert (code, said) == (0, [str(n), "True"]), error
