@@ -234,11 +234,8 @@ def test_an_edit_of_any_kernel_is_seen(tmp_path):
     for name in sorted(path.name for path in source.parent.glob("*.py")):
         file = source.parent / name
         file.write_text(file.read_text() + f"\nEDITED = {len(seen)}\n")
-        more = (
-            f"; from fastbp.kernels import _cache, {name[:-3]} as m; print(m.EDITED, _cache.source_digest())"
-            if name != "__init__.py"
-            else ""
-        )
+        module = f"fastbp.kernels.{name[:-3]}".removesuffix(".__init__")
+        more = f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels._cache'].source_digest())"
         command = [sys.executable, "-c", code + more]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.startswith(f"0.5 {package}")
