@@ -154,13 +154,14 @@ def peak(function):
 
 def test_no_memory_of_the_size_of_the_inputs_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(scaled, "COPIED", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 1 << 20)
     monkeypatch.setattr(data, "MOST_NUMBERS", 1000)
-    n, columns = 16_000, 1000  # a truth value for each would take 16 MB
+    n, columns = 3500, 2000  # a truth value for each would take 7 MB
     stored = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", ">f4", (n, columns))
     stored[:] = RANDOM.integers(0, 100, (n, columns))
     file = np.load(tmp_path / "X.npy", mmap_mode="r")
     y = np.arange(n) % 3
-    net, most = peak(lambda: learnt(file, y, epochs=1, batch_size=128, validation=0.2))
+    net, most = peak(lambda: learnt(file, y, epochs=1, batch_size=32, validation=0.2))
     # a block of training and one of validation, what is worked on beside them, and 100 bytes a sample
     assert most < 2 * blocks.BLOCK + 3_000_000 + 100 * n
     expected = net.predict(np.asarray(file, np.float64))
@@ -177,6 +178,13 @@ def test_targets_of_classes_are_built_in_the_dtype():
     assert most < 1.1 * Y.nbytes
     assert (Y.argmax(axis=1) == y.values).all()
     assert (Y.sum(axis=1) == 1).all()
+
+
+def test_no_outputs_are_held_where_only_classes_are_asked_for():
+    net, inputs = learnt(X[:, :2], CLASSES), np.ones((200_000, 2), np.float32)
+    found, most = peak(lambda: net.predict(inputs))
+    assert most < 2.2 * found.nbytes  # numbers of the classes, and their labels
+    assert (found == net.classes[net.predict_proba(inputs[:1]).argmax()]).all()
 
 
 CHILD = """
