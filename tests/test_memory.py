@@ -36,7 +36,11 @@ CASES = {
         CLASSES,
         {"optimizer": "sgd", "batch_size": 1, "scale": False, "learning_rate": 0.01, "validation": 0.2},
     ),
-    "per sample, few zeros": (X, CLASSES, {"optimizer": "sgd", "batch_size": 1, "learning_rate": 0.01, "dtype": "float64"}),
+    "per sample, few zeros": (
+        np.where(RANDOM.random(X.shape) < 0.3, 0, X),
+        CLASSES,
+        {"optimizer": "sgd", "batch_size": 1, "scale": False, "learning_rate": 0.01, "validation": 0.2},
+    ),
     "tiny": (X[:, :3], CLASSES > 0, {"optimizer": "sgd", "batch_size": 1, "hidden": 2, "activation": "tanh", "validation": 0.2}),
 }
 
