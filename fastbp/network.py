@@ -349,9 +349,9 @@ class Network(Exports):
         -------
         float
         """
-        return self.score_of(self.predict(X), y)
+        return self._score_of(self.predict(X), y)
 
-    def score_of(self, predicted: NDArray[Any], y: ArrayLike) -> float:
+    def _score_of(self, predicted: NDArray[Any], y: ArrayLike) -> float:
         """`score` of what `predict` returned."""
         if self.task == "classification":
             known, right = targets.labels(y, len(predicted)), 0

@@ -51,7 +51,6 @@ class Passes:
                  seed: int = 0, threads: int = 1, rows: int | None = None) -> None:  # fmt: skip
         self.threads, self.net, self.params = threads, net, params
         self.n = X.shape[0] if rows is None else rows
-        self.batches = -(-self.n // batch_size)
         sparse = not isinstance(X, np.ndarray)
         if sparse:
             X = tuple(np.ascontiguousarray(part) for part in (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)))
@@ -77,15 +76,7 @@ class Passes:
 
         Fewer samples are one whole batch at least (see `blocks.bounds`).
         """
-        whole = len(order) == self.n
-        if not whole:  # as many rates as in the longest pass: those behind the last batch are not looked at
-            learning_rate, l2 = (np.resize(x, self.batches) if np.ndim(x) else x for x in (learning_rate, l2))
         if self.parallel is None:
-            found = self.serial(order, step, learning_rate, l2)
-        else:
-            with kernels.threads(self.threads) as allowed:
-                found = (self.parallel if allowed else self.serial)(order, step, learning_rate, l2)
-        if whole:
-            return found
-        loss, correct, penalty, failed = found
-        return kernels.Pass(*(x * self.n / len(order) for x in (loss, correct, penalty)), failed)
+            return self.serial(order, step, learning_rate, l2)
+        with kernels.threads(self.threads) as allowed:
+            return (self.parallel if allowed else self.serial)(order, step, learning_rate, l2)

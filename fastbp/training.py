@@ -185,7 +185,7 @@ def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Ne
     def measure(weights: Any) -> float:
         net = network(weights)
         predicted = held_out.predicted(net)
-        value = net.score_of(predicted, known) if metric == "score" else metric(known, predicted)
+        value = net._score_of(predicted, known) if metric == "score" else metric(known, predicted)
         if not isinstance(value, numbers.Real) or math.isnan(value):
             raise ValueError(f"metric: expected a number from metric(y_true, y_pred), got {value!r}")
         return float(value)

@@ -272,7 +272,7 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     Y, weight, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, beta1, beta2, epsilon
         As in `minibatch_epoch`.
     n : int
-        Samples of a pass.
+        Samples of the longest pass.
     dropout : array, shape (layers,), optional
         Share of each layer's units that is dropped; 0 for the last layer (see `dropout`).
     clip : float
@@ -285,8 +285,8 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     Returns
     -------
     function
-        ``epoch(order, step, learning_rate, l2)`` makes a pass: n numbers of samples (not checked but for their count), updates made so
-        far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
+        ``epoch(order, step, learning_rate, l2)`` makes a pass: at most n numbers of samples (not checked but for their count), updates
+        made so far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
 
     Notes
     -----
@@ -311,15 +311,17 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
     data = (samples, *more) if narrow else (samples, csr, *more)
     plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
-    work, batches = workspace(n, batch_size, net, shares, params, plain, csr is not None), -(-n // batch_size)
-    results, shape = work.results, (batches,)
+    work = workspace(n, batch_size, net, shares, params, plain, csr is not None)
+    results = work.results
 
     def epoch(order, step, learning_rate, l2):
-        if order.size != n:
-            raise ValueError("prepare_minibatch: order must hold n numbers of samples; (n, order) came as", n, order.shape)
+        m = order.size
+        if not 0 < m <= n:
+            raise ValueError("prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", n, order.shape)
+        shape = (-(-m // batch_size),)
         rates, penalties = (np.array(np.broadcast_to(x, shape), np.float64) for x in (learning_rate, l2))
         run(*data, net, params, rule, work, order, batch_size, step, *pace_of(optimizer, step, rates, penalties, beta1, beta2), penalties)
-        return Pass(results[:-2:2].sum() / n, results[1:-2:2].sum() / n, results[-2] / n, int(results[-1]) - 1)
+        return Pass(results[:-2:2].sum() / m, results[1:-2:2].sum() / m, results[-2] / m, int(results[-1]) - 1)
 
     return epoch
 
