@@ -71,11 +71,12 @@ def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any])
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     narrow = largest > network.GROUP and count * size <= minibatch.NARROW
     columns = network.GROUP if narrow else batch.TILE
-    plain = plan.optimizer == "sgd" and plan.clip_norm is None
+    plain = batch.is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
     parts = -(-largest // columns)
     if narrow:
         parts = min(parts, minibatch.PARTS)
-    gradients = parts if narrow else 0 if plain else 1
+    long = largest > (parts if narrow else 1) * batch.LONG
+    gradients = (parts if narrow else 0 if plain else 1) * (2 if long else 1)
     shares = np.zeros(len(net.activations))
     shares[: len(plan.dropout)] = plan.dropout
     stride = network.whole_vectors(min(largest, columns), size)

@@ -33,17 +33,32 @@ def _flat(A):
     flat = types.Array(A.dtype, 1, "C")
 
     def codegen(context, builder, signature, args):
-        from numba.np.arrayobj import populate_array  # 40 ms, which importing fastbp need not take
-
-        array, view = context.make_array(signature.args[0])(context, builder, args[0]), context.make_array(flat)(context, builder)
-        zero = context.get_constant(types.intp, 0)
-        itemsize = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-        populate_array(
-            view, data=array.data, shape=[zero], strides=[itemsize], itemsize=itemsize, meminfo=array.meminfo, parent=array.parent
-        )
-        return impl_ret_borrowed(context, builder, flat, view._getvalue())
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return _view(context, builder, signature, array, array.data)
 
     return flat(A), codegen
+
+
+@intrinsic
+def from_element(typingctx, flat, number):
+    """Return the memory that begins so many elements later."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(signature.args[0])(context, builder, args[0])
+        return _view(context, builder, signature, array, builder.gep(array.data, [args[1]]))
+
+    return flat(flat, types.intp), codegen
+
+
+def _view(context, builder, signature, array, data):
+    """What belongs to `array` as a flat array without elements, which begins at `data`."""
+    from numba.np.arrayobj import populate_array  # 40 ms, which importing fastbp need not take
+
+    flat = signature.return_type
+    view, itemsize = context.make_array(flat)(context, builder), context.get_constant(types.intp, flat.dtype.bitwidth // 8)
+    zero = context.get_constant(types.intp, 0)
+    populate_array(view, data=data, shape=[zero], strides=[itemsize], itemsize=itemsize, meminfo=array.meminfo, parent=array.parent)
+    return impl_ret_borrowed(context, builder, flat, view._getvalue())
 
 
 @intrinsic

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import inner, jit, python_or_compiled
-from .layout import memory, steps, written_memory
+from .layout import from_element, memory, steps, written_memory
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .simd import VECTOR_BYTES
 from .tile import ROWS, STACKED, VECTORS, gemm
@@ -138,18 +138,6 @@ def _oriented(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_c
         copy(n, m, result, 0, m, side_by_side, C, 0, c_row, c_column)
 
 
-@inner
-def multiply(A, B, C, alpha, add):
-    """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
-    (n, m), depth = C.shape, A.shape[1]
-    if C.itemsize == 8 or depth <= LONG:
-        _oriented(n, m, depth, memory(A), a_row, a_column, memory(B), b_row, b_column, written_memory(C), c_row, c_column,
-                  C.dtype.type(alpha), add)  # fmt: skip
-    else:
-        _summed(A, a_row, a_column, B, b_row, b_column, C, alpha, add)
-
-
 @python_or_compiled
 def summed_rows(m):
     """Rows of C of m columns whose long sums are added up at a time."""
@@ -157,25 +145,37 @@ def summed_rows(m):
 
 
 @inner
-def _summed(A, a_row, a_column, B, b_row, b_column, C, alpha, add):
-    """The same for long sums, in pieces of LONG terms."""
-    (n, m), depth, height, one = C.shape, A.shape[1], summed_rows(C.shape[1]), np.int64(1)
-    piece, total = np.empty((min(n, height), m), C.dtype), np.empty((min(n, height), m), np.float64)
-    for i in range(0, n, height):
-        rows = min(height, n - i)
-        for r in range(rows):
-            for j in range(m):
-                total[r, j] = C[i + r, j] if add else 0.0
+def _summed(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+    """The same for long sums of float32: pieces of LONG terms are added up in float64."""
+    high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
+    piece, total = np.empty(high * m, C.dtype), np.empty(high * m, np.float64)
+    flat = memory(piece)
+    for i in range(0, n, high):
+        rows = min(high, n - i)
+        copy(rows if add else 0, m, C, i * c_row, c_row, c_column, flat, 0, m, one)
+        for e in range(rows * m):
+            total[e] = piece[e] if add else 0
         for k in range(0, depth, LONG):
-            deep = min(LONG, depth - k)
-            _oriented(rows, m, deep, memory(A[i : i + rows, k : k + deep]), a_row, a_column, memory(B[k : k + deep]), b_row, b_column,
-                      memory(piece), m, one, C.dtype.type(alpha), False)  # fmt: skip
-            for r in range(rows):
-                for j in range(m):
-                    total[r, j] += piece[r, j]
-        for r in range(rows):
-            for j in range(m):
-                C[i + r, j] = total[r, j]
+            _oriented(rows, m, min(LONG, depth - k), from_element(A, i * a_row + k * a_column), a_row, a_column,
+                      from_element(B, k * b_row), b_row, b_column, flat, m, one, alpha, new)  # fmt: skip
+            for e in range(rows * m):
+                total[e] += piece[e]
+        for e in range(rows * m):
+            piece[e] = total[e]
+        copy(rows, m, flat, 0, m, one, C, i * c_row, c_row, c_column)
+
+
+@inner
+def multiply(A, B, C, alpha, add):
+    """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
+    (n, m), depth = C.shape, A.shape[1]
+    a, b, c = memory(A), memory(B), written_memory(C)
+    factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
+    if C.itemsize == 8 or depth <= LONG:
+        _oriented(n, m, depth, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, factor, add)
+    else:
+        _summed(n, m, depth, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, factor, add)
 
 
 @python_or_compiled

@@ -34,6 +34,7 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
     optimizer, first, second, beta1, beta2, epsilon, seed = rule
     plan, stride, _, packed, space, begin, gradient, _, results = work
     kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
+    zero = np.int64(0)  # typed: for a literal, a callee is compiled once more
     parts = (results.size - 2) // 2
     for part in range(parts):
         fill_ones(sizes, stride, plan, space, begin + part * size)
@@ -63,7 +64,7 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
                         if dropout is not None and l + 1 < layers:
                             drop_outputs(l, i, min(HEIGHT, sizes[l + 1] - i), columns, stride, activations, plan, dropout[l], seed, step,
                                          g * GROUP, space, tile)  # fmt: skip
-                judge(count, stride, sizes, activations, loss, parameter, decision, plan, space, tile, 0, results, 2 * part)
+                judge(count, stride, sizes, activations, loss, parameter, decision, plan, space, tile, zero, results, 2 * part)
                 for l in range(layers - 1, -1, -1):
                     turn_errors(l, count, stride, sizes, plan, kind(1) / kind(rows), space, tile)
                     if l > 0:
@@ -71,7 +72,7 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
                             tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
                             if dropout is not None:
                                 drop_errors(l - 1, i, columns, stride, sizes, plan, dropout[l - 1], seed, step, g * GROUP, space, tile)
-                    add_gradient(l, 0, sizes[l] + 1, 0, sizes[l + 1], count, stride, sizes, plan, space, tile,
+                    add_gradient(l, zero, sizes[l] + 1, zero, sizes[l + 1], count, stride, sizes, plan, space, tile,
                                  -1 if done % LONG == 0 else sizes[l + 1], gradient, into + plan[l, PARAMS])  # fmt: skip
                 if done >= LONG and ((done + GROUP) % LONG == 0 or g + 1 == end):
                     for i in range(params.size):

@@ -112,11 +112,12 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
                 j = np.int64(task) * band
                 sparse_gradient(csr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin)
         shrink = kind(1 - rate * decay)
-        for block in prange(blocks):
-            if np.int64(block) >= done:
+        for task in prange(blocks):
+            block = np.int64(task)
+            if block >= done:
                 block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin)
             if clip is not None:
-                lengths[np.int64(block)] = np.sqrt(block_length(block, sizes, plan, gradient))
+                lengths[block] = np.sqrt(block_length(block, sizes, plan, gradient))
             else:
                 block_update(block, sizes, plan, params, packed, gradient, kind(1), plain, optimizer, first, second, rate, pace, beta1,
                              beta2, epsilon, decay)  # fmt: skip

@@ -84,8 +84,8 @@ def test_hostile_numbers_are_refused(value, place, what):
             changed.flags.writeable = False
     for name, call in calls({what: changed}).items():
         if what in {"sizes", "activations"} | READ[name]:
-            if (what == "batch_size" and value > 0) or (what == "step" and 0 <= value <= 2**62):
-                assert np.isfinite(call()[0])  # one batch of all samples; many updates
+            if (what in ("batch_size", "n") and value > 0) or (what == "step" and 0 <= value <= 2**62):
+                assert np.isfinite(call()[0])  # one batch of all samples; a pass of fewer than n; many updates
             else:
                 with pytest.raises(ValueError, match=r".+"):
                     call()

@@ -267,17 +267,21 @@ def test_the_limit_is_that_of_the_machine_or_of_the_group(tmp_path, monkeypatch)
         assert memory.limit.__wrapped__() == expected
 
 
-@pytest.mark.parametrize(("hidden", "batch_size", "optimizer"), [((8,), 400, "adam"), ((300, 200), 32, "sgd"), ((500,), 400, "momentum")])
+@pytest.mark.parametrize(
+    ("hidden", "batch_size", "optimizer"),
+    [((8,), 400, "adam"), ((300, 200), 32, "sgd"), ((500,), 400, "momentum"), ((500,), 3000, "sgd"), ((8,), 20_000, "adam")],
+)
 def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, optimizer):
+    n = max(N, batch_size)
     net = options.architecture(FEATURES, 1, "regression", hidden, "relu", "auto", "auto", 0.5, 1.0)
     said = dict.fromkeys(("learning_rate", "clip_norm", "target_loss", "target_accuracy", "max_seconds", "patience"))
-    plan = options.schedule(N, net, optimizer=optimizer, schedule="constant", warmup=0, batch_size=batch_size, epochs=1, l2=0, dropout=0,
+    plan = options.schedule(n, net, optimizer=optimizer, schedule="constant", warmup=0, batch_size=batch_size, epochs=1, l2=0, dropout=0,
                             validation=False, **said)  # fmt: skip
     dtype = np.dtype("float32")
     params = data.initial_parameters(net, None, RANDOM, dtype)
-    ready = data.Ready(X, NUMBERS.astype(dtype)[:, None], np.ones(N, dtype))
-    _, taken = peak(lambda: fit._Learner(net, plan, ready, params, 0, 1))
-    counted = memory.network_bytes(net, plan, dtype) - memory.COPIES * params.nbytes + memory.batch_bytes(net, plan, N, dtype)
+    ready = data.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
+    _, taken = peak(lambda: fit._Learner(net, plan, ready, fit.Standing.first(params, optimizer, None), 0, 1))
+    counted = memory.network_bytes(net, plan, dtype) - (memory.COPIES - 1) * params.nbytes + memory.batch_bytes(net, plan, n, dtype)
     assert counted == pytest.approx(taken, rel=0.1, abs=20_000)
 
 
