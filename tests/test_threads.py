@@ -190,6 +190,30 @@ def test_a_fork_waits_for_the_compiler():
     assert run(LOCKED).stdout == "17\n"
 
 
+KILLED = """
+    import os, signal
+    import fastbp
+    from tqdm import tqdm
+
+    lock = tqdm.get_lock()
+    pid = os.fork()
+    if pid == 0:
+        lock.acquire()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    print(lock.mp_lock.acquire(timeout=0.1))
+    signal.alarm(60)
+    for progress in (False, True):
+        fastbp.train([[0], [1]], [0, 1], epochs=2, progress=progress)
+    print("trained")
+"""
+
+
+@forks
+def test_a_child_that_is_killed_while_it_holds_the_lock_of_the_bars_stops_nobody():
+    assert run(KILLED).stdout == "False\ntrained\n"
+
+
 # Long: every program of `parallel_programs`, on every layer
 
 ROUNDS = {
