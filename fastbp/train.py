@@ -60,7 +60,7 @@ def train(
     Parameters
     ----------
     X : array-like or frame, shape (n, features)
-        Numbers, one sample a row.
+        Numbers, one sample a row. Also a memory map, larger than the memory if need be: it is not copied as a whole.
     y : array-like, shape (n,) or (n, outputs)
         Numbers to regress on, labels of any sortable type, or 0/1 columns.
     task : {"auto", "regression", "classification", "multilabel"}
