@@ -24,6 +24,7 @@ extensions = [
 exclude_patterns = ["_build", "guides_gallery"]
 templates_path = ["_templates"]
 smartquotes = False  # f'(z) is an equation
+myst_heading_anchors = 2  # a guide may point at a section of another
 default_role = "py:obj"  # `fastbp.train` in a docstring is a link, `X` is not and need not be
 
 autosummary_filename_map = {"fastbp.graph.Check": "fastbp.graph.Check_"}  # some file systems take it for that of fastbp.graph.check
