@@ -19,6 +19,7 @@ from .config import config, show_config
 from .divergence import DivergenceWarning
 from .export import from_sklearn, from_torch
 from .fit import Epoch
+from .many import Networks, train_many
 from .network import Network
 from .storage import load
 from .tables import TableWarning
@@ -29,6 +30,7 @@ __all__ = [
     "DivergenceWarning",
     "Epoch",
     "Network",
+    "Networks",
     "TableWarning",
     "bumps",
     "config",
@@ -40,6 +42,7 @@ __all__ = [
     "resume",
     "show_config",
     "train",
+    "train_many",
     "warmup",
 ]
 

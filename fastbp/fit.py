@@ -291,7 +291,7 @@ def run(
             keeper.keep(at)
     finally:
         bar.close()
-    if at.stop_reason == "interrupted":
+    if at.stop_reason == "interrupted" and interruption.shared.get() is None:
         text = f"training was interrupted after {len(at.rows)} of {plan.epochs} epochs; the network is as trained so far"
         warnings.warn(text, RuntimeWarning, stacklevel=4)
     return compile_seconds

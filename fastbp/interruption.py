@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 
@@ -15,6 +16,10 @@ class Wish:
     came = False
 
 
+# The wish that a run heeds which is one of many in this thread: who started them listens to Ctrl-C.
+shared: ContextVar[Wish | None] = ContextVar("shared", default=None)
+
+
 @contextmanager
 def awaited() -> Iterator[Wish]:
     """
@@ -22,6 +27,10 @@ def awaited() -> Iterator[Wish]:
 
     Only the main thread hears Ctrl-C, and a program that handles it in a way of its own keeps that: then nothing is changed.
     """
+    wish = shared.get()
+    if wish is not None:
+        yield wish
+        return
     wish = Wish()
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -176,18 +176,18 @@ def train(
     array([1, 0])
     """
     given = locals()
-    said = {name: given[name] for name in KEPT}
-    beside = {"threads": threads, "progress": progress, "callback": callback}
+    said = {name: given[name] for name in DEFAULTS}
+    beside: dict[str, Any] = {"threads": threads, "progress": progress, "callback": callback}
     said["seed"] = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     if checkpoint is not None and os.path.lexists(checkpoint):
         raise ValueError(f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it")
     keeper = None if checkpoint is None else checkpoints.Keeper(checkpoint, checkpoint_every, said)
-    return training.learn(X, y, **said, **beside, keeper=keeper, begun=None)
+    return training.learn(X, y, said, **beside, keeper=keeper)
 
 
-# The arguments that decide about the result, beside the data
-KEPT = [name for name in inspect.signature(train).parameters
-         if name not in ("X", "y", "threads", "progress", "callback", "checkpoint", "checkpoint_every")]  # fmt: skip
+# The arguments that decide about the result, beside the data, and what they are by default
+DEFAULTS: dict[str, Any] = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()
+            if name not in ("X", "y", "threads", "progress", "callback", "checkpoint", "checkpoint_every")}  # fmt: skip
 
 
 def resume(
@@ -241,8 +241,8 @@ def resume(
     >>> def run(path):
     ...     return fastbp.resume(path, X, y) if os.path.exists(path) else fastbp.train(X, y, seed=1, checkpoint=path)
     """
-    begun = checkpoints.read(path, KEPT)
-    beside = {"threads": threads, "progress": progress, "callback": callback}
+    begun = checkpoints.read(path, list(DEFAULTS))
+    beside: dict[str, Any] = {"threads": threads, "progress": progress, "callback": callback}
     said = begun.arguments(options)
     keeper = checkpoints.Keeper(path, begun.every if checkpoint_every is None else checkpoint_every, said)
-    return training.learn(X, y, **said, **beside, keeper=keeper, begun=begun)
+    return training.learn(X, y, said, **beside, keeper=keeper, begun=begun)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,62 +17,37 @@ from .options import Architecture
 DEFAULT_HIDDEN, DEFAULT_ACTIVATION = (64,), "relu"
 
 
-def learn(
-    X: Any, y: Any, *, task: Any, hidden: Any, activation: Any, output: Any, loss: Any, quantile: Any, huber_delta: Any, optimizer: Any,
-    learning_rate: Any, schedule: Any, warmup: Any, batch_size: Any, epochs: Any, target_loss: Any, target_accuracy: Any,
-    max_seconds: Any, validation: Any, patience: Any, metric: Any, l2: Any, dropout: Any, clip_norm: Any, sample_weight: Any,
-    class_weight: Any, scale: Any, init: Any, dtype: Any, seed: Any, shuffle: Any, threads: Any, progress: Any, callback: Any,
-    keeper: checkpoint.Keeper | None, begun: checkpoint.Checkpoint | None,
-) -> Network:  # fmt: skip
+def designed(
+    target: targets.Targets, inputs: int, n: int, watched: bool, *, hidden: Any, activation: Any, output: Any, loss: Any, quantile: Any,
+    huber_delta: Any, init: Any, optimizer: Any, learning_rate: Any, schedule: Any, warmup: Any, batch_size: Any, epochs: Any, l2: Any,
+    dropout: Any, clip_norm: Any, target_loss: Any, target_accuracy: Any, max_seconds: Any, patience: Any, **others: Any,
+) -> tuple[Architecture, options.Schedule]:  # fmt: skip
     """
-    From the arguments of `fastbp.train` to the network: the data prepared, the run, the weights frozen.
+    The network and the run that the options of `fastbp.train` ask for, all defaults filled in.
 
     Parameters
     ----------
-    X, y, task, ..., callback
-        As in `fastbp.train`, defaults said.
-    keeper : checkpoint.Keeper or None
-        Writes checkpoint.
-    begun : checkpoint.Checkpoint or None
-        Where the run goes on; None: from the start.
+    target : Targets
+    inputs : int
+        Inputs of the network.
+    n : int
+        Samples to learn from.
+    watched : bool
+        Whether there is a validation part.
+    hidden, ..., others
+        As in `fastbp.train`; the others have no say here.
 
-    Returns
-    -------
-    Network
+    Raises
+    ------
+    ValueError
+        An option that is not valid, or does not go with another.
     """
-    table, y, names = data.read_table(X, y)
-    n = len(table)
-    if n == 0:
-        raise ValueError(f"X: expected at least one sample, got shape {table.shape}")
-    checks.one_of("dtype", dtype, compilation.DTYPES)
-    kind = np.dtype(dtype)
-    checks.boolean("scale", scale)
-    checks.boolean("shuffle", shuffle)
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
-    workers = fit.thread_count(threads)
-    seed = checks.integer("seed", seed, 0)
-    init_random, split_random, order_random = data.random_streams(seed)
-
-    start = init if isinstance(init, Network) else None
-    target = targets.read(y, task, n) if start is None else data.targets_of(start, y, task, n)
-    held = data.held_rows(target, validation, split_random)
-    given = data.read_inputs(table, names, ~held, start)
-    inputs, columns = given.inputs, given.columns
-    if start is None:
-        if columns is not None:
-            data.warn_of_table(columns, target, ~held)
-        net = options.architecture(inputs.shape[1], target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
+    if isinstance(init, Network):
+        net = _continued(init, inputs, hidden, activation, output, loss, quantile, huber_delta)
     else:
-        net = _continued(start, inputs.shape[1], hidden, activation, output, loss, quantile, huber_delta)
-    weight = data.sample_weights(n, sample_weight, class_weight, target)
-    parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
-    digests = {} if keeper is None else _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
-    if begun is not None:
-        begun.require_same(digests)
-        begun.require_shape(net)
+        net = options.architecture(inputs, target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
     plan = options.schedule(
-        len(parts.train),
+        n,
         net,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -87,8 +62,63 @@ def learn(
         target_accuracy=target_accuracy,
         max_seconds=max_seconds,
         patience=patience,
-        validation=parts.validation is not None,
+        validation=watched,
     )
+    return net, plan
+
+
+def learn(
+    X: Any, y: Any, asked: Mapping[str, Any], *, threads: Any, progress: Any, callback: Any,
+    keeper: checkpoint.Keeper | None = None, begun: checkpoint.Checkpoint | None = None,
+) -> Network:  # fmt: skip
+    """
+    From the arguments of `fastbp.train` to the network: the data prepared, the run, the weights frozen.
+
+    Parameters
+    ----------
+    X, y, threads, progress, callback
+        As in `fastbp.train`.
+    asked : mapping
+        All of its other options.
+    keeper : checkpoint.Keeper or None
+        Writes checkpoints.
+    begun : checkpoint.Checkpoint or None
+        Where the run goes on; None: from the start.
+
+    Returns
+    -------
+    Network
+    """
+    task, scale, dtype, init, shuffle = (asked[name] for name in ("task", "scale", "dtype", "init", "shuffle"))
+    validation, metric, sample_weight, class_weight = (asked[name] for name in ("validation", "metric", "sample_weight", "class_weight"))
+    table, y, names = data.read_table(X, y)
+    n = len(table)
+    if n == 0:
+        raise ValueError(f"X: expected at least one sample, got shape {table.shape}")
+    checks.one_of("dtype", dtype, compilation.DTYPES)
+    kind = np.dtype(dtype)
+    checks.boolean("scale", scale)
+    checks.boolean("shuffle", shuffle)
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
+    workers = fit.thread_count(threads)
+    seed = checks.integer("seed", asked["seed"], 0)
+    init_random, split_random, order_random = data.random_streams(seed)
+
+    start = init if isinstance(init, Network) else None
+    target = targets.read(y, task, n) if start is None else data.targets_of(start, y, task, n)
+    held = data.held_rows(target, validation, split_random)
+    given = data.read_inputs(table, names, ~held, start)
+    inputs, columns = given.inputs, given.columns
+    if start is None and columns is not None:
+        data.warn_of_table(columns, target, ~held)
+    weight = data.sample_weights(n, sample_weight, class_weight, target)
+    parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
+    net, plan = designed(target, inputs.shape[1], len(parts.train), parts.validation is not None, **asked)
+    digests = {} if keeper is None else _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
+    if begun is not None:
+        begun.require_same(digests)
+        begun.require_shape(net)
     memory.require_training(net, plan, len(parts.train), kind)
     scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
     training = scaling.apply(parts.train, net, kind)

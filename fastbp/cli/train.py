@@ -17,7 +17,7 @@ from .. import compilation, data, losses, options, schedules, storage, targets
 from ..network import Network
 from ..scores import baseline, scores
 from ..tables import files
-from ..train import KEPT, resume, train
+from ..train import DEFAULTS, resume, train
 from . import info, show
 from .config import Options
 from .outputs import check_writable, make_folder, naming
@@ -136,7 +136,7 @@ def run(a: argparse.Namespace) -> None:
 
 def _trained(a: argparse.Namespace, X: Any, y: Any) -> Network:
     """Train, from the start or from a checkpoint; options of the run that were typed must then be those that it was begun with."""
-    options = {name: getattr(a, name) for name in KEPT if hasattr(a, name)} | {"validation": a.validation or None}
+    options = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)} | {"validation": a.validation or None}
     beside = {"threads": a.threads, "progress": a.progress, "checkpoint_every": a.checkpoint_every}
     if a.resume:
         return resume(a.resume, X, y, **beside, **{name: options[name] for name in options if name in a.typed})

@@ -1,0 +1,173 @@
+"""Many networks at once: each with the bits that it has alone, and none taken along by another's failure."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_jit import run
+
+import fastbp
+from fastbp import many
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(2, 3, (90, 4))
+CLASSES = np.array(["a", "b", "c"])[(np.abs(X[:, 0] - 2) + X[:, 1]).argsort().argsort() // 30]
+NUMBERS = X @ [1.0, -2.0, 0.5, 0.0]
+COMMON = {"epochs": 3, "hidden": 4, "seed": 1}
+VARIANTS = [
+    {},
+    {"seed": 5, "hidden": (6, 3), "activation": "tanh"},
+    {"optimizer": "sgd", "batch_size": 1, "learning_rate": 0.01, "scale": False},
+    {"validation": 0.3, "patience": 1, "metric": "score", "dtype": "float64"},
+    {"rows": np.arange(0, 90, 2), "l2": 0.01},
+    {"rows": X[:, 3] > 1, "sample_weight": np.arange(90) % 3 + 0.5, "class_weight": "balanced"},
+    {"rows": [5, 5, 40, 41, 60, 89, 3, 4, 80], "batch_size": 2, "dropout": 0.2},
+    {"schedule": "cosine", "clip_norm": 0.5, "epochs": 7, "shuffle": False},
+    {"init": "he", "optimizer": "rprop"},
+    {"y": np.roll(CLASSES, 3), "hidden": ()},
+]
+
+
+def same(a, b):
+    history = all(np.array_equal(a.history[name], b.history[name]) for name in a.history if name != "seconds")
+    options = {**a.options, "threads": 0} == {**b.options, "threads": 0}
+    return history and options and a.params.tobytes() == b.params.tobytes() and a.x_scale.tobytes() == b.x_scale.tobytes()
+
+
+def alone(inputs, y, variant, **common):
+    said = common | variant
+    rows, y = said.pop("rows", slice(None)), said.pop("y", y)
+    if said.get("sample_weight") is not None:
+        said["sample_weight"] = said["sample_weight"][rows]
+    inputs = inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
+    return fastbp.train(inputs, y if isinstance(y, str) else y[rows], progress=False, **said)
+
+
+@pytest.mark.parametrize("threads", [1, None])
+def test_each_has_the_bits_that_it_has_alone(threads):
+    nets = fastbp.train_many(X, CLASSES, VARIANTS, threads=threads, progress=False, **COMMON)
+    assert len(nets) == len(VARIANTS)
+    assert not nets.failures
+    for net, variant in zip(nets, VARIANTS, strict=True):
+        assert same(net, alone(X, CLASSES, variant, **COMMON))
+
+
+@settings(max_examples=5, deadline=None)
+@given(rows=st.lists(st.integers(0, 89), min_size=3, max_size=40), seed=st.integers(0, 2**70), threads=st.integers(1, 2))
+def test_any_rows(rows, seed, threads):
+    threads = min(threads, fastbp.config()["threads"])
+    (net,) = fastbp.train_many(X, NUMBERS, [{"rows": rows, "seed": seed}], threads=threads, epochs=2, batch_size=5, hidden=3)
+    assert same(net, alone(X, NUMBERS, {"rows": rows, "seed": seed}, epochs=2, batch_size=5, hidden=3))
+
+
+def test_frames():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 2, "high", "low"), "y": NUMBERS})
+    variants = [{"seed": 2}, {"rows": np.arange(50, 90)}, {"validation": 0.2}]
+    for net, variant in zip(fastbp.train_many(frame, "y", variants, **COMMON), variants, strict=True):
+        assert same(net, alone(frame, "y", variant, **COMMON))
+
+
+def test_networks_go_on():
+    first = fastbp.train_many(X, CLASSES, [{"seed": k} for k in range(3)], **COMMON | {"seed": None})
+    again = fastbp.train_many(X, CLASSES, [{"init": net, "seed": 7} for net in first], epochs=2)
+    for net, start in zip(again, first, strict=True):
+        assert same(net, fastbp.train(X, CLASSES, init=start, seed=7, epochs=2, progress=False))
+
+
+def test_a_seed_is_drawn_for_each():
+    one, two = fastbp.train_many(X, CLASSES, [{}, {}], epochs=1)
+    assert one.options["seed"] != two.options["seed"]
+
+
+def test_a_failure_does_not_take_the_others_along():
+    variants = [{"seed": 1}, {"optimizer": "sgd", "learning_rate": 1e30}, {"sample_weight": np.ones(3)}, {"seed": 2}]
+    with pytest.warns(RuntimeWarning, match=r"2 of 4 networks are missing; the first is variants\[1\]: training diverged in epoch 1"):
+        nets = fastbp.train_many(X, NUMBERS, variants, progress=False, **COMMON)
+    assert list(nets.failures) == [1, 2]
+    for k in (0, 3):
+        assert same(nets[k], alone(X, NUMBERS, variants[k], **COMMON))
+    with pytest.raises(FloatingPointError, match=r"variants\[1\]: training diverged"):
+        nets[1]
+    with pytest.raises(ValueError, match=r"variants\[2\]: sample_weight: expected shape"):
+        nets[2]
+    assert next(iter(nets[3:])) is nets[3]
+    assert repr(nets) == "<4 networks, 2 of them failed>"
+
+
+BAD = {
+    r"variants: expected at least one, got none": [],
+    r"variants: expected a sequence of dicts, got dict": {"seed": 1},
+    r"variants\[1\]: expected a dict of options, got 3": [{}, 3],
+    r"variants\[1\]: expected one of .*, got 'hiden'; did you mean 'hidden'\?": [{}, {"hiden": 3}],
+    r"variants\[1\]: expected one of .*, got 'threads'": [{}, {"threads": 3}],
+    r"variants\[2\]: patience: expected a validation part": [{}, {}, {"patience": 3}],
+    r"variants\[0\]: learning_rate: expected a finite number above 0, got -1": [{"learning_rate": -1}],
+    r"variants\[1\]: rows: expected numbers from 0 to 89, got 3 to 90": [{}, {"rows": [3, 90]}],
+    r"variants\[1\]: rows: expected numbers of samples, or a truth value for each of 90, got bool of shape \(3,\)": [
+        {}, {"rows": [True] * 3}],
+    r"variants\[1\]: expected targets like those of variants\[0\] \(classification, 3 classes\), got classification, 2 classes": [
+        {}, {"rows": np.flatnonzero(CLASSES != "a")}],
+    r"variants\[1\]: expected targets like .* \(classification, 3 classes\), got regression, 1 outputs": [{}, {"y": NUMBERS}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_is_wrong_is_told_before_anything_is_trained(text, monkeypatch):
+    monkeypatch.setattr(many.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=text):
+        fastbp.train_many(X, CLASSES, BAD[text], epochs=1)
+
+
+def test_wrong_common_options_are_told():
+    with pytest.raises(ValueError, match=r"train_many: expected one of .*, got 'epoch'; did you mean 'epochs'"):
+        fastbp.train_many(X, CLASSES, [{}], epoch=1)
+
+
+def test_the_longest_are_begun_first(monkeypatch):
+    begun, real = [], many.training.learn
+    monkeypatch.setattr(many.training, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1])
+    variants = [
+        {"epochs": 1},
+        {"epochs": 9},
+        {"epochs": 3, "hidden": 1},
+        {"epochs": 9, "rows": np.arange(0, 90, 5)},
+        {"epochs": 9, "hidden": 64},
+    ]
+    fastbp.train_many(X, CLASSES, [{"seed": k} | variant for k, variant in enumerate(variants)], threads=1, hidden=4)
+    assert begun == [4, 1, 3, 0, 2]
+
+
+INTERRUPTED = """
+    import os, signal, threading, warnings
+    import numpy as np, fastbp
+    X = np.random.default_rng(0).normal(size=(200, 5))
+    y = X[:, 0] * X[:, 1]
+    fastbp.train(X, y, epochs=1, progress=False)
+    variants = [{"epochs": 2}, {"epochs": 3}, {"epochs": 5_000_000}, {"epochs": 4}]
+    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        nets = fastbp.train_many(X, y, variants, seed=1, threads=2, hidden=2, progress=False)
+    print([net.stop_reason for net in (nets[0], nets[1], nets[3])], nets.failures[2], [str(warning.message) for warning in told])
+    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, threading.active_count())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.skipif(fastbp.config()["threads"] < 2, reason="one processor")
+def test_ctrl_c_keeps_what_is_finished():
+    missing = "variants[2]: Ctrl-C came before the network was trained"
+    told = ["1 of 4 networks are missing; the first is " + missing]
+    assert run(INTERRUPTED).stdout == f"{['epochs'] * 3} {missing} {told}\nTrue 1\n"
+
+
+def test_within_another_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(fastbp.train_many(X, CLASSES, [{}, {}], **COMMON)))
+    thread.start()
+    thread.join()
+    assert same(found[0][1], alone(X, CLASSES, {}, **COMMON))
