@@ -21,6 +21,7 @@ from .export import from_sklearn, from_torch
 from .fit import Epoch
 from .many import Networks, train_many
 from .network import Network
+from .search import Search, Uniform, search
 from .storage import load
 from .tables import TableWarning
 from .train import resume, train
@@ -31,7 +32,9 @@ __all__ = [
     "Epoch",
     "Network",
     "Networks",
+    "Search",
     "TableWarning",
+    "Uniform",
     "bumps",
     "config",
     "from_sklearn",
@@ -40,6 +43,7 @@ __all__ = [
     "kernels",
     "load",
     "resume",
+    "search",
     "show_config",
     "train",
     "train_many",

@@ -86,9 +86,9 @@ class Keeper:
             if re.fullmatch(r"[0-9a-f]{16}", left.suffix[1:]):
                 left.unlink(missing_ok=True)
 
-    def begin(self, data: Mapping[str, list[str]], network: Callable[[Standing], Network]) -> None:
+    def begin(self, digests: Callable[[], Mapping[str, list[str]]], network: Callable[[Standing], Network]) -> None:
         """Take note of the digest of each argument that holds data, and of what makes a network of where the run stands."""
-        self.data, self.network = data, network
+        self.data, self.network = digests(), network
 
     def due(self, epoch: int, seconds: float) -> bool:
         """Whether to write after this epoch, so many seconds after the start."""
@@ -161,9 +161,9 @@ class Checkpoint:
         start = {"init": self.network} if self.said["init"] == GIVEN else {}
         return self.said | dict(options) | start
 
-    def require_same(self, data: Mapping[str, list[str]]) -> None:
+    def require_same(self, digests: Callable[[], Mapping[str, list[str]]]) -> None:
         """Raise ValueError where the digest of an argument that holds data is another."""
-        for name, (found, words) in data.items():
+        for name, (found, words) in digests().items():
             wanted, kept = self.data[name]
             if found != wanted:
                 got = words if words != kept else "other values, or in another order"

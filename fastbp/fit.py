@@ -210,6 +210,7 @@ def run(
     callback: Callable[[Epoch], object] | None,
     metric: Callable[[NDArray[Any]], float] | None,
     keeper: Keeper | None,
+    until: int | None = None,
 ) -> float:
     """
     Train until one of the rules of `plan` says stop.
@@ -229,6 +230,8 @@ def run(
     metric : callable or None
         Of the weights: the more the better. Decides on the best epoch in place of the validation loss.
     keeper : Keeper or None
+    until : int or None
+        Epoch after which to pause, short of all that `plan` has.
 
     Returns
     -------
@@ -244,12 +247,13 @@ def run(
     bar = Bar(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
                disable=None if progress is None else not progress)  # fmt: skip
     started = time.perf_counter() - at.seconds
-    at.stop_reason, stop_reason = "unfinished", "epochs"
+    last = plan.epochs if until is None else min(until, plan.epochs)
+    at.stop_reason, stop_reason = "unfinished", "epochs" if last == plan.epochs else "unfinished"
     if keeper is not None:
         keeper.keep(at)
     try:
         with interruption.awaited() as interrupt:
-            while len(at.rows) < plan.epochs:
+            while len(at.rows) < last:
                 before[:] = at.params
                 order = order if at.random is None else at.random.permutation(n)
                 found = learner.epoch(order)

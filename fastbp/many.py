@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,6 +69,8 @@ class Variant:
 
     Attributes
     ----------
+    name : str
+        What errors call it.
     number : int
     rows : int64 array or None
         Numbers of its samples; None: all.
@@ -77,6 +80,7 @@ class Variant:
         All options of `fastbp.train`.
     """
 
+    name: str
     number: int
     rows: NDArray[np.int64] | None
     y: Any
@@ -134,11 +138,13 @@ def train_many(
     """
     workers = fit.thread_count(threads)
     table, targets_read, names = data.read_table(X, y)
-    known = [_read(k, variant, options, len(table)) for k, variant in enumerate(_listed(variants))]
+    for key in options:
+        checks.one_of("train_many", key, DEFAULTS)
+    known = [read_variant(f"variants[{k}]", k, variant, options, len(table)) for k, variant in enumerate(_listed(variants))]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
-    costs = _costs(known, targets_read, len(names or table[0]), names is not None)
+    designs = designs_of(known, targets_read, len(names or table[0]), names is not None)
 
     def learnt(variant: Variant) -> Network:
         asked, inputs = variant.asked, table
@@ -149,7 +155,14 @@ def train_many(
                 asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
         return training.learn(inputs, own, asked, threads=1, progress=False, callback=None)
 
-    return Networks(_in_threads(learnt, sorted(known, key=lambda variant: -costs[variant.number]), workers, progress))
+    longest_first = sorted(known, key=lambda variant: -designs[variant.number].cost)
+    found = in_threads(learnt, longest_first, workers, progress, "training")
+    nets = Networks(found[k] for k in range(len(known)))
+    if nets.failures:
+        first = next(iter(nets.failures.values()))
+        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first}"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return nets
 
 
 def _listed(variants: Any) -> list[Any]:
@@ -161,20 +174,17 @@ def _listed(variants: Any) -> list[Any]:
     return listed
 
 
-def _read(number: int, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
-    """What one variant says, all options filled in."""
-    name = f"variants[{number}]"
+def read_variant(name: str, number: int, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
+    """What one variant says, which errors call `name`, all options filled in: its own, those in common, defaults."""
     if not isinstance(variant, Mapping):
         raise ValueError(f"{name}: expected a dict of options, got {variant!r}")
-    for key in options:
-        checks.one_of("train_many", key, DEFAULTS)
     for key in variant:
         checks.one_of(name, key, [*DEFAULTS, *OWN])
     asked = DEFAULTS | dict(options) | {key: value for key, value in variant.items() if key not in OWN}
     if asked["seed"] is None:
         asked["seed"] = secrets.randbits(32)
     rows = variant.get("rows")
-    return Variant(number, None if rows is None else _rows(f"{name}: rows", rows, n), variant.get("y"), asked)
+    return Variant(name, number, None if rows is None else _rows(f"{name}: rows", rows, n), variant.get("y"), asked)
 
 
 def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
@@ -188,9 +198,17 @@ def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _costs(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> list[float]:
-    """Multiply-adds of each training; raises ValueError for options that are not valid, and for targets of another kind."""
-    costs: list[float] = []
+@dataclass(frozen=True)
+class Design:
+    """What a variant is going to be: multiply-adds of its training, and its epochs."""
+
+    cost: float
+    epochs: int
+
+
+def designs_of(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> list[Design]:
+    """The design of each variant; raises ValueError for options that are not valid, and for targets of another kind."""
+    found: list[Design] = []
     kinds: dict[tuple[Any, ...], targets.Targets] = {}
     first: targets.Targets | None = None
     for variant in variants:
@@ -208,15 +226,16 @@ def _costs(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> lis
                     kinds[key] = target
             first = first or target
             if _kind(target) != _kind(first):
-                raise ValueError(f"expected targets like those of variants[0] ({_told(first)}), got {_told(target)}")
+                raise ValueError(f"expected targets like those of {variants[0].name} ({_told(first)}), got {_told(target)}")
             validation = asked["validation"]
             held = data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum()
             n, columns = len(target.values) - int(held), start.sizes[0] if frame and start else inputs
             net, plan = training.designed(target, columns, n, bool(held) or validation is not None, **asked)
         except ValueError as error:
-            raise ValueError(f"variants[{variant.number}]: {error}") from None
-        costs.append(float(sum(a * b for a, b in zip(net.sizes, net.sizes[1:], strict=False))) * n * plan.epochs)
-    return costs
+            raise ValueError(f"{variant.name}: {error}") from None
+        weights = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes))
+        found.append(Design(float(weights) * n * plan.epochs, plan.epochs))
+    return found
 
 
 def _kind(target: targets.Targets) -> tuple[Any, ...]:
@@ -232,46 +251,38 @@ def _taken(table: Any, rows: NDArray[np.int64]) -> Any:
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
-def _in_threads(
-    learn: Callable[[Variant], Network], variants: Sequence[Variant], workers: int, progress: bool | None
-) -> list[Network | Exception]:
-    """What `learn` makes of each variant, or raises, begun in the order given; in the order of their numbers."""
+def in_threads(
+    learn: Callable[[Variant], Network], variants: Sequence[Variant], workers: int, progress: bool | None, what: str
+) -> dict[int, Network | Exception]:
+    """What `learn` makes of each variant, or raises, by its number; they are begun in the order given."""
     found: dict[int, Network | Exception] = {}
-    bar = Bar(total=len(variants), desc="training", unit="network", delay=1.0, disable=None if progress is None else not progress)
+    bar = Bar(total=len(variants), desc=what, unit="network", delay=1.0, disable=None if progress is None else not progress)
     pool, broken_off = ThreadPoolExecutor(workers, "fastbp"), False
     with interruption.awaited() as wish:
 
-        def one(variant: Variant) -> Network:
+        def one(variant: Variant) -> Network | Exception:
             interruption.shared.set(wish)
             if not wish.came:
-                net = learn(variant)
+                try:
+                    net = learn(variant)
+                except Exception as error:
+                    return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
                 if net.stop_reason != "interrupted":
                     return net
-            raise NotTrainedError(f"variants[{variant.number}]: Ctrl-C came before the network was trained")
+            return _missing(variant)
 
-        waiting = {pool.submit(one, variant): variant.number for variant in variants}
+        waiting = {pool.submit(one, variant): variant for variant in variants}
         try:
             for done in as_completed(waiting):
-                error = done.exception()
-                found[waiting[done]] = done.result() if error is None else _named(error, waiting[done])
+                found[waiting[done].number] = done.result()
                 bar.update()
         except KeyboardInterrupt:  # a second Ctrl-C, or one that another handler has made of the first
             wish.came = broken_off = True
         finally:
             pool.shutdown(wait=not broken_off, cancel_futures=True)
             bar.close()
-    results = [found.get(k, NotTrainedError(f"variants[{k}]: Ctrl-C came before the network was trained")) for k in range(len(variants))]
-    failed = [k for k, result in enumerate(results) if isinstance(result, Exception)]
-    if failed:
-        text = f"{len(failed)} of {len(results)} networks are missing; the first is {results[failed[0]]}"
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
-    return results
+    return {variant.number: _missing(variant) for variant in variants} | found
 
 
-def _named(error: BaseException, number: int) -> Exception:
-    """The failure of a variant; what is no failure of its own is raised."""
-    if not isinstance(error, Exception):
-        raise error
-    if isinstance(error, NotTrainedError):
-        return error
-    return type(error)(f"variants[{number}]: {error}") if type(error) in (ValueError, FloatingPointError) else error
+def _missing(variant: Variant) -> NotTrainedError:
+    return NotTrainedError(f"{variant.name}: Ctrl-C came before the network was trained")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +16,27 @@ from .network import Network
 from .options import Architecture
 
 DEFAULT_HIDDEN, DEFAULT_ACTIVATION = (64,), "relu"
+Digests = Callable[[], Mapping[str, list[str]]]
+
+
+class Keeper(fit.Keeper, Protocol):
+    """Keeps where a run stands, and is told at the beginning what it may need for that."""
+
+    def begin(self, digests: Digests, network: Callable[[fit.Standing], Network]) -> None:
+        """Take note of what gives the digest of each argument that holds data, and of what makes a network of where the run stands."""
+
+
+class Begun(Protocol):
+    """Where a run goes on."""
+
+    def require_same(self, digests: Digests) -> None:
+        """Raise ValueError where an argument that holds data is another."""
+
+    def require_shape(self, net: Architecture) -> None:
+        """Raise ValueError unless the options lead to the network that was begun."""
+
+    def standing(self, first: fit.Standing, columns: Sequence[str], epochs: int) -> fit.Standing:
+        """Where the run stands; `first` is where it would at the beginning."""
 
 
 def designed(
@@ -69,7 +91,7 @@ def designed(
 
 def learn(
     X: Any, y: Any, asked: Mapping[str, Any], *, threads: Any, progress: Any, callback: Any,
-    keeper: checkpoint.Keeper | None = None, begun: checkpoint.Checkpoint | None = None,
+    keeper: Keeper | None = None, begun: Begun | None = None, until: int | None = None,
 ) -> Network:  # fmt: skip
     """
     From the arguments of `fastbp.train` to the network: the data prepared, the run, the weights frozen.
@@ -80,10 +102,12 @@ def learn(
         As in `fastbp.train`.
     asked : mapping
         All of its other options.
-    keeper : checkpoint.Keeper or None
-        Writes checkpoints.
-    begun : checkpoint.Checkpoint or None
+    keeper : Keeper or None
+        Keeps where the run stands, in a file, for instance.
+    begun : Begun or None
         Where the run goes on; None: from the start.
+    until : int or None
+        Epoch after which the run pauses: the network returned is unfinished.
 
     Returns
     -------
@@ -115,7 +139,8 @@ def learn(
     weight = data.sample_weights(n, sample_weight, class_weight, target)
     parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
     net, plan = designed(target, inputs.shape[1], len(parts.train), parts.validation is not None, **asked)
-    digests = {} if keeper is None else _digests(inputs, target, weight, parts.validation if isinstance(validation, tuple | list) else None)
+    own_part = parts.validation if isinstance(validation, tuple | list) else None
+    digests = functools.cache(functools.partial(_digests, inputs, target, weight, own_part))
     if begun is not None:
         begun.require_same(digests)
         begun.require_shape(net)
@@ -188,7 +213,7 @@ def learn(
     if begun is not None:
         at = begun.standing(at, fit.columns(net, parts.validation is not None, watched is not None), plan.epochs)
     if at.stop_reason in ("unfinished", "interrupted"):
-        compile_seconds = fit.run(net, plan, training, held_out, at, seed, workers, progress, callback, watched, keeper)
+        compile_seconds = fit.run(net, plan, training, held_out, at, seed, workers, progress, callback, watched, keeper, until)
     return chosen(at)
 
 
