@@ -27,6 +27,8 @@ def factors(schedule: str, first: int, count: int, total: int, warmup: float) ->
     -------
     array, shape (count,)
     """
+    if schedule == "constant" and warmup == 0:
+        return np.ones(count)
     step = np.arange(first, first + count, dtype=np.float64)
     if schedule == "one_cycle":
         top = max(1.0, _RISE * (total - 1))

@@ -318,8 +318,8 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
         m = order.size
         if not 0 < m <= n:
             raise ValueError("prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", n, order.shape)
-        shape = (-(-m // batch_size),)
-        rates, penalties = (np.array(np.broadcast_to(x, shape), np.float64) for x in (learning_rate, l2))
+        rates, penalties = np.empty((2, -(-m // batch_size)))
+        rates[:], penalties[:] = learning_rate, l2
         run(*data, net, params, rule, work, order, batch_size, step, *pace_of(optimizer, step, rates, penalties, beta1, beta2), penalties)
         return Pass(results[:-2:2].sum() / m, results[1:-2:2].sum() / m, results[-2] / m, int(results[-1]) - 1)
 
