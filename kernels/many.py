@@ -6,22 +6,27 @@ from ._jit import jit, python_or_compiled
 from .evaluation import check_decision, check_loss
 from .lanes import ROW_BYTES, learn_lanes
 from .lean import LEAN, is_lean
-from .network import check_network
-from .random import LENGTH, shuffle
+from .network import aligned, check_network
+from .random import LENGTH
+from .random_lanes import shuffle_lanes
 
 
-def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed, order, space, before, one_order):  # fmt: skip
+def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed, order, space, before, active, states):  # fmt: skip
     kind, n, layers, zero = params.dtype.type, X.shape[0], activations.size, np.int64(0)
     lanes = order.shape[1]
     for first in range(0, params.shape[0], lanes):
         count = min(lanes, params.shape[0] - first)
         space[:] = 0
         W, rate, keep, units = space[: before.shape[0]], space[before.shape[0]], space[before.shape[0] + 1], space[before.shape[0] + 2 :]
+        active[:] = 0
         for lane in range(count):
             k = first + lane
             rate[lane] = kind(rates[k])
             keep[lane] = kind(1) - rate[lane] * kind(l2[k])
             failed[k] = -1
+            active[lane] = 1
+            for i in range(LENGTH):
+                states[i, lane] = streams[k, i]
             for i in range(params.shape[1]):
                 W[i, lane] = params[k, i]
         for s in range(n):
@@ -29,13 +34,7 @@ def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, s
         running = count
         for epoch in range(losses.shape[0]):
             if shuffled:
-                for lane in range(count):
-                    if failed[first + lane] < 0:
-                        for s in range(n):
-                            one_order[s] = s
-                        shuffle(streams[first + lane], one_order)
-                        for s in range(n):
-                            order[s, lane] = one_order[s]
+                shuffle_lanes(n, lanes, active, zero, states, zero, order, zero)
             for i in range(W.shape[0]):
                 for lane in range(lanes):
                     before[i, lane] = W[i, lane]
@@ -47,6 +46,7 @@ def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, s
                     k = first + lane
                     if failed[k] < 0 and not np.isfinite(losses[epoch, k]):
                         failed[k] = epoch
+                        active[lane] = 0
                         running -= 1
                         for i in range(params.shape[1]):
                             params[k, i] = before[i, lane]
@@ -54,6 +54,8 @@ def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, s
                     break
         for lane in range(count):
             k = first + lane
+            for i in range(LENGTH):
+                streams[k, i] = states[i, lane]
             if failed[k] < 0:
                 for i in range(params.shape[1]):
                     params[k, i] = W[i, lane]
@@ -65,10 +67,16 @@ def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, s
 _many_epochs = jit(_many)
 
 
+def aligned_rows(rows, lanes, dtype):
+    flat = np.empty(rows * lanes + 64, dtype)
+    begin = aligned(flat)
+    return flat[begin : begin + rows * lanes].reshape(rows, lanes)
+
+
 def online_many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed):
     """TODO"""
     lanes = ROW_BYTES // params.itemsize
-    order = np.empty((X.shape[0], lanes), np.int64)
-    before = np.empty((params.shape[1], lanes), params.dtype)
-    space = np.empty((params.shape[1] + 2 + 3*sizes.sum() + LEAN, lanes), params.dtype)
-    _many_epochs(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed, order, space, before, np.empty(X.shape[0], np.int64))
+    order = aligned_rows(X.shape[0], lanes, np.int64)
+    before = aligned_rows(params.shape[1], lanes, params.dtype)
+    space = aligned_rows(params.shape[1] + 2 + 3*sizes.sum() + LEAN, lanes, params.dtype)
+    _many_epochs(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed, order, space, before, np.empty(lanes, np.int64), aligned_rows(LENGTH, lanes, np.int64))

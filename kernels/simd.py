@@ -205,6 +205,16 @@ class Assembler:
         """The numbers that have these bits."""
         return self.b.bitcast(x, self.vector)
 
+    def rotate_right(self, x: Value, count: Value) -> Value:
+        """The bits of a vector of integers, turned right by `count` places each."""
+        kind = ir.FunctionType(self.integers, [self.integers] * 3)
+        return self.b.call(self._declared(f"llvm.fshr.v{self.lanes}i{8 * self.size}", kind), [x, x, count])
+
+    def any(self, mask: Value) -> Value:
+        """Whether a lane of the mask is set."""
+        bits = ir.IntType(self.lanes)
+        return self.b.icmp_unsigned("!=", self.b.bitcast(mask, bits), bits(0))
+
     def sum(self, x: Value) -> Value:
         """The sum of all lanes, halves first."""
         width = self.lanes
@@ -276,6 +286,21 @@ class Assembler:
             phi.add_incoming(first, before)
             phi.add_incoming(again, last)
         return results
+
+    def repeat(self, body: Callable[..., tuple[Value, Sequence[Value]]], carried: Sequence[Value]) -> list[Value]:
+        """`body(*carried)` returns whether to do it again, and the carried values of the next turn; returns those behind the last."""
+        b = self.b
+        before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
+        b.branch(head)
+        b.position_at_end(head)
+        now = [b.phi(x.type) for x in carried]
+        again, then = body(*now)
+        b.cbranch(again, head, done)
+        for phi, first, following in zip(now, carried, then, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(following, b.block)
+        b.position_at_end(done)
+        return list(then)
 
     def chosen(self, kinds: dict[int, Callable[[], Value]], kind: Value) -> Value:
         """The value of the branch of this kind; the last is for all others."""
