@@ -7,7 +7,7 @@ One tiny network alone waits for results (see lean.py); here the others go on me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
@@ -18,22 +18,24 @@ from .simd import I64, VECTOR_BYTES, Assembler, Value
 
 # Bytes of a row, which holds one number of each network: two vectors, whose waits overlap.
 ROW_BYTES = 2 * VECTOR_BYTES
+# Widths of layers, each of which has code of its own: its sums and errors stay in registers.
+WIDTHS = range(1, LEAN + 1)
 
 
-@routine("iiaaannniiiiaaAAFF", "d")
+@routine("iiaaannniiiiiaaAAAFF", "d")
 def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value, weight: Value, order: Value, sizes: Value,
-                activations: Value, layers: Value, n_units: Value, loss: Value, decision: Value, rate: Value, keep: Value, W: Value,
-                units: Value, losses: Value, corrects: Value) -> Value:  # fmt: skip
+                activations: Value, layers: Value, n_units: Value, n_params: Value, loss: Value, decision: Value, rate: Value, keep: Value,
+                W: Value, before: Value, units: Value, losses: Value, corrects: Value) -> Value:  # fmt: skip
     """
-    One epoch of as many networks as a row has lanes, of which the first `networks` have results.
+    One epoch of as many networks as a row has lanes, the first `networks` of which have results.
 
-    `W` has a row per parameter, in the order of the parameters, and `order` one per sample. `units` is room for three rows per unit,
-    inputs included, and LEAN more. Writes the mean loss of each network, NaN where a weight is no longer finite, and its share of right
-    decisions. Returns the sum of the losses.
+    `W` has a row per parameter, in the order of the parameters, and is copied to `before` first. `order` has a row of sample numbers
+    for each of the `count` steps; `units` is room for three rows per unit, inputs included, and LEAN rows. Writes each network's mean
+    loss, NaN where a weight is no longer finite, and its share of right decisions. Returns the sum of the losses of all lanes.
     """
     b = w.b
     v, d = Assembler(b, w.size, ROW_BYTES), Assembler(b, 8, ROW_BYTES // w.size * 8)
-    zero, one = v.const(0), v.const(1)
+    zero, half, one = v.const(0), v.const(0.5), v.const(1)
     indices = ir.VectorType(I64, v.lanes)
 
     def item(p: Value, i: Value) -> Value:
@@ -41,6 +43,9 @@ def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value,
 
     def row(p: Value, i: Value) -> Value:
         return v.at(p, b.mul(i, I64(v.lanes)))
+
+    def rows(p: Value, i: Value, m: int) -> list[Value]:
+        return [v.at(row(p, i), j * v.lanes) for j in range(m)]
 
     def double(x: Value) -> Value:
         return b.fpext(x, d.vector) if v.size == 4 else x
@@ -50,135 +55,139 @@ def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value,
         x = [*terms, *[zero] * (LEAN - len(terms))]
         return v.add(v.add(x[0], x[2]), v.add(x[1], x[3]))
 
-    n_in, n_out, last = item(sizes, I64(0)), item(sizes, layers), item(activations, b.sub(layers, I64(1)))
-    deltas, steps, targets = row(units, n_units), row(units, b.mul(n_units, I64(2))), row(units, b.mul(n_units, I64(3)))
-    shrink, minus_alpha = v.load(keep), v.neg(v.load(rate))
-    log_loss = b.zext(b.icmp_signed("==", loss, I64(LOG_LOSS)), I64)
+    def slope(kind: Value, a: Value, delta: Value) -> Value:
+        """Delta f'(z)."""
+        return v.chosen({code: lambda f=f: f(v, a, delta) for code, f in DERIVE.items()}, kind)
 
-    def forward() -> tuple[Value, Value]:
-        """Step 3: a(l) = f(W(l)^T a(l-1) + b(l)). Returns the ends of the weights and of the units."""
+    def of_width(width: Value, emit: Callable[[int], None]) -> None:
+        for m in WIDTHS:
+            with b.if_then(b.icmp_signed("==", width, I64(m))):
+                emit(m)
+
+    n_in, n_out = item(sizes, I64(0)), item(sizes, layers)
+    top = b.sub(n_units, n_out)
+    # behind the outputs of all units: their errors delta, -alpha delta, and the targets
+    deltas, steps, targets = (row(units, b.mul(n_units, I64(k))) for k in (1, 2, 3))
+    shrink, minus_alpha = v.load(keep), v.neg(v.load(rate))
+    last, log_loss = item(activations, b.sub(layers, I64(1))), b.zext(b.icmp_signed("==", loss, I64(LOG_LOSS)), I64)
+
+    def forward() -> None:
+        """Step 3: a(l) = f(W(l)^T a(l-1) + b(l))."""
 
         def layer(l: Value, weights: Value, below: Value) -> list[Value]:
-            d_in, d_out = item(sizes, l), item(sizes, b.add(l, I64(1)))
+            d_in, d_out, kind = item(sizes, l), item(sizes, b.add(l, I64(1))), item(activations, l)
             here, biases = b.add(below, d_in), b.add(weights, b.mul(d_in, d_out))
-            for m in range(1, LEAN + 1):
-                with b.if_then(b.icmp_signed("==", d_out, I64(m))):
 
-                    def term(i: Value, *z: Value, m: int = m) -> list[Value]:
-                        a, p = v.load(row(units, b.add(below, i))), row(W, b.add(weights, b.mul(i, I64(m))))
-                        return [v.fma(a, v.load(v.at(p, j * v.lanes)), z[j]) for j in range(m)]
+            def inputs(m: int) -> None:
+                def term(i: Value, *z: Value) -> list[Value]:
+                    a = v.load(row(units, b.add(below, i)))
+                    return [v.fma(a, v.load(p), x) for p, x in zip(rows(W, b.add(weights, b.mul(i, I64(m))), m), z, strict=True)]
 
-                    z = v.loop(0, d_in, 1, term, [v.load(v.at(row(W, biases), j * v.lanes)) for j in range(m)])
-                    for j in range(m):
-                        v.store(z[j], v.at(row(units, here), j * v.lanes))
-            kind = item(activations, l)
+                z = v.loop(0, d_in, 1, term, [v.load(p) for p in rows(W, biases, m)])
+                for x, p in zip(z, rows(units, here, m), strict=True):
+                    v.store(x, p)
 
-            def activate(j: Value) -> None:
+            def output(j: Value) -> None:
                 p = row(units, b.add(here, j))
                 z = v.load(p)
                 v.store(v.chosen({code: lambda f=f: f(v, z) for code, f in ACTIVATE.items()}, kind), p)
 
-            v.loop(0, d_out, 1, activate)
+            of_width(d_out, inputs)
+            v.loop(0, d_out, 1, output)
             return [b.add(biases, d_out), here]
 
-        weights, top = v.loop(0, layers, 1, layer, [I64(0), I64(0)])
-        return weights, top
+        v.loop(0, layers, 1, layer, [I64(0), I64(0)])
 
-    def judge(top: Value, t: Value, importance: Value) -> Value:
-        """Delta of the outputs, and alpha times it; the sum of the losses."""
+    def judge(t: Value, importance: Value) -> Value:
+        """The errors of the outputs; returns the sum of their losses."""
+        first = b.mul(t, v.splat(n_out, indices))
 
         def outputs(m: int) -> Value:
-            terms = []
+            losses = []
             for j in range(m):
                 at = b.mul(b.add(top, I64(j)), I64(v.lanes))
-                a, y = v.load(v.at(units, at)), v.gather_at(Y, b.add(b.mul(t, v.splat(n_out, indices)), ir.Constant(indices, [I64(j)] * v.lanes)))
+                a, y = v.load(v.at(units, at)), v.gather_at(v.at(Y, j), first)
                 e = v.sub(a, y)
-                kinds = {code: lambda f=f, a=a, e=e: f(v, a, e) for code, f in DERIVE.items()}
-                delta = v.chosen({1: lambda e=e: e, 0: lambda kinds=kinds: v.chosen(kinds, last)}, log_loss)
-                delta = v.mul(importance, delta)
+                delta = v.mul(importance, v.chosen({1: lambda e=e: e, 0: lambda a=a, e=e: slope(last, a, e)}, log_loss))
                 v.store(delta, v.at(deltas, at))
                 v.store(v.mul(minus_alpha, delta), v.at(steps, at))
                 v.store(y, v.at(targets, j * v.lanes))
-                terms.append(v.chosen({1: lambda a=a, y=y: entropy(v, a, y), 0: lambda e=e: v.mul(v.const(0.5), v.mul(e, e))}, log_loss))
-            return total(terms)
+                losses.append(v.chosen({1: lambda a=a, y=y: entropy(v, a, y), 0: lambda e=e: v.mul(half, v.mul(e, e))}, log_loss))
+            return total(losses)
 
-        return v.chosen({m: lambda m=m: outputs(m) for m in range(1, LEAN + 1)}, n_out)
+        return v.chosen({m: lambda m=m: outputs(m) for m in WIDTHS}, n_out)
 
-    def backward(weights: Value, top: Value) -> None:
+    def backward() -> None:
         """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
 
         def layer(k: Value, end: Value, here: Value) -> list[Value]:
             l = b.sub(b.sub(layers, I64(1)), k)
             d_in, d_out, inner = item(sizes, l), item(sizes, b.add(l, I64(1))), b.icmp_signed(">", l, I64(0))
-            below, biases = b.sub(here, d_in), b.sub(end, d_out)
+            below, biases, kind = b.sub(here, d_in), b.sub(end, d_out), item(activations, b.select(inner, b.sub(l, I64(1)), l))
             weights = b.sub(biases, b.mul(d_in, d_out))
-            kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
-            for m in range(1, LEAN + 1):
-                with b.if_then(b.icmp_signed("==", d_out, I64(m))):
-                    delta = [v.load(v.at(row(deltas, here), j * v.lanes)) for j in range(m)]
-                    step = [v.load(v.at(row(steps, here), j * v.lanes)) for j in range(m)]
 
-                    def unit(i: Value, *, m: int = m, delta: list[Value] = delta, step: list[Value] = step) -> None:
-                        at, p = b.mul(b.add(below, i), I64(v.lanes)), row(W, b.add(weights, b.mul(i, I64(m))))
-                        a, old = v.load(v.at(units, at)), [v.load(v.at(p, j * v.lanes)) for j in range(m)]
-                        with b.if_then(inner):
-                            sums = total([v.mul(old[j], delta[j]) for j in range(m)])
-                            # -alpha f'(z) is ready before the sums are
-                            for x, into in ((one, deltas), (minus_alpha, steps)):
-                                slope = v.chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind)
-                                v.store(v.mul(sums, slope), v.at(into, at))
-                        for j in range(m):
-                            v.store(v.fma(a, step[j], v.mul(shrink, old[j])), v.at(p, j * v.lanes))
+            def outputs(m: int) -> None:
+                delta, step = ([v.load(p) for p in rows(q, here, m)] for q in (deltas, steps))
 
-                    v.loop(0, d_in, 1, unit)
-                    for j in range(m):
-                        p = v.at(row(W, biases), j * v.lanes)
-                        v.store(v.add(v.load(p), step[j]), p)
+                def unit(i: Value) -> None:
+                    at, places = b.mul(b.add(below, i), I64(v.lanes)), rows(W, b.add(weights, b.mul(i, I64(m))), m)
+                    a, old = v.load(v.at(units, at)), [v.load(p) for p in places]
+                    with b.if_then(inner):
+                        sums = total([v.mul(x, y) for x, y in zip(old, delta, strict=True)])
+                        # -alpha f'(z) is ready before the sums are
+                        for x, q in ((one, deltas), (minus_alpha, steps)):
+                            v.store(v.mul(sums, slope(kind, a, x)), v.at(q, at))
+                    for x, y, p in zip(old, step, places, strict=True):
+                        v.store(v.fma(a, y, v.mul(shrink, x)), p)
+
+                v.loop(0, d_in, 1, unit)
+                for y, p in zip(step, rows(W, biases, m), strict=True):
+                    v.store(v.add(v.load(p), y), p)
+
+            of_width(d_out, outputs)
             return [weights, below]
 
-        v.loop(0, layers, 1, layer, [weights, top])
+        v.loop(0, layers, 1, layer, [n_params, top])
 
     def largest(p: Value) -> Value:
-        """The number of the first largest output, as a number."""
-        start = [v.load(p), zero, zero]
+        """The number of the first largest of the outputs, or targets, at p."""
 
-        def output(j: Value, top: Value, first: Value, number: Value) -> list[Value]:
+        def output(j: Value, most: Value, first: Value, number: Value) -> list[Value]:
             x, number = v.load(row(p, j)), v.add(number, one)
-            more = v.compare(">", x, top)
-            return [v.select(more, x, top), v.select(more, number, first), number]
+            more = v.compare(">", x, most)
+            return [v.select(more, x, most), v.select(more, number, first), number]
 
-        return v.loop(1, n_out, 1, output, start)[1]
+        return v.loop(1, n_out, 1, output, [v.load(p), zero, zero])[1]
 
-    def differing(p: Value) -> Value:
-        """1 where an output and its target are not on one side of 1/2."""
+    def on_one_side(p: Value) -> Value:
+        """1 where each output lies on its target's side of 1/2, else 0."""
 
-        def output(j: Value, found: Value) -> list[Value]:
-            sides = [v.compare(">", v.load(row(q, j)), v.const(0.5)) for q in (p, targets)]
-            return [v.select(b.xor(*sides), one, found)]
+        def output(j: Value, right: Value) -> list[Value]:
+            sides = (v.compare(">", v.load(row(q, j)), half) for q in (p, targets))
+            return [v.select(b.xor(*sides), zero, right)]
 
-        return v.loop(0, n_out, 1, output, [zero])[0]
+        return v.loop(0, n_out, 1, output, [one])[0]
 
     def sample(s: Value, lost: Value, right: Value) -> list[Value]:
         t = b.load(b.gep(order, [b.mul(s, I64(v.lanes))], source_etype=I64), typ=indices, align=8)
-        x = b.mul(t, v.splat(n_in, indices))
-        v.loop(0, n_in, 1, lambda i: v.store(v.gather_at(X, b.add(x, v.splat(i, indices))), row(units, i)))
+        x, outputs = b.mul(t, v.splat(n_in, indices)), row(units, top)
+        v.loop(0, n_in, 1, lambda i: v.store(v.gather_at(v.at(X, i), x), row(units, i)))
         importance = v.gather_at(weight, t)
-        weights, top = forward()
-        terms = judge(top, t, importance)
-        backward(weights, top)
-        a = row(units, top)
+        forward()
+        found = v.mul(judge(t, importance), importance)
+        backward()
         met = v.chosen({
-            ARGMAX: lambda: v.select(v.compare("==", largest(a), largest(targets)), one, zero),
-            THRESHOLD: lambda: v.sub(one, differing(a)),
+            ARGMAX: lambda: v.select(v.compare("==", largest(outputs), largest(targets)), one, zero),
+            THRESHOLD: lambda: on_one_side(outputs),
             -1: lambda: zero,
         }, decision)  # fmt: skip
-        return [b.fadd(lost, double(v.mul(terms, importance))), b.fadd(right, double(met))]
+        return [b.fadd(lost, double(found)), b.fadd(right, double(met))]
 
-    lost, right = w.loop(0, count, 1, sample, [d.const(0), d.const(0)])
-    ends = w.loop(0, layers, 1, lambda l, at: [b.add(at, b.mul(b.add(item(sizes, l), I64(1)), item(sizes, b.add(l, I64(1)))))], [I64(0)])
-    (lost,) = w.loop(0, ends[0], 1, lambda i, lost: [b.fadd(lost, double(v.mul(v.load(row(W, i)), zero)))], [lost])
+    v.loop(0, n_params, 1, lambda i: v.store(v.load(row(W, i)), row(before, i)))
+    lost, right = v.loop(0, count, 1, sample, [d.const(0), d.const(0)])
+    (finite,) = v.loop(0, n_params, 1, lambda i, x: [v.add(x, v.mul(v.load(row(W, i)), zero))], [zero])
     samples, mask = d.broadcast(b.sitofp(count, d.scalar)), d.first(networks)
-    lost = d.div(lost, samples)
+    lost = d.div(b.fadd(lost, double(finite)), samples)
     d.store(lost, losses, mask)
     d.store(d.div(right, samples), corrects, mask)
     return d.sum(lost)
