@@ -46,7 +46,7 @@ def check_many(X, Y, weight, sizes, activations, loss, decision, params, learnin
 @python_or_compiled
 def _rows(count, lanes, dtype):
     """An array of `count` rows of a number per lane, which begins a line of the cache."""
-    flat = np.empty(count * lanes + 64, dtype)
+    flat = np.empty(count * lanes + 16, dtype)
     begin = aligned(flat)
     return flat[begin : begin + count * lanes].reshape(count, lanes)
 

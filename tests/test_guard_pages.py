@@ -117,7 +117,7 @@ def test_vectors_of_other_widths(width, tmp_path):
 
 # Every index of compiled code checked
 
-FILES = ["activation_loss", "backprop", "dropout", "elementary", "epochs", "forward", "inference", "lecture", "matmul", "node", "online",
+FILES = ["activation_loss", "backprop", "dropout", "elementary", "epochs", "forward", "inference", "lanes", "lecture", "matmul", "node", "online",
          "optimizer", "own_loss", "sparse", "sparse_epoch"]  # fmt: skip
 
 
