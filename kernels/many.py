@@ -31,9 +31,9 @@ def check_many(X, Y, weight, sizes, activations, loss, decision, params, learnin
     if learning_rates.size != networks or l2.size != networks or failed.size != networks:
         raise ValueError("online_many: learning_rates, l2 and failed must have an element per row of params; (params, learning_rates, l2, "
                          "failed) came as", params.shape, learning_rates.shape, l2.shape, failed.shape)  # fmt: skip
-    if streams.shape != (networks, LENGTH):
-        raise ValueError("online_many: streams must have a row of 6 elements per row of params; (params, streams) came as", params.shape,
-                         streams.shape)  # fmt: skip
+    if not streams.dtype == np.dtype("uint64") or streams.shape != (networks, LENGTH):
+        raise ValueError("online_many: streams must be uint64, a row of 6 elements per row of params; (params, streams) came as",
+                         params.shape, streams.shape)  # fmt: skip
     if losses.shape[1] != networks or losses.shape != corrects.shape:
         raise ValueError("online_many: losses and corrects must have a row per epoch and a column per row of params; (params, losses, "
                          "corrects) came as", params.shape, losses.shape, corrects.shape)  # fmt: skip
@@ -162,8 +162,9 @@ def online_many(X, Y, weight, sizes, activations, loss, decision, params, learni
     -----
     Per sample and network, lecture L27, L28: delta = f'(z) dJ/da at the output, delta_i = f'(z_i) sum_j delta_j w_ij below (weights from
     before the update), w_ij <- w_ij - alpha a_i delta_j, b_j <- b_j - alpha delta_j. Inside, a row holds one number of
-    2 ``VECTOR_BYTES`` / itemsize networks, and a group of so many goes through all epochs before the next: parallel threads may each
-    take a range of the networks. Work space for one group is allocated once a call, n orders of int64 among it.
+    2 ``VECTOR_BYTES`` / itemsize networks, and a group of so many goes through all epochs before the next: threads may each take a
+    range of the networks. Work space for one group is allocated once a call: its orders are n int64 per network. One bit may differ from
+    `prepare_online`: where alpha l2 > 1, the sign of a weight that is 0.
     """
     X, Y, weight, sizes, activations = frozen(X), frozen(Y), frozen(weight), frozen(sizes), frozen(activations)
     rates, l2 = frozen(learning_rates), frozen(l2)

@@ -180,6 +180,7 @@ REFUSED = {
     "learning_rates": ("learning_rates", np.ones(4)),
     "l2": ("l2", np.ones(6)),
     "streams of others": ("streams", np.ones((4, 6), np.uint64)),
+    "streams of other numbers": ("streams", np.ones((5, 6))),
     "short streams": ("streams", np.ones((5, 5), np.uint64)),
     "losses of others": ("losses", np.ones((2, 4))),
     "epochs": ("corrects", np.ones((3, 5))),
