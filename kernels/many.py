@@ -17,11 +17,8 @@ def check_many(X, Y, weight, sizes, activations, loss, decision, params, learnin
     networks = params.shape[0]
     check_network(sizes, activations, params[0] if networks > 0 else np.empty(params.shape[1], params.dtype))
     if not is_lean(sizes, activations, loss):
-        raise ValueError(
-            "online_many: up to 16 inputs, layers of up to 4 units with activations 0 to 3, and a loss 0 or 1; (inputs, loss) came as",
-            sizes[0],
-            loss,
-        )
+        raise ValueError("online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, and a loss 0 or 1; (inputs, loss) came "
+                         "as", sizes[0], loss)  # fmt: skip
     check_loss(loss, weight[:0], activations[activations.size - 1], sizes[sizes.size - 1])
     check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[sizes.size - 1]:
@@ -31,6 +28,7 @@ def check_many(X, Y, weight, sizes, activations, loss, decision, params, learnin
     if learning_rates.size != networks or l2.size != networks or failed.size != networks:
         raise ValueError("online_many: learning_rates, l2 and failed must have an element per row of params; (params, learning_rates, l2, "
                          "failed) came as", params.shape, learning_rates.shape, l2.shape, failed.shape)  # fmt: skip
+    # compiled code compares dtypes by == alone
     if not streams.dtype == np.dtype("uint64") or streams.shape != (networks, LENGTH):
         raise ValueError("online_many: streams must be uint64, a row of 6 elements per row of params; (params, streams) came as",
                          params.shape, streams.shape)  # fmt: skip
@@ -143,7 +141,7 @@ def online_many(X, Y, weight, sizes, activations, loss, decision, params, learni
     l2 : array, shape (networks,)
         Every step also shrinks the weights (not the biases) of network k by the factor 1 - alpha_k l2_k.
     streams : uint64 array, shape (networks, 6)
-        Where each network's stream of random numbers stands (see `random`); updated in place.
+        Where each network's stream of random numbers stands, begun by ``fastbp.kernels.random.seed_child``; updated in place.
     shuffled : bool
         Whether each epoch takes the samples in an order drawn from the network's stream, that of
         ``numpy.random.Generator.permutation(n)``; else from first to last.
@@ -163,8 +161,8 @@ def online_many(X, Y, weight, sizes, activations, loss, decision, params, learni
     Per sample and network, lecture L27, L28: delta = f'(z) dJ/da at the output, delta_i = f'(z_i) sum_j delta_j w_ij below (weights from
     before the update), w_ij <- w_ij - alpha a_i delta_j, b_j <- b_j - alpha delta_j. Inside, a row holds one number of
     2 ``VECTOR_BYTES`` / itemsize networks, and a group of so many goes through all epochs before the next: threads may each take a
-    range of the networks. Work space for one group is allocated once a call: its orders are n int64 per network. One bit may differ from
-    `prepare_online`: where alpha l2 > 1, the sign of a weight that is 0.
+    range of the networks. Work space for one group is allocated once a call: its orders are n int64 per network. The one bit that may
+    differ from `prepare_online` is the sign of a weight that is 0 where alpha l2 > 1.
     """
     X, Y, weight, sizes, activations = frozen(X), frozen(Y), frozen(weight), frozen(sizes), frozen(activations)
     rates, l2 = frozen(learning_rates), frozen(l2)

@@ -67,8 +67,9 @@ class Many:
                 assert self.losses[:, k].tobytes() == losses.tobytes()
                 assert self.corrects[:, k].tobytes() == corrects.tobytes()
                 state = self.generators[k].bit_generator.state
-                high, low, *_, held, _ = map(int, self.streams[k])
+                high, low, *_, held, half = map(int, self.streams[k])
                 assert (high << 64 | low, held) == (state["state"]["state"], state["has_uint32"])
+                assert not held or half == state["uinteger"]
         for arena in arenas:
             arena.check()
 
@@ -96,9 +97,9 @@ def test_bits_of_any_shape(sizes, n, networks, epochs, hidden, pair, decision, d
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [1, 2, 300])
+@pytest.mark.parametrize("n", [1, 2, 300, 5000])
 def test_bits_of_long_orders_and_many_epochs(n, dtype):
-    Many(Task((2, 2, 1), n, 1, dtype, decision="threshold"), groups(dtype), 600 // n).check()
+    Many(Task((2, 2, 1), n, 1, dtype, decision="threshold"), groups(dtype), 1 + 600 // n).check()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -125,6 +126,16 @@ def test_bits_of_samples_that_are_not_finite(value, name, dtype):
     case.check()
     assert (case.failed == 0).all()
     np.testing.assert_array_equal(case.params, before)
+
+
+def test_bits_of_two_calls():
+    one, two = (Many(Task((2, 2, 1), 5), 20, epochs) for epochs in (7, 4))
+    kernels.online_many(*one.arguments())
+    kernels.online_many(*two.arguments())
+    first, two.losses, two.corrects = two.losses, *np.empty((2, 3, 20))
+    kernels.online_many(*two.arguments())
+    np.testing.assert_array_equal(two.params, one.params)
+    np.testing.assert_array_equal([*first, *two.losses], one.losses)
 
 
 def test_bits_of_no_samples():
@@ -205,7 +216,7 @@ def test_refuses(case):
 
 @pytest.mark.parametrize("sizes", [(17, 2), (2, 5, 1), (2, 2, 5)], ids=str)
 def test_refuses_larger_networks(sizes):
-    with pytest.raises(ValueError, match="up to 16 inputs"):
+    with pytest.raises(ValueError, match="sizes up to 16 inputs"):
         kernels.online_many(*Many(Task(sizes, 5), 3, 1).arguments())
 
 
