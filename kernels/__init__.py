@@ -47,6 +47,7 @@ from .loss import (
     SQUARED_ERROR,
     THRESHOLD,
 )
+from .many import online_many
 from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
 from .minibatch import Pass, minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
@@ -141,6 +142,7 @@ __all__ = [
     "nesterov_update",
     "node",
     "online_epoch",
+    "online_many",
     "output_delta",
     "parallel_pays",
     "parameter_count",

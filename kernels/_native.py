@@ -140,7 +140,8 @@ def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]],
     parameters : str
         One letter per argument of the routine. Arrays take two arguments of the caller, the array and the offset of the first
         element, and reach the emitter as one address: ``a`` of the routine's dtype, ``f`` float64, ``n`` int64; capitals stand for
-        arrays that are written. Numbers: ``i`` integer, ``s`` of the routine's dtype, ``d`` float64.
+        arrays that are written. Numbers: ``i`` integer, ``s`` of the routine's dtype, ``d`` float64. A routine without ``a`` counts as
+        one of float64.
     result : str
         The letter of what it returns; nothing if empty.
     """
@@ -150,10 +151,10 @@ def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]],
         _routines[made.name] = made
         letters = parameters.lower()
         count = sum(2 if letter in ARRAYS else 1 for letter in letters)
-        first = sum(2 if letter in ARRAYS else 1 for letter in letters[: letters.index("a")])
+        first = sum(2 if letter in ARRAYS else 1 for letter in letters.partition("a")[0])
 
         def typed(context: Any, *arguments: Any) -> Any:
-            dtype = getattr(arguments[first], "dtype", None)
+            dtype = getattr(arguments[first], "dtype", None) if "a" in letters else types.float64
             if dtype not in (types.float32, types.float64):
                 raise TypingError(f"{emit.__name__}: arrays of float32 or float64 expected, got {arguments[first]}")
             numbers = {"i": types.intp, "s": dtype, "d": types.float64}

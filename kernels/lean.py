@@ -7,8 +7,6 @@ read. So nothing is stored that is read again as a whole, and no call is made, b
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from llvmlite import ir
 
 from . import elementary
@@ -38,6 +36,12 @@ def _logistic(v: Assembler, z: Value) -> Value:
     return v.div(v.select(v.compare("<", z, v.const(0)), e, one), v.add(one, e))
 
 
+def entropy(v: Assembler, a: Value, y: Value) -> Value:
+    """-y log a - (1 - y) log(1 - a), the log-loss of a logistic unit; finite, also where `a` has been rounded to 0 or 1."""
+    one, tiny = v.const(1), v.const(2.0**-23 if v.size == 4 else 2.0**-52)
+    return v.neg(v.fma(y, elementary.log(v, v.max(a, tiny)), v.mul(v.sub(one, y), elementary.log(v, v.max(v.sub(one, a), tiny)))))
+
+
 ACTIVATE = {IDENTITY: FORWARD[IDENTITY], LOGISTIC: _logistic, TANH: FORWARD[TANH], RELU: FORWARD[RELU]}
 DERIVE = {code: BACKWARD[code] for code in ACTIVATE}
 
@@ -64,25 +68,6 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
         x = v.add(x, v.shuffle(x, x, [2, 3, 0, 1]))
         return v.add(x, v.shuffle(x, x, [1, 0, 3, 2]))
 
-    def chosen(kinds: dict[int, Callable[[], Value]], kind: Value) -> Value:
-        """The value of the branch of this kind; the first kind is what others are taken for."""
-        end = b.append_basic_block()
-        found = []
-        for k, (code, emit) in enumerate(kinds.items()):
-            if k + 1 < len(kinds):
-                here, otherwise = b.append_basic_block(), b.append_basic_block()
-                b.cbranch(b.icmp_signed("==", kind, I64(code)), here, otherwise)
-                b.position_at_end(here)
-            found.append((emit(), b.block))
-            b.branch(end)
-            if k + 1 < len(kinds):
-                b.position_at_end(otherwise)
-        b.position_at_end(end)
-        phi = b.phi(found[0][0].type)
-        for value, block in found:
-            phi.add_incoming(value, block)
-        return phi
-
     n_out, last = item(sizes, layers), item(activations, b.sub(layers, I64(1)))
     valid = b.icmp_signed("<", iota, v.splat(n_out, iota.type))
     shrink, minus_alpha = v.broadcast(keep), v.neg(v.broadcast(rate))
@@ -98,7 +83,7 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
                 return [v.fma(v.broadcast(v.load_scalar(v.at(source, i))), v.load(v.at(weights, b.mul(i, I64(LEAN)))), z)]
 
             (z,) = v.loop(0, n_in, 1, term, [v.load(v.at(weights, b.mul(n_in, I64(LEAN))))])
-            a = chosen({code: lambda f=f: f(v, z) for code, f in ACTIVATE.items()}, item(activations, l))
+            a = v.chosen({code: lambda f=f: f(v, z) for code, f in ACTIVATE.items()}, item(activations, l))
             target = v.at(units, b.mul(l, I64(LEAN)))
             v.store(a, target)
             return [a, target]
@@ -129,14 +114,10 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
             a = v.load(b.select(inner, below, units))
             kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
             # -alpha f'(z) is ready before the sums are
-            slope, pace = (chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind) for x in (one, minus_alpha))
+            slope, pace = (v.chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind) for x in (one, minus_alpha))
             return [v.mul(sums, slope), v.mul(sums, pace)]
 
         v.loop(0, layers, 1, layer, [delta, v.mul(minus_alpha, delta)])
-
-    def entropy(a: Value, y: Value) -> Value:
-        tiny = v.const(2.0**-23 if v.size == 4 else 2.0**-52)
-        return v.neg(v.fma(y, elementary.log(v, v.max(a, tiny)), v.mul(v.sub(one, y), elementary.log(v, v.max(v.sub(one, a), tiny)))))
 
     def largest(x: Value) -> Value:
         """The number of the first largest valid lane, in all lanes."""
@@ -156,14 +137,14 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
         a = forward(x)
         e = v.sub(a, y)
         kinds = {code: lambda f=f: f(v, a, e) for code, f in DERIVE.items()}
-        delta = chosen({1: lambda: e, 0: lambda: chosen(kinds, last)}, b.zext(log_loss, I64))
+        delta = v.chosen({1: lambda: e, 0: lambda: v.chosen(kinds, last)}, b.zext(log_loss, I64))
         delta = v.select(valid, v.mul(v.broadcast(importance), delta), zero)
         backward(x, delta)
-        losses = chosen({1: lambda: entropy(a, y), 0: lambda: v.mul(v.const(0.5), v.mul(e, e))}, b.zext(log_loss, I64))
+        losses = v.chosen({1: lambda: entropy(v, a, y), 0: lambda: v.mul(v.const(0.5), v.mul(e, e))}, b.zext(log_loss, I64))
         total = b.fmul(v.sum(v.select(valid, losses, zero)), importance)
         half = v.const(0.5)
         differs = b.and_(valid, b.xor(v.compare(">", a, half), v.compare(">", y, half)))
-        met = chosen({
+        met = v.chosen({
             ARGMAX: lambda: v.sum(v.select(v.compare("==", largest(a), largest(y)), v.const(1 / LEAN), zero)),
             THRESHOLD: lambda: b.select(b.fcmp_ordered("==", v.sum(v.select(differs, one, zero)), v.scalar(0)), v.scalar(1), v.scalar(0)),
             -1: lambda: v.scalar(0),

@@ -89,25 +89,35 @@ class Assembler:
 
     def gather(self, p: Value, step: Value, mask: Value | None = None) -> Value:
         """The vector of the numbers at p, p + step, p + 2 step, ...: for arrays with gaps."""
-        addresses, mask, alignment = self._spread(p, step, mask)
-        kind = ir.FunctionType(self.vector, [x.type for x in (addresses, *alignment, mask, self.const(0))])
-        function = self._declared(f"llvm.masked.gather.{self._suffix}.v{self.lanes}p0", kind)
-        return self.b.call(function, [addresses, *alignment, mask, self.const(0)])
+        return self.gather_at(p, self._steps(step), mask)
 
     def scatter(self, x: Value, p: Value, step: Value, mask: Value | None = None) -> None:
         """Write the lanes to p, p + step, p + 2 step, ..."""
-        addresses, mask, alignment = self._spread(p, step, mask)
-        kind = ir.FunctionType(ir.VoidType(), [y.type for y in (x, addresses, *alignment, mask)])
-        function = self._declared(f"llvm.masked.scatter.{self._suffix}.v{self.lanes}p0", kind)
-        self.b.call(function, [x, addresses, *alignment, mask])
+        self.scatter_at(x, p, self._steps(step), mask)
 
-    def _spread(self, p: Value, step: Value, mask: Value | None) -> tuple[Value, Value, list[Value]]:
+    def gather_at(self, p: Value, offsets: Value, mask: Value | None = None) -> Value:
+        """The vector of the numbers that lie `offsets` elements behind p, a vector of int64."""
+        arguments = [self._addresses(p, offsets), *_alignment(self.size), self._every(mask), self.const(0)]
+        kind = ir.FunctionType(self.vector, [x.type for x in arguments])
+        return self.b.call(self._declared(f"llvm.masked.gather.{self._suffix}.v{self.lanes}p0", kind), arguments)
+
+    def scatter_at(self, x: Value, p: Value, offsets: Value, mask: Value | None = None) -> None:
+        """Write the lanes to where they belong, `offsets` elements behind p."""
+        arguments = [x, self._addresses(p, offsets), *_alignment(self.size), self._every(mask)]
+        kind = ir.FunctionType(ir.VoidType(), [y.type for y in arguments])
+        self.b.call(self._declared(f"llvm.masked.scatter.{self._suffix}.v{self.lanes}p0", kind), arguments)
+
+    def _steps(self, step: Value) -> Value:
         indices = ir.Constant(ir.VectorType(I64, self.lanes), [I64(i) for i in range(self.lanes)])
-        offsets = self.b.mul(indices, self.splat(step, indices.type))
+        return self.b.mul(indices, self.splat(step, indices.type))
+
+    def _addresses(self, p: Value, offsets: Value) -> Value:
         addresses = self.b.gep(p, [offsets], source_etype=self.scalar)
         addresses.type = ir.VectorType(POINTER, self.lanes)
-        everywhere = ir.Constant(self.mask_type, [I1(1)] * self.lanes)
-        return addresses, everywhere if mask is None else mask, _alignment(self.size)
+        return addresses
+
+    def _every(self, mask: Value | None) -> Value:
+        return ir.Constant(self.mask_type, [I1(1)] * self.lanes) if mask is None else mask
 
     def load_scalar(self, p: Value) -> Value:
         """The number at `p`."""
@@ -195,6 +205,16 @@ class Assembler:
         """The numbers that have these bits."""
         return self.b.bitcast(x, self.vector)
 
+    def rotate_right(self, x: Value, count: Value) -> Value:
+        """The bits of a vector of integers, turned right by `count` places each."""
+        kind = ir.FunctionType(self.integers, [self.integers] * 3)
+        return self.b.call(self._declared(f"llvm.fshr.v{self.lanes}i{8 * self.size}", kind), [x, x, count])
+
+    def any(self, mask: Value) -> Value:
+        """Whether a lane of the mask is set."""
+        bits = ir.IntType(self.lanes)
+        return self.b.icmp_unsigned("!=", self.b.bitcast(mask, bits), bits(0))
+
     def sum(self, x: Value) -> Value:
         """The sum of all lanes, halves first."""
         width = self.lanes
@@ -266,6 +286,39 @@ class Assembler:
             phi.add_incoming(first, before)
             phi.add_incoming(again, last)
         return results
+
+    def repeat(self, body: Callable[..., tuple[Value, Sequence[Value]]], carried: Sequence[Value]) -> list[Value]:
+        """`body(*carried)` returns whether to do it again, and the carried values of the next turn; returns those behind the last."""
+        b = self.b
+        before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
+        b.branch(head)
+        b.position_at_end(head)
+        now = [b.phi(x.type) for x in carried]
+        again, then = body(*now)
+        b.cbranch(again, head, done)
+        for phi, first, following in zip(now, carried, then, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(following, b.block)
+        b.position_at_end(done)
+        return list(then)
+
+    def chosen(self, kinds: dict[int, Callable[[], Value]], kind: Value) -> Value:
+        """The value of the branch of this kind; the last is for all others."""
+        b, end, found = self.b, self.b.append_basic_block(), []
+        for k, (code, emit) in enumerate(kinds.items()):
+            if k + 1 < len(kinds):
+                here, otherwise = b.append_basic_block(), b.append_basic_block()
+                b.cbranch(b.icmp_signed("==", kind, I64(code)), here, otherwise)
+                b.position_at_end(here)
+            found.append((emit(), b.block))
+            b.branch(end)
+            if k + 1 < len(kinds):
+                b.position_at_end(otherwise)
+        b.position_at_end(end)
+        phi = b.phi(found[0][0].type)
+        for value, block in found:
+            phi.add_incoming(value, block)
+        return phi
 
     def outlined(self, name: str, body: Callable[..., None], *arguments: Value) -> None:
         """Call a function of the routine's own that runs `body(*arguments)`: its code exists once, however often it is called."""

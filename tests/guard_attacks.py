@@ -18,7 +18,7 @@ from naive import ELEMENTWISE, LOSS_PAIRS, PARAMETRIC, STATES
 from numba import njit
 
 from fastbp import kernels
-from fastbp.kernels import minibatch, node
+from fastbp.kernels import lean, minibatch, node
 
 # The extremes, and both sides of whole vectors, register tiles, tiles of samples and blocks.
 EDGES = sorted({0, 1, 2, 3, 5, 11} | {edge + d for edge in (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) for d in (-1, 0, 1)})
@@ -326,6 +326,22 @@ def _online(g, say, prepare=False):
         kernels.online_epoch(net.X, net.Y, net.weight, order, *arrays)
 
 
+def _many(g, say):
+    net = network(g, tiny=True)
+    while not lean.is_lean(*net.layers, net.rest[0]):
+        net = network(g, tiny=True)
+    count, epochs, shuffled = g.size(70), g.size(3), g.one_of(True, False)
+    say(net.sizes, net.n, net.names, net.rest[0], count, epochs, shuffled)
+    params = g.same(np.resize(net.params, (count, net.params.size)), written=True)
+    # where rates are large, some fail
+    rates, l2 = (g.same(g.random.choice(x, count), np.float64) for x in ([1e-4, 1e3], [0.0, 0.01]))
+    streams = g.same(g.random.integers(0, 2, (count, 6)), np.uint64, written=True)
+    losses, corrects = (g.same(np.ones((epochs, count)), np.float64, written=True) for _ in range(2))
+    with np.errstate(all="ignore"):
+        kernels.online_many(net.X, net.Y, net.weight, *net.layers, net.rest[0], net.rest[2], params, rates, l2, streams, shuffled, losses,
+                            corrects, g.same(np.zeros(count), np.int64, written=True))  # fmt: skip
+
+
 NETWORKS = {
     "forward": _forward,
     "forward_parallel": lambda g, say: _forward(g, say, True),
@@ -336,6 +352,7 @@ NETWORKS = {
     "prepare_minibatch": _prepared,
     "online_epoch": _online,
     "prepare_online": lambda g, say: _online(g, say, True),
+    "online_many": _many,
 }
 
 

@@ -128,7 +128,7 @@ def in_numba(random):
 # What allocates the work spaces of whole-network kernels, in Python.
 WORK = (
     ("network", "_prepare_forward"), ("inference", "_plan"), ("minibatch", "workspace"), ("minibatch", "pace_of"),
-    ("online", "lean_space"), ("online", "sweep_space"),
+    ("online", "lean_space"), ("online", "sweep_space"), ("many", "lanes_space"),
 )  # fmt: skip
 
 

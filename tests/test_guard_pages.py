@@ -117,8 +117,8 @@ def test_vectors_of_other_widths(width, tmp_path):
 
 # Every index of compiled code checked
 
-FILES = ["activation_loss", "backprop", "dropout", "elementary", "epochs", "forward", "inference", "lecture", "matmul", "node", "online",
-         "optimizer", "own_loss", "sparse", "sparse_epoch"]  # fmt: skip
+FILES = ["activation_loss", "backprop", "dropout", "elementary", "epochs", "forward", "inference", "lanes", "lecture", "matmul", "node",
+         "online", "optimizer", "own_loss", "sparse", "sparse_epoch"]  # fmt: skip
 
 
 @pytest.mark.long

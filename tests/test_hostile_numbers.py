@@ -61,6 +61,9 @@ def calls(change):
         "prepare_minibatch": lambda: kernels.prepare_minibatch(*samples, given["n"], size, *net, params, *rule, 0.9, 0.99, 1e-8)(
             np.arange(5), 0, 0.1, 0.0),
         "online_epoch": lambda: kernels.online_epoch(*samples, order, *net, params, 0.1, 0.0),
+        "online_many": lambda: kernels.online_many(
+            *samples, *net[:3], net[4], params[np.newaxis], np.ones(1), np.zeros(1), np.zeros((1, 6), np.uint64), True,
+            *np.empty((2, 2, 1)), np.zeros(1, np.int64)),
         "forward": lambda: kernels.forward(task.X, *net[:2], params, np.empty((5, 2))),
         "infer": lambda: kernels.infer(np.array(task.X), np.empty((2, 0)), np.array(net[0]), np.array(net[1]), frozen(params),
                                        np.empty((2, 0)), 0.5, np.empty((5, 2)), np.empty(5, np.int64)),
@@ -68,6 +71,7 @@ def calls(change):
 
 
 READ = {"minibatch_epoch": {"batch_size", "optimizer", "step", "order", "loss", "decision"}, "online_epoch": {"order", "loss", "decision"},
+        "online_many": {"loss", "decision"},
         "prepare_minibatch": {"batch_size", "optimizer", "loss", "decision", "n"}, "forward": set(), "infer": set()}  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import sys
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from llvmlite import ir
 from naive import DTYPES, Arena
 from test_jit import run
 from widths import run_at_other_widths
@@ -131,6 +132,22 @@ def test_gather_and_scatter(dtype, step):
 
 
 @every_dtype
+def test_gather_and_scatter_anywhere(dtype):
+    n = lanes(dtype)
+    places = np.random.default_rng(1).permutation(3 * n)[:n]
+
+    def emit(v, x, out):
+        offsets = ir.Constant(ir.VectorType(I64, n), [I64(int(i)) for i in places])
+        v.scatter_at(v.add(v.gather_at(x, offsets), v.const(1)), out, offsets)
+
+    arena = Arena(dtype)
+    x, out = draw(dtype, 3 * n), arena.put(np.zeros(3 * n), written=True)
+    assemble(dtype, "aa", emit)(arena.put(x), out)
+    np.testing.assert_array_equal(out, np.where(np.isin(np.arange(3 * n), places), x + dtype(1), 0))
+    arena.check()
+
+
+@every_dtype
 def test_scalars_and_addresses(dtype):
     def emit(v, x, out, i):
         v.store_scalar(v.load_scalar(v.at(x, i)), v.at(out, 1))
@@ -228,6 +245,26 @@ def test_bits(dtype):
 
 
 @every_dtype
+def test_turned_bits(dtype):
+    kind, bits = (np.uint32, 32) if dtype == np.float32 else (np.uint64, 64)
+    x = np.random.default_rng(0).integers(0, 2**bits, 3 * lanes(dtype), kind)
+    for count in (0, 1, 5, bits - 1):
+        got = elementwise(dtype, lambda v, x, count=count: v.from_bits(v.rotate_right(v.bits(x), v.const_int(count))), x.view(dtype))
+        np.testing.assert_array_equal(got.view(kind), x >> kind(count) | x << kind((bits - count) % bits))
+
+
+@every_dtype
+def test_any_lane(dtype):
+    def emit(v, x):
+        return v.b.select(v.any(v.compare(">", v.load(x), v.const(0))), v.scalar(1), v.scalar(0))
+
+    call, n = assemble(dtype, "a", emit, "s"), lanes(dtype)
+    assert call(np.zeros(n, dtype)) == 0
+    for row in np.eye(n, dtype=dtype):
+        assert call(row) == 1
+
+
+@every_dtype
 def test_shuffles(dtype):
     n = lanes(dtype)
     x, y = draw(dtype, 2, n)
@@ -307,6 +344,36 @@ def test_loops_in_loops_and_branches(dtype):
         out = np.full(n + 1, -1, dtype)
         call(out, n, m)
         np.testing.assert_array_equal(out, [*[i if i < m else -1 for i in range(n)], n * m])
+
+
+@every_dtype
+def test_repeats_until_told_to_stop(dtype):
+    def emit(v, x, out):
+        def halve(i, x):
+            i, x = v.b.add(i, I64(1)), v.mul(x, v.const(0.5))
+            return v.any(v.compare(">", x, v.const(1))), [i, x]
+
+        i, x = v.repeat(halve, [I64(0), v.load(x)])
+        v.store(x, out)
+        v.store_scalar(v.b.sitofp(i, v.scalar), v.at(out, v.lanes))
+
+    call, n = assemble(dtype, "aa", emit), lanes(dtype)
+    for most, turns in [(0.5, 1), (2, 1), (2.5, 2), (100, 7)]:
+        x, out = np.full(n, 0.25, dtype), np.empty(n + 1, dtype)
+        x[n // 2] = most
+        call(x, out)
+        np.testing.assert_array_equal(out, [*(x / 2**turns), turns])
+
+
+@every_dtype
+def test_the_branch_of_a_kind(dtype):
+    def emit(v, out, kind):
+        v.store(v.chosen({3: lambda: v.const(30), 5: lambda: v.const(50), -1: lambda: v.const(-10)}, kind), out)
+
+    call, out = assemble(dtype, "ai", emit), np.empty(lanes(dtype), dtype)
+    for kind, wanted in [(3, 30), (5, 50), (-1, -10), (0, -10), (2**40, -10)]:
+        call(out, kind)
+        assert (out == wanted).all()
 
 
 @every_dtype
