@@ -17,7 +17,7 @@ def check_many(X, Y, weight, sizes, activations, loss, decision, params, learnin
     networks = params.shape[0]
     check_network(sizes, activations, params[0] if networks > 0 else np.empty(params.shape[1], params.dtype))
     if not is_lean(sizes, activations, loss):
-        raise ValueError("online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, and a loss 0 or 1; (inputs, loss) came "
+        raise ValueError("online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, a loss 0 or 1; (inputs, loss) came "
                          "as", sizes[0], loss)  # fmt: skip
     check_loss(loss, weight[:0], activations[activations.size - 1], sizes[sizes.size - 1])
     check_decision(decision)
