@@ -181,7 +181,7 @@ def warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool
     if y.task == "regression":
         said += [hints.skewed(column) for column in y.values[training].T]
     for text in filter(None, said):
-        warnings.warn(text, tables.TableWarning, stacklevel=4)
+        warnings.warn(text, tables.TableWarning, stacklevel=5)
 
 
 def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -304,12 +304,16 @@ def initial_parameters(net: options.Architecture, init: str | None, random: np.r
     weights. Drawn in float64, so that both dtypes start from the same numbers. glorot is the default for relu too: with its
     smaller numbers than he, small tables were learnt better.
     """
+    bounds = parameter_bounds(net, init)
+    return random.uniform(-bounds, bounds).astype(dtype)
+
+
+def parameter_bounds(net: options.Architecture, init: str | None) -> NDArray[np.float64]:
+    """Return r of each weight and bias, see `initial_parameters`."""
     if init is not None:
         checks.one_of("init", init, options.INITS)
-    params, at = np.empty(sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes)), dtype), 0
+    parts = []
     for n_in, n_out in itertools.pairwise(net.sizes):
         bound = {"glorot": (6 / (n_in + n_out)) ** 0.5, "he": (6 / n_in) ** 0.5, "uniform": 1.0}[init or "glorot"]
-        end = at + (n_in + 1) * n_out
-        params[at:end] = random.uniform(-bound, bound, end - at)
-        at = end
-    return params
+        parts.append(np.full((n_in + 1) * n_out, bound))
+    return np.concatenate(parts)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
+import functools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, data, fit, interruption, targets, training
+from . import checks, data, fit, tiny, training
+from .jobs import Job, Result, in_threads, one
 from .network import Network
-from .progress import Bar
 from .train import DEFAULTS
-
-# What a variant may say beside options of `fastbp.train`.
-OWN = ("rows", "y")
-
-
-class NotTrainedError(Exception):
-    """Ctrl-C came before the network was trained."""
+from .variants import Variant, alike, designs_of, listed, read
 
 
 class Networks(Sequence[Network]):
@@ -38,8 +29,8 @@ class Networks(Sequence[Network]):
         What went wrong, by the number of the variant.
     """
 
-    def __init__(self, results: Iterable[Network | Exception]) -> None:
-        self._results = tuple(results)
+    def __init__(self, results: Iterable[Result]) -> None:
+        self._results = list(results)  # tiny networks are made when they are first asked for
         self.failures = {k: found for k, found in enumerate(self._results) if isinstance(found, Exception)}
 
     def __len__(self) -> int:
@@ -50,41 +41,18 @@ class Networks(Sequence[Network]):
     @overload
     def __getitem__(self, number: slice) -> Networks: ...
     def __getitem__(self, number: int | slice) -> Network | Networks:
+        if isinstance(number, slice):
+            return Networks(self._results[number])
         found = self._results[number]
-        if isinstance(found, tuple):
-            return Networks(found)
         if isinstance(found, Exception):
             raise found
+        if not isinstance(found, Network):
+            found = self._results[number] = found()
         return found
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} of them failed" if self.failures else ""
         return f"<{len(self)} networks{failed}>"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """
-    One network to train.
-
-    Attributes
-    ----------
-    name : str
-        What errors call it.
-    number : int
-    rows : int64 array or None
-        Numbers of its samples; None: all.
-    y : array, name or None
-        Its own targets, for all samples; None: those that all have.
-    asked : dict
-        All options of `fastbp.train`.
-    """
-
-    name: str
-    number: int
-    rows: NDArray[np.int64] | None
-    y: Any
-    asked: dict[str, Any]
 
 
 def train_many(
@@ -140,149 +108,55 @@ def train_many(
     table, targets_read, names = data.read_table(X, y)
     for key in options:
         checks.one_of("train_many", key, DEFAULTS)
-    known = [read_variant(f"variants[{k}]", k, variant, options, len(table)) for k, variant in enumerate(_listed(variants))]
+    known = [read(f"variants[{k}]", k, variant, options, len(table)) for k, variant in enumerate(listed(variants))]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
     designs = designs_of(known, targets_read, len(names or table[0]), names is not None)
 
-    def learnt(variant: Variant) -> Network:
+    def learnt(variants: Sequence[Variant]) -> list[Result]:
+        (variant,) = variants
         asked, inputs = variant.asked, table
         own: Any = y if by_name else targets_read if variant.y is None else variant.y
         if variant.rows is not None:
             inputs, own = _taken(table, variant.rows), own if by_name else np.asarray(own)[variant.rows]
             if asked["sample_weight"] is not None:
                 asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
-        return training.learn(inputs, own, asked, threads=1, progress=False, callback=None)
+        return [training.learn(inputs, own, asked, threads=1, progress=False, callback=None)]
 
-    longest_first = sorted(known, key=lambda variant: -designs[variant.number].cost)
-    found = in_threads(learnt, longest_first, workers, progress, "training")
+    work: list[Job] = []
+    for group in alike(known):
+        first, cost = group[0], designs[group[0].number].cost
+        task = training.prepared(table, y if by_name else targets_read, first.asked, 1) if len(group) >= tiny.LEAST else None
+        if task is None or not tiny.fits(task):
+            work += [Job([variant], designs[variant.number].cost, learnt) for variant in group]
+            continue
+        size = tiny.share(task, len(group), workers)
+        side_by_side = functools.partial(_side_by_side, task, learnt)
+        work += [Job(group[k : k + size], cost * len(group[k : k + size]), side_by_side) for k in range(0, len(group), size)]
+    found = in_threads(sorted(work, key=lambda job: -job.cost), workers, progress, "training")
     nets = Networks(found[k] for k in range(len(known)))
     if nets.failures:
-        first = next(iter(nets.failures.values()))
-        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first}"
+        first_failure = next(iter(nets.failures.values()))
+        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first_failure}"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     return nets
 
 
-def _listed(variants: Any) -> list[Any]:
-    if isinstance(variants, str | Mapping) or not isinstance(variants, Iterable):
-        raise ValueError(f"variants: expected a sequence of dicts, got {type(variants).__name__}")
-    listed = list(variants)
-    if not listed:
-        raise ValueError("variants: expected at least one, got none")
-    return listed
-
-
-def read_variant(name: str, number: int, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
-    """What one variant says, which errors call `name`, all options filled in: its own, those in common, defaults."""
-    if not isinstance(variant, Mapping):
-        raise ValueError(f"{name}: expected a dict of options, got {variant!r}")
-    for key in variant:
-        checks.one_of(name, key, [*DEFAULTS, *OWN])
-    asked = DEFAULTS | dict(options) | {key: value for key, value in variant.items() if key not in OWN}
-    if asked["seed"] is None:
-        asked["seed"] = secrets.randbits(32)
-    rows = variant.get("rows")
-    return Variant(name, number, None if rows is None else _rows(f"{name}: rows", rows, n), variant.get("y"), asked)
-
-
-def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
-    array = np.asarray(rows)
-    if array.dtype == bool and array.shape == (n,):
-        array = np.flatnonzero(array)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
-        raise ValueError(f"{name}: expected numbers of samples, or a truth value for each of {n}, got {array.dtype} of shape {array.shape}")
-    if array.min() < 0 or array.max() >= n:
-        raise ValueError(f"{name}: expected numbers from 0 to {n - 1}, got {array.min()} to {array.max()}")
-    return array.astype(np.int64)
-
-
-@dataclass(frozen=True)
-class Design:
-    """What a variant is going to be: multiply-adds of its training, and its epochs."""
-
-    cost: float
-    epochs: int
-
-
-def designs_of(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> list[Design]:
-    """The design of each variant; raises ValueError for options that are not valid, and for targets of another kind."""
-    found: list[Design] = []
-    kinds: dict[tuple[Any, ...], targets.Targets] = {}
-    first: targets.Targets | None = None
-    for variant in variants:
-        asked, own = variant.asked, y if variant.y is None else variant.y
-        try:
-            start = asked["init"] if isinstance(asked["init"], Network) else None
-            key = (asked["task"], start)
-            if variant.rows is None and variant.y is None and key in kinds:
-                target = kinds[key]
-            else:
-                own = own if variant.rows is None else np.asarray(own)[variant.rows]
-                n = len(own)
-                target = targets.read(own, asked["task"], n) if start is None else data.targets_of(start, own, asked["task"], n)
-                if variant.rows is None and variant.y is None:
-                    kinds[key] = target
-            first = first or target
-            if _kind(target) != _kind(first):
-                raise ValueError(f"expected targets like those of {variants[0].name} ({_told(first)}), got {_told(target)}")
-            validation = asked["validation"]
-            held = data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum()
-            n, columns = len(target.values) - int(held), start.sizes[0] if frame and start else inputs
-            net, plan = training.designed(target, columns, n, bool(held) or validation is not None, **asked)
-        except ValueError as error:
-            raise ValueError(f"{variant.name}: {error}") from None
-        weights = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes))
-        found.append(Design(float(weights) * n * plan.epochs, plan.epochs))
+def _side_by_side(
+    task: training.Task, learnt: Callable[[Sequence[Variant]], Sequence[Result]], variants: Sequence[Variant]
+) -> list[Result]:
+    """Train tiny networks together; those that fail once more alone, to tell how."""
+    asked = variants[0].asked
+    rate = task.plan.learning_rate
+    own = [{name: variant.asked[name] for name in tiny.OWN} for variant in variants]
+    own = [options if options["learning_rate"] is not None else options | {"learning_rate": rate} for options in own]
+    found: list[Result] = []
+    for variant, made in zip(variants, tiny.learnt(task, asked["init"], asked["shuffle"], own), strict=True):
+        found.append(made if made is not None else one(learnt, variant))
     return found
-
-
-def _kind(target: targets.Targets) -> tuple[Any, ...]:
-    return target.task, target.outputs, None if target.classes is None else target.classes.tolist()
-
-
-def _told(target: targets.Targets) -> str:
-    return f"{target.task}, {target.outputs} {'outputs' if target.classes is None else 'classes'}"
 
 
 def _taken(table: Any, rows: NDArray[np.int64]) -> Any:
     """Rows of an array or a frame."""
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
-
-
-def in_threads(
-    learn: Callable[[Variant], Network], variants: Sequence[Variant], workers: int, progress: bool | None, what: str
-) -> dict[int, Network | Exception]:
-    """What `learn` makes of each variant, or raises, by its number; they are begun in the order given."""
-    found: dict[int, Network | Exception] = {}
-    bar = Bar(total=len(variants), desc=what, unit="network", delay=1.0, disable=None if progress is None else not progress)
-    pool, broken_off = ThreadPoolExecutor(workers, "fastbp"), False
-    with interruption.awaited() as wish:
-
-        def one(variant: Variant) -> Network | Exception:
-            interruption.shared.set(wish)
-            if not wish.came:
-                try:
-                    net = learn(variant)
-                except Exception as error:
-                    return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
-                if net.stop_reason != "interrupted":
-                    return net
-            return _missing(variant)
-
-        waiting = {pool.submit(one, variant): variant for variant in variants}
-        try:
-            for done in as_completed(waiting):
-                found[waiting[done].number] = done.result()
-                bar.update()
-        except KeyboardInterrupt:  # a second Ctrl-C, or one that another handler has made of the first
-            wish.came = broken_off = True
-        finally:
-            pool.shutdown(wait=not broken_off, cancel_futures=True)
-            bar.close()
-    return {variant.number: _missing(variant) for variant in variants} | found
-
-
-def _missing(variant: Variant) -> NotTrainedError:
-    return NotTrainedError(f"{variant.name}: Ctrl-C came before the network was trained")

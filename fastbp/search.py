@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks, data, fit, many, training
+from . import checks, data, fit, jobs, training
+from . import variants as variants_of
 from .network import Network
 from .train import DEFAULTS
 
@@ -208,8 +209,8 @@ def search(
     drawn = draw(space, n, np.random.default_rng(seed))
     table, targets_read, names = data.read_table(X, y)
     common = {"validation": validation, "seed": seed} | options
-    variants = [many.read_variant(f"trial {k}", k, said, common, len(table)) for k, said in enumerate(drawn)]
-    designs = many.designs_of(variants, targets_read, len(names or table[0]), names is not None)
+    variants = [variants_of.read(f"trial {k}", k, said, common, len(table)) for k, said in enumerate(drawn)]
+    designs = variants_of.designs_of(variants, targets_read, len(names or table[0]), names is not None)
     own_y = y if isinstance(y, str) else targets_read
     paused = [_Paused() for _ in variants]
     trials: dict[int, Trial] = {}
@@ -218,14 +219,17 @@ def search(
     for number in range(1, rounds + 1):
         until = {k: max(1, round(designs[k].epochs / KEPT_ONE_IN ** (rounds - number))) for k in alive}
 
-        def learnt(variant: many.Variant, until: Mapping[int, int] = until) -> Network:
+        def learnt(several: Sequence[variants_of.Variant], until: Mapping[int, int] = until) -> list[jobs.Result]:
+            (variant,) = several
             here, end = paused[variant.number], until[variant.number]
-            return training.learn(table, own_y, variant.asked, threads=1, progress=False, callback=None, keeper=here, begun=here, until=end)
+            return [
+                training.learn(table, own_y, variant.asked, threads=1, progress=False, callback=None, keeper=here, begun=here, until=end)
+            ]
 
-        longest_first = sorted((variants[k] for k in alive), key=lambda v: -designs[v.number].cost)
-        found = many.in_threads(learnt, longest_first, workers, progress, f"round {number} of {rounds}")
-        interrupted = any(isinstance(result, many.NotTrainedError) for result in found.values())
-        trials |= {k: _judged(k, drawn[k], result) for k, result in found.items() if not isinstance(result, many.NotTrainedError)}
+        work = sorted((jobs.Job([variants[k]], designs[k].cost, learnt) for k in alive), key=lambda job: -job.cost)
+        found = jobs.in_threads(work, workers, progress, f"round {number} of {rounds}")
+        interrupted = any(isinstance(result, jobs.NotTrainedError) for result in found.values())
+        trials |= {k: _judged(k, drawn[k], result) for k, result in found.items() if not isinstance(result, jobs.NotTrainedError)}
         best_first = sorted(trials.values(), key=lambda trial: (trial.failure is not None, -trial.epochs, trial.loss))
         alive = [trial.number for trial in best_first if trial.failure is None and trial.number in alive]
         alive = alive[: max(1, len(found) // KEPT_ONE_IN)]
@@ -241,8 +245,9 @@ def search(
     return Search(best_first, network)
 
 
-def _judged(number: int, options: dict[str, Any], found: Network | Exception) -> Trial:
-    if isinstance(found, Exception):
+def _judged(number: int, options: dict[str, Any], found: jobs.Result) -> Trial:
+    if not isinstance(found, Network):
+        assert isinstance(found, Exception)
         return Trial(number, options, 0, math.nan, None, 0, found)
     history, at = found.history, found.best_epoch - 1
     loss = -history["validation_metric"][at] if "validation_metric" in history else history["validation_loss"][at]

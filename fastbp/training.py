@@ -6,7 +6,7 @@ import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,6 +89,51 @@ def designed(
     return net, plan
 
 
+@dataclass(frozen=True)
+class Task:
+    """
+    A run that can begin.
+
+    Attributes
+    ----------
+    net, plan
+        What to train, and how.
+    training, held_out : Ready
+        Samples to learn from; samples to watch, or None.
+    first : Standing
+        Where the run begins.
+    said : dict
+        The options of the network, all defaults filled in.
+    metric : callable or None
+        See `fit.run`.
+    digests : callable
+        Gives the digest of each argument that holds data.
+    network : callable
+        Makes a network of weights; ``options``, if they are not `said`, and what the run adds to it.
+    """
+
+    net: Architecture
+    plan: options.Schedule
+    training: data.Ready
+    held_out: data.Ready | None
+    first: fit.Standing
+    said: dict[str, Any]
+    metric: Callable[[Any], float] | None
+    digests: Digests
+    network: Callable[..., Network]
+
+    def chosen(self, at: fit.Standing, compile_seconds: float = 0.0) -> Network:
+        """The network that a run which stands here would return."""
+        return self.network(
+            at.chosen,
+            history=at.history,
+            best_epoch=at.best_epoch or len(at.rows),
+            stop_reason=at.stop_reason,
+            compile_seconds=compile_seconds,
+            train_seconds=at.seconds,
+        )
+
+
 def learn(
     X: Any, y: Any, asked: Mapping[str, Any], *, threads: Any, progress: Any, callback: Any,
     keeper: Keeper | None = None, begun: Begun | None = None, until: int | None = None,
@@ -113,6 +158,25 @@ def learn(
     -------
     Network
     """
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
+    workers = fit.thread_count(threads)
+    task = prepared(X, y, asked, workers, begun)
+    at, plan, compile_seconds = task.first, task.plan, 0.0
+    if keeper is not None:
+        keeper.begin(task.digests, task.chosen)
+    if begun is not None:
+        at = begun.standing(at, fit.columns(task.net, task.held_out is not None, task.metric is not None), plan.epochs)
+    if at.stop_reason in ("unfinished", "interrupted"):
+        seed = task.said["seed"]
+        compile_seconds = fit.run(
+            task.net, plan, task.training, task.held_out, at, seed, workers, progress, callback, task.metric, keeper, until
+        )
+    return task.chosen(at, compile_seconds)
+
+
+def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begun | None = None) -> Task:
+    """What `learn` does before the run."""
     task, scale, dtype, init, shuffle = (asked[name] for name in ("task", "scale", "dtype", "init", "shuffle"))
     validation, metric, sample_weight, class_weight = (asked[name] for name in ("validation", "metric", "sample_weight", "class_weight"))
     table, y, names = data.read_table(X, y)
@@ -123,9 +187,6 @@ def learn(
     kind = np.dtype(dtype)
     checks.boolean("scale", scale)
     checks.boolean("shuffle", shuffle)
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
-    workers = fit.thread_count(threads)
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = data.random_streams(seed)
 
@@ -176,7 +237,7 @@ def learn(
         "samples": len(parts.train),
     }
 
-    def network(weights: Any, **run: Any) -> Network:
+    def network(weights: Any, options: Mapping[str, Any] = said, **run: Any) -> Network:
         return Network(
             task=net.task,
             sizes=net.sizes,
@@ -191,30 +252,13 @@ def learn(
             classes=target.classes,
             single_output=target.single and len(net.loss_parameter) < 2,
             columns=columns,
-            options=said,
+            options=dict(options),
+            examples=given.examples(~held) if run else None,
             **run,
         )
 
-    def chosen(at: fit.Standing) -> Network:
-        return network(
-            at.chosen,
-            examples=given.examples(~held),
-            history=at.history,
-            best_epoch=at.best_epoch or len(at.rows),
-            stop_reason=at.stop_reason,
-            compile_seconds=compile_seconds,
-            train_seconds=at.seconds,
-        )
-
-    watched, compile_seconds = _metric(metric, parts.validation, network), 0.0
-    at = fit.Standing.first(params, plan.optimizer, order_random if shuffle else None)
-    if keeper is not None:
-        keeper.begin(digests, chosen)
-    if begun is not None:
-        at = begun.standing(at, fit.columns(net, parts.validation is not None, watched is not None), plan.epochs)
-    if at.stop_reason in ("unfinished", "interrupted"):
-        compile_seconds = fit.run(net, plan, training, held_out, at, seed, workers, progress, callback, watched, keeper, until)
-    return chosen(at)
+    first = fit.Standing.first(params, plan.optimizer, order_random if shuffle else None)
+    return Task(net, plan, training, held_out, first, said, _metric(metric, parts.validation, network), digests, network)
 
 
 def _digests(X: Any, target: targets.Targets, weight: Any, validation: data.Rows | None) -> dict[str, list[str]]:

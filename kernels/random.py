@@ -30,7 +30,7 @@ def _high_product(a, b):
 
 @inner
 def _advance(stream):
-    """state <- state x factor + increment, modulo 2^128."""
+    """Step the generator: state <- state x factor + increment, modulo 2^128."""
     high, low = stream[HIGH], stream[LOW]
     new = low * FACTOR_LOW
     top = _high_product(low, FACTOR_LOW) + high * FACTOR_LOW + low * FACTOR_HIGH
@@ -89,10 +89,42 @@ def shuffle(stream, order):
         order[i], order[j] = order[j], order[i]
 
 
+@inner
+def _fraction(stream):
+    """A random number from 0 to 1, of 53 bits."""
+    return (next_64(stream) >> np.uint64(11)) * 2.0**-53
+
+
 @exact
 def _within(low, high, number):
     """Where in an interval; rounded after each step, as NumPy does."""
     return low + (high - low) * number
+
+
+@jit
+def uniform_rows(seeds, starts, bounds, child, streams, out):
+    """
+    Streams of many seeds, and the first numbers of each between -bound and bound. Unchecked.
+
+    Parameters
+    ----------
+    seeds : uint32 array, shape (words,)
+        All seeds, one behind the other, each as `seed_child` takes it.
+    starts : int64 array, shape (k + 1,)
+        Where each begins, and the end of the last.
+    bounds : float64 array, shape (m,)
+        One for each number of a stream.
+    child : int
+        See `seed_child`.
+    streams : uint64 array, shape (k, LENGTH)
+        Overwritten: where the streams stand behind these numbers.
+    out : array, shape (k, m)
+        Overwritten.
+    """
+    for k in range(streams.shape[0]):
+        seed_child(seeds[starts[k] : starts[k + 1]], child, streams[k])
+        for i in range(bounds.size):
+            out[k, i] = _within(-bounds[i], bounds[i], _fraction(streams[k]))
 
 
 @jit
@@ -108,7 +140,7 @@ def fill_uniform(stream, low, high, out):
     out : array, shape (n,)
     """
     for i in range(out.size):
-        out[i] = _within(low, high, (next_64(stream) >> np.uint64(11)) * 2.0**-53)
+        out[i] = _within(low, high, _fraction(stream))
 
 
 @inner

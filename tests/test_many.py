@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_jit import run
 
 import fastbp
-from fastbp import many
+from fastbp import training
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (90, 4))
@@ -117,7 +117,7 @@ BAD = {
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_wrong_is_told_before_anything_is_trained(text, monkeypatch):
-    monkeypatch.setattr(many.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(training, "learn", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=text):
         fastbp.train_many(X, CLASSES, BAD[text], epochs=1)
 
@@ -128,8 +128,8 @@ def test_wrong_common_options_are_told():
 
 
 def test_the_longest_are_begun_first(monkeypatch):
-    begun, real = [], many.training.learn
-    monkeypatch.setattr(many.training, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1])
+    begun, real = [], training.learn
+    monkeypatch.setattr(training, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1])
     variants = [
         {"epochs": 1},
         {"epochs": 9},

@@ -1,0 +1,155 @@
+"""Variants: what is different for each of many networks, read and checked before any is trained."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks, data, targets, training
+from .network import Network
+from .tiny import OWN as TINY
+from .train import DEFAULTS
+
+# What a variant may say beside options of `fastbp.train`.
+OWN = ("rows", "y")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """
+    One network to train.
+
+    Attributes
+    ----------
+    name : str
+        What errors call it.
+    number : int
+    rows : int64 array or None
+        Numbers of its samples; None: all.
+    y : array, name or None
+        Its own targets, for all samples; None: those that all have.
+    asked : dict
+        All options of `fastbp.train`.
+    others : tuple or None
+        What it says beside `tiny.OWN`: equal for variants that are alike. None: it has samples or targets of its own.
+    """
+
+    name: str
+    number: int
+    rows: NDArray[np.int64] | None
+    y: Any
+    asked: dict[str, Any]
+    others: tuple[tuple[str, str], ...] | None
+
+    @property
+    def key(self) -> Any:
+        """Equal for variants that are alike."""
+        return self.number if self.others is None else self.others
+
+
+def listed(variants: Any) -> list[Any]:
+    """The variants as a list; raises ValueError unless there is one at least."""
+    if isinstance(variants, str | Mapping) or not isinstance(variants, Iterable):
+        raise ValueError(f"variants: expected a sequence of dicts, got {type(variants).__name__}")
+    found = list(variants)
+    if not found:
+        raise ValueError("variants: expected at least one, got none")
+    return found
+
+
+def read(name: str, number: int, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
+    """What one variant says, which errors call `name`, all options filled in: its own, those in common, defaults."""
+    if not isinstance(variant, Mapping):
+        raise ValueError(f"{name}: expected a dict of options, got {variant!r}")
+    for key in variant:
+        checks.one_of(name, key, [*DEFAULTS, *OWN])
+    asked = DEFAULTS | dict(options) | {key: value for key, value in variant.items() if key not in OWN}
+    if asked["seed"] is None:
+        asked["seed"] = secrets.randbits(32)
+    rows, y = variant.get("rows"), variant.get("y")
+    shared = rows is None and y is None and isinstance(asked["init"], str | None)
+    others = tuple((key, repr(value)) for key, value in sorted(variant.items()) if key not in TINY) if shared else None
+    return Variant(name, number, None if rows is None else _rows(f"{name}: rows", rows, n), y, asked, others)
+
+
+def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
+    array = np.asarray(rows)
+    if array.dtype == bool and array.shape == (n,):
+        array = np.flatnonzero(array)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
+        raise ValueError(f"{name}: expected numbers of samples, or a truth value for each of {n}, got {array.dtype} of shape {array.shape}")
+    if array.min() < 0 or array.max() >= n:
+        raise ValueError(f"{name}: expected numbers from 0 to {n - 1}, got {array.min()} to {array.max()}")
+    return array.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a variant is going to be: multiply-adds of its training, and its epochs."""
+
+    cost: float
+    epochs: int
+
+
+def designs_of(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> list[Design]:
+    """The design of each variant; raises ValueError for options that are not valid, and for targets of another kind."""
+    found: list[Design] = []
+    known: dict[Any, Design] = {}
+    reference: targets.Targets | None = None
+    for variant in variants:
+        try:
+            if variant.key in known:  # all but `tiny.OWN` has been looked at
+                _check_own(variant.asked)
+            else:
+                target, known[variant.key] = _design(variant, y, inputs, frame)
+                reference = reference or target
+                if _kind(target) != _kind(reference):
+                    raise ValueError(f"expected targets like those of {variants[0].name} ({_told(reference)}), got {_told(target)}")
+        except ValueError as error:
+            raise ValueError(f"{variant.name}: {error}") from None
+        found.append(known[variant.key])
+    return found
+
+
+def _check_own(asked: Mapping[str, Any]) -> None:
+    checks.integer("seed", asked["seed"], 0)
+    checks.real("l2", asked["l2"], least=0)
+    if asked["learning_rate"] is not None:
+        checks.real("learning_rate", asked["learning_rate"], above=0)
+
+
+def _design(variant: Variant, y: Any, inputs: int, frame: bool) -> tuple[targets.Targets, Design]:
+    asked, own = variant.asked, y if variant.y is None else variant.y
+    _check_own(asked)
+    start = asked["init"] if isinstance(asked["init"], Network) else None
+    own = own if variant.rows is None else np.asarray(own)[variant.rows]
+    n = len(own)
+    target = targets.read(own, asked["task"], n) if start is None else data.targets_of(start, own, asked["task"], n)
+    validation = asked["validation"]
+    held = int(data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum())
+    columns = start.sizes[0] if frame and start else inputs
+    net, plan = training.designed(target, columns, n - held, held > 0 or validation is not None, **asked)
+    weights = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes))
+    return target, Design(float(weights) * (n - held) * plan.epochs, plan.epochs)
+
+
+def _kind(target: targets.Targets) -> tuple[Any, ...]:
+    return target.task, target.outputs, None if target.classes is None else target.classes.tolist()
+
+
+def _told(target: targets.Targets) -> str:
+    return f"{target.task}, {target.outputs} {'outputs' if target.classes is None else 'classes'}"
+
+
+def alike(variants: Sequence[Variant]) -> list[list[Variant]]:
+    """Variants of the same data and options, but for `tiny.OWN`."""
+    groups: dict[Any, list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault(variant.key, []).append(variant)
+    return list(groups.values())
