@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_jit import run
 
 import fastbp
-from fastbp import training
+from fastbp import tiny, training
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (90, 4))
@@ -171,3 +171,58 @@ def test_within_another_thread():
     thread.start()
     thread.join()
     assert same(found[0][1], alone(X, CLASSES, {}, **COMMON))
+
+
+# Tiny networks, which learn side by side
+
+TINY = {"optimizer": "sgd", "batch_size": 1, "hidden": 2, "epochs": 5, "activation": "logistic"}
+SIDES = np.where(X[:, 0] > X[:, 1], "left", "right")
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """How many networks learnt side by side in each call."""
+    calls, real = [], tiny.learnt
+    monkeypatch.setattr(tiny, "learnt", lambda *given: (calls.append(len(given[-1])), real(*given))[1])
+    return calls
+
+
+OTHERS = [{}, {"dtype": "float64", "hidden": (3, 4)}, {"shuffle": False, "loss": "squared_error"}, {"init": "uniform"},
+          {"scale": False, "hidden": (), "class_weight": "balanced"}, {"sample_weight": np.arange(90.0)}]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", OTHERS)
+@pytest.mark.parametrize("y", [SIDES, NUMBERS], ids=["classes", "numbers"])
+def test_tiny_networks_side_by_side(more, y, together):
+    if "class_weight" in more and y is NUMBERS:
+        more = more | {"class_weight": None}
+    variants = [{"seed": 1}, {"seed": 2**70, "l2": 0.1}, {"seed": 0, "learning_rate": 0.02}] + [{"seed": 10 + k} for k in range(40)]
+    nets = fastbp.train_many(X, y, variants, progress=False, **TINY | {"learning_rate": 0.01} | more)
+    assert sum(together) == 43
+    for net, variant in zip(nets, variants, strict=True):
+        other = alone(X, y, variant, **TINY | {"learning_rate": 0.01} | more)
+        assert same(net, other)
+        assert (net.stop_reason, net.best_epoch) == (other.stop_reason, other.best_epoch)
+        assert net is nets[variants.index(variant)]
+        assert (net.predict(X) == other.predict(X)).all()
+
+
+def test_tiny_networks_of_several_kinds(together):
+    variants = [{"hidden": 1 + k % 3, "seed": k} for k in range(12)] + [{"seed": 3, "validation": 0.2}, {"seed": 3, "rows": range(50)}]
+    nets = fastbp.train_many(X, NUMBERS, variants, **TINY)
+    assert sorted(together) == [4, 4, 4]
+    for net, variant in zip(nets, variants, strict=True):
+        assert same(net, alone(X, NUMBERS, variant, **TINY))
+
+
+def test_tiny_networks_that_diverge_are_told_as_if_alone(together):
+    variants = [{"seed": k, "learning_rate": 1e30 if k in (3, 30) else 0.05} for k in range(50)]
+    with pytest.warns(RuntimeWarning, match=r"2 of 50 networks are missing; the first is variants\[3\]: training diverged in epoch 1"):
+        nets = fastbp.train_many(X, NUMBERS, variants, **TINY)
+    assert sum(together) == 50
+    assert list(nets.failures) == [3, 30]
+    for k in {*range(50)} - {3, 30}:
+        assert same(nets[k], alone(X, NUMBERS, variants[k], **TINY))
+    with pytest.raises(ValueError, match=r"variants\[2\]: learning_rate: expected a finite number above 0, got 0"):
+        fastbp.train_many(X, NUMBERS, [{"seed": k, "learning_rate": 2 - k} for k in range(4)], **TINY)
+    assert sum(together) == 50
