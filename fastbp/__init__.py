@@ -13,10 +13,12 @@ from typing import Any
 
 import fastbp.kernels as kernels
 
+from .bagging import ensemble
 from .bumps import bumps
 from .compilation import warmup
 from .config import config, show_config
 from .divergence import DivergenceWarning
+from .ensemble import Ensemble
 from .export import from_sklearn, from_torch
 from .fit import Epoch
 from .many import Networks, train_many
@@ -24,16 +26,21 @@ from .network import Network
 from .storage import load
 from .tables import TableWarning
 from .train import resume, train
+from .validation import CrossValidation, cross_validate
 
 __version__ = version("fastbp")
 __all__ = [
+    "CrossValidation",
     "DivergenceWarning",
+    "Ensemble",
     "Epoch",
     "Network",
     "Networks",
     "TableWarning",
     "bumps",
     "config",
+    "cross_validate",
+    "ensemble",
     "from_sklearn",
     "from_torch",
     "graph",

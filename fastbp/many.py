@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,6 +70,8 @@ class Variant:
     Attributes
     ----------
     number : int
+    name : str
+        What messages call it.
     rows : int64 array or None
         Numbers of its samples; None: all.
     y : array, name or None
@@ -78,6 +81,7 @@ class Variant:
     """
 
     number: int
+    name: str
     rows: NDArray[np.int64] | None
     y: Any
     asked: dict[str, Any]
@@ -132,9 +136,22 @@ def train_many(
     >>> [net.score(X, y) for net in nets]
     [1.0, 1.0, 1.0, 1.0]
     """
+    listed = _listed(variants)
+    for key in options:
+        checks.one_of("train_many", key, DEFAULTS)
+    nets = trained(X, y, listed, options, called="variants[{}]", threads=threads, progress=progress)
+    if nets.failures:
+        warn_of_failures(nets)
+    return nets
+
+
+def trained(
+    X: Any, y: Any, variants: Sequence[Any], options: Mapping[str, Any], *, called: str, threads: int | None, progress: bool | None
+) -> Networks:
+    """Train as `train_many` does, but for its warning; `called` is what messages call a variant, by its number."""
     workers = fit.thread_count(threads)
     table, targets_read, names = data.read_table(X, y)
-    known = [_read(k, variant, options, len(table)) for k, variant in enumerate(_listed(variants))]
+    known = [_read(k, called.format(k), variant, options, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
@@ -144,12 +161,58 @@ def train_many(
         asked, inputs = variant.asked, table
         own: Any = y if by_name else targets_read if variant.y is None else variant.y
         if variant.rows is not None:
-            inputs, own = _taken(table, variant.rows), own if by_name else np.asarray(own)[variant.rows]
+            inputs, own = taken(table, variant.rows), own if by_name else np.asarray(own)[variant.rows]
             if asked["sample_weight"] is not None:
                 asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
         return training.learn(inputs, own, asked, threads=1, progress=False, callback=None)
 
     return Networks(_in_threads(learnt, sorted(known, key=lambda variant: -costs[variant.number]), workers, progress))
+
+
+def warn_of_failures(nets: Networks) -> None:
+    """Tell the caller of the caller that some networks are missing."""
+    text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {next(iter(nets.failures.values()))}"
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def require_one(nets: Networks) -> None:
+    """Raise what went wrong where no network was trained."""
+    if len(nets.failures) == len(nets):
+        raise KeyboardInterrupt if isinstance(nets.failures[0], NotTrainedError) else nets.failures[0]
+
+
+def prepared(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any, NDArray[Any], targets.Targets, dict[str, Any]]:
+    """
+    Data and options that many networks have in common, checked before rows are drawn for each.
+
+    Parameters
+    ----------
+    who : str
+        Named where an option is unknown.
+    X, y
+        As in `fastbp.train`.
+    options : mapping
+        Options of `fastbp.train`, but for the seed.
+
+    Returns
+    -------
+    array or frame
+        X, without y.
+    array
+        y, as it was given.
+    Targets
+        y, as read.
+    dict
+        The options, with the task: some of the rows could be taken for another.
+    """
+    for key in options:
+        checks.one_of(who, key, [key for key in DEFAULTS if key != "seed"])
+    table, values, names = data.read_table(X, y)
+    asked = DEFAULTS | dict(options)
+    target = _target(asked, values, len(table))
+    _cost(asked, target, len(names or table[0]), names is not None)
+    data.sample_weights(len(table), asked["sample_weight"], asked["class_weight"], target)
+    return table[list(names)] if isinstance(y, str) and names else table, np.asarray(values), target, dict(options) | {"task": target.task}
 
 
 def _listed(variants: Any) -> list[Any]:
@@ -161,20 +224,16 @@ def _listed(variants: Any) -> list[Any]:
     return listed
 
 
-def _read(number: int, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
+def _read(number: int, name: str, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
     """What one variant says, all options filled in."""
-    name = f"variants[{number}]"
     if not isinstance(variant, Mapping):
         raise ValueError(f"{name}: expected a dict of options, got {variant!r}")
-    for key in options:
-        checks.one_of("train_many", key, DEFAULTS)
     for key in variant:
         checks.one_of(name, key, [*DEFAULTS, *OWN])
     asked = DEFAULTS | dict(options) | {key: value for key, value in variant.items() if key not in OWN}
-    if asked["seed"] is None:
-        asked["seed"] = secrets.randbits(32)
+    asked["seed"] = secrets.randbits(32) if asked["seed"] is None else checks.integer(f"{name}: seed", asked["seed"], 0)
     rows = variant.get("rows")
-    return Variant(number, None if rows is None else _rows(f"{name}: rows", rows, n), variant.get("y"), asked)
+    return Variant(number, name, None if rows is None else _rows(f"{name}: rows", rows, n), variant.get("y"), asked)
 
 
 def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
@@ -188,34 +247,43 @@ def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def _target(asked: Mapping[str, Any], y: Any, n: int) -> targets.Targets:
+    """Targets of one training, read."""
+    start = asked["init"] if isinstance(asked["init"], Network) else None
+    return targets.read(y, asked["task"], n) if start is None else data.targets_of(start, y, asked["task"], n)
+
+
+def _cost(asked: Mapping[str, Any], target: targets.Targets, inputs: int, frame: bool) -> float:
+    """Multiply-adds of one training; raises ValueError for options that are not valid."""
+    start, validation = asked["init"] if isinstance(asked["init"], Network) else None, asked["validation"]
+    held = int(data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum())
+    n, columns = len(target.values) - held, start.sizes[0] if frame and start else inputs
+    net, plan = training.designed(target, columns, n, held > 0 or validation is not None, **asked)
+    return float(sum(a * b for a, b in itertools.pairwise(net.sizes))) * n * plan.epochs
+
+
 def _costs(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> list[float]:
-    """Multiply-adds of each training; raises ValueError for options that are not valid, and for targets of another kind."""
+    """`_cost` of each; raises ValueError for targets of another kind, too."""
     costs: list[float] = []
     kinds: dict[tuple[Any, ...], targets.Targets] = {}
     first: targets.Targets | None = None
     for variant in variants:
         asked, own = variant.asked, y if variant.y is None else variant.y
         try:
-            start = asked["init"] if isinstance(asked["init"], Network) else None
-            key = (asked["task"], start)
+            key = (asked["task"], asked["init"] if isinstance(asked["init"], Network) else None)
             if variant.rows is None and variant.y is None and key in kinds:
                 target = kinds[key]
             else:
                 own = own if variant.rows is None else np.asarray(own)[variant.rows]
-                n = len(own)
-                target = targets.read(own, asked["task"], n) if start is None else data.targets_of(start, own, asked["task"], n)
+                target = _target(asked, own, len(own))
                 if variant.rows is None and variant.y is None:
                     kinds[key] = target
             first = first or target
             if _kind(target) != _kind(first):
-                raise ValueError(f"expected targets like those of variants[0] ({_told(first)}), got {_told(target)}")
-            validation = asked["validation"]
-            held = data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum()
-            n, columns = len(target.values) - int(held), start.sizes[0] if frame and start else inputs
-            net, plan = training.designed(target, columns, n, bool(held) or validation is not None, **asked)
+                raise ValueError(f"expected targets like those of {variants[0].name} ({_told(first)}), got {_told(target)}")
+            costs.append(_cost(asked, target, inputs, frame))
         except ValueError as error:
-            raise ValueError(f"variants[{variant.number}]: {error}") from None
-        costs.append(float(sum(a * b for a, b in zip(net.sizes, net.sizes[1:], strict=False))) * n * plan.epochs)
+            raise ValueError(f"{variant.name}: {error}") from None
     return costs
 
 
@@ -227,7 +295,7 @@ def _told(target: targets.Targets) -> str:
     return f"{target.task}, {target.outputs} {'outputs' if target.classes is None else 'classes'}"
 
 
-def _taken(table: Any, rows: NDArray[np.int64]) -> Any:
+def taken(table: Any, rows: NDArray[np.int64]) -> Any:
     """Rows of an array or a frame."""
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
@@ -236,7 +304,8 @@ def _in_threads(
     learn: Callable[[Variant], Network], variants: Sequence[Variant], workers: int, progress: bool | None
 ) -> list[Network | Exception]:
     """What `learn` makes of each variant, or raises, begun in the order given; in the order of their numbers."""
-    found: dict[int, Network | Exception] = {}
+    missed = "Ctrl-C came before the network was trained"
+    found: dict[int, Network | Exception] = {variant.number: NotTrainedError(f"{variant.name}: {missed}") for variant in variants}
     bar = Bar(total=len(variants), desc="training", unit="network", delay=1.0, disable=None if progress is None else not progress)
     pool, broken_off = ThreadPoolExecutor(workers, "fastbp"), False
     with interruption.awaited() as wish:
@@ -247,31 +316,25 @@ def _in_threads(
                 net = learn(variant)
                 if net.stop_reason != "interrupted":
                     return net
-            raise NotTrainedError(f"variants[{variant.number}]: Ctrl-C came before the network was trained")
+            raise NotTrainedError
 
-        waiting = {pool.submit(one, variant): variant.number for variant in variants}
+        waiting = {pool.submit(one, variant): variant for variant in variants}
         try:
             for done in as_completed(waiting):
-                error = done.exception()
-                found[waiting[done]] = done.result() if error is None else _named(error, waiting[done])
+                error, variant = done.exception(), waiting[done]
+                if not isinstance(error, NotTrainedError):
+                    found[variant.number] = done.result() if error is None else _named(error, variant.name)
                 bar.update()
         except KeyboardInterrupt:  # a second Ctrl-C, or one that another handler has made of the first
             wish.came = broken_off = True
         finally:
             pool.shutdown(wait=not broken_off, cancel_futures=True)
             bar.close()
-    results = [found.get(k, NotTrainedError(f"variants[{k}]: Ctrl-C came before the network was trained")) for k in range(len(variants))]
-    failed = [k for k, result in enumerate(results) if isinstance(result, Exception)]
-    if failed:
-        text = f"{len(failed)} of {len(results)} networks are missing; the first is {results[failed[0]]}"
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
-    return results
+    return [found[k] for k in sorted(found)]
 
 
-def _named(error: BaseException, number: int) -> Exception:
+def _named(error: BaseException, name: str) -> Exception:
     """The failure of a variant; what is no failure of its own is raised."""
     if not isinstance(error, Exception):
         raise error
-    if isinstance(error, NotTrainedError):
-        return error
-    return type(error)(f"variants[{number}]: {error}") if type(error) in (ValueError, FloatingPointError) else error
+    return type(error)(f"{name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
