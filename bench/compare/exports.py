@@ -46,7 +46,7 @@ def measure(strategy, ask, count):
         nonlocal seen
         raw = raw_rows(net, 200)
         inputs = Inputs.of(net).expand(raw)
-        found = verify.differences(net, inputs, verify.own_answers(net, inputs), ask(net, raw, inputs))
+        found = verify.differences(verify.own_answers(net, inputs), ask(net, raw, inputs), verify.terms(net, inputs))
         worst[net.dtype.name] = max(worst[net.dtype.name], *(float(np.max(relative)) for relative in found.values()))
         seen += 1
 
