@@ -219,7 +219,7 @@ def _fitting(net: Network) -> tuple[Any, ...]:
     return (
         net.task,
         None if net.classes is None else net.classes.tolist(),
-        (net.sizes[-1], net.single_output) if net.classes is None else None,
+        (net.sizes[-1], net.single_output),
         net.dtype.name,
         f"{net.sizes[0]} inputs" if net.columns is None else "columns of a table",
         net.loss_parameter if net.loss == "quantile" else None,

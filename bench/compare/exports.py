@@ -28,7 +28,7 @@ SKLEARN = networks(hidden=naive.BASIC, outputs=("identity", "exp", "logistic", "
 )
 # name, networks, answers to rows of raw values (and the inputs that they are)
 EXPORTS = [
-    ("ONNX (onnxruntime)", networks(), lambda net, raw, inputs: onnx.answers(net, onnx.model(net).SerializeToString(), raw)),
+    ("ONNX (onnxruntime)", networks(), lambda net, raw, inputs: onnx.answers(net, onnx.file_of(net).SerializeToString(), raw)),
     ("C", networks(), lambda net, raw, inputs: c.answers(net, c_source.text(net, "net"), "net", raw)),
     ("NumPy", networks(), lambda net, raw, inputs: numpy.answers(net, numpy.text(net), raw)),
     ("scikit-learn", SKLEARN, lambda net, raw, inputs: sklearn.answers(net, sklearn.estimator_of(net), inputs)),

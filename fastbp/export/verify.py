@@ -91,8 +91,8 @@ def answers_of(model: Network | Ensemble, raw: Array) -> Answers:
     if isinstance(model, Network):
         return told[0]
     if model.task == "regression":
-        return Answers(model.mean(each.outputs for each in told))
-    probabilities = model.mean(each.probabilities for each in told)
+        return Answers(model.mean(np.asarray(each.outputs) for each in told))
+    probabilities = model.mean(np.asarray(each.probabilities) for each in told)
     return Answers(None, probabilities, model.decision(probabilities))
 
 
@@ -155,8 +155,8 @@ def require(export: str, model: Network | Ensemble, raw: Array, came: Answers) -
         What the export said to these rows.
     """
     own, tolerance = answers_of(model, raw), TOLERANCE[model.dtype.name]
-    sizes = [terms(net, Inputs.of(net).expand(raw)) for net in members(model)]
-    for name, relative in differences(own, came, None if sizes[0] is None else np.max(sizes, axis=0)).items():
+    sizes = [size for net in members(model) if (size := terms(net, Inputs.of(net).expand(raw))) is not None]
+    for name, relative in differences(own, came, np.max(sizes, axis=0) if sizes else None).items():
         if relative.max() > tolerance:
             row, column = map(int, np.unravel_index(int(relative.argmax()), relative.shape))
             place = f"row {row} of X, column {column} of the {name}"
