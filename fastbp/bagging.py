@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, many
+from . import checks, data, many
 from .ensemble import Ensemble
 from .targets import Targets
 
@@ -33,7 +33,7 @@ def ensemble(
         Number of networks.
     bootstrap : bool
         Each learns from as many samples drawn with replacement, in classification within each class: they then differ by what they have
-        seen, too.
+        seen, too. A sample that is drawn twice is there once, with twice the weight.
     seed : int, optional
         What the seeds of the networks, and the samples that each learns from, are drawn from; drawn and recorded if left out.
         The first networks of a larger ensemble are those of a smaller one.
@@ -70,16 +70,15 @@ def ensemble(
     checks.integer("n", n, 1)
     checks.boolean("bootstrap", bootstrap)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
-    if bootstrap and isinstance(options.get("validation"), float):
-        raise ValueError(
-            f"validation: expected samples of your own with bootstrap=True, got {options['validation']!r}; a share of samples that were "
-            "drawn with replacement has copies of those learnt from"
-        )
     table, known, target, options = many.prepared("ensemble", X, y, options)
+    weight = data.own_weights("sample_weight", len(known), options.get("sample_weight"))
     random, variants = np.random.default_rng(seed), []
     for _ in range(n):
         variant: dict[str, Any] = {"seed": int(random.integers(2**32))}
-        variants.append(variant | {"rows": _drawn(target, random)} if bootstrap else variant)
+        if bootstrap:
+            times = np.bincount(_drawn(target, random), minlength=len(known))
+            variant |= {"rows": times > 0, "sample_weight": times * weight}
+        variants.append(variant)
     nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress)
     many.require_one(nets)
     if nets.failures:
@@ -92,7 +91,7 @@ def _drawn(target: Targets, random: np.random.Generator) -> NDArray[np.int64]:
     """Numbers of as many samples, drawn with replacement from all, or from those of each class."""
     n = len(target.values)
     if target.classes is None:
-        return np.sort(random.integers(n, size=n))
+        return random.integers(n, size=n)
     order, counts = np.argsort(target.values, kind="stable"), np.bincount(target.values)
     first = np.cumsum(counts) - counts
-    return np.sort(order[np.repeat(first, counts) + random.integers(np.repeat(counts, counts))])
+    return order[np.repeat(first, counts) + random.integers(np.repeat(counts, counts))]
