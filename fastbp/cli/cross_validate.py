@@ -42,7 +42,7 @@ def run(a: argparse.Namespace) -> None:
             for k, (test, value) in enumerate(zip(found.tests, found.scores, strict=True))]  # fmt: skip
     for line in [("repeat", "fold", "rows", score), *rows]:
         print("".join(f"{cell:>10}" for cell in line))
-    print(f"\nmean  {found.mean:.4f} ± {found.standard_error:.4f} (standard error, corrected for overlapping training parts)")
+    print(f"\nmean  {found.mean:.4f} +- {found.standard_error:.4f} (standard error, corrected for overlapping training parts)")
     print(f"seed  {found.seed}")
 
 

@@ -57,7 +57,7 @@ def summary(model: Network | Ensemble) -> list[tuple[str, str]]:
     rows = [
         ("task", net.task),
         ("layers", " - ".join([f"{net.sizes[0]} inputs", *(f"{units} {activation}" for units, activation in layers)])),
-        ("parameters", f"{len(net.params)} ({net.dtype})"),
+        ("parameters", f"{len(net.params)} ({net.dtype})" + ", of each network" * isinstance(model, Ensemble)),
     ]
     if net.classes is not None:
         rows.append(("classes", some(net.classes.tolist())))
