@@ -198,7 +198,7 @@ def _dealt_in_groups(target: Targets, of_group: NDArray[np.int64], folds: int, r
         if whole.any(axis=1).all():
             assert target.classes is not None  # several groups of one class always find a place
             label = target.classes.tolist()[int(whole[0].argmax())]
-            raise ValueError(f"groups: expected each class in several groups, as every training part needs it, got {label!r} in too few")
+            raise ValueError(f"groups: expected each class in so many groups that no training part misses it, got {label!r} in too few")
         fold_of[group] = np.where(whole.any(axis=1), len(of_group), held.sum(axis=1)).argmin()
         held[fold_of[group]] += counts[group]
     folds_of_rows = fold_of[of_group]

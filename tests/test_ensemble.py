@@ -85,7 +85,7 @@ def test_thresholds():
     np.testing.assert_array_equal(found.predict(X, 0.3), p > 0.3)
     with pytest.raises(ValueError, match="threshold: expected a probability of at most 1, got 2"):
         found.predict(X, 2)
-    with pytest.raises(ValueError, match="threshold: expected 0.5 with 3 classes"):
+    with pytest.raises(ValueError, match=r"threshold: expected 0\.5 with 3 classes"):
         fastbp.ensemble(X, CLASSES, 2, epochs=0).predict(X, 0.3)
     with pytest.raises(ValueError, match="predict_proba: expected a network for classification"):
         fastbp.ensemble(X, NUMBERS, 2, epochs=0).predict_proba(X)
