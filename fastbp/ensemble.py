@@ -92,7 +92,7 @@ class Ensemble(FileExports):
             The networks are for regression.
         """
         X = self._opened(X)
-        return self.mean(net.predict_proba(X) for net in self.networks)
+        return self._mean(net.predict_proba(X) for net in self.networks)
 
     def predict(self, X: ArrayLike, threshold: float = 0.5) -> NDArray[Any]:
         """
@@ -111,10 +111,10 @@ class Ensemble(FileExports):
         """
         if self.task == "regression":
             X = self._opened(X)
-            return self.mean(net.predict(X) for net in self.networks)
+            return self._mean(net.predict(X) for net in self.networks)
         if threshold != 0.5:
             self.networks[0]._check_threshold(threshold)
-        return self.decision(self.predict_proba(X), threshold)
+        return self._decision(self.predict_proba(X), threshold)
 
     def spread(self, X: ArrayLike) -> NDArray[np.float64]:
         """
@@ -168,39 +168,15 @@ class Ensemble(FileExports):
 
         storage.save(self, path)
 
-    def mean(self, told: Iterable[NDArray[Any]]) -> NDArray[Any]:
-        """
-        Mean of what each network says, summed in float64.
-
-        Parameters
-        ----------
-        told : iterable of array
-            What the networks say to the same rows, one after the other.
-
-        Returns
-        -------
-        array
-            Of `dtype`.
-        """
+    def _mean(self, told: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        """Mean of what the networks say to the same rows, one after the other; summed in float64."""
         total: Any = 0.0
         for one in told:
             total = total + one.astype(np.float64)
         return (total / len(self.networks)).astype(self.dtype)
 
-    def decision(self, probabilities: NDArray[Any], threshold: float = 0.5) -> NDArray[Any]:
-        """
-        What is predicted where these are the probabilities.
-
-        Parameters
-        ----------
-        probabilities : array, shape (n, classes) or (n, labels)
-        threshold : float
-            As in `Network.predict`.
-
-        Returns
-        -------
-        array, shape (n,); in multilabel (n, labels)
-        """
+    def _decision(self, probabilities: NDArray[Any], threshold: float = 0.5) -> NDArray[Any]:
+        """What is predicted where these are the probabilities."""
         if self.classes is None:
             return (probabilities > threshold).astype(np.int64)
         if len(self.classes) == 2:

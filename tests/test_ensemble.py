@@ -98,7 +98,7 @@ def test_frames(tmp_path):
         found = fastbp.ensemble(frame, "y", 4, bootstrap=True, seed=3, **FEW)
     assert found.feature_names == ("a", "b", "once")
     assert {net.feature_names for net in found.networks} == {("a", "b", "once"), ("a", "b")}
-    np.testing.assert_array_equal(found.predict(frame), found.mean(net.predict(frame) for net in found.networks))
+    np.testing.assert_array_equal(found.predict(frame), found._mean(net.predict(frame) for net in found.networks))
     frame.to_csv(tmp_path / "t.csv", index=False)
     np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
     for export in (found.to_numpy, found.to_c):

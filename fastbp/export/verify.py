@@ -91,9 +91,9 @@ def answers_of(model: Network | Ensemble, raw: Array) -> Answers:
     if isinstance(model, Network):
         return told[0]
     if model.task == "regression":
-        return Answers(model.mean(np.asarray(each.outputs) for each in told))
-    probabilities = model.mean(np.asarray(each.probabilities) for each in told)
-    return Answers(None, probabilities, model.decision(probabilities))
+        return Answers(model._mean(np.asarray(each.outputs) for each in told))
+    probabilities = model._mean(np.asarray(each.probabilities) for each in told)
+    return Answers(None, probabilities, model._decision(probabilities))
 
 
 def differences(own: Answers, came: Answers, least: Array | None = None) -> dict[str, NDArray[np.float64]]:
