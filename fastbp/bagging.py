@@ -81,8 +81,7 @@ def ensemble(
         variants.append(variant)
     nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress)
     many.require_one(nets)
-    if nets.failures:
-        many.warn_of_failures(nets)
+    many.warn_of_failures(nets)
     found = tuple(nets[k] for k in range(n) if k not in nets.failures)
     return Ensemble(found, {"n": n, "bootstrap": bootstrap, "seed": seed})
 

@@ -140,8 +140,7 @@ def train_many(
     for key in options:
         checks.one_of("train_many", key, DEFAULTS)
     nets = trained(X, y, listed, options, called="variants[{}]", threads=threads, progress=progress)
-    if nets.failures:
-        warn_of_failures(nets)
+    warn_of_failures(nets)
     return nets
 
 
@@ -170,9 +169,10 @@ def trained(
 
 
 def warn_of_failures(nets: Networks) -> None:
-    """Tell the caller of the caller that some networks are missing."""
-    text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {next(iter(nets.failures.values()))}"
-    warnings.warn(text, RuntimeWarning, stacklevel=3)
+    """Tell the caller of the caller if networks are missing."""
+    if nets.failures:
+        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {next(iter(nets.failures.values()))}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def require_one(nets: Networks) -> None:

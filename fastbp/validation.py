@@ -133,8 +133,7 @@ def cross_validate(
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
     nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress)
     many.require_one(nets)
-    if nets.failures:
-        many.warn_of_failures(nets)
+    many.warn_of_failures(nets)
     scores, predictions = np.full(len(tests), np.nan), np.empty(0)
     for k, test in enumerate(tests):
         if k in nets.failures:
