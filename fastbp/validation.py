@@ -128,6 +128,8 @@ def cross_validate(
     tests, variants = [], []
     for _ in range(repeats):
         parts = _dealt(target, folds, random) if of_group is None else _dealt_in_groups(target, of_group, folds, random)
+        if target.task == "regression" and min(map(len, parts)) < 2:
+            raise ValueError(f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)} samples")
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
