@@ -85,7 +85,7 @@ def cross_validate(
         No group is in two folds. The largest groups go first, each into the fold with the fewest samples.
     seed : int, optional
         What folds and seeds of the networks are drawn from; drawn and recorded if left out. Equal seeds give equal folds, whatever the
-        other options: so options can be compared.
+        options of the networks (but the task): so they can be compared.
     threads : int, optional
         Networks at a time; by default as many as Numba has threads. The result has the same bits for any number.
     progress : bool, optional
@@ -129,7 +129,7 @@ def cross_validate(
     for _ in range(repeats):
         parts = _dealt(target, folds, random) if of_group is None else _dealt_in_groups(target, of_group, folds, random)
         if target.task == "regression" and min(map(len, parts)) < 2:
-            raise ValueError(f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)} samples")
+            raise ValueError(f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)}")
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})

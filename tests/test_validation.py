@@ -164,7 +164,7 @@ BAD = [
     (CLASSES, {"folds": 1}, "folds: expected an integer of at least 2, got 1"),
     (CLASSES, {"folds": 61}, r"folds: expected at most as many as there are samples \(60\), got 61"),
     (CLASSES, {"folds": 5, "groups": np.arange(60) % 4}, r"folds: expected at most as many as there are groups \(4\), got 5"),
-    (NUMBERS, {"folds": 31}, "folds: expected two samples in each at least, as R.2 of one says nothing, got 31 of 60 samples"),
+    (NUMBERS, {"folds": 31}, "folds: expected two samples in each at least, as R.2 of one says nothing, got 31 of 60"),
     (CLASSES, {"repeats": 0}, "repeats: expected an integer of at least 1, got 0"),
     (CLASSES, {"seed": -1}, "seed: expected an integer of at least 0, got -1"),
     (CLASSES, {"threads": 0}, "threads: expected an integer of at least 1, got 0"),
