@@ -13,10 +13,12 @@ from typing import Any
 
 import fastbp.kernels as kernels
 
+from .bagging import ensemble
 from .bumps import bumps
 from .compilation import warmup
 from .config import config, show_config
 from .divergence import DivergenceWarning
+from .ensemble import Ensemble
 from .export import from_sklearn, from_torch
 from .fit import Epoch
 from .many import Networks, train_many
@@ -25,10 +27,13 @@ from .search import Search, Uniform, search
 from .storage import load
 from .tables import TableWarning
 from .train import resume, train
+from .validation import CrossValidation, cross_validate
 
 __version__ = version("fastbp")
 __all__ = [
+    "CrossValidation",
     "DivergenceWarning",
+    "Ensemble",
     "Epoch",
     "Network",
     "Networks",
@@ -37,6 +42,8 @@ __all__ = [
     "Uniform",
     "bumps",
     "config",
+    "cross_validate",
+    "ensemble",
     "from_sklearn",
     "from_torch",
     "graph",

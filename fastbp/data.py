@@ -72,13 +72,14 @@ class Given:
 
 def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
     """X as a frame or an array, y, and the columns of a frame to learn from; y may be the name of a column."""
-    X = tables.opened(X, None)
+    X = tables.opened(X)
     names = checks.feature_names(X)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
-    if names is None:
-        return checks.samples("X", X), y, None
-    if not isinstance(y, str):
+    X = checks.samples("X", X) if names is None else X
+    if len(X) == 0:
+        raise ValueError(f"X: expected at least one sample, got shape {X.shape}")
+    if names is None or not isinstance(y, str):
         return X, y, names
     checks.one_of("y", y, names)
     return X, X[y].to_numpy(), tuple(name for name in names if name != y)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import checks, data, fit, tiny, training
-from .jobs import Job, Result, in_threads, one
+from .jobs import Job, NotTrainedError, Result, in_threads, one
 from .network import Network
 from .train import DEFAULTS
 from .variants import Variant, alike, designs_of, listed, read
@@ -104,11 +104,21 @@ def train_many(
     >>> [net.score(X, y) for net in nets]
     [1.0, 1.0, 1.0, 1.0]
     """
-    workers = fit.thread_count(threads)
-    table, targets_read, names = data.read_table(X, y)
+    several = listed(variants)
     for key in options:
         checks.one_of("train_many", key, DEFAULTS)
-    known = [read(f"variants[{k}]", k, variant, options, len(table)) for k, variant in enumerate(listed(variants))]
+    nets = trained(X, y, several, options, called="variants[{}]", threads=threads, progress=progress)
+    warn_of_failures(nets)
+    return nets
+
+
+def trained(
+    X: Any, y: Any, variants: Sequence[Any], options: Mapping[str, Any], *, called: str, threads: int | None, progress: bool | None
+) -> Networks:
+    """Train as `train_many` does, but for its warning; `called` is what messages call a variant, by its number."""
+    workers = fit.thread_count(threads)
+    table, targets_read, names = data.read_table(X, y)
+    known = [read(called.format(k), k, variant, options, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
@@ -119,7 +129,7 @@ def train_many(
         asked, inputs = variant.asked, table
         own: Any = y if by_name else targets_read if variant.y is None else variant.y
         if variant.rows is not None:
-            inputs, own = _taken(table, variant.rows), own if by_name else np.asarray(own)[variant.rows]
+            inputs, own = taken(table, variant.rows), own if by_name else np.asarray(own)[variant.rows]
             if asked["sample_weight"] is not None:
                 asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
         return [training.learn(inputs, own, asked, threads=1, progress=False, callback=None)]
@@ -135,12 +145,20 @@ def train_many(
         side_by_side = functools.partial(_side_by_side, task, learnt)
         work += [Job(group[k : k + size], cost * len(group[k : k + size]), side_by_side) for k in range(0, len(group), size)]
     found = in_threads(sorted(work, key=lambda job: -job.cost), workers, progress, "training")
-    nets = Networks(found[k] for k in range(len(known)))
+    return Networks(found[k] for k in range(len(known)))
+
+
+def warn_of_failures(nets: Networks) -> None:
+    """Tell the caller of the caller if networks are missing."""
     if nets.failures:
-        first_failure = next(iter(nets.failures.values()))
-        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first_failure}"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return nets
+        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {next(iter(nets.failures.values()))}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def require_one(nets: Networks) -> None:
+    """Raise what went wrong where no network was trained."""
+    if len(nets.failures) == len(nets):
+        raise KeyboardInterrupt if isinstance(nets.failures[0], NotTrainedError) else nets.failures[0]
 
 
 def _side_by_side(
@@ -157,6 +175,6 @@ def _side_by_side(
     return found
 
 
-def _taken(table: Any, rows: NDArray[np.int64]) -> Any:
+def taken(table: Any, rows: NDArray[np.int64]) -> Any:
     """Rows of an array or a frame."""
     return table.iloc[rows] if hasattr(table, "iloc") else table[rows]

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import data
+from .ensemble import Ensemble, members
 from .network import Network
 from .targets import Targets
 
 
-def scores(net: Network, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
     """
-    Scores of a network, the most telling one first.
+    Scores of a network or an ensemble, the most telling one first.
 
     Parameters
     ----------
-    net : Network
+    model : Network or Ensemble
     X : array-like or frame, shape (n, features)
     y : array-like, shape (n,) or (n, outputs)
 
@@ -35,7 +36,9 @@ def scores(net: Network, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
     ValueError
         No rows, or rows that do not fit the network.
     """
-    outputs = net.forward(X) if net.task == "regression" else net.predict_proba(X)
+    net = members(model)[0]
+    outputs = model.predict(X) if net.task == "regression" else model.predict_proba(X)
+    outputs = outputs.reshape(len(outputs), -1)
     return _measure(net, data.targets_of(net, y, "auto", len(outputs)), outputs)
 
 

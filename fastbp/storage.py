@@ -21,10 +21,12 @@ from safetensors.numpy import save as to_bytes
 import fastbp.kernels as kernels
 
 from . import compilation, losses, options, tables
+from .ensemble import Ensemble
 from .network import STOP_REASONS, Network
 
-FORMAT = 3  # 1 had no columns, 2 no checksum
-_CHECKED = 3
+# 1 had no columns, 2 no checksum; 4 is an ensemble: a list of headers as of 3, each with its tensors behind its number and a dot.
+FORMAT = 4
+_NETWORK = _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
 _HISTORY = "history."
@@ -64,7 +66,7 @@ def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
     tensors: dict[str, NDArray[Any]] = {name: getattr(network, name) for name in _ARRAYS}
     tensors |= {_HISTORY + key: values for key, values in network.history.items()}
     header = {
-        "format": FORMAT,
+        "format": _NETWORK,
         "task": network.task,
         "sizes": network.sizes,
         "activations": network.layer_activations,
@@ -97,14 +99,19 @@ def checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     return found.hexdigest()
 
 
-def save(network: Network, path: str | os.PathLike[str]) -> None:
-    """Write `network` to `path`; see `Network.save`."""
-    write(path, *contents(network))
+def save(model: Network | Ensemble, path: str | os.PathLike[str]) -> None:
+    """Write `model` to `path`; see `Network.save`."""
+    if isinstance(model, Network):
+        write(path, *contents(model))
+        return
+    parts = list(map(contents, model.networks))
+    tensors = {f"{k}.{name}": array for k, (_, own) in enumerate(parts) for name, array in own.items()}
+    write(path, {"format": FORMAT, "options": dict(model.options), "networks": [header for header, _ in parts]}, tensors)
 
 
-def load(path: str | os.PathLike[str]) -> Network:
+def load(path: str | os.PathLike[str]) -> Network | Ensemble:
     """
-    Read a network that `Network.save` wrote, or that a checkpoint holds.
+    Read a network or an ensemble that `Network.save` or `Ensemble.save` wrote, or the network that a checkpoint holds.
 
     Parameters
     ----------
@@ -113,7 +120,7 @@ def load(path: str | os.PathLike[str]) -> Network:
 
     Returns
     -------
-    Network
+    Network or Ensemble
 
     Raises
     ------
@@ -127,7 +134,8 @@ def load(path: str | os.PathLike[str]) -> Network:
     Everything in the file is checked; nothing in it is executed.
     """
     with sound(path):
-        return network_of(*read(path))
+        header, tensors = read(path)
+        return ensemble_of(header, tensors) if "networks" in header else network_of(header, tensors)
 
 
 class _NoModelError(ValueError):
@@ -175,6 +183,17 @@ def require(truth: bool, what: str) -> None:
     """Raise ValueError unless the file is as it should be."""
     if not truth:
         raise ValueError(what)
+
+
+def ensemble_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Ensemble:
+    """The ensemble that a file holds, if all goes together."""
+    headers, parts = header["networks"], dict[str, dict[str, NDArray[Any]]]()
+    require(isinstance(headers, list), "the networks are not a list")
+    require(isinstance(header["options"], dict), "the options are not a table")
+    for name, array in tensors.items():
+        number, _, own = name.partition(".")
+        parts.setdefault(number, {})[own] = array
+    return Ensemble(tuple(network_of(own, parts.get(str(k), {})) for k, own in enumerate(headers)), header["options"])
 
 
 def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:

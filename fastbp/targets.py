@@ -152,9 +152,9 @@ def _binary(array: NDArray[Any]) -> bool:
 
 
 def _classes(array: NDArray[Any]) -> Targets:
-    missing = _missing(array)
-    if len(missing):
-        raise ValueError(f"y: expected a label for each sample, got {array[missing[0]]!r} at row {missing[0]} ({len(missing)} such in all)")
+    without = missing(array)
+    if len(without):
+        raise ValueError(f"y: expected a label for each sample, got {array[without[0]]!r} at row {without[0]} ({len(without)} such in all)")
     if array.dtype.kind == "f":
         checks.finite("y", array)
         if not (array == np.floor(array)).all():
@@ -173,7 +173,7 @@ def _classes(array: NDArray[Any]) -> Targets:
     return Targets("classification", classes, numbers, True)
 
 
-def _missing(array: NDArray[Any]) -> Any:
+def missing(array: NDArray[Any]) -> Any:
     """Numbers of the labels that are none."""
     if array.dtype.kind != "O":
         return np.flatnonzero(array != array)  # NaN and NaT

@@ -42,7 +42,8 @@ class Begun(Protocol):
 def designed(
     target: targets.Targets, inputs: int, n: int, watched: bool, *, hidden: Any, activation: Any, output: Any, loss: Any, quantile: Any,
     huber_delta: Any, init: Any, optimizer: Any, learning_rate: Any, schedule: Any, warmup: Any, batch_size: Any, epochs: Any, l2: Any,
-    dropout: Any, clip_norm: Any, target_loss: Any, target_accuracy: Any, max_seconds: Any, patience: Any, **others: Any,
+    dropout: Any, clip_norm: Any, target_loss: Any, target_accuracy: Any, max_seconds: Any, patience: Any, metric: Any, scale: Any,
+    shuffle: Any, dtype: Any, **others: Any,
 ) -> tuple[Architecture, options.Schedule]:  # fmt: skip
     """
     The network and the run that the options of `fastbp.train` ask for, all defaults filled in.
@@ -64,6 +65,13 @@ def designed(
     ValueError
         An option that is not valid, or does not go with another.
     """
+    checks.one_of("dtype", dtype, compilation.DTYPES)
+    checks.boolean("scale", scale)
+    checks.boolean("shuffle", shuffle)
+    if not callable(metric):
+        checks.one_of("metric", metric, ("loss", "score"))
+    if metric != "loss" and not watched:
+        raise ValueError(f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance")
     if isinstance(init, Network):
         net = _continued(init, inputs, hidden, activation, output, loss, quantile, huber_delta)
     else:
@@ -181,12 +189,6 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
     validation, metric, sample_weight, class_weight = (asked[name] for name in ("validation", "metric", "sample_weight", "class_weight"))
     table, y, names = data.read_table(X, y)
     n = len(table)
-    if n == 0:
-        raise ValueError(f"X: expected at least one sample, got shape {table.shape}")
-    checks.one_of("dtype", dtype, compilation.DTYPES)
-    kind = np.dtype(dtype)
-    checks.boolean("scale", scale)
-    checks.boolean("shuffle", shuffle)
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = data.random_streams(seed)
 
@@ -205,6 +207,7 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
     if begun is not None:
         begun.require_same(digests)
         begun.require_shape(net)
+    kind = np.dtype(dtype)
     memory.require_training(net, plan, len(parts.train), kind)
     scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
     training = scaling.apply(parts.train, net, kind)
@@ -271,12 +274,8 @@ def _digests(X: Any, target: targets.Targets, weight: Any, validation: data.Rows
 
 def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Network]) -> Callable[[Any], float] | None:
     """The metric as a function of the weights; None where the validation loss decides."""
-    if not callable(metric):
-        checks.one_of("metric", metric, ("loss", "score"))
-    if metric == "loss":
+    if metric == "loss" or held_out is None:
         return None
-    if held_out is None:
-        raise ValueError(f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance")
     y = held_out.y
     known = y.values if y.classes is None else y.classes[y.values]
     known = known[:, 0] if y.classes is None and y.single else known

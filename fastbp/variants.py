@@ -53,6 +53,39 @@ class Variant:
         return self.number if self.others is None else self.others
 
 
+def in_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any, NDArray[Any], targets.Targets, dict[str, Any]]:
+    """
+    Data and options that many networks have in common, checked before rows are drawn for each.
+
+    Parameters
+    ----------
+    who : str
+        Named where an option is unknown.
+    X, y
+        As in `fastbp.train`.
+    options : mapping
+        Options of `fastbp.train`, but for the seed.
+
+    Returns
+    -------
+    array or frame
+        X, without y.
+    array
+        y, as it was given.
+    Targets
+        y, as read.
+    dict
+        The options, with the task: some of the rows could be taken for another.
+    """
+    for key in options:
+        checks.one_of(who, key, [key for key in DEFAULTS if key != "seed"])
+    table, values, names = data.read_table(X, y)
+    whole = Variant("", 0, None, None, DEFAULTS | dict(options) | {"seed": 0}, None)
+    target, _ = _design(whole, values, len(names or table[0]), names is not None)
+    data.sample_weights(len(table), whole.asked["sample_weight"], whole.asked["class_weight"], target)
+    return table[list(names)] if isinstance(y, str) and names else table, np.asarray(values), target, dict(options) | {"task": target.task}
+
+
 def listed(variants: Any) -> list[Any]:
     """The variants as a list; raises ValueError unless there is one at least."""
     if isinstance(variants, str | Mapping) or not isinstance(variants, Iterable):
@@ -70,8 +103,7 @@ def read(name: str, number: int, variant: Any, options: Mapping[str, Any], n: in
     for key in variant:
         checks.one_of(name, key, [*DEFAULTS, *OWN])
     asked = DEFAULTS | dict(options) | {key: value for key, value in variant.items() if key not in OWN}
-    if asked["seed"] is None:
-        asked["seed"] = secrets.randbits(32)
+    asked["seed"] = secrets.randbits(32) if asked["seed"] is None else checks.integer(f"{name}: seed", asked["seed"], 0)
     rows, y = variant.get("rows"), variant.get("y")
     shared = rows is None and y is None and isinstance(asked["init"], str | None)
     others = tuple((key, repr(value)) for key, value in sorted(variant.items()) if key not in TINY) if shared else None
@@ -118,7 +150,6 @@ def designs_of(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) ->
 
 
 def _check_own(asked: Mapping[str, Any]) -> None:
-    checks.integer("seed", asked["seed"], 0)
     checks.real("l2", asked["l2"], least=0)
     if asked["learning_rate"] is not None:
         checks.real("learning_rate", asked["learning_rate"], above=0)

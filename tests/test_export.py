@@ -31,7 +31,7 @@ def trained(y=Y, **options):
 def agree(net, inputs, outputs=None, probabilities=None, labels=None):
     """What came is what the network says, but for rounding."""
     came, own = verify.Answers(outputs, probabilities, labels), verify.own_answers(net, inputs)
-    for name, relative in verify.differences(net, inputs, own, came).items():
+    for name, relative in verify.differences(own, came, verify.terms(net, inputs)).items():
         assert relative.max() <= verify.TOLERANCE[net.dtype.name], name
         assert getattr(came, name).dtype in (net.dtype, np.float64)
     if labels is not None:

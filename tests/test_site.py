@@ -200,7 +200,7 @@ def test_every_kernel_has_a_page_with_its_signature_and_summary(pages, module):
 def test_examples_of_the_guides_run(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib").use("agg")
     monkeypatch.chdir(tmp_path)
-    for guide in ("index.md", "start.md", "tables.md", "deploy.md", "trust.md"):
+    for guide in ("index.md", "start.md", "tables.md", "many.md", "deploy.md", "trust.md"):
         blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / guide).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
         assert blocks
         exec("\n".join(blocks), {"__name__": guide})

@@ -17,6 +17,7 @@ import pytest
 
 import fastbp
 from fastbp import storage
+from fastbp.ensemble import members
 
 MODELS = Path(__file__).parent / "models"
 KNOWN = json.loads((MODELS / "predictions.json").read_text())
@@ -62,7 +63,7 @@ def read_as_a_stranger(path, data, known):
             net = fastbp.load(path)
         except ValueError as refusal:
             return "refused" if str(refusal).startswith("path: expected a") else f"refused, but {refusal}"
-        for given in (np.zeros((2, net.sizes[0])), known["given"]):
+        for given in (np.zeros((2, members(net)[0].sizes[0])), known["given"]):
             with contextlib.suppress(ValueError):
                 net.predict(given)
         if b"run.params" in data:
@@ -79,11 +80,12 @@ def attack(folder, count, seed):
     rng, found, path = np.random.default_rng(seed), collections.Counter(), folder / f"{seed}.fbp"
     bases = [(file.read_bytes(), KNOWN[file.name]) for file in FILES]
     bases = [(data, known | {"given": pd.DataFrame(g) if isinstance(g := known["given"], dict) else np.array(g)}) for data, known in bases]
-    checkpoint = next(base for base in bases if "X" in base[1])
+    checkpoint, ensemble = (bases[FILES.index(MODELS / name)] for name in ("3-checkpoint.fbp", "4-ensemble.fbp"))
     before = signal.signal(signal.SIGALRM, _hangs)
     try:
         for _ in range(count):
-            base, known = checkpoint if rng.random() < 0.4 else bases[rng.integers(len(bases))]
+            which = rng.random()
+            base, known = checkpoint if which < 0.4 else ensemble if which < 0.55 else bases[rng.integers(len(bases))]
             data = hostile.mutated(base, rng)
             try:
                 with warnings.catch_warnings():
@@ -140,6 +142,8 @@ def test_reading_takes_memory_by_the_size_of_the_file(tmp_path):
         {"columns": {"encoders": [{}] * 50_000, "rows": []}},
         {"loss_parameter": [0.5] * 100_000},
     ]
+    whole = {"format": 4, "options": {}, "networks": [header]}
+    lies += [whole | {"networks": [{}] * 100_000}, whole | {"networks": [header] * 1000}, whole | {"networks": {"0": header}}]
     files = [(header | lie, tensors) for lie in lies]
     sizes = []
     for lie, arrays in files:

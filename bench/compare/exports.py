@@ -28,7 +28,7 @@ SKLEARN = networks(hidden=naive.BASIC, outputs=("identity", "exp", "logistic", "
 )
 # name, networks, answers to rows of raw values (and the inputs that they are)
 EXPORTS = [
-    ("ONNX (onnxruntime)", networks(), lambda net, raw, inputs: onnx.answers(net, onnx.model(net).SerializeToString(), raw)),
+    ("ONNX (onnxruntime)", networks(), lambda net, raw, inputs: onnx.answers(net, onnx.file_of(net).SerializeToString(), raw)),
     ("C", networks(), lambda net, raw, inputs: c.answers(net, c_source.text(net, "net"), "net", raw)),
     ("NumPy", networks(), lambda net, raw, inputs: numpy.answers(net, numpy.text(net), raw)),
     ("scikit-learn", SKLEARN, lambda net, raw, inputs: sklearn.answers(net, sklearn.estimator_of(net), inputs)),
@@ -46,7 +46,7 @@ def measure(strategy, ask, count):
         nonlocal seen
         raw = raw_rows(net, 200)
         inputs = Inputs.of(net).expand(raw)
-        found = verify.differences(net, inputs, verify.own_answers(net, inputs), ask(net, raw, inputs))
+        found = verify.differences(verify.own_answers(net, inputs), ask(net, raw, inputs), verify.terms(net, inputs))
         worst[net.dtype.name] = max(worst[net.dtype.name], *(float(np.max(relative)) for relative in found.values()))
         seen += 1
 

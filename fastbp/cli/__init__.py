@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 
 from .. import TableWarning, __version__
 from ..progress import Bar
-from . import demo, export, info, predict, train, warmup
+from . import cross_validate, demo, export, info, predict, train, warmup
 from .config import Options
 
 COMMANDS = {
     "train": (train, "train a network on a table"),
+    "cross-validate": (cross_validate, "tell how good networks are on rows of a table that they have not learnt from"),
     "predict": (predict, "predict the rows of a table"),
     "export": (export, "write a network as ONNX, C or Python code that runs without fastbp"),
     "info": (info, "show what is in a model file"),
@@ -68,16 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parsed(argv: list[str]) -> argparse.Namespace:
-    parser, training = _parser()
-    if argv[:1] == ["train"]:
-        argv[1:1] = training.from_file(argv[1:])
+    parser, options = _parser()
+    known = options.get(argv[0]) if argv else None
+    if known is not None:
+        argv[1:1] = known.from_file(argv[1:])
     arguments = parser.parse_args(argv)
-    arguments.typed = training.typed(argv)
+    arguments.typed = set() if known is None else known.typed(argv)
     return arguments
 
 
-def _parser() -> tuple[_Parser, Options]:
-    """Return the parser, and the options of `train`, which may come from a file."""
+def _parser() -> tuple[_Parser, dict[str, Options | None]]:
+    """Return the parser, and for each command the options that may come from a file."""
     parser = _Parser(
         prog="fastbp",
         description="Train neural networks by backpropagation on the CPU, and predict with them.",
@@ -91,7 +93,7 @@ def _parser() -> tuple[_Parser, Options]:
         command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
         added[name] = module.add_arguments(command)
         command.set_defaults(run=module.run)
-    return parser, added["train"]
+    return parser, added
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,8 +113,10 @@ def _warnings_in_one_line() -> Iterator[list[str]]:
     said: list[str] = []
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        said.append(" ".join(str(message).split()))
-        _tell(f"warning: {message}")
+        text = " ".join(str(message).split())
+        if text not in said:  # several threads may warn of the same table
+            said.append(text)
+            _tell(f"warning: {message}")
 
     with warnings.catch_warnings():
         for category in (RuntimeWarning, TableWarning):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
-from typing import Any
 
-from .. import storage, tables
+from .. import storage
+from ..ensemble import members
+from ..inputs import Inputs
 from ..tables import files
 from . import predict
 from .outputs import check_writable
@@ -28,16 +30,19 @@ def run(a: argparse.Namespace) -> None:
     """Write the network in another form."""
     path = a.output or str(Path(a.model).with_suffix(ENDINGS[a.to]))
     check_writable("--output", path, a.model, *([a.table] if a.table else []))
-    net: Any = storage.load(a.model)
+    model = storage.load(a.model)
     X, rows = None, "rows drawn at random"
+    naming_lines: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if a.table:
-        table = files.read(a.table, tables.text_names(net.columns))
-        X = predict.inputs(net, table)
+        table = files.read(a.table, predict.text_names(model))
+        X, naming_lines = predict.inputs(model, table), table.naming_lines()
         rows = f"{len(X)} rows of {table.path}"
-    write = {"onnx": net.to_onnx, "c": net.to_c, "numpy": net.to_numpy}[a.to]
+    write = {"onnx": model.to_onnx, "c": model.to_c, "numpy": model.to_numpy}[a.to]
     try:
-        write(path, X)
+        with naming_lines:
+            write(path, X)
     except RuntimeError as error:  # it did not answer as the network does
         raise ValueError(f"{a.model}: {error}") from None
-    names = net.columns.exported.names if net.columns is not None else [f"{net.sizes[0]} numbers, in the order of the training"]
+    net = members(model)[0]
+    names = Inputs.of(net).names or [f"{net.sizes[0]} numbers, in the order of the training"]
     show([("written", path), ("inputs", ", ".join(names)), ("compared on", rows)])

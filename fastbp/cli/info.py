@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from .. import storage
+from ..ensemble import Ensemble, members
 from ..network import Network
 from . import show
 
@@ -19,24 +20,32 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(a: argparse.Namespace) -> None:
-    """Print the network, its columns and its options."""
-    net = storage.load(a.model)
+    """Print the network, its columns and its options; of an ensemble those of the first network."""
+    model = storage.load(a.model)
+    net = members(model)[0]
     if a.json:
-        print(json.dumps(facts(net)))
+        print(json.dumps(facts(model)))
         return
     if net.columns is not None:
         show.show_columns(net.columns)
-    rows = show.summary(net)
-    if net.feature_names is not None:
-        rows.append(("features", show.some(net.feature_names)))
-    best = [f"{key} {value:.4g}" for key, value in _best_epoch(net).items()]
-    show.show([*rows, (f"epoch {net.best_epoch}", ", ".join(best))])
-    print("\noptions")
+    rows = show.summary(model)
+    if model.feature_names is not None:
+        rows.append(("features", show.some(model.feature_names)))
+    if isinstance(model, Ensemble):
+        rows.append(("seed", str(model.options.get("seed", "-"))))
+    else:
+        best = [f"{key} {value:.4g}" for key, value in _best_epoch(net).items()]
+        rows.append((f"epoch {net.best_epoch}", ", ".join(best)))
+    show.show(rows)
+    print("\noptions of the first network" if isinstance(model, Ensemble) else "\noptions")
     show.show([(f"  {key}", _option(value)) for key, value in net.options.items()])
 
 
-def facts(net: Network) -> dict[str, Any]:
-    """What a network is, how its training went and what became of each column, as values for JSON."""
+def facts(model: Network | Ensemble) -> dict[str, Any]:
+    """What a model is, how its training went and what became of each column, as values for JSON."""
+    if isinstance(model, Ensemble):
+        return {"task": model.task, "ensemble": dict(model.options), "networks": list(map(facts, model.networks))}
+    net = model
     rows = net.columns.rows if net.columns is not None else ()
     columns = [{"name": row.name, "kind": row.kind, "inputs": row.inputs, "note": row.note} for row in rows]
     return {

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from .. import storage, tables
+from ..ensemble import Ensemble, members
 from ..network import Network
 from ..tables import files
 from .outputs import check_writable, naming
@@ -29,21 +30,23 @@ def run(a: argparse.Namespace) -> None:
     """Write a prediction for each row."""
     if a.output:
         check_writable("--output", a.output, a.model, a.table)
-    net = storage.load(a.model)
-    if net.task == "regression" and (a.proba or a.threshold is not None):
+    model = storage.load(a.model)
+    if model.task == "regression" and (a.proba or a.threshold is not None):
         option, what = ("--proba", "there are no probabilities") if a.proba else ("--threshold", "there is nothing to decide")
         raise ValueError(f"{option}: {what} in regression; leave it out")
     if a.output:
         with naming(a.output), storage.written_whole(a.output, "x", encoding="utf-8", newline="") as file:
-            _write(net, a, file)
+            _write(model, a, file)
     else:
-        _write(net, a, sys.stdout)
+        _write(model, a, sys.stdout)
 
 
-def _write(net: Network, a: argparse.Namespace, file: Any) -> None:
+def _write(model: Network | Ensemble, a: argparse.Namespace, file: Any) -> None:
     first = True
-    for table in files.stream(a.table, tables.text_names(net.columns)):
-        predicted, names = _predictions(net, inputs(net, table), a)
+    for table in files.stream(a.table, text_names(model)):
+        X = inputs(model, table)
+        with table.naming_lines():
+            predicted, names = _predictions(model, X, a)
         if a.json:
             file.writelines(_json_lines(predicted, names))
         else:
@@ -51,12 +54,17 @@ def _write(net: Network, a: argparse.Namespace, file: Any) -> None:
         first = False
 
 
-def inputs(net: Network, table: files.Table) -> Any:
-    """Return the inputs of the network from the rows of a table."""
-    if net.columns is not None:
-        table.require(net.columns.names)
-        with table.naming_lines():
-            return net.columns.encode(table.frame)
+def text_names(model: Network | Ensemble) -> frozenset[str]:
+    """Columns that are read as text."""
+    return tables.text_names(*(net.columns for net in members(model)))
+
+
+def inputs(model: Network | Ensemble, table: files.Table) -> Any:
+    """Return what the model takes from the rows of a table."""
+    if model.feature_names is not None:
+        table.require(model.feature_names)
+        return table.frame
+    net = members(model)[0]
     if len(table.names) != net.sizes[0]:
         raise ValueError(
             f"{table.path}: the network takes {net.sizes[0]} columns, and does not know their names; got {len(table.names)} columns"
@@ -64,13 +72,13 @@ def inputs(net: Network, table: files.Table) -> Any:
     return table.numbers()
 
 
-def _predictions(net: Network, X: Any, a: argparse.Namespace) -> tuple[Any, list[str]]:
+def _predictions(model: Network | Ensemble, X: Any, a: argparse.Namespace) -> tuple[Any, list[str]]:
     """Return what is asked for, and the names of its columns."""
-    predicted = net.predict_proba(X) if a.proba else net.predict(X) if a.threshold is None else net.predict(X, a.threshold)
+    predicted = model.predict_proba(X) if a.proba else model.predict(X) if a.threshold is None else model.predict(X, a.threshold)
     if predicted.ndim == 1:
         return predicted, ["prediction"]
-    if a.proba and net.classes is not None:
-        return predicted, [str(label) for label in net.classes.tolist()]
+    if a.proba and model.classes is not None:
+        return predicted, [str(label) for label in model.classes.tolist()]
     return predicted, [f"prediction_{k}" for k in range(1, predicted.shape[1] + 1)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..ensemble import Ensemble, members
 from ..network import STOP_REASONS, Network
 from ..tables import Columns
 
@@ -47,18 +48,23 @@ def _number(score: float) -> str:
     return f"{score:.4f}" if abs(score) >= 0.01 or score == 0 else f"{score:.3g}"
 
 
-def summary(net: Network) -> list[tuple[str, str]]:
-    """What a network is, and how its training went."""
+def summary(model: Network | Ensemble) -> list[tuple[str, str]]:
+    """What a model is, and how its training went; the layers of an ensemble are those of its first network."""
+    net = members(model)[0]
     layers = zip(net.sizes[1:], net.layer_activations, strict=True)
     epochs = len(net.history.get("loss", ()))
     best = f", the best was {net.best_epoch}" if net.best_epoch != epochs else ""
     rows = [
         ("task", net.task),
         ("layers", " - ".join([f"{net.sizes[0]} inputs", *(f"{units} {activation}" for units, activation in layers)])),
-        ("parameters", f"{len(net.params)} ({net.dtype})"),
+        ("parameters", f"{len(net.params)} ({net.dtype})" + ", of each network" * isinstance(model, Ensemble)),
     ]
     if net.classes is not None:
         rows.append(("classes", some(net.classes.tolist())))
+    if isinstance(model, Ensemble):
+        drawn = ", of rows drawn with replacement" if model.options.get("bootstrap") else ""
+        seconds = sum(each.train_seconds for each in model.networks)
+        return [("ensemble", f"{len(model.networks)} networks{drawn}"), *rows, ("loss", net.loss), ("seconds", f"{seconds:.2f} to train")]
     return [
         *rows,
         ("loss", net.loss),

@@ -7,112 +7,54 @@ import importlib
 import importlib.util
 import io
 import json
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastbp.kernels as kernels
-
-from .. import compilation, data, losses, options, schedules, storage, targets
+from .. import checks, data, storage, targets
+from ..bagging import ensemble
+from ..ensemble import Ensemble, members
 from ..network import Network
 from ..scores import baseline, scores
 from ..tables import files
-from ..train import DEFAULTS, resume, train
-from . import info, show
+from ..train import resume, train
+from . import info, show, training
 from .config import Options
 from .outputs import check_writable, make_folder, naming
-
-Part = tuple[Any, Any]  # raw columns and targets
+from .training import Part
 
 
 def add_arguments(command: argparse.ArgumentParser) -> Options:
     """Add the arguments of the command."""
     known = Options(command)
     add = known.add
-    add("table", metavar="TABLE", help="CSV or Parquet file, - for stdin; text, dates, booleans and missing values are understood")
-    add("--target", required=True, action="append", metavar="COLUMN", help="what to predict; repeat it for several columns of numbers")
+    training.add_table(known)
     add("--save", required=True, metavar="MODEL", help="the file to write the network to")
-    add("--drop", action="append", metavar="COLUMN", help="a column not to learn from; repeat it for several")
-    add(
-        "--categories",
-        action="append",
-        metavar="COLUMN",
-        help="a column whose numbers are codes, as zip codes are; repeat it for several",
-    )
-    add("--task", default="auto", choices=("auto", *options.TASKS), help="default: auto, from the values of the target")
-    add("--hidden", type=_hidden, default=(64,), metavar="64,32", help="units of each hidden layer; none: a linear unit (default: 64)")
-    add("--activation", default="relu", choices=options.ELEMENTWISE, help="of the hidden layers (default: relu)")
-    add("--output", default="auto", choices=("auto", *kernels.ACTIVATIONS), help="activation of the last layer (default: auto)")
-    add("--loss", default="auto", choices=("auto", *kernels.LOSSES), help="default: auto")
-    add("--quantile", type=_levels, default=losses.LEVEL, metavar="0.1,0.9", help="level of --loss quantile, or several (default: 0.5)")
-    add("--huber-delta", type=float, default=losses.DELTA, metavar="D", help="where --loss huber turns into a line (default: 1)")
-    add("--optimizer", default="adam", choices=tuple(kernels.OPTIMIZERS), help="default: adam")
-    add("--learning-rate", type=float, metavar="RATE", help="default: by optimizer and width")
-    add("--schedule", default="constant", choices=schedules.SCHEDULES, help="of the learning rate (default: constant)")
-    add("--warmup", type=float, default=0.0, metavar="N", help="epochs in which the learning rate rises (default: 0)")
-    add("--batch-size", type=int, metavar="N", help="rows per update (default: by the number of rows)")
-    add("--epochs", type=int, metavar="N", help="passes over the rows at most (default: by their number)")
-    add("--target-loss", type=float, metavar="LOSS", help="stop at this loss of the training rows")
-    add("--target-accuracy", type=float, metavar="SHARE", help="stop at this accuracy of the training rows, 0 to 1")
-    add("--max-seconds", type=float, metavar="S", help="stop after this time")
-    add("--validation", type=float, default=0.2, metavar="SHARE", help="set aside, to choose the best epoch by; 0: none (default: 0.2)")
-    add("--patience", type=int, metavar="N", help="stop when the validation loss has not fallen for N epochs")
-    add("--l2", type=float, default=0.0, metavar="F", help="weight of the penalty on large weights (default: 0)")
-    add("--dropout", type=float, default=0.0, metavar="P", help="share of hidden units left out in training (default: 0)")
-    add("--clip-norm", type=float, metavar="LENGTH", help="cut gradients that are longer")
-    add("--no-scale", dest="scale", action="store_false", help="do not standardise the columns")
-    add("--dtype", default="float32", choices=compilation.DTYPES, help="default: float32")
-    add("--seed", type=int, metavar="N", help="make the run repeatable")
-    add("--threads", type=int, metavar="N", help="threads at most (default: all)")
+    training.add_options(known)
+    add("--ensemble", type=int, metavar="N", help="train N networks that differ by chance, which predict together")
+    add("--bootstrap", action="store_true", help="each network of the ensemble learns from rows drawn with replacement")
     begin = command.add_mutually_exclusive_group()
     add("--checkpoint", group=begin, metavar="FILE", help="a new file to keep the run in, so that --resume can go on with it")
     add("--resume", group=begin, metavar="FILE", help="go on with the run that this file keeps; table and options as they were")
     add("--checkpoint-every", type=int, metavar="N", help="epochs from one writing of that file to the next (default: ten seconds)")
     add("--plot", metavar="FOLDER", help="write pictures: learning-curves.png, and confusion.png or predicted.png")
     add("--report", metavar="FILE.html", help="write a report to read in a browser")
-    add("--json", action="store_true", help="one JSON object instead of tables")
-    add("--config", metavar="FILE.toml", help="options from a file, by their long names, and the table; those typed here win")
-    bar = command.add_mutually_exclusive_group()
-    add("--quiet", group=bar, dest="progress", action="store_false", default=None, help="no progress bar")
-    add(
-        "--progress",
-        group=bar,
-        action="store_true",
-        default=None,
-        help="a progress bar also where the output is not a terminal",
-    )
+    training.add_outputs(command, known)
     return known
-
-
-def _hidden(text: str) -> tuple[int, ...]:
-    """Units of each hidden layer."""
-    if text.strip() == "none":
-        return ()
-    try:
-        return tuple(int(units) for units in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected numbers of units such as 64,32, or none, got {text!r}") from None
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    """Levels of quantiles."""
-    try:
-        return tuple(float(level) for level in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected levels such as 0.1,0.5,0.9, got {text!r}") from None
 
 
 def run(a: argparse.Namespace) -> None:
     """Train, save, and tell how good the network is."""
     _check_outputs(a)
     table = files.read(a.table, a.categories or ())
-    X, y = _read(a, table)
+    X, y = training.read(a, table)
     with table.naming_lines():
-        net = _trained(a, X, y)
+        model, parts = _trained(a, X, y) if a.ensemble is None else _ensemble(a, X, y)
     with naming(a.save):
-        net.save(a.save)
-    parts = _parts(net, X, y)
-    measured = [(name, len(yp), scores(net, Xp, yp), baseline(net, parts["training"][1], yp)) for name, (Xp, yp) in parts.items()]
+        model.save(a.save)
+    net = members(model)[0]
+    measured = [(name, len(yp), scores(model, Xp, yp), baseline(net, parts["training"][1], yp)) for name, (Xp, yp) in parts.items()]
     written = [("saved", a.save)]
     if a.plot:
         with naming(a.plot):
@@ -123,29 +65,54 @@ def run(a: argparse.Namespace) -> None:
             report.write(a.report, net, parts["training"], parts.get("validation"), table=table.path, target=target)
         written.append(("report", a.report))
     if a.json:
-        print(json.dumps(_facts(a, net, measured, written), default=str))
+        print(json.dumps(_facts(a, model, measured, written), default=str))
         return
     if net.columns is not None:
         show.show_columns(net.columns)
-    show.show(show.summary(net))
+    show.show(show.summary(model))
     print()
     show.show_scores(measured)
     print()
     show.show(written)
 
 
-def _trained(a: argparse.Namespace, X: Any, y: Any) -> Network:
+def _trained(a: argparse.Namespace, X: Any, y: Any) -> tuple[Network, dict[str, Part]]:
     """Train, from the start or from a checkpoint; options of the run that were typed must then be those that it was begun with."""
-    options = {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)} | {"validation": a.validation or None}
+    options = training.options_of(a)
     beside = {"threads": a.threads, "progress": a.progress, "checkpoint_every": a.checkpoint_every}
     if a.resume:
-        return resume(a.resume, X, y, **beside, **{name: options[name] for name in options if name in a.typed})
-    return train(X, y, **beside, checkpoint=a.checkpoint, **options)
+        net = resume(a.resume, X, y, **beside, **{name: options[name] for name in options if name in a.typed})
+    else:
+        net = train(X, y, **beside, checkpoint=a.checkpoint, **options)
+    return net, _parts(X, y, targets.read(y, net.task, len(X)), net.options["validation"], net.options["seed"])
+
+
+def _ensemble(a: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str, Part]]:
+    """Train an ensemble; the rows set aside are the same for all networks, so that it can be measured on them."""
+    seed = secrets.randbits(32) if a.seed is None else checks.integer("seed", a.seed, 0)
+    target = targets.read(y, a.task, len(X))
+    parts = _parts(X, y, target, a.validation or None, seed)
+    options = training.options_of(a) | {"task": target.task, "validation": parts.get("validation")}
+    n, (X, y) = checks.integer("ensemble", a.ensemble, 1), parts["training"]
+    beside = {"bootstrap": a.bootstrap, "threads": a.threads, "progress": a.progress}
+    return ensemble(X, y, n, **beside, **options | {"seed": seed}), parts
+
+
+def _parts(X: Any, y: Any, target: targets.Targets, validation: float | None, seed: int) -> dict[str, Part]:
+    """Rows to learn from and, if there are any, those to set aside, drawn from the seed as `fastbp.train` does."""
+    held = data.held_rows(target, validation, data.random_streams(seed)[1])
+    parts = [("training", ~held), ("validation", held)]
+    return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
 
 
 def _check_outputs(a: argparse.Namespace) -> None:
     """Tell before the training what would fail after it."""
     check_writable("--save", a.save, a.table)
+    if a.bootstrap and a.ensemble is None:
+        raise ValueError("--bootstrap: expected --ensemble N beside it")
+    for name in ("checkpoint", "resume", "checkpoint_every", "plot", "report") if a.ensemble is not None else ():
+        if getattr(a, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')}: expected a single network; leave out --ensemble, or this")
     for option, path in (("--checkpoint", a.checkpoint), ("--resume", a.resume)):
         if path:
             check_writable(option, path, a.table, a.save)
@@ -166,33 +133,6 @@ def _module(option: str, name: str) -> Any:
         return importlib.import_module(f"fastbp.{name}")
     except ModuleNotFoundError as error:
         raise ImportError(f'{option} needs {error.name}; install it with: pip install "fastbp[cli]"') from None
-
-
-def _read(a: argparse.Namespace, table: files.Table) -> Part:
-    """Columns to learn from, and targets."""
-    drop, categories = a.drop or [], a.categories or []
-    if len(set(a.target)) < len(a.target):
-        raise ValueError("--target: expected columns that differ, got one twice")
-    table.require([*a.target, *drop, *categories])
-    names = [name for name in table.names if name not in {*a.target, *drop}]
-    if not names:
-        raise ValueError(f"{table.path}: there are no columns beside the target; expected at least one to predict it from")
-    for name in categories:
-        if name not in names:
-            raise ValueError(f"--categories: {name!r} is not learnt from; name another column, or leave it out")
-    y = table.target(a.target, a.task)
-    if a.validation and len(y) < 2:
-        raise ValueError(f"{table.path}: there is only one row; expected more, to learn from some and to set some aside")
-    X = table.frame[names]
-    return X.assign(**{name: X[name].astype("category") for name in categories}), y
-
-
-def _parts(net: Network, X: Any, y: Any) -> dict[str, Part]:
-    """Rows learnt from and, if there are any, those set aside; the seed tells which is which."""
-    _, random, _ = data.random_streams(net.options["seed"])  # draws the split of `fastbp.train` once more
-    held = data.held_rows(targets.read(y, net.task, len(X)), net.options["validation"], random)
-    parts = [("training", ~held), ("validation", held)]
-    return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
 
 
 def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
@@ -217,12 +157,12 @@ def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
     return [str(folder / name) for name in pictures]
 
 
-def _facts(a: argparse.Namespace, net: Network, measured: list[Any], written: list[tuple[str, str]]) -> dict[str, Any]:
+def _facts(a: argparse.Namespace, model: Network | Ensemble, measured: list[Any], written: list[tuple[str, str]]) -> dict[str, Any]:
     """Everything that the tables say, and more, as values for JSON."""
     return {
         "table": a.table,
         "target": a.target,
-        **info.facts(net),
+        **info.facts(model),
         "rows": {name: rows for name, rows, _, _ in measured},
         "scores": {name: found for name, _, found, _ in measured},
         "baseline": {name: guess for name, _, _, guess in measured},

@@ -129,7 +129,7 @@ with tempfile.TemporaryDirectory() as folder:
     frozen = fastbp.load(Path(folder, "xor.fbp"))
 print(
     f"loaded: {frozen.predict(X)} for XOR's four inputs; "
-    f"weights can be changed: {frozen.params.flags.writeable}"
+    f"weights can be changed: {net.params.flags.writeable}"
 )
 
 # %%

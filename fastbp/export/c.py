@@ -1,4 +1,4 @@
-"""`Network.to_c`: the network as one C99 file that needs only the C library."""
+"""`to_c`: a network, or an ensemble, as one C99 file that needs only the C library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import storage
-from ..inputs import Inputs
+from ..ensemble import Ensemble, members
 from ..network import Network
 from . import c_source, verify
 from .verify import Answers, Array
@@ -24,14 +24,15 @@ from .verify import Answers, Array
 _FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2", "-shared", "-fPIC")
 
 
-def to_c(net: Network, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
-    """Write `net` to a C file; see `Network.to_c`."""
+def to_c(model: Network | Ensemble, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+    """Write `model` to a C file; see `Network.to_c`."""
+    verify.require_equal_inputs("to_c", model)
     name = identifier(Path(path).stem)
-    source, raw = c_source.text(net, name), verify.raw_rows(net, X)
+    source, raw = c_source.text(model, name), verify.raw_rows(model, X)
     if compiler() is None:
         warnings.warn("to_c: no C compiler was found, the file was not compared with the network", UserWarning, stacklevel=3)
     else:
-        verify.require("to_c", net, Inputs.of(net).expand(raw), answers(net, source, name, raw))
+        verify.require("to_c", model, raw, answers(model, source, name, raw))
     storage.write_atomically(path, source.encode())
 
 
@@ -46,7 +47,7 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 
 
-def answers(net: Network, source: str, name: str, raw: Array) -> Answers:
+def answers(model: Network | Ensemble, source: str, name: str, raw: Array) -> Answers:
     """Compile the file with every warning an error, and ask it about rows of raw values."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         code, built = Path(folder, "net.c"), Path(folder, "net.so")
@@ -54,11 +55,12 @@ def answers(net: Network, source: str, name: str, raw: Array) -> Answers:
         done = subprocess.run([str(compiler()), *_FLAGS, str(code), "-o", str(built), "-lm"], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"to_c: the C compiler refused the file, which was not kept: {done.stderr.strip()}")
-        return _ask(net, ctypes.CDLL(str(built)), name, raw)
+        return _ask(model, ctypes.CDLL(str(built)), name, raw)
 
 
-def _ask(net: Network, library: ctypes.CDLL, name: str, raw: Array) -> Answers:
+def _ask(model: Network | Ensemble, library: ctypes.CDLL, name: str, raw: Array) -> Answers:
     """Call the functions of the compiled file, row after row."""
+    net = members(model)[0]
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(raw, net.dtype)
     predict = getattr(library, f"{name}_predict")
@@ -70,10 +72,12 @@ def _ask(net: Network, library: ctypes.CDLL, name: str, raw: Array) -> Answers:
     if net.task == "regression":
         call(predict, x, outputs)
         return Answers(outputs)
-    call(getattr(library, f"{name}_forward"), x, outputs)
+    if model is net:
+        call(getattr(library, f"{name}_forward"), x, outputs)
+    told = outputs if model is net else None  # an ensemble has no outputs but its probabilities
     if net.classes is None:
         probabilities, labels = np.empty_like(outputs), np.empty(outputs.shape, np.intc)
         call(predict, x, probabilities, labels)
-        return Answers(outputs, probabilities, labels)
+        return Answers(told, probabilities, labels)
     probabilities = np.empty((len(raw), len(net.classes)), net.dtype)
-    return Answers(outputs, probabilities, net.classes[call(predict, x, probabilities)])
+    return Answers(told, probabilities, net.classes[call(predict, x, probabilities)])

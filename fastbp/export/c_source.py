@@ -1,4 +1,4 @@
-"""The text of a network in C99."""
+"""The text of a network, or of an ensemble, in C99."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import fastbp
 from fastbp.kernels import activation
 
+from ..ensemble import Ensemble, members
 from ..inputs import Inputs
 from ..network import Network
 from .verify import Array
@@ -63,7 +64,7 @@ static void $_dense(const $t *x, int n_in, const $t *W, const $t *b, int n_out, 
 """
 _HEAD = """\
 /*
- * Multilayer perceptron for {task}, {shape}, written by fastbp {version}.
+ * {what}, written by fastbp {version}.
  * C99; needs only the C library (link with -lm). Allocates nothing; any number of threads may call it.
  *
  * x: one row of $U_INPUTS raw values{names}{missing}.
@@ -80,13 +81,11 @@ _NAN = """, NAN where one is missing
 _PROTOTYPES = {
     "regression": "void $_predict(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS numbers that are predicted.",
     "classification": """int $_predict(const $t *x, $t *probabilities);
- *     Returns the index of the class (see $_class_names), and fills probabilities with those of the $U_CLASSES classes.
- * void $_forward(const $t *x, $t *out);
- *     Fills out with the $U_OUTPUTS outputs of the last layer.""",
+ *     Returns the index of the class (see $_class_names), and fills probabilities with those of the $U_CLASSES classes.""",
     "multilabel": "void $_predict(const $t *x, $t *probabilities, int *labels);\n"
-    " *     Fills probabilities and labels (0 or 1), $U_OUTPUTS each.\n"
-    " * void $_forward(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS outputs of the last layer.",
+    " *     Fills probabilities and labels (0 or 1), $U_OUTPUTS each.",
 }
+_FORWARD_PROTOTYPE = "\n * void $_forward(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS outputs of the last layer."
 _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
         const double value = x[$_source[i]];
@@ -117,30 +116,65 @@ void $_predict(const $t *x, $t *probabilities, int *labels)
     for (k = 0; k < $U_OUTPUTS; k++) labels[k] = probabilities[k] > 0.5@;
 }
 """
+_MEAN = """\
+static void $_add(const $t *part, double *total)
+{{
+    int k;
+    for (k = 0; k < {columns}; k++) total[k] += (double)part[k];
+}}
+
+{kind} $_predict(const $t *x, $t *{out}{labels})
+{{
+    double total[{columns}] = {{0}};
+    int k;
+{calls}
+    for (k = 0; k < {columns}; k++) {out}[k] = ($t)(total[k] / {count});
+{decision}}}
+"""
 _PLAIN = set(string.ascii_letters + string.digits + " _-.,:;()[]<>=+*/%")  # characters of names that stay as they are
 
 
-def text(net: Network, name: str) -> str:
+def text(model: Network | Ensemble, name: str) -> str:
     """The text of the file; all that it defines begins with `name`."""
-    inputs, single = Inputs.of(net), net.dtype == np.float32
+    parts = [_head(model)]
+    if isinstance(model, Network):
+        parts += _network(model)
+    else:
+        for k, net in enumerate(model.networks):
+            own = re.sub(r"^(void|int) ", r"static \1 ", "\n".join(_network(net)), flags=re.MULTILINE)
+            parts.append(own.replace("$_", f"$_{k}_"))
+        parts += _mean(model)
+    code = "\n".join(parts).replace("$U", name.upper()).replace("$_", name + "_")
+    return code.replace("$t", "float" if model.dtype == np.float32 else "double").replace("@", "f" if model.dtype == np.float32 else "")
+
+
+def _head(model: Network | Ensemble) -> str:
+    """The first comment; sizes and names."""
+    alone, net = isinstance(model, Network), members(model)[0]
+    inputs = Inputs.of(net)
+    shape = "-".join(map(str, net.sizes))
+    what = f"perceptron for {net.task}, {shape}" if alone else f"perceptrons for {net.task}, of which the answers are the mean"
     head = _HEAD.format(
-        task=net.task,
-        shape="-".join(map(str, net.sizes)),
+        what=("Multilayer " if alone else f"{len(members(model))} multilayer ") + what,
         version=fastbp.__version__,
         names="" if inputs.names is None else ", as $_input_names names them",
         missing="" if inputs.is_plain else _NAN,
-        prototypes=_PROTOTYPES[net.task],
+        prototypes=_PROTOTYPES[net.task] + _FORWARD_PROTOTYPE * (alone and net.task != "regression"),
         inputs=inputs.count,
         outputs=net.sizes[-1],
     )
-    if net.classes is not None:
-        head += f"#define $U_CLASSES {len(net.classes)}\n"
-    parts = [head]
+    parts = [head if net.classes is None else f"{head}#define $U_CLASSES {len(net.classes)}\n"]
     if inputs.names is not None:
         parts.append(_strings("input_names", inputs.names))
     if net.classes is not None:
         parts.append(_strings("class_names", net.classes.astype(str).tolist()))
-    parts += [_array("double", "x_mean", net.x_mean), _array("double", "x_scale", net.x_scale)]
+    return "\n".join(parts)
+
+
+def _network(net: Network) -> list[str]:
+    """Constants and functions of one network."""
+    inputs = Inputs.of(net)
+    parts = [_array("double", "x_mean", net.x_mean), _array("double", "x_scale", net.x_scale)]
     if not inputs.is_plain:
         parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill), _array("int", "flag", inputs.flag)]
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
@@ -152,10 +186,30 @@ def text(net: Network, name: str) -> str:
         if used != "identity":
             parts.append(_SOFTMAX if used == "softmax" else _ELEMENTWISE.format(name=used, formula=_ACTIVATIONS[used]))
     parts.append(_forward(net))
-    if net.task != "regression":
-        parts.append(_predict(net))
-    code = "\n".join(parts).replace("$U", name.upper()).replace("$_", name + "_")
-    return code.replace("$t", "float" if single else "double").replace("@", "f" if single else "")
+    return parts if net.task == "regression" else [*parts, _predict(net)]
+
+
+def _mean(model: Ensemble) -> list[str]:
+    """The function that asks every network."""
+    out, columns = ("out" if model.task == "regression" else "probabilities"), ("$U_OUTPUTS" if model.classes is None else "$U_CLASSES")
+    helpers, decision, labels = list[str](), "", ""
+    if model.task == "multilabel":
+        decision, labels = f"    for (k = 0; k < {columns}; k++) labels[k] = probabilities[k] > 0.5@;\n", ", int *labels"
+    elif model.classes is not None:
+        helpers, decision = _decision(len(model.classes))
+        decision = f"    return {decision};\n"
+    calls = [f"    $_{k}_predict(x, {out}{', labels' * bool(labels)});\n    $_add({out}, total);" for k in range(len(model.networks))]
+    kind = "void" if model.classes is None else "int"
+    count = len(model.networks)
+    return [
+        *helpers,
+        _MEAN.format(kind=kind, out=out, labels=labels, columns=columns, calls="\n".join(calls), count=count, decision=decision),
+    ]
+
+
+def _decision(classes: int) -> tuple[list[str], str]:
+    """The index of the class from the probabilities, and what that takes."""
+    return ([], "probabilities[1] > 0.5@") if classes == 2 else ([_LARGEST], "$_largest(probabilities)")
 
 
 def _array(kind: str, name: str, values: Array) -> str:
@@ -213,7 +267,6 @@ def _predict(net: Network) -> str:
         steps = "$_forward(x, probabilities + 1);\n    probabilities[0] = 1 - probabilities[1];"
     else:
         steps = "$_forward(x, probabilities);" + "\n    $_normalise(probabilities);" * (net.layer_activations[-1] != "softmax")
-    decision = "probabilities[1] > 0.5@" if len(net.classes) == 2 else "$_largest(probabilities)"
+    helpers, decision = _decision(len(net.classes))
     body = f"int $_predict(const $t *x, $t *probabilities)\n{{\n    {steps}\n    return {decision};\n}}\n"
-    helpers = [_NORMALISE] * ("_normalise" in steps) + [_LARGEST] * ("_largest" in decision)
-    return "\n".join([*helpers, body])
+    return "\n".join([*[_NORMALISE] * ("_normalise" in steps), *helpers, body])

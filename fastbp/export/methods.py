@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
+    from ..ensemble import Ensemble
     from ..network import Network
 
 
-class Exports:
-    """Part of `fastbp.Network`."""
+class FileExports:
+    """Part of `fastbp.Network` and `fastbp.Ensemble`."""
 
     def to_onnx(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
-        Write the network with its scaler as an ONNX file.
+        Write the network with its scaler as an ONNX file; of an ensemble all networks and their mean.
 
         Parameters
         ----------
         path : path
             An old file is replaced once the new one has been run and compared.
         X : array-like or frame, shape (n, features), optional
-            Rows to compare on; by default `examples`, and in a network from a file rows drawn from the means and deviations of the inputs.
+            Rows to compare on; by default `Network.examples`, and in a network from a file rows drawn from the means and deviations of the
+            inputs.
 
         Raises
         ------
@@ -33,6 +35,8 @@ class Exports:
             The file cannot be written.
         RuntimeError
             ONNX Runtime does not answer as the network does.
+        ValueError
+            Networks of the ensemble have made other inputs of a table's columns, so that no row of numbers fits all.
 
         Notes
         -----
@@ -41,11 +45,13 @@ class Exports:
         """
         from .onnx import to_onnx
 
-        to_onnx(cast("Network", self), path, X)
+        to_onnx(cast("Network | Ensemble", self), path, X)
 
     def to_c(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
-        Write the network with its scaler as one C99 file that needs nothing but the C library; its first comment says how to call it.
+        Write the network with its scaler, or the ensemble, as one C99 file that needs nothing but the C library.
+
+        Its first comment says how to call it.
 
         Parameters
         ----------
@@ -68,16 +74,17 @@ class Exports:
         """
         from .c import to_c
 
-        to_c(cast("Network", self), path, X)
+        to_c(cast("Network | Ensemble", self), path, X)
 
     def to_numpy(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
-        Write the network with its scaler as one Python file that needs nothing but NumPy.
+        Write the network with its scaler, or the ensemble, as one Python file that needs nothing but NumPy.
 
         Parameters
         ----------
         path : path
-            The file has functions ``forward``, ``predict`` and, but in regression, ``predict_proba``. An old one is replaced once
+            The file has functions ``forward`` (not of an ensemble for classification or multilabel), ``predict`` and, but in regression,
+            ``predict_proba``. An old one is replaced once
             the new one has been run and compared.
         X : array-like or frame, shape (n, features), optional
             As in `to_onnx`.
@@ -91,7 +98,11 @@ class Exports:
         """
         from .numpy import to_numpy
 
-        to_numpy(cast("Network", self), path, X)
+        to_numpy(cast("Network | Ensemble", self), path, X)
+
+
+class Exports(FileExports):
+    """Part of `fastbp.Network`."""
 
     def to_sklearn(self, X: ArrayLike | None = None) -> Any:
         """

@@ -1,4 +1,4 @@
-"""`Network.to_numpy`: the network as one Python file that needs only NumPy."""
+"""`to_numpy`: a network, or an ensemble, as one Python file that needs only NumPy."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import fastbp
 from fastbp.kernels import activation
 
 from .. import storage
+from ..ensemble import Ensemble, members
 from ..inputs import Inputs
 from ..network import Network
 from . import verify
@@ -36,7 +37,7 @@ _ACTIVATIONS = {
 }
 _HEAD = '''\
 """
-Multilayer perceptron for {task}, {shape}, written by fastbp {version}. Needs only NumPy.
+{what}, written by fastbp {version}. Needs only NumPy.
 
 `predict(X)` takes an array of shape (rows, {count}): raw values{missing}.
 """
@@ -50,6 +51,14 @@ def _array(text, dtype, *shape):
     return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
 
 
+'''
+_MEAN = '''\
+NETWORKS = [{functions}]
+
+
+def {function}(X):
+    """Mean of what the networks say, shape (rows, {columns})."""
+    return np.mean([network(X) for network in NETWORKS], axis=0, dtype=np.float64).astype(np.{dtype})
 '''
 _FORWARD = '''\
 def forward(X):
@@ -84,50 +93,74 @@ def predict(X):
 '''
 
 
-def to_numpy(net: Network, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
-    """Write `net` to a Python file; see `Network.to_numpy`."""
-    source = text(net)
-    raw = verify.raw_rows(net, X)
-    verify.require("to_numpy", net, Inputs.of(net).expand(raw), answers(net, source, raw))
+def to_numpy(model: Network | Ensemble, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+    """Write `model` to a Python file; see `Network.to_numpy`."""
+    verify.require_equal_inputs("to_numpy", model)
+    source = text(model)
+    raw = verify.raw_rows(model, X)
+    verify.require("to_numpy", model, raw, answers(model, source, raw))
     storage.write_atomically(path, source.encode())
 
 
-def text(net: Network) -> str:
+def text(model: Network | Ensemble) -> str:
     """The text of the file."""
-    inputs, used = Inputs.of(net), dict.fromkeys(net.layer_activations)
+    nets, inputs = members(model), Inputs.of(members(model)[0])
+    if isinstance(model, Network):
+        what = f"Multilayer perceptron for {model.task}, {'-'.join(map(str, model.sizes))}"
+    else:
+        what = f"Mean of {len(nets)} multilayer perceptrons for {model.task}"
     head = _HEAD.format(
-        task=net.task,
-        shape="-".join(map(str, net.sizes)),
+        what=what,
         version=fastbp.__version__,
         count=inputs.count,
         missing=", as INPUTS names them" * (inputs.names is not None) + ", NaN where one is missing" * (not inputs.is_plain),
-        math="import math\n" * ("gelu" in used),
+        math="import math\n" * any("gelu" in net.layer_activations for net in nets),
     )
-    functions = [f"def {name}(z):\n    return {_ACTIVATIONS.get(name, 'z')}\n" for name in used]
-    return "\n\n".join([head.rstrip() + "\n", *functions, _constants(net) + "\n\n" + _forward(net) + _predict(net)])
+    lines = [] if inputs.names is None else [f"INPUTS = {_wrapped(list(inputs.names))}"]
+    if model.classes is not None:
+        lines.append(f"CLASSES = {_labels(model.classes)}")
+    names = "".join(f"{line}\n" for line in lines)
+    body = names + "\n\n" * bool(names) + _network(model) if isinstance(model, Network) else _mean(model, names)
+    return head + body + _decision(nets[0])
 
 
-def answers(net: Network, source: str, raw: Array) -> Answers:
+def _mean(model: Ensemble, names: str) -> str:
+    """The text of an ensemble: a function that makes the function of each network, and their mean."""
+    function, net = "forward" if model.task == "regression" else "predict_proba", model.networks[0]
+    makers = [
+        f"def _network_{k}():\n{textwrap.indent(_network(each), '    ')}\n\n    return {function}\n\n\n"
+        for k, each in enumerate(model.networks)
+    ]
+    functions = ", ".join(f"_network_{k}()" for k in range(len(makers)))
+    columns = net.sizes[-1] if net.classes is None else len(net.classes)
+    return "".join(makers) + names + _MEAN.format(functions=functions, function=function, columns=columns, dtype=net.dtype)
+
+
+def _network(net: Network) -> str:
+    """The text of a network's functions and constants, but for its decision."""
+    functions = [f"def {name}(z):\n    return {_ACTIVATIONS.get(name, 'z')}\n" for name in dict.fromkeys(net.layer_activations)]
+    return "\n\n".join([*functions, _constants(net) + "\n\n" + _forward(net) + _probabilities(net)])
+
+
+def answers(model: Network | Ensemble, source: str, raw: Array) -> Answers:
     """What the file says to rows of raw values."""
     file: dict[str, Any] = {"__name__": "exported"}
     exec(compile(source, "exported", "exec"), file)
     with np.errstate(all="ignore"):
-        if net.task == "regression":
-            return Answers(file["forward"](raw))
-        return Answers(file["forward"](raw), file["predict_proba"](raw), file["predict"](raw))
+        outputs = file["forward"](raw) if "forward" in file else None  # not of an ensemble, but in regression
+        if model.task == "regression":
+            return Answers(outputs)
+        return Answers(outputs, file["predict_proba"](raw), file["predict"](raw))
 
 
 def _constants(net: Network) -> str:
     """What the functions read."""
-    inputs = Inputs.of(net)
-    lines = [] if inputs.names is None else [f"INPUTS = {_wrapped(list(inputs.names))}"]
+    inputs, lines = Inputs.of(net), list[str]()
     if not inputs.is_plain:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
     lines += [f"X_MEAN = {_encoded(net.x_mean)}", f"X_SCALE = {_encoded(net.x_scale)}"]
     if net.task == "regression":
         lines += [f"Y_MEAN = {_encoded(net.y_mean.astype(net.dtype))}", f"Y_SCALE = {_encoded(net.y_scale.astype(net.dtype))}"]
-    if net.classes is not None:
-        lines.append(f"CLASSES = {_labels(net.classes)}")
     lines.append("LAYERS = [")
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         lines.append(f"    ({_encoded(W)},\n     {_encoded(b)},\n     {name}),")
@@ -173,20 +206,26 @@ def _forward(net: Network) -> str:
     )
 
 
-def _predict(net: Network) -> str:
-    """The text of `predict`, in classification with that of `predict_proba`."""
+def _probabilities(net: Network) -> str:
+    """The text of `predict_proba`; none in regression."""
     if net.task == "regression":
-        several = "" if net.single_output else ", one column for each output"
-        return _PREDICT.format(what=f"Numbers{several}.", body="forward(X)[:, 0]" if net.single_output else "forward(X)")
-    if net.task == "multilabel":
-        probabilities = _PROBABILITIES.format(what="label", count=net.sizes[-1], body="return forward(X)")
-        return probabilities + _PREDICT.format(what="0 or 1 for each label.", body="(predict_proba(X) > 0.5).astype(np.int64)")
-    assert net.classes is not None
+        return ""
+    if net.classes is None:
+        return _PROBABILITIES.format(what="label", count=net.sizes[-1], body="return forward(X)")
     body = "return forward(X)"
     if net.sizes[-1] == 1:
         body = "p = forward(X)\n    return np.hstack([1 - p, p])"
     elif net.layer_activations[-1] != "softmax":
         body = _NORMALISED
-    probabilities = _PROBABILITIES.format(what="class", count=len(net.classes), body=body)
+    return _PROBABILITIES.format(what="class", count=len(net.classes), body=body)
+
+
+def _decision(net: Network) -> str:
+    """The text of `predict`."""
+    if net.task == "regression":
+        several = "" if net.single_output else ", one column for each output"
+        return _PREDICT.format(what=f"Numbers{several}.", body="forward(X)[:, 0]" if net.single_output else "forward(X)")
+    if net.classes is None:
+        return _PREDICT.format(what="0 or 1 for each label.", body="(predict_proba(X) > 0.5).astype(np.int64)")
     decision = "(predict_proba(X)[:, 1] > 0.5).astype(int)" if len(net.classes) == 2 else "predict_proba(X).argmax(axis=1)"
-    return probabilities + _PREDICT.format(what="The label of each row.", body=f"CLASSES[{decision}]")
+    return _PREDICT.format(what="The label of each row.", body=f"CLASSES[{decision}]")

@@ -1,4 +1,4 @@
-"""`Network.to_onnx`: the network with its scaler as an ONNX file."""
+"""`to_onnx`: a network with its scaler, or an ensemble, as an ONNX file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import fastbp
 from fastbp.kernels import activation, elementary
 
 from .. import storage
+from ..ensemble import Ensemble, members
 from ..inputs import Inputs
 from ..network import Network
 from . import verify
@@ -33,21 +34,20 @@ except ImportError as error:
 _OPSET, _IR = 13, 7
 
 
-def to_onnx(net: Network, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
-    """Write `net` to an ONNX file; see `Network.to_onnx`."""
-    data = model(net).SerializeToString()
-    raw = verify.raw_rows(net, X)
-    verify.require("to_onnx", net, Inputs.of(net).expand(raw), answers(net, data, raw))
+def to_onnx(model: Network | Ensemble, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
+    """Write `model` to an ONNX file; see `Network.to_onnx`."""
+    verify.require_equal_inputs("to_onnx", model)
+    data = file_of(model).SerializeToString()
+    raw = verify.raw_rows(model, X)
+    verify.require("to_onnx", model, raw, answers(model, data, raw))
     storage.write_atomically(path, data)
 
 
-def model(net: Network) -> Any:
-    """The checked ONNX model of a network."""
+def file_of(model: Network | Ensemble) -> Any:
+    """The checked ONNX file of a model."""
+    net = members(model)[0]
     graph, inputs = _Graph(net.dtype), Inputs.of(net)
-    a = _standardised(graph, net)
-    for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
-        a = _ACTIVATIONS[name](graph, graph("Add", graph("MatMul", a, W), b))
-    outputs = _answers(graph, net, a)
+    outputs = _answers(graph, net, _mean(graph, [_told(graph, each) for each in members(model)]))
     X = helper.make_tensor_value_info("X", helper.np_dtype_to_tensor_dtype(net.dtype), ["rows", inputs.count])
     found = helper.make_model(
         helper.make_graph(graph.nodes, "network", [X], outputs, graph.constants),
@@ -62,8 +62,9 @@ def model(net: Network) -> Any:
     return found
 
 
-def answers(net: Network, data: bytes, raw: Array) -> Answers:
+def answers(model: Network | Ensemble, data: bytes, raw: Array) -> Answers:
     """What onnxruntime makes of the file for rows of raw values."""
+    net = members(model)[0]
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     with np.errstate(over="ignore"):
         given = {"X": raw.astype(net.dtype)}
@@ -115,19 +116,37 @@ def _standardised(graph: _Graph, net: Network) -> str:
     return graph("Cast", scaled, to=helper.np_dtype_to_tensor_dtype(net.dtype))
 
 
-def _answers(graph: _Graph, net: Network, out: str) -> list[Any]:
-    """Add what the file answers with, from the outputs of the last layer."""
+def _told(graph: _Graph, net: Network) -> str:
+    """What one network predicts: numbers or probabilities."""
+    a = _standardised(graph, net)
+    for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
+        a = _ACTIVATIONS[name](graph, graph("Add", graph("MatMul", a, W), b))
+    if net.task == "regression":
+        return graph("Add", graph("Mul", a, net.y_scale.astype(net.dtype)), net.y_mean.astype(net.dtype))
+    return a if net.classes is None else _probabilities(graph, net, a)
+
+
+def _mean(graph: _Graph, told: list[str]) -> str:
+    """The mean of what several networks predict, computed in float64."""
+    if len(told) == 1:
+        return told[0]
+    total = graph("Sum", *(graph("Cast", one, to=onnx.TensorProto.DOUBLE) for one in told))
+    return graph("Cast", graph("Div", total, np.array(float(len(told)))), to=helper.np_dtype_to_tensor_dtype(graph.dtype))
+
+
+def _answers(graph: _Graph, net: Network, told: str) -> list[Any]:
+    """Add what the file answers with, from what is predicted."""
     number, whole = helper.np_dtype_to_tensor_dtype(net.dtype), onnx.TensorProto.INT64
     if net.task == "regression":
-        graph("Add", graph("Mul", out, net.y_scale.astype(net.dtype)), net.y_mean.astype(net.dtype), name="prediction")
+        graph("Identity", told, name="prediction")
         return [helper.make_tensor_value_info("prediction", number, ["rows", net.sizes[-1]])]
     if net.task == "multilabel":
-        graph("Identity", out, name="probabilities")
-        graph("Cast", graph("Greater", out, 0.5), name="label", to=whole)
+        graph("Identity", told, name="probabilities")
+        graph("Cast", graph("Greater", told, 0.5), name="label", to=whole)
         described = [("label", whole), ("probabilities", number)]
         return [helper.make_tensor_value_info(name, kind, ["rows", net.sizes[-1]]) for name, kind in described]
     labels = _labels(net)
-    graph("Identity", _probabilities(graph, net, out), name="probabilities")
+    graph("Identity", told, name="probabilities")
     graph("Gather", labels, _decision(graph, len(labels)), name="label")
     label = helper.make_tensor_value_info("label", onnx.TensorProto.STRING if labels.dtype.kind == "O" else whole, ["rows"])
     return [label, helper.make_tensor_value_info("probabilities", number, ["rows", len(labels)])]

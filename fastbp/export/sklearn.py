@@ -29,8 +29,8 @@ _HIDDEN = ("identity", "logistic", "tanh", "relu")
 def to_sklearn(net: Network, X: ArrayLike | None = None) -> Any:
     """Make a fitted estimator of scikit-learn out of `net`; see `Network.to_sklearn`."""
     found = estimator_of(net)
-    inputs = Inputs.of(net).expand(verify.raw_rows(net, X))
-    verify.require("to_sklearn", net, inputs, answers(net, found, inputs))
+    raw = verify.raw_rows(net, X)
+    verify.require("to_sklearn", net, raw, answers(net, found, Inputs.of(net).expand(raw)))
     return found
 
 

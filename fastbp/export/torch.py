@@ -67,8 +67,8 @@ _NAMES: dict[Any, tuple[str, dict[str, Any]]] = {
 def to_torch(net: Network, X: ArrayLike | None = None) -> Any:
     """Make a Sequential of PyTorch out of `net`; see `Network.to_torch`."""
     found = sequential_of(net)
-    inputs = Inputs.of(net).expand(verify.raw_rows(net, X))
-    verify.require("to_torch", net, inputs, answers(net, found, inputs))
+    raw = verify.raw_rows(net, X)
+    verify.require("to_torch", net, raw, answers(net, found, Inputs.of(net).expand(raw)))
     return found
 
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
+from ..ensemble import Ensemble, members
 from ..inputs import Inputs
 from ..network import Network
+from ..tables.encoders import Number
 
 Array = NDArray[Any]
 # Two ways to compute one network in one type differ by the rounding of a sum's terms (6e-8 and 1e-16 of their size each), times the
@@ -29,8 +31,23 @@ class Answers:
     labels: Array | None = None
 
 
-def raw_rows(net: Network, X: ArrayLike | None) -> NDArray[np.float64]:
+def require_equal_inputs(export: str, model: Network | Ensemble) -> None:
+    """Raise ValueError unless one row of raw values, NaN where a number is missing, fits all networks."""
+    read = [
+        {e.name: e.name if isinstance(e, Number) else e for e in net.columns.encoders} for net in members(model) if net.columns is not None
+    ]
+    for own in read:
+        if list(own.items()) != list(read[0].items()):
+            name = next(name for name in {**read[0], **own} if read[0].get(name) != own.get(name))
+            raise ValueError(
+                f"{export}: expected networks that make the same inputs of a table's columns, those of the ensemble differ in {name!r}; "
+                "train it without bootstrap, and with samples of your own as validation, or none"
+            )
+
+
+def raw_rows(model: Network | Ensemble, X: ArrayLike | None) -> NDArray[np.float64]:
     """Rows of raw values to verify on: those of the user, else training rows, else rows drawn at random."""
+    net = members(model)[0]
     inputs = Inputs.of(net)
     if X is None:
         return _drawn(net, inputs) if net.examples is None else net.examples
@@ -68,17 +85,27 @@ def own_answers(net: Network, inputs: Array) -> Answers:
     return Answers(net.forward(inputs), net.predict_proba(inputs), net.predict(inputs))
 
 
-def differences(net: Network, inputs: Array, own: Answers, came: Answers) -> dict[str, NDArray[np.float64]]:
+def answers_of(model: Network | Ensemble, raw: Array) -> Answers:
+    """What a model itself says to rows of raw values."""
+    told = [own_answers(net, Inputs.of(net).expand(raw)) for net in members(model)]
+    if isinstance(model, Network):
+        return told[0]
+    if model.task == "regression":
+        return Answers(model._mean(np.asarray(each.outputs) for each in told))
+    probabilities = model._mean(np.asarray(each.probabilities) for each in told)
+    return Answers(None, probabilities, model._decision(probabilities))
+
+
+def differences(own: Answers, came: Answers, least: Array | None = None) -> dict[str, NDArray[np.float64]]:
     """
-    How far each number of an export is from the network's.
+    How far each number of an export is from the model's.
 
     Parameters
     ----------
-    net : Network
-    inputs : array, shape (n, sizes[0])
-        Rows, not standardised.
     own, came : Answers
-        The answers to them.
+        The answers to the same rows.
+    least : array, shape (outputs,), or None
+        In regression, `terms`.
 
     Returns
     -------
@@ -97,7 +124,7 @@ def differences(net: Network, inputs: Array, own: Answers, came: Answers) -> dic
                 raise RuntimeError(f"expected {name} of shape {ours.shape}, got {theirs.shape}")
             finite = np.isfinite(ours)
             size = np.abs(np.where(finite, ours, 0)).max(axis=0)
-            size = np.maximum(size, _terms(net, inputs)) if net.task == "regression" else np.ones_like(size)
+            size = np.ones_like(size) if least is None else np.maximum(size, least)
             relative = np.abs(theirs - ours) / np.where(size > 0, size, 1)
             relative[~np.isfinite(theirs)] = np.inf
             relative[~finite] = np.where(np.isfinite(theirs[~finite]), np.inf, 0)
@@ -105,51 +132,54 @@ def differences(net: Network, inputs: Array, own: Answers, came: Answers) -> dic
     return found
 
 
-def _terms(net: Network, inputs: Array) -> NDArray[np.float64]:
-    """Size of what the units of the last layer sum, on the scale of the targets."""
+def terms(net: Network, inputs: Array) -> NDArray[np.float64] | None:
+    """Size of what the units of the last layer sum, on the scale of the targets; None but in regression."""
+    if net.task != "regression":
+        return None
     above = np.abs(net.activations(inputs)[-2].astype(np.float64))
-    terms = above @ np.abs(net.weights[-1]) + np.abs(net.biases[-1])
-    return np.where(np.isfinite(terms), terms, 0).max(axis=0) * net.y_scale + np.abs(net.y_mean)
+    found = above @ np.abs(net.weights[-1]) + np.abs(net.biases[-1])
+    return np.where(np.isfinite(found), found, 0).max(axis=0) * net.y_scale + np.abs(net.y_mean)
 
 
-def require(export: str, net: Network, inputs: Array, came: Answers) -> None:
+def require(export: str, model: Network | Ensemble, raw: Array, came: Answers) -> None:
     """
-    Raise RuntimeError unless an export answers as the network does.
+    Raise RuntimeError unless an export answers as the model does.
 
     Parameters
     ----------
     export : str
         Named in the message.
-    net : Network
-    inputs : array, shape (n, sizes[0])
+    model : Network or Ensemble
+    raw : array, shape (n, raw values)
     came : Answers
         What the export said to these rows.
     """
-    own, tolerance = own_answers(net, inputs), TOLERANCE[net.dtype.name]
-    for name, relative in differences(net, inputs, own, came).items():
+    own, tolerance = answers_of(model, raw), TOLERANCE[model.dtype.name]
+    sizes = [size for net in members(model) if (size := terms(net, Inputs.of(net).expand(raw))) is not None]
+    for name, relative in differences(own, came, np.max(sizes, axis=0) if sizes else None).items():
         if relative.max() > tolerance:
             row, column = map(int, np.unravel_index(int(relative.argmax()), relative.shape))
             place = f"row {row} of X, column {column} of the {name}"
-            _refuse(export, net, place, getattr(own, name)[row, column], getattr(came, name)[row, column])
+            _refuse(export, model, place, getattr(own, name)[row, column], getattr(came, name)[row, column])
     if came.labels is not None:
         assert own.labels is not None
-        wrong = (own.labels != came.labels) & _decided(net, own.probabilities, tolerance)
+        wrong = (own.labels != came.labels) & _decided(model, own.probabilities, tolerance)
         if wrong.any():
             at = tuple(int(k) for k in np.argwhere(wrong)[0])
-            _refuse(export, net, f"row {at[0]} of X, the label", own.labels[at], came.labels[at])
+            _refuse(export, model, f"row {at[0]} of X, the label", own.labels[at], came.labels[at])
 
 
-def _decided(net: Network, probabilities: Any, tolerance: float) -> Any:
+def _decided(model: Network | Ensemble, probabilities: Any, tolerance: float) -> Any:
     """Where rounding cannot turn the decision."""
-    if net.task == "multilabel":
+    if model.task == "multilabel":
         return np.abs(probabilities - 0.5) > tolerance
     best = np.sort(probabilities, axis=1)[:, -2:]
     return best[:, 1] - best[:, 0] > tolerance
 
 
-def _refuse(export: str, net: Network, place: str, expected: Any, came: Any) -> None:
-    hint = "; train with dtype='float64' where inputs are large against their spread" if net.dtype == np.float32 else ""
+def _refuse(export: str, model: Network | Ensemble, place: str, expected: Any, came: Any) -> None:
+    hint = "; train with dtype='float64' where inputs are large against their spread" if model.dtype == np.float32 else ""
     raise RuntimeError(
         f"{export}: the export does not answer as the network does, and was not kept: {place}: expected {expected!s}, got {came!s}, "
-        f"which differs by more than the rounding of {net.dtype}{hint}"
+        f"which differs by more than the rounding of {model.dtype}{hint}"
     )

@@ -210,17 +210,17 @@ def _checked(kind: type[Any], given: dict[str, Any]) -> Any:
     return result
 
 
-def text_names(columns: Columns | None) -> frozenset[str]:
-    """Columns of a table in which what looks like a number is text for a network."""
-    encoders = columns.encoders if columns is not None else ()
+def text_names(*columns: Columns | None) -> frozenset[str]:
+    """Columns of a table in which what looks like a number is text for a network, or for one of several."""
+    encoders = itertools.chain.from_iterable(known.encoders for known in columns if known is not None)
     return frozenset(encoder.name for encoder in encoders if isinstance(encoder, Category | Date))
 
 
-def opened(X: Any, columns: Columns | None) -> Any:
+def opened(X: Any, *columns: Columns | None) -> Any:
     """X, or the frame that is in the file of this name."""
     if not isinstance(X, str | os.PathLike):
         return X
-    return files.read(os.fspath(X), text_names(columns)).frame
+    return files.read(os.fspath(X), text_names(*columns)).frame
 
 
 def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:

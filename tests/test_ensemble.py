@@ -1,0 +1,322 @@
+"""Ensembles: each network as it is alone, what they say together, files, exports, the command line."""
+
+import ctypes
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from command import assert_one_line, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_networks import networks, raw_rows
+from test_export import NEEDS_COMPILER, compiled
+from test_many import same
+
+import fastbp
+from fastbp import bagging, many, storage, targets
+from fastbp.export import verify
+from fastbp.inputs import Inputs
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(2, 3, (60, 3))
+CLASSES = np.array(["a", "b", "c"])[(X[:, 0] + X[:, 1]).argsort().argsort() // 20]
+NUMBERS = X @ [1.0, -2.0, 0.5]
+TASKS = {"classes": CLASSES, "two": CLASSES == "a", "numbers": NUMBERS, "several": X[:, :2] * 2, "labels": (X > 2).astype(int)}
+FEW = {"epochs": 2, "hidden": 3, "progress": False}
+
+
+def told(model, rows):
+    return model.predict(rows) if model.task == "regression" else model.predict_proba(rows)
+
+
+@pytest.mark.parametrize("y", TASKS.values(), ids=TASKS)
+def test_each_network_is_that_of_a_loop_and_they_predict_their_mean(y, tmp_path):
+    found = fastbp.ensemble(X, y, 3, seed=2, threads=1, **FEW)
+    alone = [fastbp.train(X, y, seed=net.options["seed"], **FEW) for net in found.networks]
+    assert all(map(same, found.networks, alone))
+    each = np.array([told(net, X) for net in alone], np.float64)
+    mean = (each.sum(axis=0) / 3).astype(np.float32)
+    np.testing.assert_array_equal(told(found, X), mean)
+    assert told(found, X).dtype == np.float32
+    np.testing.assert_allclose(found.spread(X), each.std(axis=0), rtol=1e-12)
+    if found.task == "classification":
+        np.testing.assert_array_equal(found.predict(X), found.classes[mean.argmax(axis=1)])
+        assert found.score(X, y) == (found.predict(X) == y).mean()
+    elif found.task == "multilabel":
+        np.testing.assert_array_equal(found.predict(X), mean > 0.5)
+    again = fastbp.ensemble(X.tolist(), y.tolist(), 3, seed=2, **FEW)
+    found.save(tmp_path / "e.fbp")
+    for other in (again, fastbp.load(tmp_path / "e.fbp"), pickle.loads(pickle.dumps(found))):
+        assert told(other, X).tobytes() == told(found, X).tobytes()
+        assert other.options == {"n": 3, "bootstrap": False, "seed": 2}
+    assert repr(found) == f"<fastbp.Ensemble {found.task} of 3 networks float32>"
+
+
+@given(values=st.lists(st.integers(0, 3), min_size=2, max_size=50), seed=st.integers(0, 2**40))
+def test_rows_drawn_with_replacement(values, seed):
+    random = np.random.default_rng(seed)
+    target = targets.Targets("classification", np.arange(4), np.array(values), True)
+    rows = bagging._drawn(target, random)
+    assert sorted(target.values[rows]) == sorted(values)  # as many of each class
+    rows = bagging._drawn(targets.Targets("regression", None, target.values[:, None], True), random)
+    assert rows.shape == (len(values),)
+    assert set(rows) <= set(range(len(values)))
+
+
+def test_bootstrap():
+    own = np.arange(60) % 3 + 1.0
+    found = fastbp.ensemble(X, CLASSES, 4, bootstrap=True, seed=5, sample_weight=own, **FEW)
+    random, target = np.random.default_rng(5), targets.read(CLASSES, "classification", 60)
+    for net in found.networks:
+        seed = int(random.integers(2**32))
+        times = np.bincount(bagging._drawn(target, random), minlength=60)
+        rows = times > 0
+        assert 10 < rows.sum() < 60
+        assert same(net, fastbp.train(X[rows], CLASSES[rows], seed=seed, sample_weight=(times * own)[rows], **FEW))
+    smaller = fastbp.ensemble(X, CLASSES, 2, bootstrap=True, seed=5, sample_weight=own, **FEW)
+    assert all(map(same, smaller.networks, found.networks[:2]))
+
+
+def test_thresholds():
+    found = fastbp.ensemble(X, TASKS["two"], 2, seed=0, **FEW)
+    p = found.predict_proba(X)[:, 1]
+    np.testing.assert_array_equal(found.predict(X, 0.3), p > 0.3)
+    with pytest.raises(ValueError, match="threshold: expected a probability of at most 1, got 2"):
+        found.predict(X, 2)
+    with pytest.raises(ValueError, match=r"threshold: expected 0\.5 with 3 classes"):
+        fastbp.ensemble(X, CLASSES, 2, epochs=0).predict(X, 0.3)
+    with pytest.raises(ValueError, match="predict_proba: expected a network for classification"):
+        fastbp.ensemble(X, NUMBERS, 2, epochs=0).predict_proba(X)
+
+
+def test_frames(tmp_path):
+    kinds = np.where(X[:, 1] > 2, "high", "low")
+    frame = pd.DataFrame({"a": X[:, 0], "b": kinds, "name": [f"n{k}" for k in range(60)], "once": np.arange(60) == 1, "y": NUMBERS})
+    with pytest.warns(fastbp.TableWarning, match="left out: 'name'"):  # drawn twice, it is still a name
+        found = fastbp.ensemble(frame, "y", 4, bootstrap=True, seed=3, **FEW)
+    assert found.feature_names == ("a", "b", "once")
+    assert {net.feature_names for net in found.networks} == {("a", "b", "once"), ("a", "b")}
+    np.testing.assert_array_equal(found.predict(frame), found._mean(net.predict(frame) for net in found.networks))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
+    for export in (found.to_numpy, found.to_c):
+        with pytest.raises(ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"):
+            export(tmp_path / "x")
+
+
+def test_networks_of_ones_own():
+    nets = fastbp.train_many(X, CLASSES, [{"hidden": 2}, {"hidden": (4, 3), "activation": "tanh"}], epochs=1)
+    assert fastbp.Ensemble(nets).predict(X).shape == (60,)
+    others = {
+        "a task": fastbp.train(X, NUMBERS, epochs=0),
+        "classes": fastbp.train(X, TASKS["two"], epochs=0),
+        "a type": fastbp.train(X, CLASSES, epochs=0, dtype="float64"),
+        "features": fastbp.train(X[:, :2], CLASSES, epochs=0),
+    }
+    for what, net in others.items():
+        with pytest.raises(ValueError, match=rf"networks\[2\]: expected {what} as of networks\[0\] \("):
+            fastbp.Ensemble([*nets, net])
+    with pytest.raises(ValueError, match="networks: expected at least one, got none"):
+        fastbp.Ensemble([])
+    with pytest.raises(ValueError, match=r"networks\[0\]: expected a Network, got str"):
+        fastbp.Ensemble("ab")
+
+
+def test_networks_that_fail_are_left_out(monkeypatch):
+    real = many.training.learn
+
+    def learn(X, y, asked, **more):
+        if asked["seed"] in bad:
+            raise FloatingPointError("training diverged")
+        return real(X, y, asked, **more)
+
+    whole = fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
+    bad = [whole.networks[1].options["seed"]]
+    monkeypatch.setattr(many.training, "learn", learn)
+    with pytest.warns(RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"):
+        found = fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
+    assert all(map(same, found.networks, (whole.networks[0], whole.networks[2])))
+    bad += [net.options["seed"] for net in whole.networks]
+    with pytest.raises(FloatingPointError, match=r"networks\[0\]: training diverged"):
+        fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
+
+
+def test_ctrl_c_before_any_is_trained(monkeypatch):
+    def learn(*_, **__):
+        raise many.NotTrainedError
+
+    monkeypatch.setattr(many.training, "learn", learn)
+    with pytest.raises(KeyboardInterrupt):
+        fastbp.ensemble(X, CLASSES, 2, **FEW)
+
+
+BAD = {
+    "n: expected an integer of at least 1, got 0": {"n": 0},
+    "bootstrap: expected True or False, got 'yes'": {"bootstrap": "yes"},
+    "seed: expected an integer of at least 0, got -1": {"seed": -1},
+    "ensemble: expected one of .*, got 'hiden'; did you mean 'hidden'": {"hiden": 3},
+    "hidden: expected an integer of at least 1, got 0": {"hidden": 0},
+    r"sample_weight: expected shape \(60,\), got \(2,\)": {"sample_weight": [1, 2], "bootstrap": True},
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_bad_input(text, monkeypatch):
+    monkeypatch.setattr(many.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=f"^{text}"):
+        fastbp.ensemble(X, CLASSES, **{"epochs": 1} | BAD[text])
+
+
+def test_files_that_do_not_go_together(tmp_path):
+    fastbp.ensemble(X, CLASSES, 2, epochs=0).save(tmp_path / "e.fbp")
+    header, tensors = storage.read(tmp_path / "e.fbp")
+    assert header["format"] == 4
+    other, _ = storage.contents(fastbp.train(X, TASKS["two"], epochs=0))
+    for lie, text in (
+        ({"networks": []}, "networks: expected at least one"),
+        ({"networks": header["networks"][0]}, "the networks are not a list"),
+        ({"networks": [*header["networks"], header["networks"][0]]}, "'params' is missing"),
+        ({"networks": [header["networks"][0], other]}, "params has shape"),
+        ({"options": None}, "the options are not a table"),
+    ):
+        storage.write(tmp_path / "lie.fbp", header | lie, tensors)
+        with pytest.raises(ValueError, match=f"path: expected a sound fastbp model file, .* is not: .*{text}"):
+            fastbp.load(tmp_path / "lie.fbp")
+    with pytest.raises(ValueError, match="path: expected a"):
+        fastbp.resume(tmp_path / "e.fbp", X, CLASSES)
+
+
+# Exports, on rows that the verification did not see
+
+
+@st.composite
+def ensembles(draw):
+    """A random network, and others of the same layers with other weights."""
+    net = draw(networks())
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    others = [pickle.loads(pickle.dumps(net)) for _ in range(draw(st.integers(1, 2)))]
+    for other in others:
+        object.__setattr__(other, "params", (net.params * random.uniform(0.5, 1, net.params.shape)).astype(net.dtype))
+    return fastbp.Ensemble([net, *others])
+
+
+def agree(model, raw, outputs, probabilities=None, labels=None):
+    """What came is what the ensemble says, but for rounding."""
+    verify.require("export", model, raw, verify.Answers(outputs, probabilities, labels))
+
+
+@settings(max_examples=10)
+@given(ensembles())
+def test_onnx(tmp_path_factory, model):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path = tmp_path_factory.mktemp("onnx") / "e.onnx"
+    model.to_onnx(path)
+    raw = raw_rows(model.networks[0], 50, 1)
+    session = onnxruntime.InferenceSession(path)
+    came = dict(zip((o.name for o in session.get_outputs()), session.run(None, {"X": raw.astype(model.dtype)}), strict=True))
+    agree(model, raw, came.get("prediction"), came.get("probabilities"))
+
+
+@settings(max_examples=10)
+@given(ensembles())
+def test_numpy(tmp_path_factory, model):
+    path = tmp_path_factory.mktemp("numpy") / "e.py"
+    model.to_numpy(path)
+    text = path.read_text("utf-8")
+    assert "fastbp" not in text.replace("written by fastbp", "")
+    file = {}
+    exec(text, file)
+    raw = raw_rows(model.networks[0], 50, 1)
+    if model.task == "regression":
+        return agree(model, raw, file["forward"](raw))
+    return agree(model, raw, None, file["predict_proba"](raw), file["predict"](raw))
+
+
+@NEEDS_COMPILER
+@settings(max_examples=5)
+@given(ensembles())
+def test_c(tmp_path_factory, model):
+    folder = tmp_path_factory.mktemp("c")
+    model.to_c(folder / "e.c")
+    text = (folder / "e.c").read_text("ascii")
+    library = compiled(folder, text, "-Wconversion", "-Wno-float-conversion", "-Wshadow", "-Wdouble-promotion")
+    raw, net = raw_rows(model.networks[0], 20, 1), model.networks[0]
+    count = net.sizes[-1] if net.classes is None else len(net.classes)
+    x, out, labels = np.ascontiguousarray(raw, net.dtype), np.empty((len(raw), count), net.dtype), np.zeros((len(raw), count), np.intc)
+    rows = [[ctypes.c_void_p(array[k].ctypes.data) for array in (x, out, labels)] for k in range(len(raw))]
+    index = [library.e_predict(*row[: 3 if model.task == "multilabel" else 2]) for row in rows]
+    if model.task == "regression":
+        return agree(model, raw, out)
+    return agree(model, raw, None, out, labels if net.classes is None else net.classes[index])
+
+
+@pytest.mark.parametrize("kind", ["onnx", "numpy"])
+def test_a_wrong_export_leaves_nothing(kind, tmp_path, monkeypatch):
+    if kind == "onnx":
+        pytest.importorskip("onnxruntime")
+    module = pytest.importorskip(f"fastbp.export.{kind}")
+    monkeypatch.setitem(module._ACTIVATIONS, "relu", {"onnx": lambda graph, z: z, "numpy": "z"}[kind])
+    for y in (CLASSES, NUMBERS):
+        with pytest.raises(RuntimeError, match="was not kept"):
+            getattr(fastbp.ensemble(X, y, 2, seed=0, **FEW), f"to_{kind}")(tmp_path / "e")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_raw_values_of_a_table(tmp_path):
+    frame = pd.DataFrame({"a": np.where(X[:, 0] > 4, np.nan, X[:, 0]), "b": np.where(X[:, 1] > 2, "high", "low")})
+    found = fastbp.ensemble(frame, CLASSES, 2, seed=0, **FEW)
+    found.to_numpy(tmp_path / "e.py", frame[:9])
+    file = {}
+    exec((tmp_path / "e.py").read_text("utf-8"), file)
+    raw = found.networks[0].columns.encode_raw(frame)
+    assert file["INPUTS"] == ["a", "b=high", "b=low"]
+    np.testing.assert_allclose(file["predict_proba"](raw), found.predict_proba(frame), atol=1e-5)
+    assert Inputs.of(found.networks[0]).count == 3
+
+
+# Command line
+
+
+@pytest.fixture
+def table(tmp_path):
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 2, "high", "low"), "kind": CLASSES})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    return tmp_path / "t.csv"
+
+
+def test_command_line(capsys, table, tmp_path):
+    model, frame = tmp_path / "e.fbp", pd.read_csv(table)
+    command = ["train", table, "--target", "kind", "--ensemble", 3, "--epochs", 2, "--seed", 1, "--save", model]
+    status, out, err = run(capsys, *command)
+    assert (status, err) == (0, "")
+    assert "ensemble    3 networks\n" in out
+    assert "training (48)" in out
+    assert "validation (12)" in out
+    found = fastbp.load(model)
+    assert isinstance(found, fastbp.Ensemble)
+    assert {len(net.history["validation_loss"]) for net in found.networks} == {2}
+    assert run(capsys, "predict", model, table)[1].split() == ["prediction", *found.predict(frame)]
+    run(capsys, "predict", model, table, "--proba", "--output", tmp_path / "p.csv")
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "p.csv"), found.predict_proba(frame), rtol=1e-5)
+    out = run(capsys, "info", model)[1]
+    assert "options of the first network\n" in out
+    assert "features    a, b\n" in out
+    assert len(json.loads(run(capsys, "info", model, "--json")[1])["networks"]) == 3
+    status, out, _ = run(capsys, "export", model, "--to", "numpy", "--table", table)
+    assert status == 0
+    assert "compared on  60 rows of" in out
+    status, out, _ = run(capsys, *command, "--bootstrap", "--validation", 0, "--json")
+    assert status == 0
+    assert json.loads(out)["ensemble"] == {"n": 3, "bootstrap": True, "seed": 1}
+
+
+def test_mistakes_on_the_command_line(capsys, table, tmp_path):
+    command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
+    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N beside it")
+    assert_one_line(*run(capsys, *command, "--ensemble", 0), "--ensemble: expected an integer of at least 1, got 0")
+    assert_one_line(*run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1")
+    for option in ("--report", "--plot", "--checkpoint", "--resume"):
+        result = run(capsys, *command, "--ensemble", 2, option, tmp_path / "x")
+        assert_one_line(*result, f"{option}: expected a single network; leave out --ensemble")
