@@ -18,9 +18,8 @@ pytestmark = pytest.mark.long
 
 # Trains and predicts, twice if the first time is interrupted; says "ready" once the package is imported, and how it went.
 TRAIN = """
-    import hashlib, signal, sys, warnings
+    import hashlib, sys, warnings
     import fastbp
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell does not hear Ctrl-C
     warnings.simplefilter("ignore")
     dtype = sys.argv[1] if len(sys.argv) > 1 else "float32"
 
