@@ -255,7 +255,9 @@ def run(
         with interruption.awaited() as interrupt:
             while len(at.rows) < last:
                 before[:] = at.params
-                order = order if at.random is None else at.random.permutation(n)
+                if at.random is not None:
+                    del order  # first: of many samples, two would take much memory
+                    order = at.random.permutation(n)
                 found = learner.epoch(order)
                 if not (np.isfinite(found.loss) and np.isfinite(at.params).all()):
                     _tell_divergence(learner, order, found.failed, len(at.rows) + 1)

@@ -1,5 +1,8 @@
 """Shared by all tests: one set of examples for the property tests, and a count of Numba's allocations."""
 
+import signal
+import threading
+
 import pytest
 from hypothesis import settings
 from numba.core.runtime import rtsys
@@ -8,6 +11,10 @@ from numba.core.runtime import rtsys
 settings.register_profile("fastbp", deadline=None, derandomize=True, max_examples=25)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("fastbp")
+
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that the tests interrupt.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -335,8 +335,8 @@ def test_a_file_system_that_is_full(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
-        fill = f"import itertools; f = open({str(tmp_path / '.full')!r}, 'wb', 0); [f.write(b'0' * 512) for _ in itertools.count()]"
-        fill = f"try:\n    {fill}\nexcept OSError: pass"
+        write = f"with open({str(tmp_path / '.full')!r}, 'wb', 0) as file:\n        while file.write(b'0' * 512): pass"
+        fill = f"try:\n    {write}\nexcept OSError: pass"
         empty = f"import os; os.path.exists({str(tmp_path / '.full')!r}) and os.unlink({str(tmp_path / '.full')!r})"
         full_disk(tmp_path / "run.fbp", fill, empty)
     finally:
