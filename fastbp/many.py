@@ -122,7 +122,7 @@ def trained(
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
-    designs = designs_of(known, targets_read, len(names or table[0]), names is not None)
+    designs = designs_of(known, targets_read, len(table), len(names or table[0]), names is not None)
 
     def learnt(variants: Sequence[Variant]) -> list[Result]:
         (variant,) = variants

@@ -210,7 +210,7 @@ def search(
     table, targets_read, names = data.read_table(X, y)
     common = {"validation": validation, "seed": seed} | options
     variants = [variants_of.read(f"trial {k}", k, said, common, len(table)) for k, said in enumerate(drawn)]
-    designs = variants_of.designs_of(variants, targets_read, len(names or table[0]), names is not None)
+    designs = variants_of.designs_of(variants, targets_read, len(table), len(names or table[0]), names is not None)
     own_y = y if isinstance(y, str) else targets_read
     paused = [_Paused() for _ in variants]
     trials: dict[int, Trial] = {}

@@ -81,7 +81,7 @@ def in_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any
         checks.one_of(who, key, [key for key in DEFAULTS if key != "seed"])
     table, values, names = data.read_table(X, y)
     whole = Variant("", 0, None, None, DEFAULTS | dict(options) | {"seed": 0}, None)
-    target, _ = _design(whole, values, len(names or table[0]), names is not None)
+    target, _ = _design(whole, values, len(table), len(names or table[0]), names is not None)
     data.sample_weights(len(table), whole.asked["sample_weight"], whole.asked["class_weight"], target)
     return table[list(names)] if isinstance(y, str) and names else table, np.asarray(values), target, dict(options) | {"task": target.task}
 
@@ -129,7 +129,7 @@ class Design:
     epochs: int
 
 
-def designs_of(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) -> list[Design]:
+def designs_of(variants: Sequence[Variant], y: Any, n: int, inputs: int, frame: bool) -> list[Design]:
     """The design of each variant; raises ValueError for options that are not valid, and for targets of another kind."""
     found: list[Design] = []
     known: dict[Any, Design] = {}
@@ -139,7 +139,7 @@ def designs_of(variants: Sequence[Variant], y: Any, inputs: int, frame: bool) ->
             if variant.key in known:  # all but `tiny.OWN` has been looked at
                 _check_own(variant.asked)
             else:
-                target, known[variant.key] = _design(variant, y, inputs, frame)
+                target, known[variant.key] = _design(variant, y, n, inputs, frame)
                 reference = reference or target
                 if _kind(target) != _kind(reference):
                     raise ValueError(f"expected targets like those of {variants[0].name} ({_told(reference)}), got {_told(target)}")
@@ -155,12 +155,12 @@ def _check_own(asked: Mapping[str, Any]) -> None:
         checks.real("learning_rate", asked["learning_rate"], above=0)
 
 
-def _design(variant: Variant, y: Any, inputs: int, frame: bool) -> tuple[targets.Targets, Design]:
+def _design(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tuple[targets.Targets, Design]:
     asked, own = variant.asked, y if variant.y is None else variant.y
     _check_own(asked)
     start = asked["init"] if isinstance(asked["init"], Network) else None
-    own = own if variant.rows is None else np.asarray(own)[variant.rows]
-    n = len(own)
+    if variant.rows is not None:
+        own, n = np.asarray(own)[variant.rows], len(variant.rows)
     target = targets.read(own, asked["task"], n) if start is None else data.targets_of(start, own, asked["task"], n)
     validation = asked["validation"]
     held = int(data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum())
