@@ -1,0 +1,199 @@
+"""What ``compare/many.py`` measures: many networks at once. Every process draws the same data and weights from the same seeds."""
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cases import views
+from sklearn.datasets import load_digits
+from sklearn.model_selection import StratifiedKFold
+
+import fastbp
+from fastbp.data import random_streams
+
+REPEATS, FOLDS = 5, 5
+# All orders of four samples: a random one of them is a random row.
+PERMUTATIONS = np.array(list(itertools.permutations(range(4))), np.int8)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Networks that learn from equally many samples: the same (n, d) for all, or (networks, n, d); raw inputs and standardised ones."""
+
+    seeds: tuple[int, ...]
+    raw: np.ndarray
+    X: np.ndarray
+    Y: np.ndarray
+
+    @property
+    def shared(self):
+        return self.X.ndim == 2
+
+    @property
+    def samples(self):
+        return self.X.shape[-2]
+
+    @property
+    def labels(self):
+        """Classes instead of outputs."""
+        return self.Y.argmax(axis=-1) if self.Y.shape[-1] > 1 else self.Y[..., 0].astype(int)
+
+    def tables(self, inputs, targets):
+        """Samples of each network, of `inputs` (`raw` or `X`) and `targets` (`Y` or `labels`)."""
+        return [(inputs, targets)] * len(self.seeds) if self.shared else list(zip(inputs, targets, strict=True))
+
+
+@dataclass(frozen=True)
+class Work:
+    """
+    Networks with one hidden layer, and how they learn.
+
+    Where `given`, the orders of the samples are those that fastbp draws from its seeds, so that weights can be compared.
+    """
+
+    name: str
+    title: str
+    networks: int
+    epochs: int
+    sizes: tuple[int, int, int]
+    hidden: str
+    output: str
+    loss: str
+    optimizer: str
+    learning_rate: float
+    batch: int
+    scale: bool = False
+    data: str = ""
+    given: bool = False
+
+    kind = "many"
+
+    @property
+    def candidates(self):
+        """Those that can do it: scikit-learn has no squared error of logistic units."""
+        return ("many_fastbp", *(() if self.loss == "squared_error" else ("many_sklearn",)), "many_jax", "many_torch")
+
+    @property
+    def tolerance(self):
+        """Share of the largest change of a weight; Adam divides rounding by gradients near 0."""
+        return 5e-3 if self.optimizer == "adam" else 1e-4
+
+    def options(self):
+        """Of `fastbp.train`, but for the seed."""
+        names = ("epochs", "output", "loss", "optimizer", "learning_rate", "scale")
+        own = {"hidden": self.sizes[1], "activation": self.hidden, "batch_size": self.batch, "task": "classification"}
+        return own | {name: getattr(self, name) for name in names}
+
+    def groups(self):
+        """All networks, those with equally many samples together."""
+        if self.name == "folds":
+            return _folds(self.data, self.networks)
+        X, Y = _xor() if self.name == "xor" else _digits()
+        return [Group(tuple(range(self.networks)), X, X, Y)]
+
+    def layers(self, seeds):
+        """First W (networks, d_in, d_out) and b (networks, d_out) of each layer, as fastbp draws them."""
+        bounds = [(6 / (i + j)) ** 0.5 for i, j in itertools.pairwise(self.sizes)]
+        pairs = [views(self._first(random_streams(seed)[0], bounds).astype(np.float32), self.sizes) for seed in seeds]
+        return [tuple(map(np.stack, zip(*layer, strict=True))) for layer in zip(*pairs, strict=True)]
+
+    def _first(self, random, bounds):
+        pairs = zip(itertools.pairwise(self.sizes), bounds, strict=True)
+        return np.concatenate([random.uniform(-bound, bound, (i + 1) * j) for (i, j), bound in pairs])
+
+    def orders(self, group, random):
+        """Numbers of the samples in the order of learning, (networks, epochs, n); of XOR so that those of all networks lie side by side."""
+        shape = (len(group.seeds), self.epochs, group.samples)
+        if self.given:
+            streams = [random_streams(seed)[2] for seed in group.seeds]
+            return np.array([[stream.permutation(group.samples) for _ in range(self.epochs)] for stream in streams], np.int32)
+        if group.samples == 4:
+            return PERMUTATIONS.T[:, random.integers(len(PERMUTATIONS), size=shape[1::-1], dtype=np.int8)].T
+        return random.permuted(np.broadcast_to(np.arange(group.samples, dtype=np.int32), shape), axis=2)
+
+    def outcome(self, params):
+        """Mean loss of each network on its samples, and share of right decisions."""
+        found, start = [], 0
+        for group in self.groups():
+            rows = params[start : start + len(group.seeds)]
+            found += [self._measure(row, *table) for row, table in zip(rows, group.tables(group.X, group.Y), strict=True)]
+            start += len(group.seeds)
+        return np.array(found).T
+
+    def _measure(self, row, X, Y):
+        (W1, b1), (W2, b2) = views(row.astype(float), self.sizes)
+        z = X @ W1 + b1
+        z = (np.maximum(z, 0) if self.hidden == "relu" else _logistic(z)) @ W2 + b2
+        if self.output == "softmax":
+            log_share = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+            return -(Y * log_share).sum() / len(Y), np.mean(z.argmax(axis=1) == Y.argmax(axis=1))
+        loss = np.logaddexp(0, z) - Y * z if self.loss == "log_loss" else 0.5 * (_logistic(z) - Y) ** 2
+        return loss.mean(), np.mean((z > 0) == Y)
+
+
+def rows_of(layers):
+    """Weights and biases of each network in a row, as fastbp lays them out."""
+    return np.concatenate([np.reshape(part, (len(part), -1)) for layer in layers for part in layer], axis=1)
+
+
+def _logistic(z):
+    return 0.5 + 0.5 * np.tanh(0.5 * z)
+
+
+def _standardised(X):
+    deviation = X.std(axis=-2, keepdims=True)
+    return ((X - X.mean(axis=-2, keepdims=True)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
+
+
+def _xor():
+    return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1], [1], [0]], np.float32)
+
+
+def _digits():
+    X, labels = load_digits(return_X_y=True)
+    return _standardised(X), np.eye(10, dtype=np.float32)[labels]
+
+
+def read_spambase(path):
+    table = np.loadtxt(path, delimiter=",", skiprows=1)
+    return table[:, :-1], table[:, -1].astype(int)
+
+
+def training_rows(y):
+    """Of repeated cross-validation, one fit after another."""
+    for repeat in range(REPEATS):
+        for rows, _ in StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(y, y):
+            yield rows
+
+
+def _folds(path, networks):
+    X, y = read_spambase(path)
+    fits = list(enumerate(itertools.islice(training_rows(y), networks)))
+    groups = []
+    for _, some in itertools.groupby(sorted(fits, key=lambda fit: len(fit[1])), key=lambda fit: len(fit[1])):
+        seeds, rows = zip(*some, strict=True)
+        raw = X[np.array(rows)]
+        groups.append(Group(seeds, raw, _standardised(raw), y[np.array(rows), None].astype(np.float32)))
+    return groups
+
+
+def all_works(spambase, quick):
+    """The three works; less of each where `quick`."""
+    classes = {"hidden": "relu", "loss": "log_loss", "optimizer": "adam", "batch": 32}
+    title = "32 networks 64-32-10 on digits, 20 epochs"
+    yield Work("digits", title, 4 if quick else 32, 2 if quick else 20, (64, 32, 10), output="softmax", learning_rate=1e-3, **classes)
+    lecture = {"hidden": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "learning_rate": 0.5, "batch": 1}
+    title = "10 000 networks 2-2-1 on XOR, 1000 passes"
+    yield Work("xor", title, 200 if quick else 10_000, 50 if quick else 1_000, (2, 2, 1), **lecture)
+    if os.path.exists(spambase):
+        X, y = read_spambase(spambase)
+        rows = next(training_rows(y))
+        usual = fastbp.train(X[rows], y[rows], seed=0, progress=False)
+        said = {name: usual.options[name] for name in ("output", "loss", "optimizer", "learning_rate")}
+        shape = {"sizes": usual.sizes, "hidden": usual.layer_activations[0], "batch": usual.options["batch_size"]}
+        epochs, title = usual.options["epochs"], "5 times 5-fold cross-validation on Spambase"
+        yield Work(
+            "folds", title, 4 if quick else REPEATS * FOLDS, 2 if quick else epochs, **shape, **said, scale=True, data=str(Path(spambase))
+        )
