@@ -75,11 +75,6 @@ class Work:
         """Those that can do it: scikit-learn has no squared error of logistic units."""
         return ("many_fastbp", *(() if self.loss == "squared_error" else ("many_sklearn",)), "many_jax", "many_torch")
 
-    @property
-    def tolerance(self):
-        """Share of the largest change of a weight; Adam divides rounding by gradients near 0."""
-        return 5e-3 if self.optimizer == "adam" else 1e-4
-
     def options(self):
         """Of `fastbp.train`, but for the seed."""
         names = ("epochs", "output", "loss", "optimizer", "learning_rate", "scale")

@@ -1,6 +1,7 @@
 """scikit-learn: a multilayer perceptron for each network, on joblib's processes where there are threads."""
 
 import warnings
+from functools import cache
 from multiprocessing.util import Finalize
 
 import joblib
@@ -51,6 +52,12 @@ def _from_given(work, seed, layers, orders, X, y):
     return _weights(mlp)
 
 
+@cache
+def _end_processes_at_exit():
+    """A process waits at its end for those that it has started; this comes before."""
+    Finalize(None, lambda: get_reusable_executor(reuse=True).terminate(kill_workers=True), exitpriority=1)
+
+
 def many(work, threads):
     groups, found = work.groups(), []
 
@@ -71,8 +78,7 @@ def many(work, threads):
     ]
 
     if threads > 1:
-        # A process waits for those that it has started; this runs before.
-        Finalize(None, lambda: get_reusable_executor(reuse=True).terminate(kill_workers=True), exitpriority=1)
+        _end_processes_at_exit()
 
     def step():
         with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
