@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,15 @@ class Group:
     @property
     def shared(self):
         return self.X.ndim == 2
+
+    def split(self, parts):
+        """Groups of about equally many of its networks, at most `parts`."""
+        count = min(parts, len(self.seeds))
+        bounds = [len(self.seeds) * k // count for k in range(count + 1)]
+        slices = [slice(*pair) for pair in itertools.pairwise(bounds)]
+        if self.shared:
+            return [replace(self, seeds=self.seeds[part]) for part in slices]
+        return [Group(self.seeds[part], self.raw[part], self.X[part], self.Y[part]) for part in slices]
 
     @property
     def samples(self):

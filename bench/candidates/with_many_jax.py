@@ -21,31 +21,19 @@ TOGETHER = 4
 def many(work, threads):
     jax.config.update("jax_num_cpu_devices", threads)
     learn = jax.jit(_one_by_one(work) if work.batch == 1 else _in_batches(work))
-    groups, random, rows = work.groups(), np.random.default_rng(0), None
-    shares = [_shares(work, group, threads) for group in groups]
+    random, rows = np.random.default_rng(0), None
+    shares = [
+        (part, device, jax.device_put((work.layers(part.seeds), part.X, part.Y), device))
+        for group in work.groups()
+        for part, device in zip(group.split(threads), jax.devices(), strict=False)
+    ]
 
     def step():
         nonlocal rows
-        found = []
-        for group, parts in zip(groups, shares, strict=True):
-            orders = work.orders(group, random)
-            found += [learn(*known, jax.device_put(orders[part], device)) for part, device, known in parts]
+        found = [learn(*known, jax.device_put(work.orders(part, random), device)) for part, device, known in shares]
         rows = np.concatenate([rows_of(layers) for layers in jax.device_get(found)])
 
     return step, lambda: rows
-
-
-def _shares(work, group, threads):
-    """Networks of each device, the device, and there what the networks start from and learn from."""
-    layers, shares, count = work.layers(group.seeds), [], len(group.seeds)
-    bounds = [count * k // threads for k in range(threads + 1)]
-    for start, stop, device in zip(bounds, bounds[1:], jax.devices(), strict=False):
-        if start == stop:
-            continue
-        part = slice(start, stop)
-        samples = (group.X, group.Y) if group.shared else (group.X[part], group.Y[part])
-        shares.append((part, device, jax.device_put(([(W[part], b[part]) for W, b in layers], *samples), device)))
-    return shares
 
 
 def _in_batches(work):
@@ -63,7 +51,9 @@ def _in_batches(work):
         g, updates = gradient(layers, X[some], Y[some]), updates + 1
         m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
         v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
-        alpha = work.learning_rate * jnp.sqrt(1 - BETA2**updates) / (1 - BETA1**updates)
+        # 1 - beta^t, without the digits that the difference would lose in float32.
+        one, two = (-jnp.expm1(updates * np.log(beta)) for beta in (BETA1, BETA2))
+        alpha = work.learning_rate * jnp.sqrt(two) / one
         return jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), layers, m, v), m, v, updates
 
     def network(layers, orders, X, Y):

@@ -1,20 +1,15 @@
 """scikit-learn: a multilayer perceptron for each network, on joblib's processes where there are threads."""
 
 import warnings
-from functools import cache
-from multiprocessing.util import Finalize
 
 import joblib
 import numpy as np
 import with_sklearn
 from cases import BETA1, BETA2, EPSILON, flat
-from joblib.externals.loky import get_reusable_executor
+from processes import spread
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
-
-# Seconds that idle processes stay: longer than the turns of all others.
-IDLE = 3600
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning)  # here, and in joblib's processes, which import this file
 
@@ -52,12 +47,6 @@ def _from_given(work, seed, layers, orders, X, y):
     return _weights(mlp)
 
 
-@cache
-def _end_processes_at_exit():
-    """A process waits at its end for those that it has started; this comes before."""
-    Finalize(None, lambda: get_reusable_executor(reuse=True).terminate(kill_workers=True), exitpriority=1)
-
-
 def many(work, threads):
     groups, found = work.groups(), []
 
@@ -72,16 +61,12 @@ def many(work, threads):
     if work.given:
         return from_given, lambda: np.array(found)
     tables = [
-        (seed, X, y)
+        (work, seed, X, y)
         for group in groups
         for seed, (X, y) in zip(group.seeds, group.tables(group.raw.astype(np.float32), group.labels), strict=True)
     ]
 
-    if threads > 1:
-        _end_processes_at_exit()
-
     def step():
-        with joblib.parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE):
-            found[:] = joblib.Parallel(n_jobs=threads)(joblib.delayed(_fitted)(work, *table) for table in tables)
+        found[:] = spread(_fitted, tables, threads)
 
     return step, lambda: np.array(found)

@@ -2,34 +2,40 @@
 PyTorch: the same layer of all networks is one batched product, the gradients are by hand, Adam is PyTorch's fused one.
 
 Written as it was fastest: `torch.func` (`vmap` of `grad` of `functional_call`) took longer on all works. For per-sample learning the
-networks are the last axis, and operations on whole arrays take the place of the small products.
+networks are the last axis, and operations on whole arrays take the place of the small products. Where there are threads, joblib's processes
+have a share of the networks each: the operations are too small for PyTorch's own threads.
 """
 
 import numpy as np
 import torch
 from cases import BETA1, BETA2, EPSILON, output_delta
 from many_works import rows_of
+from processes import spread
 from with_torch import version
 
 __all__ = ["many", "version"]
 
 
 def many(work, threads):
-    torch.set_num_threads(threads)
-    learn = _one_by_one if work.batch == 1 else _in_batches
-    groups, random, rows = work.groups(), np.random.default_rng(0), None
+    torch.set_num_threads(1)
+    random, found = np.random.default_rng(0), []
+    parts = [(part, work.layers(part.seeds)) for group in work.groups() for part in group.split(threads)]
 
-    @torch.inference_mode()
     def step():
-        nonlocal rows
-        rows = np.concatenate([rows_of(learn(work, group, work.layers(group.seeds), work.orders(group, random))) for group in groups])
+        found[:] = spread(_learnt, [(work, *part, random.integers(2**32)) for part in parts], threads)
 
-    return step, lambda: rows
+    return step, lambda: np.concatenate(found)
+
+
+@torch.inference_mode()
+def _learnt(work, group, layers, seed):
+    learn = _one_by_one if work.batch == 1 else _in_batches
+    return rows_of(learn(work, group, layers, work.orders(group, np.random.default_rng(seed))))
 
 
 def _in_batches(work, group, layers, orders):
-    (W1, b1), (W2, b2) = ((torch.from_numpy(W), torch.from_numpy(b)[:, None]) for W, b in layers)
-    X, Y = (torch.from_numpy(M.reshape(-1, M.shape[-1])) for M in (group.X, group.Y))
+    (W1, b1), (W2, b2) = ((torch.tensor(W), torch.tensor(b)[:, None]) for W, b in layers)
+    X, Y = (torch.tensor(M.reshape(-1, M.shape[-1])) for M in (group.X, group.Y))
     count = len(group.seeds)
     # Samples of networks that have their own lie one after another.
     first = 0 if group.shared else group.samples * torch.arange(count)[:, None]
@@ -53,8 +59,8 @@ def _in_batches(work, group, layers, orders):
 
 
 def _one_by_one(work, group, layers, orders):
-    layers = [(torch.from_numpy(W).movedim(0, -1).contiguous(), torch.from_numpy(b).T.contiguous()) for W, b in layers]
-    X, Y = torch.from_numpy(group.X).T.contiguous(), torch.from_numpy(group.Y).T.contiguous()
+    layers = [(torch.tensor(W).movedim(0, -1).contiguous(), torch.tensor(b).T.contiguous()) for W, b in layers]
+    X, Y = torch.tensor(group.X.T), torch.tensor(group.Y.T)
     for samples in torch.from_numpy(np.moveaxis(orders, 0, -1).reshape(-1, len(orders))):
         index = samples.int()
         a = [X.index_select(1, index)]
