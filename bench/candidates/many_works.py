@@ -3,7 +3,6 @@
 import itertools
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from cases import views
@@ -63,7 +62,6 @@ class Work:
     """
 
     name: str
-    title: str
     networks: int
     epochs: int
     sizes: tuple[int, int, int]
@@ -78,6 +76,11 @@ class Work:
     given: bool = False
 
     kind = "many"
+
+    @property
+    def title(self):
+        data = {"digits": "digits", "xor": "XOR", "folds": "folds of Spambase"}[self.name]
+        return f"{self.networks:,} networks {'-'.join(map(str, self.sizes))} on {data}, {self.epochs:,} epochs"
 
     @property
     def candidates(self):
@@ -176,28 +179,23 @@ def _folds(path, networks):
     X, y = read_spambase(path)
     fits = list(enumerate(itertools.islice(training_rows(y), networks)))
     groups = []
-    for _, some in itertools.groupby(sorted(fits, key=lambda fit: len(fit[1])), key=lambda fit: len(fit[1])):
-        seeds, rows = zip(*some, strict=True)
+    for count in sorted({len(rows) for _, rows in fits}):
+        seeds, rows = zip(*[fit for fit in fits if len(fit[1]) == count], strict=True)
         raw = X[np.array(rows)]
         groups.append(Group(seeds, raw, _standardised(raw), y[np.array(rows), None].astype(np.float32)))
     return groups
 
 
-def all_works(spambase, quick):
-    """The three works; less of each where `quick`."""
-    classes = {"hidden": "relu", "loss": "log_loss", "optimizer": "adam", "batch": 32}
-    title = "32 networks 64-32-10 on digits, 20 epochs"
-    yield Work("digits", title, 4 if quick else 32, 2 if quick else 20, (64, 32, 10), output="softmax", learning_rate=1e-3, **classes)
+def all_works(spambase):
+    """The three works; the last only where its data are."""
+    classes = {"hidden": "relu", "output": "softmax", "loss": "log_loss", "optimizer": "adam", "learning_rate": 1e-3, "batch": 32}
+    yield Work("digits", networks=32, epochs=20, sizes=(64, 32, 10), **classes)
     lecture = {"hidden": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "learning_rate": 0.5, "batch": 1}
-    title = "10 000 networks 2-2-1 on XOR, 1000 passes"
-    yield Work("xor", title, 200 if quick else 10_000, 50 if quick else 1_000, (2, 2, 1), **lecture)
+    yield Work("xor", networks=10_000, epochs=1_000, sizes=(2, 2, 1), **lecture)
     if os.path.exists(spambase):
         X, y = read_spambase(spambase)
         rows = next(training_rows(y))
         usual = fastbp.train(X[rows], y[rows], seed=0, progress=False)
-        said = {name: usual.options[name] for name in ("output", "loss", "optimizer", "learning_rate")}
+        said = {name: usual.options[name] for name in ("epochs", "output", "loss", "optimizer", "learning_rate")}
         shape = {"sizes": usual.sizes, "hidden": usual.layer_activations[0], "batch": usual.options["batch_size"]}
-        epochs, title = usual.options["epochs"], "5 times 5-fold cross-validation on Spambase"
-        yield Work(
-            "folds", title, 4 if quick else REPEATS * FOLDS, 2 if quick else epochs, **shape, **said, scale=True, data=str(Path(spambase))
-        )
+        yield Work("folds", networks=REPEATS * FOLDS, **shape, **said, scale=True, data=str(spambase))

@@ -77,21 +77,23 @@ def _in_batches(work):
 
 def _one_by_one(work):
     """A sample an update; lists of weights, each an array over the networks."""
+    rate = work.learning_rate
 
     def forward(layers, x):
         a = [x]
         for W, b in layers:
-            a.append([jax.nn.sigmoid(sum(w[j] * x for w, x in zip(W, a[-1], strict=True)) + b[j]) for j in range(len(b))])
+            a.append([jax.nn.sigmoid(sum(row[j] * unit for row, unit in zip(W, a[-1], strict=True)) + b[j]) for j in range(len(b))])
         return a
 
     def update(layers, x, y):
-        a = forward(layers, x)
-        delta = [output_delta(work, a, y) for a, y in zip(a[-1], y, strict=True)]
+        *a, out = forward(layers, x)
+        delta = [output_delta(work, *pair) for pair in zip(out, y, strict=True)]
         learnt = []
-        for (W, b), x in zip(layers[::-1], a[-2::-1], strict=True):
-            new = [[w - work.learning_rate * delta * x for w, delta in zip(row, delta, strict=True)] for row, x in zip(W, x, strict=True)]
-            learnt.insert(0, (new, [b - work.learning_rate * delta for b, delta in zip(b, delta, strict=True)]))
-            delta = [sum(w * d for w, d in zip(row, delta, strict=True)) * slope(work.hidden, x) for row, x in zip(W, x, strict=True)]
+        for (W, b), units in zip(layers[::-1], a[::-1], strict=True):
+            moved = [[w - rate * d * unit for w, d in zip(row, delta, strict=True)] for row, unit in zip(W, units, strict=True)]
+            learnt.insert(0, (moved, [bias - rate * d for bias, d in zip(b, delta, strict=True)]))
+            back = [sum(w * d for w, d in zip(row, delta, strict=True)) for row in W]
+            delta = [d * slope(work.hidden, unit) for d, unit in zip(back, units, strict=True)]
         return learnt
 
     def networks(layers, X, Y, orders):

@@ -8,9 +8,9 @@ logistic units, and so no XOR.
 
 Every candidate works in a process of its own on equal threads and processor cores, in turn, with a pause before each, in float32. First,
 four networks learn for an epoch from fastbp's weights in fastbp's orders; a candidate is not counted whose weights then differ by more than
-rounding, or whose mean loss in the end is more than four standard errors from fastbp's. A turn is from raw data and
-seeds to trained weights; compiling, first weights, and for JAX and PyTorch standardising too, are done ahead. What would take more than a
-minute does a part of the networks (JAX, PyTorch: of the epochs), is scaled up, and marked with ~. Prints a Markdown table of medians.
+rounding, or whose mean loss in the end is more than four standard errors from fastbp's. A turn is from raw data and seeds to trained
+weights; compiling, first weights, and for JAX and PyTorch standardising too, are done ahead. What would take more than a minute does a part
+of the networks (JAX, PyTorch: of the epochs), is scaled up, and marked with ~. Prints a Markdown table of medians.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from worker import WorkerError
 
 # Candidates, and what they do a part of where all would take too long: those that vectorise over networks need all of these.
 CANDIDATES = {"many_fastbp": "networks", "many_sklearn": "networks", "many_jax": "epochs", "many_torch": "epochs"}
+LEAST = {"networks": 8, "epochs": 1}
 AT_LEAST, AT_MOST, PART = 0.07, 60, 50  # seconds of a turn, seconds of the whole work, and the share that is done beyond
 REHEARSED, NEAR = 4, 4  # networks whose weights are compared; standard errors between mean losses
 # Differences of weights, as shares of the largest change: where rounding decides on which side of its kink a ReLU is, those of one unit
@@ -49,12 +50,14 @@ class Run:
         self.worker, self.seconds = worker, []
         self.weights = worker.ask("prepare", replace(work, networks=min(REHEARSED, work.networks), epochs=1, given=True))
         kind = CANDIDATES[worker.candidate]
-        part = replace(work, **{kind: max(1, getattr(work, kind) // PART)})
+        part = replace(work, **{kind: min(getattr(work, kind), max(LEAST[kind], getattr(work, kind) // PART))})
         worker.ask("prepare", part)
         scale = getattr(work, kind) / getattr(part, kind)
         whole = scale * worker.ask("measure", 0) <= AT_MOST
         self.part, self.scale = (work, 1) if whole else (part, scale)
+        self.to_the_end = self.part.epochs == work.epochs
         self.losses, self.rights = self.part.outcome(worker.ask("prepare", self.part))
+        self.error = self.losses.std(ddof=1) / np.sqrt(len(self.losses))
 
     @property
     def name(self):
@@ -68,13 +71,12 @@ class Run:
         """Why it is not counted beside fastbp's run: it has not done the same."""
         before = rows_of(work.layers(range(len(ours.weights))))
         difference = np.quantile(np.abs(self.weights - ours.weights), COMPARED) / np.abs(ours.weights - before).max()
-        error = np.hypot(*(run.losses.std() / np.sqrt(len(run.losses)) for run in (self, ours)))
-        apart = abs(self.losses.mean() - ours.losses.mean())
+        apart = abs(self.losses.mean() - ours.losses.mean()) / np.hypot(self.error, ours.error)
         print(f"{work.name}: {self.worker.candidate}, {self.worker.threads} threads: weights differ by {difference:.0e}", file=sys.stderr)
         if difference > TOLERANCE:
             yield f"weights differ by {difference:.0e}"
-        if self.part.epochs == work.epochs and apart > NEAR * error:
-            yield "another loss"
+        if self.to_the_end and apart > NEAR:
+            yield f"mean losses are {apart:.0f} standard errors apart"
 
 
 def prepared(work, workers, threads):
@@ -96,28 +98,18 @@ def report(work, runs):
         seconds, faults = median(run.seconds), list(run.faults(work, ours))
         if run is not ours and not faults:
             counted[run.name] = seconds
-        whole = run.part.epochs == work.epochs
-        outcome = (f"{run.losses.mean():.4f} ± {run.losses.std() / np.sqrt(len(run.losses)):.4f}", f"{run.rights.mean():.4f}")
+        outcome = (f"{run.losses.mean():.4f} ± {run.error:.4f}", f"{run.rights.mean():.4f}") if run.to_the_end else ("", "")
         notes = [f"not counted: {fault}" for fault in faults]
         if run.scale > 1:
-            done = f"{run.part.networks} networks" if whole else f"{run.part.epochs} epochs"
-            notes.append(f"from {done}")
+            notes.append(f"{run.part.networks} networks, {run.part.epochs} epochs, scaled up")
         about = "~" if run.scale > 1 else ""
-        cells = (f"{about}{number(seconds)}", f"{seconds / median(ours.seconds):.2f}", *(outcome if whole else ("", "")), "; ".join(notes))
+        cells = (f"{about}{number(seconds)}", f"{seconds / median(ours.seconds):.2g} ×", *outcome, "; ".join(notes))
         row(work.title, run.name, str(run.worker.threads), *cells)
     if counted:
         best = min(counted, key=counted.get)
         ratio = counted[best] / median(ours.seconds)
-        row(
-            work.title,
-            f"best peer / fastbp: {best}",
-            str(ours.worker.threads),
-            "",
-            f"**{ratio:.2f} ×**",
-            "",
-            "",
-            "" if ratio >= 1 else "loses",
-        )
+        ends = ("", "", "" if ratio >= 1 else "loses")
+        row(work.title, f"best peer: {best}", str(ours.worker.threads), "", f"**{ratio:.2g} ×**", *ends)
 
 
 def main():
@@ -129,20 +121,23 @@ def main():
     parser.add_argument("--spambase", default=Path(os.environ.get("FASTBP_DATA", ""), "spambase.csv"), metavar="FILE")
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
-    works = {work.name: work for work in all_works(options.spambase, options.quick)}
+    works = {work.name: work for work in all_works(options.spambase)}
     versions = {}
     print(HEADER)
     for name in options.work.split(","):
         if name not in works:
             print(f"left out: {name}, for {options.spambase} is not there", file=sys.stderr)
             continue
+        work = works[name]
+        if options.quick:
+            work = replace(work, networks=max(REHEARSED, work.networks // PART), epochs=max(2, work.epochs // PART))
         with closing(Workers()) as workers:  # those of one work at a time share the memory
-            by_threads = [list(prepared(works[name], workers, int(threads))) for threads in options.threads.split(",")]
+            by_threads = [list(prepared(work, workers, int(threads))) for threads in options.threads.split(",")]
             for _ in range(rounds):
                 for run in itertools.chain(*by_threads):
                     run.take_turn()
             for runs in by_threads:
-                report(works[name], runs)
+                report(work, runs)
                 versions |= dict.fromkeys(run.worker.version for run in runs)
     print(f"\n{machine()}; {', '.join(versions)}; medians of {rounds} rounds")
 
