@@ -25,9 +25,11 @@ class Worker:
         ``with_<candidate>.py`` is what runs.
     threads : int
         Threads, and processor cores, that it may use.
+    daemon : bool
+        Ends with this process, come what may; but a daemon may not have processes of its own.
     """
 
-    def __init__(self, candidate, threads):
+    def __init__(self, candidate, threads, daemon=True):
         self.candidate, self.threads = candidate, threads
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER)  # read when the libraries are loaded
         if threads == 1:
@@ -36,7 +38,7 @@ class Worker:
             os.environ.pop("XLA_FLAGS", None)
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
-        self.process = context.Process(target=serve, args=(other, candidate, threads), daemon=True)
+        self.process = context.Process(target=serve, args=(other, candidate, threads), daemon=daemon)
         self.process.start()
         other.close()  # the child's: were it open here too, a child that died would not be noticed
         self.version = self._answer()
