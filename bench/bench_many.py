@@ -1,38 +1,29 @@
 """Many small networks: seeds, restarts, and the fits of a cross-validation."""
 
-import sys
-from pathlib import Path
-
-import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.model_selection import StratifiedKFold
 
-sys.path.insert(0, str(Path(__file__).parent / "candidates"))
+import fastbp
 
-from with_many_fastbp import networks
-
-XOR = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([0, 1, 1, 0])
+XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
 LECTURE = {"hidden": 2, "activation": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "batch_size": 1}
+SERIAL = {"threads": 1, "progress": False}
 
 
 class Many:
     def setup(self):
-        self.digits = load_digits(return_X_y=True)
-        X, y = load_breast_cancer(return_X_y=True)
-        self.folds = [(X[rows], y[rows]) for rows, _ in StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)]
+        self.digits, self.tumours = load_digits(return_X_y=True), load_breast_cancer(return_X_y=True)
         self._digits(1, 1)
-        self._xor(1, 1)
-        self._cross_validation(1)
+        self._xor(3, 1)
+        self._cross_validation(epochs=1)
 
     def _digits(self, count, epochs):
-        networks(*self.digits, [{"seed": seed} for seed in range(count)], threads=1, hidden=32, epochs=epochs)
+        fastbp.train_many(*self.digits, [{"seed": seed} for seed in range(count)], hidden=32, epochs=epochs, **SERIAL)
 
     def _xor(self, count, epochs):
-        networks(*XOR, [{"seed": seed} for seed in range(count)], threads=1, scale=False, epochs=epochs, **LECTURE)
+        fastbp.train_many(*XOR, [{"seed": seed} for seed in range(count)], scale=False, epochs=epochs, **LECTURE, **SERIAL)
 
-    def _cross_validation(self, epochs=None):
-        for seed, fold in enumerate(self.folds):
-            networks(*fold, [{"seed": seed}], threads=1, epochs=epochs)
+    def _cross_validation(self, **options):
+        fastbp.cross_validate(*self.tumours, seed=0, **options, **SERIAL)
 
     def time_32_digits(self):
         self._digits(32, 20)

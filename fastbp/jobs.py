@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from . import interruption
 from .network import Network
 from .progress import Bar
+from .tiny import Trained
 from .variants import Variant
 
-Result = Network | Exception | Callable[[], Network]
+Result = Network | Exception | Trained
 
 
 class NotTrainedError(Exception):

@@ -50,6 +50,14 @@ class Networks(Sequence[Network]):
             found = self._results[number] = found()
         return found
 
+    @property
+    def params(self) -> NDArray[Any]:
+        """Weights and biases of all networks, a row for each (see `Network.params`); raises ValueError unless they have equally many."""
+        for found in self._results:
+            if isinstance(found, Exception):
+                raise found
+        return np.stack([found.params for found in self._results if not isinstance(found, Exception)])
+
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} of them failed" if self.failures else ""
         return f"<{len(self)} networks{failed}>"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,9 +43,25 @@ def share(task: training.Task, count: int, workers: int) -> int:
     return max(1, int(most / row)) * row
 
 
-def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequence[dict[str, Any]]) -> list[Callable[[], Network] | None]:
+@dataclass(frozen=True)
+class Trained:
+    """A network that is made when it is asked for: making it takes longer than training it."""
+
+    task: training.Task
+    own: dict[str, Any]
+    params: NDArray[Any]
+    history: dict[str, NDArray[np.float64]]
+
+    def __call__(self) -> Network:
+        """Make it."""
+        epochs, seconds = self.task.plan.epochs, float(self.history["seconds"][-1])
+        run: dict[str, Any] = {"history": self.history, "best_epoch": epochs, "stop_reason": "epochs", "train_seconds": seconds}
+        return self.task.network(self.params, self.task.said | self.own, **run)
+
+
+def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequence[dict[str, Any]]) -> list[Trained | None]:
     """
-    What makes networks such as `task` when they are asked for; None for those that diverged.
+    Networks such as `task`; None for those that diverged.
 
     Parameters
     ----------
@@ -75,19 +91,8 @@ def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequen
     seconds = np.linspace(0, time.perf_counter() - started, plan.epochs + 1)[1:]
     columns = {"loss": losses} | ({"accuracy": corrects} if net.task != "regression" else {})
     return [
-        partial(_network, task, options[k], params[k], {name: values[:, k] for name, values in columns.items()} | {"seconds": seconds})
+        Trained(task, options[k], params[k], {name: values[:, k] for name, values in columns.items()} | {"seconds": seconds})
         if failed[k] < 0
         else None
         for k in range(count)
     ]
-
-
-def _network(task: training.Task, own: dict[str, Any], params: NDArray[Any], history: dict[str, NDArray[np.float64]]) -> Network:
-    return task.network(
-        params,
-        task.said | own,
-        history=history,
-        best_epoch=task.plan.epochs,
-        stop_reason="epochs",
-        train_seconds=float(history["seconds"][-1]),
-    )

@@ -240,6 +240,8 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
         "samples": len(parts.train),
     }
 
+    examples = functools.cache(lambda: given.examples(~held))
+
     def network(weights: Any, options: Mapping[str, Any] = said, **run: Any) -> Network:
         return Network(
             task=net.task,
@@ -256,7 +258,7 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
             single_output=target.single and len(net.loss_parameter) < 2,
             columns=columns,
             options=dict(options),
-            examples=given.examples(~held) if run else None,
+            examples=examples() if run else None,
             **run,
         )
 

@@ -94,6 +94,8 @@ def test_a_failure_does_not_take_the_others_along():
         nets[1]
     with pytest.raises(ValueError, match=r"variants\[2\]: sample_weight: expected shape"):
         nets[2]
+    with pytest.raises(FloatingPointError, match=r"variants\[1\]: training diverged"):
+        _ = nets.params
     assert next(iter(nets[3:])) is nets[3]
     assert repr(nets) == "<4 networks, 2 of them failed>"
 
@@ -199,6 +201,9 @@ def test_tiny_networks_side_by_side(more, y, together):
     variants = [{"seed": 1}, {"seed": 2**70, "l2": 0.1}, {"seed": 0, "learning_rate": 0.02}] + [{"seed": 10 + k} for k in range(40)]
     nets = fastbp.train_many(X, y, variants, progress=False, **TINY | {"learning_rate": 0.01} | more)
     assert sum(together) == 43
+    params = nets.params
+    assert (params == [net.params for net in nets]).all()
+    assert (nets.params == params).all()
     for net, variant in zip(nets, variants, strict=True):
         other = alone(X, y, variant, **TINY | {"learning_rate": 0.01} | more)
         assert same(net, other)

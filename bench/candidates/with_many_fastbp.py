@@ -1,29 +1,25 @@
 """fastbp, by its front door."""
 
-import numpy as np
+from many_works import read_spambase, training_rows
 from with_fastbp import version
 
 import fastbp
 
-__all__ = ["many", "networks", "version"]
-
-
-def networks(X, y, variants, threads, **options):
-    """A network for each of `variants`: options of `fastbp.train` that it has beside those of all."""
-    return [fastbp.train(X, y, threads=threads, progress=False, **options | variant) for variant in variants]
+__all__ = ["many", "version"]
 
 
 def many(work, threads):
-    groups, options, params = work.groups(), work.options(), []
-
-    def trained(group):
-        variants = [{"seed": seed} for seed in group.seeds]
-        if group.shared:
-            return networks(group.raw, group.labels, variants, threads, **options)
-        tables = zip(variants, group.tables(group.raw, group.labels), strict=True)
-        return [net for variant, table in tables for net in networks(*table, [variant], threads, **options)]
+    groups, options, found = work.groups(), work.options(), []
+    seeds = [seed for group in groups for seed in group.seeds]
+    if work.name == "folds":
+        X, y = read_spambase(work.data)
+        rows = list(training_rows(y))
+        variants = [{"seed": seed, "rows": rows[seed]} for seed in seeds]
+    else:
+        X, y = groups[0].raw, groups[0].labels
+        variants = [{"seed": seed} for seed in seeds]
 
     def step():
-        params[:] = [net.params for group in groups for net in trained(group)]
+        found[:] = [fastbp.train_many(X, y, variants, threads=threads, progress=False, **options).params]
 
-    return step, lambda: np.array(params)
+    return step, lambda: found[0]
