@@ -1,8 +1,11 @@
 """`fastbp.search`: what is drawn, who goes on, and that the bits are those of `fastbp.train`."""
 
 import itertools
+import json
 import math
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbp
+from fastbp.cli import main
 from fastbp.search import Uniform, draw
 
 RANDOM = np.random.default_rng(0)
@@ -164,3 +168,85 @@ def test_distributions_of_scipy():
         warnings.simplefilter("error")
         (one, two) = draw({"learning_rate": stats.loguniform(1e-3, 1e-1)}, 2, np.random.default_rng(0))
     assert 1e-3 <= one["learning_rate"] != two["learning_rate"] <= 1e-1
+
+
+# The command line
+
+
+@pytest.fixture
+def table(tmp_path):
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("sklearn")
+    path = tmp_path / "table.csv"
+    pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "high", "low"), "y": CLASSES}).to_csv(path, index=False)
+    return str(path)
+
+
+def fastbp_search(table, *arguments):
+    return main(["search", table, "--target", "y", "--save", str(Path(table).with_name("best.fbp")), "--quiet", *arguments])
+
+
+def test_the_command_line(table, capsys):
+    space = [
+        "--space",
+        "learning-rate=1e-3..1e-1",
+        "--space",
+        "hidden=4|8,4|none",
+        "--space",
+        "epochs=27..54",
+        "--space",
+        "activation=tanh|relu",
+    ]
+    assert fastbp_search(table, "--trials", "9", "--seed", "1", "--json", *space) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert len(facts["trials"]) == 9
+    assert {tuple(trial["hidden"]) for trial in facts["trials"]} <= {(4,), (8, 4), ()}
+    assert all(1e-3 <= trial["learning_rate"] <= 1e-1 for trial in facts["trials"])
+    net = fastbp.load(facts["saved"])
+    best = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["best"]["options"].items()}
+    again = {name: net.options[name] for name in ("learning_rate", "hidden")} | {"activation": best["activation"]}
+    assert again == {"learning_rate": best["learning_rate"], "hidden": list(best["hidden"]), "activation": best["activation"]}
+    assert fastbp_search(table, "--trials", "4", "--space", "hidden=4|8", "--epochs", "3") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["trial", "hidden", "epochs", "loss", "accuracy"]
+    assert lines[1].split()[2] in ("1", "3")
+
+
+def test_the_table_is_shown_after_each_round(table, capsys):
+    assert (
+        main(
+            [
+                "search",
+                table,
+                "--target",
+                "y",
+                "--save",
+                str(Path(table).with_name("m.fbp")),
+                "--progress",
+                "--trials",
+                "9",
+                "--epochs",
+                "9",
+            ]
+        )
+        == 0
+    )
+    assert capsys.readouterr().err.count("learning_rate") == 3
+
+
+@pytest.mark.parametrize(
+    ("space", "text"),
+    [
+        ("hiden=3", "--space: expected one of .*, got 'hiden'; did you mean 'hidden'"),
+        ("hidden", "--space: expected OPTION=VALUES, such as hidden=32|64, got 'hidden'"),
+        ("hidden=3", "--space: expected at least two points to choose from, got one"),
+        ("hidden=x|3", "--space: hidden: expected numbers of units"),
+        ("l2=x|3", "--space: l2: could not convert string to float"),
+        ("activation=relu|rulu", "--space: activation: expected one of .*, got 'rulu'"),
+        ("hidden=3..4", "--space: expected a range only of an option that is a number, got 'hidden=3..4'"),
+        ("l2=1..0", "--space: l2: high: expected a finite number above 1, got 0"),
+    ],
+)
+def test_bad_spaces_on_the_command_line(space, text, table, capsys):
+    assert fastbp_search(table, "--space", space) == 1
+    assert re.search(text.replace("|", r"\|"), capsys.readouterr().err)

@@ -12,12 +12,13 @@ from typing import Any, NoReturn
 
 from .. import TableWarning, __version__
 from ..progress import Bar
-from . import cross_validate, demo, export, info, predict, train, warmup
+from . import cross_validate, demo, export, info, predict, search, train, warmup
 from .config import Options
 
 COMMANDS = {
     "train": (train, "train a network on a table"),
     "cross-validate": (cross_validate, "tell how good networks are on rows of a table that they have not learnt from"),
+    "search": (search, "find good options for a table, and train a network with the best"),
     "predict": (predict, "predict the rows of a table"),
     "export": (export, "write a network as ONNX, C or Python code that runs without fastbp"),
     "info": (info, "show what is in a model file"),

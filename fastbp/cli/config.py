@@ -36,6 +36,10 @@ class Options:
         if settings.get("action") == "append":
             self._repeatable.add(name.removeprefix("--"))
 
+    def action(self, name: str) -> argparse.Action:
+        """The argument of this long name; raises ValueError if there is none."""
+        return self._actions[checks.one_of("--space", name, self._actions)]
+
     def typed(self, argv: list[str]) -> set[str]:
         """Names, as attributes, of the options that are among the arguments."""
         names = [token.removeprefix("--").partition("=")[0] for token in argv if token.startswith("--")]
