@@ -11,6 +11,7 @@ import threading
 import numba
 import numpy as np
 import pytest
+from test_threads import with_layer
 
 import fastbp
 from fastbp import kernels
@@ -127,10 +128,8 @@ def digest_of_all(threads):
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
 def test_layers_and_threads_change_no_bit(layer, threads):
-    if layer == "tbb":
-        pytest.importorskip("tbb")
     code = textwrap.dedent(DIGESTS).replace("FOLDER", repr(os.path.dirname(__file__)))
-    environment = os.environ | {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(threads)}
+    environment = with_layer(layer) | {"NUMBA_NUM_THREADS": str(threads)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [digest_of_all(1), *[layer] * (threads > 1)]
