@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ TRIES = 3
 MATTERS = ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")
 
 
+@functools.cache
 def installation() -> dict[str, Any]:
     """What has a say in the bits, as it is in this process."""
     here = config(peak=False)
@@ -158,7 +160,8 @@ class Workers:
             raise RuntimeError(f"engine: expected a cluster with workers, got none at {client.scheduler.address}")
         self.client, self.size, self.here = client, sum(threads.values()), installation()
         for address, there in client.run(installation, on_error="return").items():
-            require_same(address, self.here, there)
+            if not isinstance(there, OSError):  # it was lost meanwhile
+                require_same(address, self.here, there)
         self._scattered: tuple[Samples, Any] | None = None
         self._trained = 0
 

@@ -138,14 +138,13 @@ def trained(
     samples = Samples(table, y if by_name else targets_read)
     work: list[Job] = []
     for group in alike(known):
-        first, seconds = group[0], designs[group[0].number].seconds
-        task = samples.task(first) if len(group) >= tiny.LEAST else None
+        task = samples.task(group[0]) if len(group) >= tiny.LEAST else None
         if task is None or not tiny.fits(task):
             work += [Job([variant], designs[variant.number].seconds) for variant in group]
             continue
         size = tiny.share(task, len(group), workers.size)
         shares = [group[k : k + size] for k in range(0, len(group), size)]
-        work += [Job(share, seconds * len(share) / tiny.FASTER) for share in shares]
+        work += [Job(share, tiny.seconds(task, len(share))) for share in shares]
     found = workers.run(work, samples, progress, "training")
     return Networks(found[k] for k in range(len(known)))
 

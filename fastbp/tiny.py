@@ -21,9 +21,7 @@ OWN = ("seed", "learning_rate", "l2")
 # Networks from which it pays.
 LEAST = 3
 # Samples that a thread learns at a time, of all its networks: some tenths of a second, after which Ctrl-C is heard.
-SHARE = 20_000_000
-# Times as fast as one after another.
-FASTER = 12
+SHARE, SHARE_SECONDS = 20_000_000, 0.2
 
 
 def fits(task: training.Task) -> bool:
@@ -43,6 +41,11 @@ def share(task: training.Task, count: int, workers: int) -> int:
     steps = task.plan.epochs * len(task.training.X)
     most = min(count / (4 * workers), SHARE / steps)
     return max(1, int(most / row)) * row
+
+
+def seconds(task: training.Task, count: int) -> float:
+    """What so many networks may take, roughly."""
+    return count * task.plan.epochs * len(task.training.X) * SHARE_SECONDS / SHARE
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_many import CLASSES, NUMBERS, TINY, VARIANTS, X, same
 
 import fastbp
+from fastbp import variants
 
 distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("fastbp.cluster")
@@ -27,9 +28,15 @@ def local(workers, **more):
 
 
 @pytest.fixture(scope="module")
-def client():
+def started():
     with local(2, host="127.0.0.1") as workers, distributed.Client(workers) as client:
         yield client
+
+
+@pytest.fixture
+def client(started):
+    started.wait_for_workers(2, timeout=60)  # some tests kill them
+    return started
 
 
 @pytest.fixture
@@ -109,8 +116,18 @@ def test_in_this_process(one_each):
 def test_killed_workers_cost_no_results(client, one_each, killed):
     variants = [{"seed": k} for k in range(4)]
     pids = list(client.run(os.getpid).values())[:killed]
-    threading.Timer(0.3, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids]).start()
+
+    def kill():
+        while sum(map(len, client.processing().values())) < 2:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
     found = fastbp.train_many(X, NUMBERS, variants, engine=client, metric=slow, **WAITS)
+    thread.join()
     equal(found, fastbp.train_many(X, NUMBERS, variants, metric=slow, **WAITS))
     client.wait_for_workers(2, timeout=60)
     assert set(client.run(os.getpid).values()).isdisjoint(pids)
@@ -209,12 +226,18 @@ def test_threads_beside_it(client):
 
 @pytest.mark.parametrize("what", cluster.MATTERS)
 def test_workers_with_something_else(client, what, monkeypatch):
-    real = cluster.installation()
-    monkeypatch.setattr(cluster, "config", lambda peak: real | {what: "7"})
-    with pytest.raises(
-        RuntimeError, match=rf"engine: expected {what} 7, as here, on worker tcp://127.0.0.1:\d+, got {re.escape(str(real[what]))};"
-    ):
+    there = re.escape(str(cluster.installation()[what]))
+    monkeypatch.setitem(cluster.installation(), what, "7")  # in this process alone
+    with pytest.raises(RuntimeError, match=rf"engine: expected {what} 7, as here, on worker tcp://127.0.0.1:\d+, got {there};"):
         fastbp.train_many(X, NUMBERS, [{}], engine=client)
+
+
+def test_a_worker_with_something_else_that_comes_later(client, monkeypatch):
+    workers = cluster.Workers(client)
+    monkeypatch.setitem(workers.here, "numba", "7")
+    variant = variants.read("variants[0]", 0, {}, {}, len(X))
+    (failure,) = workers.run([fastbp.jobs.Job([variant], 1.0)], fastbp.jobs.Samples(X, NUMBERS), False, "").values()
+    assert re.search(r"variants\[0\]: engine: expected numba 7, as here, on worker", str(failure))
 
 
 def hidden(dask_worker):
