@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from distributed import Client, Reschedule, as_completed, get_worker
@@ -69,6 +69,14 @@ def chunks(jobs: Sequence[Job], threads: int) -> list[list[Job]]:
     return sorted(found, key=lambda chunk: -_seconds(chunk))
 
 
+def _variants(chunks: Iterable[Sequence[Job]]) -> list[Variant]:
+    return [variant for chunk in chunks for job in chunk for variant in job.variants]
+
+
+def _failure(variant: Variant, why: object) -> RuntimeError:
+    return RuntimeError(f"{variant.name}: {why}")
+
+
 def _seconds(jobs: Sequence[Job]) -> float:
     return sum(job.seconds for job in jobs)
 
@@ -118,7 +126,7 @@ def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> list[A
 def _sent(result: Result) -> Any:
     """A result as it is sent: without the run that a tiny network shares with others, and errors so that they can be read."""
     if isinstance(result, Trained):
-        return result.own, result.params, result.history
+        return result.group, result.number
     if isinstance(result, Exception):
         try:
             pickle.loads(pickle.dumps(result))
@@ -155,13 +163,16 @@ class Workers:
             raise ValueError("engine: expected a client that waits for results, got one that is asynchronous")
         if client.status != "running":
             raise RuntimeError(f"engine: expected a client that is connected to its cluster, got one that is {client.status}")
-        threads = client.nthreads()
+        try:
+            threads, here, there = client.nthreads(), installation(), client.run(installation, on_error="return")
+        except Exception as error:
+            raise RuntimeError(f"engine: expected a client that is connected to its cluster, got {error!r}") from error
         if not threads:
             raise RuntimeError(f"engine: expected a cluster with workers, got none at {client.scheduler.address}")
-        self.client, self.size, self.here = client, sum(threads.values()), installation()
-        for address, there in client.run(installation, on_error="return").items():
-            if not isinstance(there, OSError):  # it was lost meanwhile
-                require_same(address, self.here, there)
+        for address, found in there.items():
+            if not isinstance(found, OSError):  # it was lost meanwhile
+                require_same(address, here, found)
+        self.client, self.size, self.here = client, sum(threads.values()), here
         self._scattered: tuple[Samples, Any] | None = None
         self._trained = 0
 
@@ -174,18 +185,22 @@ class Workers:
                 tasks = self._tried(tasks, samples, found, bar)
                 if not tasks:
                     break
-                self._scattered = None  # tasks are lost if all workers are that had the samples
+                self._scattered = None  # tasks are lost where all workers are that had the samples
+            else:
+                found |= {variant.number: _failure(variant, f"its workers were lost {TRIES} times") for variant in _variants(tasks)}
         except KeyboardInterrupt:
             why = "Ctrl-C came"
         except Exception:
             if self._reachable():
                 raise
+            if not found and not self._trained:
+                raise RuntimeError(
+                    f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained"
+                ) from None
         finally:
             bar.close()
         self._trained += len(found)
-        if tasks and not self._trained and why != "Ctrl-C came":
-            raise RuntimeError(f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained")
-        return {variant.number: missing(variant, why) for job in jobs for variant in job.variants} | found
+        return {variant.number: missing(variant, why) for variant in _variants([jobs])} | found
 
     def _tried(self, tasks: Sequence[list[Job]], samples: Samples, found: dict[int, Result], bar: Bar) -> list[list[Job]]:
         """Have the tasks done, and add to what is found; returns those that were lost."""
@@ -201,11 +216,11 @@ class Workers:
                     waiting[self.client.submit(work, chunk, self._scattered[1], self.here, priority=-k, **more)] = chunk
             for task, result in as_completed(list(waiting), loop=self.client.loop, with_results=True, raise_errors=False):
                 chunk = waiting.pop(task)
-                variants = [variant for job in chunk for variant in job.variants]
+                variants = _variants([chunk])
                 if task.status == "finished":
                     found |= {variant.number: _received(sent, samples, variant) for variant, sent in zip(variants, result, strict=True)}
                 elif task.status == "error":  # nobody could do it
-                    found |= {variant.number: RuntimeError(f"{variant.name}: {result[1]}") for variant in variants}
+                    found |= {variant.number: _failure(variant, result[1]) for variant in variants}
                 else:
                     lost.append(chunk)
                     continue
