@@ -6,6 +6,7 @@ import functools
 import pickle
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Reschedule, as_completed, get_worker
@@ -96,7 +97,14 @@ class _Cancelled(interruption.Wish):
         return self._seen
 
 
-def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> list[Any]:
+@dataclass(frozen=True)
+class Outcome:
+    """What has become of the variants of a task: no list, the items of which Dask would send one by one, each with all that they share."""
+
+    results: list[Any]
+
+
+def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> Outcome:
     """
     Do a task, on a worker.
 
@@ -109,18 +117,19 @@ def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> list[A
 
     Returns
     -------
-    list
-        What becomes of each variant, as it is sent.
+    Outcome
     """
-    wish = _Cancelled()
-    interruption.shared.set(wish)
     require_same(get_worker().address, here, installation())
-    found = []
-    for job in chunk:
-        found += [_sent(result) for result in done(job, samples)]
-        if wish.came:
-            raise Reschedule  # should someone want it again
-    return found
+    wish, found = _Cancelled(), []
+    before = interruption.shared.set(wish)
+    try:
+        for job in chunk:
+            found += [_sent(result) for result in done(job, samples)]
+            if wish.came:
+                raise Reschedule  # should someone want it again
+    finally:
+        interruption.shared.reset(before)  # other tasks will come to this thread
+    return Outcome(found)
 
 
 def _sent(result: Result) -> Any:
@@ -206,24 +215,22 @@ class Workers:
         """Have the tasks done, and add to what is found; returns those that were lost."""
         if self._scattered is None or self._scattered[0] is not samples:
             self._scattered = samples, self.client.scatter(samples, broadcast=True, hash=False)
-        more = {"pure": False, "retries": TRIES}
+        arguments = self._scattered[1], self.here
         lost, waiting = [], {}
         try:
             with warnings.catch_warnings():
                 # rows and targets of the variants' own: the scheduler keeps them, for another worker if one is lost
                 warnings.filterwarnings("ignore", "Sending large graph")
                 for k, chunk in enumerate(tasks):
-                    waiting[self.client.submit(work, chunk, self._scattered[1], self.here, priority=-k, **more)] = chunk
+                    waiting[self.client.submit(work, chunk, *arguments, pure=False, retries=TRIES, priority=-k)] = chunk
             for task, result in as_completed(list(waiting), loop=self.client.loop, with_results=True, raise_errors=False):
                 chunk = waiting.pop(task)
-                variants = _variants([chunk])
-                if task.status == "finished":
-                    found |= {variant.number: _received(sent, samples, variant) for variant, sent in zip(variants, result, strict=True)}
-                elif task.status == "error":  # nobody could do it
-                    found |= {variant.number: _failure(variant, result[1]) for variant in variants}
-                else:
+                if task.status not in ("finished", "error"):
                     lost.append(chunk)
                     continue
+                for k, variant in enumerate(variants := _variants([chunk])):
+                    done_well = task.status == "finished"
+                    found[variant.number] = _received(result.results[k], samples, variant) if done_well else _failure(variant, result[1])
                 bar.update(len(variants))
         finally:
             if waiting:
