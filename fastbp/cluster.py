@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import pickle
+import platform
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Reschedule, as_completed, get_worker
+
+from fastbp.kernels import simd
 
 from . import interruption
 from .config import config
@@ -23,25 +26,25 @@ from .variants import Variant
 LEAST, ENOUGH = 0.2, 0.5
 # Times that samples are sent, and that a task is tried where its worker could not do it.
 TRIES = 3
-# What has a say in the bits.
-MATTERS = ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")
 
 
 @functools.cache
 def installation() -> dict[str, Any]:
     """What has a say in the bits, as it is in this process."""
     here = config(peak=False)
-    return {name: here[name] for name in MATTERS}
+    fused = bool(simd.host_features().get("fma"))
+    same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")}
+    return same | {"machine": platform.machine(), "fused multiply-add": fused}
 
 
 def require_same(address: str, here: dict[str, Any], there: Any) -> None:
     """Raise RuntimeError unless the worker has what is here; `there` may also be what went wrong when it was asked."""
     if isinstance(there, Exception):
         raise RuntimeError(f"engine: expected fastbp {here['fastbp']} on worker {address}, got {there}")
-    for name in MATTERS:
-        if there[name] != here[name]:
+    for name, wanted in here.items():
+        if there[name] != wanted:
             raise RuntimeError(
-                f"engine: expected {name} {here[name]}, as here, on worker {address}, got {there[name]}; its networks may have other bits"
+                f"engine: expected {name} {wanted}, as here, on worker {address}, got {there[name]}; its networks may have other bits"
             )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_many import CLASSES, NUMBERS, TINY, VARIANTS, X, same
 
 import fastbp
-from fastbp import variants
+from fastbp import interruption, variants
 
 distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("fastbp.cluster")
@@ -110,6 +110,7 @@ def test_in_this_process(one_each):
         equal(fastbp.train_many(X, NUMBERS, variants, engine=client, epochs=3), fastbp.train_many(X, NUMBERS, variants, epochs=3))
         found, other = (fastbp.search(X, NUMBERS, {"l2": [0, 0.1, 0.2]}, engine=engine, **COMMON) for engine in (client, None))
         assert found.trials == other.trials
+        assert client.submit(interruption.shared.get).result() is None  # what comes to the worker's thread next is not interrupted
 
 
 def once_busy(client, tasks, action):
@@ -241,7 +242,7 @@ def test_threads_beside_it(client):
         fastbp.train_many(X, NUMBERS, [{}], engine=client, threads=2)
 
 
-@pytest.mark.parametrize("what", cluster.MATTERS)
+@pytest.mark.parametrize("what", cluster.installation())
 def test_workers_with_something_else(client, what, monkeypatch):
     there = re.escape(str(cluster.installation()[what]))
     monkeypatch.setitem(cluster.installation(), what, "7")  # in this process alone
