@@ -104,13 +104,17 @@ def test_search(client, one_each, more):
     assert found.network.params.tobytes() == other.network.params.tobytes()
 
 
+def wish():
+    return interruption.shared.get()
+
+
 def test_in_this_process(one_each):
     variants = [{"seed": k} for k in range(6)]
     with local(1, processes=False) as workers, distributed.Client(workers) as client:
         equal(fastbp.train_many(X, NUMBERS, variants, engine=client, epochs=3), fastbp.train_many(X, NUMBERS, variants, epochs=3))
         found, other = (fastbp.search(X, NUMBERS, {"l2": [0, 0.1, 0.2]}, engine=engine, **COMMON) for engine in (client, None))
         assert found.trials == other.trials
-        assert client.submit(interruption.shared.get).result() is None  # what comes to the worker's thread next is not interrupted
+        assert client.submit(wish).result() is None  # what comes to the worker's thread next is not interrupted
 
 
 def once_busy(client, tasks, action):
@@ -155,6 +159,7 @@ def test_errors_of_ones_own_come_back(client, one_each):
 
 
 def deadly(y, predicted):
+    time.sleep(1)  # the others are done
     os._exit(1)
 
 
