@@ -104,6 +104,13 @@ def test_search(client, one_each, more):
     assert found.network.params.tobytes() == other.network.params.tobytes()
 
 
+def test_samples_are_sent_once(client, one_each, monkeypatch):
+    sent, scatter = [], client.scatter
+    monkeypatch.setattr(client, "scatter", lambda data, **how: (sent.append(data), scatter(data, **how))[1])
+    fastbp.search(X, NUMBERS, {"l2": [k / 10 for k in range(9)]}, 9, engine=client, **COMMON | {"epochs": 9})
+    assert len(sent) == 1
+
+
 def wish():
     return interruption.shared.get()
 
