@@ -228,12 +228,15 @@ class Workers:
                     waiting[self.client.submit(work, chunk, *arguments, pure=False, retries=TRIES, priority=-k)] = chunk
             for task, result in as_completed(list(waiting), loop=self.client.loop, with_results=True, raise_errors=False):
                 chunk = waiting.pop(task)
-                if task.status not in ("finished", "error"):
+                variants = _variants([chunk])
+                if isinstance(result, Outcome):
+                    pairs = zip(variants, result.results, strict=True)
+                    found |= {variant.number: _received(sent, samples, variant) for variant, sent in pairs}
+                elif task.status == "error":  # nobody could do it
+                    found |= {variant.number: _failure(variant, result[1]) for variant in variants}
+                else:
                     lost.append(chunk)
                     continue
-                for k, variant in enumerate(variants := _variants([chunk])):
-                    done_well = task.status == "finished"
-                    found[variant.number] = _received(result.results[k], samples, variant) if done_well else _failure(variant, result[1])
                 bar.update(len(variants))
         finally:
             if waiting:
