@@ -26,6 +26,8 @@ from .variants import Variant
 LEAST, ENOUGH = 0.2, 0.5
 # Times that samples are sent, and that a task is tried where its worker could not do it.
 TRIES = 3
+# Why networks are missing, unless Ctrl-C came.
+LOST = "the cluster was lost"
 
 
 @functools.cache
@@ -191,11 +193,11 @@ class Workers:
     def run(self, jobs: Sequence[Job], samples: Samples, progress: bool | None, what: str) -> dict[int, Result]:
         """As `Crew` says; what was lost with the cluster is among the failures, unless nothing was trained before."""
         found: dict[int, Result] = {}
-        bar, why, tasks = bar_of(jobs, progress, what), "the cluster was lost", chunks(jobs, self.size)
+        bar, why, tasks = bar_of(jobs, progress, what), LOST, chunks(jobs, self.size)
         try:
             for _ in range(TRIES):
                 tasks = self._tried(tasks, samples, found, bar)
-                if not tasks:
+                if not tasks or self.client.status != "running":  # one that is being closed may wait for ever for what it is asked
                     break
                 self._scattered = None  # tasks are lost where all workers are that had the samples
             else:
@@ -205,13 +207,11 @@ class Workers:
         except Exception:
             if self._reachable():
                 raise
-            if not found and not self._trained:
-                raise RuntimeError(
-                    f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained"
-                ) from None
         finally:
             bar.close()
         self._trained += len(found)
+        if not self._trained and why == LOST:
+            raise RuntimeError(f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained")
         return {variant.number: missing(variant, why) for variant in _variants([jobs])} | found
 
     def _tried(self, tasks: Sequence[list[Job]], samples: Samples, found: dict[int, Result], bar: Bar) -> list[list[Job]]:
@@ -246,6 +246,6 @@ class Workers:
     def _reachable(self) -> bool:
         """Whether there are workers still."""
         try:
-            return bool(self.client.nthreads())
+            return self.client.status == "running" and bool(self.client.nthreads())
         except Exception:
             return False
