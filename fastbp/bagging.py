@@ -16,7 +16,7 @@ from .targets import Targets
 
 def ensemble(
     X: ArrayLike, y: ArrayLike, n: int = 8, *, bootstrap: bool = False, seed: int | None = None, threads: int | None = None,
-    progress: bool | None = None, **options: Any,
+    progress: bool | None = None, engine: Any = None, **options: Any,
 ) -> Ensemble:  # fmt: skip
     """
     Train several networks that differ by their seeds, to predict together.
@@ -42,6 +42,8 @@ def ensemble(
         Networks at a time; by default as many as Numba has threads. The result has the same bits for any number.
     progress : bool, optional
         Progress bar on stderr; by default on a terminal once it takes longer than a second.
+    engine : distributed.Client, optional
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
     **options
         Options of `fastbp.train`. A share as ``validation`` is drawn anew for each network.
 
@@ -80,7 +82,7 @@ def ensemble(
             times = np.bincount(_drawn(target, random), minlength=len(known))
             variant |= {"rows": times > 0, "sample_weight": times * weight}
         variants.append(variant)
-    nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress)
+    nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine)
     many.require_one(nets)
     many.warn_of_failures(nets)
     found = tuple(nets[k] for k in range(n) if k not in nets.failures)

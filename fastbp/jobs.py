@@ -1,79 +1,111 @@
-"""Jobs in threads: a progress bar over all networks, what fails is kept, and Ctrl-C keeps what is finished."""
+"""Jobs: which networks are trained together, and the training, the same in any thread and on any machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from . import interruption
+import numpy as np
+from numpy.typing import NDArray
+
+from . import rounds, tiny, training
 from .network import Network
-from .progress import Bar
-from .tiny import Trained
+from .rounds import Paused, Round
 from .variants import Variant
 
-Result = Network | Exception | Trained
+Result = Network | Exception | tiny.Trained | Paused
 
 
 class NotTrainedError(Exception):
-    """Ctrl-C came before the network was trained."""
+    """Ctrl-C came before the network was trained, or the cluster was lost."""
 
 
 @dataclass(frozen=True)
 class Job:
     """
-    Variants that are trained together, and what trains them.
+    What to train.
 
     Attributes
     ----------
     variants : sequence of Variant
-    cost : float
-        Multiply-adds.
-    learn : callable
-        Takes the variants, and returns what has become of each.
+        Several learn side by side (see `tiny`).
+    seconds : float
+        What it may take, roughly.
+    part : Round or None
+        Of one variant, the part of its run; None: all of it.
     """
 
     variants: Sequence[Variant]
-    cost: float
-    learn: Callable[[Sequence[Variant]], Sequence[Result]]
+    seconds: float
+    part: Round | None = None
 
 
-def in_threads(jobs: Sequence[Job], workers: int, progress: bool | None, what: str) -> dict[int, Result]:
-    """What becomes of the variants of all jobs, by their numbers; the jobs are begun in the order given."""
-    found: dict[int, Result] = {}
-    total = sum(len(job.variants) for job in jobs)
-    bar = Bar(total=total, desc=what, unit="network", delay=1.0, disable=None if progress is None else not progress)
-    pool, broken_off = ThreadPoolExecutor(workers, "fastbp"), False
-    with interruption.awaited() as wish:
+class Samples:
+    """
+    What all networks learn from.
 
-        def results(job: Job) -> Sequence[Result]:
-            interruption.shared.set(wish)
-            if wish.came:
-                return [_missing(variant) for variant in job.variants]
-            return [one(job.learn, job.variants[0])] if len(job.variants) == 1 else job.learn(job.variants)
+    Parameters
+    ----------
+    table : array or frame
+    y : array-like or str
+        Targets, or the name of a column.
+    """
 
-        waiting = {pool.submit(results, job): job for job in jobs}
-        try:
-            for future in as_completed(waiting):
-                variants = waiting[future].variants
-                found |= {variant.number: result for variant, result in zip(variants, future.result(), strict=True)}
-                bar.update(len(variants))
-        except KeyboardInterrupt:  # a second Ctrl-C, or one that another handler has made of the first
-            wish.came = broken_off = True
-        finally:
-            pool.shutdown(wait=not broken_off, cancel_futures=True)
-            bar.close()
-    return {variant.number: _missing(variant) for job in jobs for variant in job.variants} | found
+    def __init__(self, table: Any, y: Any) -> None:
+        self.table, self.y = table, y
+        self._tasks: dict[Any, training.Task] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Samples, (self.table, self.y)
+
+    def of(self, variant: Variant) -> tuple[Any, Any, dict[str, Any]]:
+        """Inputs, targets and options of a variant, as `training.learn` takes them."""
+        table, asked = self.table, variant.asked
+        y = self.y if variant.y is None else variant.y
+        if variant.rows is None:
+            return table, y, asked
+        if asked["sample_weight"] is not None:
+            asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
+        return taken(table, variant.rows), y if isinstance(y, str) else np.asarray(y)[variant.rows], asked
+
+    def task(self, variant: Variant) -> training.Task:
+        """The run of a variant and of all that are like it, prepared once."""
+        if variant.key not in self._tasks:
+            self._tasks[variant.key] = training.prepared(self.table, self.y, variant.asked, 1)
+        return self._tasks[variant.key]
 
 
-def one(learn: Callable[[Sequence[Variant]], Sequence[Result]], variant: Variant) -> Result:
+def taken(table: Any, rows: NDArray[np.int64]) -> Any:
+    """Rows of an array or a frame."""
+    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
+
+
+def done(job: Job, samples: Samples) -> list[Result]:
+    """Do a job: what becomes of each of its variants."""
+    if len(job.variants) == 1:
+        return [_alone(job.variants[0], samples, job.part)]
+    task, asked = samples.task(job.variants[0]), job.variants[0].asked
+    own = [{name: variant.asked[name] for name in tiny.OWN} for variant in job.variants]
+    own = [options if options["learning_rate"] is not None else options | {"learning_rate": task.plan.learning_rate} for options in own]
+    made = tiny.learnt(task, asked["init"], asked["shuffle"], own)
+    # those that fail are trained once more alone, to tell how
+    return [_alone(variant, samples) if one is None else one for variant, one in zip(job.variants, made, strict=True)]
+
+
+def _alone(variant: Variant, samples: Samples, part: Round | None = None) -> Result:
     """What becomes of one variant: its network, or what went wrong."""
+    found: Network | Paused
     try:
-        (found,) = learn([variant])
+        if part is None:
+            found = training.learn(*samples.of(variant), threads=1, progress=False, callback=None)
+        else:
+            found = rounds.learn(*samples.of(variant), part)
     except Exception as error:
         return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
-    return _missing(variant) if isinstance(found, Network) and found.stop_reason == "interrupted" else found
+    return missing(variant) if found.stop_reason == "interrupted" else found
 
 
-def _missing(variant: Variant) -> NotTrainedError:
-    return NotTrainedError(f"{variant.name}: Ctrl-C came before the network was trained")
+def missing(variant: Variant, why: str = "Ctrl-C came") -> NotTrainedError:
+    """What is found in place of a network that was not trained."""
+    return NotTrainedError(f"{variant.name}: {why} before the network was trained")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, data, fit, tiny, training
-from .jobs import Job, NotTrainedError, Result, in_threads, one
+from . import checks, data, tiny
+from .crews import crew
+from .jobs import Job, NotTrainedError, Result, Samples
 from .network import Network
 from .train import DEFAULTS
-from .variants import Variant, alike, designs_of, listed, read
+from .variants import alike, designs_of, listed, read
 
 
 class Networks(Sequence[Network]):
@@ -46,8 +46,9 @@ class Networks(Sequence[Network]):
         found = self._results[number]
         if isinstance(found, Exception):
             raise found
-        if not isinstance(found, Network):
+        if isinstance(found, tiny.Trained):
             found = self._results[number] = found()
+        assert isinstance(found, Network)
         return found
 
     @property
@@ -56,7 +57,7 @@ class Networks(Sequence[Network]):
         for found in self._results:
             if isinstance(found, Exception):
                 raise found
-        return np.stack([found.params for found in self._results if not isinstance(found, Exception)])
+        return np.stack([found.params for found in self._results if isinstance(found, Network | tiny.Trained)])
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} of them failed" if self.failures else ""
@@ -65,7 +66,7 @@ class Networks(Sequence[Network]):
 
 def train_many(
     X: ArrayLike, y: ArrayLike, variants: Sequence[Mapping[str, Any]], *, threads: int | None = None, progress: bool | None = None,
-    **options: Any,
+    engine: Any = None, **options: Any,
 ) -> Networks:  # fmt: skip
     """
     Train many networks at once, one per thread.
@@ -86,6 +87,8 @@ def train_many(
         Networks at a time; by default as many as Numba has threads.
     progress : bool, optional
         Progress bar on stderr; by default on a terminal once it takes longer than a second.
+    engine : distributed.Client, optional
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
     **options
         Options of `fastbp.train` that all networks have in common; what a variant says goes first.
 
@@ -115,44 +118,34 @@ def train_many(
     several = listed(variants)
     for key in options:
         checks.one_of("train_many", key, DEFAULTS)
-    nets = trained(X, y, several, options, called="variants[{}]", threads=threads, progress=progress)
+    nets = trained(X, y, several, options, called="variants[{}]", threads=threads, progress=progress, engine=engine)
     warn_of_failures(nets)
     return nets
 
 
 def trained(
-    X: Any, y: Any, variants: Sequence[Any], options: Mapping[str, Any], *, called: str, threads: int | None, progress: bool | None
-) -> Networks:
+    X: Any, y: Any, variants: Sequence[Any], options: Mapping[str, Any], *,
+    called: str, threads: int | None, progress: bool | None, engine: Any,
+) -> Networks:  # fmt: skip
     """Train as `train_many` does, but for its warning; `called` is what messages call a variant, by its number."""
-    workers = fit.thread_count(threads)
+    workers = crew(threads, engine)
     table, targets_read, names = data.read_table(X, y)
     known = [read(called.format(k), k, variant, options, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
     designs = designs_of(known, targets_read, len(table), len(names or table[0]), names is not None)
-
-    def learnt(variants: Sequence[Variant]) -> list[Result]:
-        (variant,) = variants
-        asked, inputs = variant.asked, table
-        own: Any = y if by_name else targets_read if variant.y is None else variant.y
-        if variant.rows is not None:
-            inputs, own = taken(table, variant.rows), own if by_name else np.asarray(own)[variant.rows]
-            if asked["sample_weight"] is not None:
-                asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
-        return [training.learn(inputs, own, asked, threads=1, progress=False, callback=None)]
-
+    samples = Samples(table, y if by_name else targets_read)
     work: list[Job] = []
     for group in alike(known):
-        first, cost = group[0], designs[group[0].number].cost
-        task = training.prepared(table, y if by_name else targets_read, first.asked, 1) if len(group) >= tiny.LEAST else None
+        task = samples.task(group[0]) if len(group) >= tiny.LEAST else None
         if task is None or not tiny.fits(task):
-            work += [Job([variant], designs[variant.number].cost, learnt) for variant in group]
+            work += [Job([variant], designs[variant.number].seconds) for variant in group]
             continue
-        size = tiny.share(task, len(group), workers)
-        side_by_side = functools.partial(_side_by_side, task, learnt)
-        work += [Job(group[k : k + size], cost * len(group[k : k + size]), side_by_side) for k in range(0, len(group), size)]
-    found = in_threads(sorted(work, key=lambda job: -job.cost), workers, progress, "training")
+        size = tiny.share(task, len(group), workers.size)
+        shares = [group[k : k + size] for k in range(0, len(group), size)]
+        work += [Job(share, tiny.seconds(task, len(share))) for share in shares]
+    found = workers.run(work, samples, progress, "training")
     return Networks(found[k] for k in range(len(known)))
 
 
@@ -167,22 +160,3 @@ def require_one(nets: Networks) -> None:
     """Raise what went wrong where no network was trained."""
     if len(nets.failures) == len(nets):
         raise KeyboardInterrupt if isinstance(nets.failures[0], NotTrainedError) else nets.failures[0]
-
-
-def _side_by_side(
-    task: training.Task, learnt: Callable[[Sequence[Variant]], Sequence[Result]], variants: Sequence[Variant]
-) -> list[Result]:
-    """Train tiny networks together; those that fail once more alone, to tell how."""
-    asked = variants[0].asked
-    rate = task.plan.learning_rate
-    own = [{name: variant.asked[name] for name in tiny.OWN} for variant in variants]
-    own = [options if options["learning_rate"] is not None else options | {"learning_rate": rate} for options in own]
-    found: list[Result] = []
-    for variant, made in zip(variants, tiny.learnt(task, asked["init"], asked["shuffle"], own), strict=True):
-        found.append(made if made is not None else one(learnt, variant))
-    return found
-
-
-def taken(table: Any, rows: NDArray[np.int64]) -> Any:
-    """Rows of an array or a frame."""
-    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import checks, data, fit, jobs, training
+from . import checks, crews, data, jobs, training
 from . import variants as variants_of
 from .network import Network
+from .rounds import Paused, Round
 from .train import DEFAULTS
 
 # Of the variants of a round, one in so many goes on to the next, which has so many times the epochs.
@@ -119,36 +120,10 @@ class Search:
         return f"<search of {len(self.trials)} trials: {chosen}; loss {self.best.loss:.4g}>"
 
 
-class _Paused:
-    """Where the run of a trial stands between two rounds."""
-
-    at: fit.Standing | None = None
-
-    def begin(self, digests: training.Digests, network: Callable[[fit.Standing], Network]) -> None:
-        """Nothing is written."""
-
-    def due(self, epoch: int, seconds: float) -> bool:
-        """Only at the end of a round."""
-        return False
-
-    def keep(self, at: fit.Standing) -> None:
-        """Keep it."""
-        self.at = at
-
-    def require_same(self, digests: training.Digests) -> None:
-        """The data are the same."""
-
-    def require_shape(self, net: Any) -> None:
-        """The options are the same."""
-
-    def standing(self, first: fit.Standing, columns: Sequence[str], epochs: int) -> fit.Standing:
-        """Where the last round ended."""
-        return first if self.at is None else self.at
-
-
 def search(
     X: ArrayLike, y: ArrayLike, space: Mapping[str, Any], n: int = 64, *, validation: Any = 0.2, seed: int | None = None,
-    threads: int | None = None, progress: bool | None = None, callback: Callable[[list[Trial]], object] | None = None, **options: Any,
+    threads: int | None = None, progress: bool | None = None, engine: Any = None,
+    callback: Callable[[list[Trial]], object] | None = None, **options: Any,
 ) -> Search:  # fmt: skip
     """
     Search for options: many are drawn at random, the poor ones stop early (successive halving), the best is trained on all samples.
@@ -166,7 +141,7 @@ def search(
         Samples that decide, as in `fastbp.train`: the same for all trials.
     seed : int, optional
         Makes the search repeatable; also the seed of all its networks.
-    threads, progress
+    threads, progress, engine
         As in `fastbp.train_many`.
     callback : callable, optional
         Called after each round with the trials so far, the best first; returns True to stop.
@@ -199,7 +174,7 @@ def search(
     >>> len(found.trials), sorted({trial.epochs for trial in found.trials})
     (9, [3, 9, 27])
     """
-    workers = fit.thread_count(threads)
+    workers = crews.crew(threads, engine)
     n = checks.integer("n", n, 1)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     for key in options:
@@ -211,26 +186,21 @@ def search(
     common = {"validation": validation, "seed": seed} | options
     variants = [variants_of.read(f"trial {k}", k, said, common, len(table)) for k, said in enumerate(drawn)]
     designs = variants_of.designs_of(variants, targets_read, len(table), len(names or table[0]), names is not None)
-    own_y = y if isinstance(y, str) else targets_read
-    paused = [_Paused() for _ in variants]
+    samples = jobs.Samples(table, y if isinstance(y, str) else targets_read)
+    paused: dict[int, Paused] = {}
     trials: dict[int, Trial] = {}
     alive = list(range(len(variants)))
     rounds = min(MOST_ROUNDS, 1 + int(math.log(len(variants), KEPT_ONE_IN) + 1e-9))
     for number in range(1, rounds + 1):
         until = {k: max(1, round(designs[k].epochs / KEPT_ONE_IN ** (rounds - number))) for k in alive}
-
-        def learnt(several: Sequence[variants_of.Variant], until: Mapping[int, int] = until) -> list[jobs.Result]:
-            (variant,) = several
-            here, end = paused[variant.number], until[variant.number]
-            return [
-                training.learn(table, own_y, variant.asked, threads=1, progress=False, callback=None, keeper=here, begun=here, until=end)
-            ]
-
-        work = sorted((jobs.Job([variants[k]], designs[k].cost, learnt) for k in alive), key=lambda job: -job.cost)
-        found = jobs.in_threads(work, workers, progress, f"round {number} of {rounds}")
+        work = [_part(variants[k], designs[k], Round(until[k], paused[k].at if k in paused else None)) for k in alive]
+        found = workers.run(work, samples, progress, f"round {number} of {rounds}")
+        paused = {k: result for k, result in found.items() if isinstance(result, Paused)}
         interrupted = any(isinstance(result, jobs.NotTrainedError) for result in found.values())
         trials |= {k: _judged(k, drawn[k], result) for k, result in found.items() if not isinstance(result, jobs.NotTrainedError)}
         best_first = sorted(trials.values(), key=lambda trial: (trial.failure is not None, -trial.epochs, trial.loss))
+        if not trials:
+            raise KeyboardInterrupt
         alive = [trial.number for trial in best_first if trial.failure is None and trial.number in alive]
         alive = alive[: max(1, len(found) // KEPT_ONE_IN)]
         if not alive:
@@ -241,18 +211,25 @@ def search(
             break
     best = best_first[0]
     last = {"validation": None, "patience": None, "metric": "loss", "epochs": best.best_epoch}
-    network = training.learn(table, own_y, variants[best.number].asked | last, threads=workers, progress=progress, callback=None)
+    network = training.learn(table, samples.y, variants[best.number].asked | last, threads=threads, progress=progress, callback=None)
     return Search(best_first, network)
 
 
+def _part(variant: variants_of.Variant, design: variants_of.Design, part: Round) -> jobs.Job:
+    """The job of a round."""
+    begun = 0 if part.at is None else len(part.at.rows)
+    return jobs.Job([variant], design.seconds * (part.until - begun) / max(1, design.epochs), part)
+
+
 def _judged(number: int, options: dict[str, Any], found: jobs.Result) -> Trial:
-    if not isinstance(found, Network):
+    if not isinstance(found, Paused):
         assert isinstance(found, Exception)
         return Trial(number, options, 0, math.nan, None, 0, found)
-    history, at = found.history, found.best_epoch - 1
+    network = found.network
+    history, at = network.history, network.best_epoch - 1
     loss = -history["validation_metric"][at] if "validation_metric" in history else history["validation_loss"][at]
     accuracy = float(history["validation_accuracy"][at]) if "validation_accuracy" in history else None
-    return Trial(number, options, len(history["loss"]), float(loss), accuracy, found.best_epoch)
+    return Trial(number, options, len(history["loss"]), float(loss), accuracy, network.best_epoch)
 
 
 def draw(space: Mapping[str, Any], n: int, random: np.random.Generator) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ OWN = ("seed", "learning_rate", "l2")
 # Networks from which it pays.
 LEAST = 3
 # Samples that a thread learns at a time, of all its networks: some tenths of a second, after which Ctrl-C is heard.
-SHARE = 20_000_000
+SHARE, SHARE_SECONDS = 20_000_000, 0.2
 
 
 def fits(task: training.Task) -> bool:
@@ -43,20 +43,51 @@ def share(task: training.Task, count: int, workers: int) -> int:
     return max(1, int(most / row)) * row
 
 
+def seconds(task: training.Task, count: int) -> float:
+    """What so many networks may take, roughly."""
+    return count * task.plan.epochs * len(task.training.X) * SHARE_SECONDS / SHARE
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    What became of networks that learnt side by side.
+
+    Attributes
+    ----------
+    own : sequence of dict
+        ``OWN`` of each.
+    params : array, shape (networks, parameters)
+    columns : dict of str to array, shape (epochs, networks)
+        Of the history.
+    seconds : array, shape (epochs,)
+    """
+
+    own: Sequence[dict[str, Any]]
+    params: NDArray[Any]
+    columns: dict[str, NDArray[np.float64]]
+    seconds: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A network that is made when it is asked for: making it takes longer than training it."""
+    """A network, by its number in the group, that is made when it is asked for: making it takes longer than training it."""
 
     task: training.Task
-    own: dict[str, Any]
-    params: NDArray[Any]
-    history: dict[str, NDArray[np.float64]]
+    group: Group
+    number: int
+
+    @property
+    def params(self) -> NDArray[Any]:
+        """Its weights."""
+        return self.group.params[self.number]
 
     def __call__(self) -> Network:
         """Make it."""
-        epochs, seconds = self.task.plan.epochs, float(self.history["seconds"][-1])
-        run: dict[str, Any] = {"history": self.history, "best_epoch": epochs, "stop_reason": "epochs", "train_seconds": seconds}
-        return self.task.network(self.params, self.task.said | self.own, **run)
+        epochs, seconds = self.task.plan.epochs, self.group.seconds
+        history = {name: values[:, self.number] for name, values in self.group.columns.items()} | {"seconds": seconds}
+        run: dict[str, Any] = {"best_epoch": epochs, "stop_reason": "epochs", "train_seconds": float(seconds[-1])}
+        return self.task.network(self.params, self.task.said | self.group.own[self.number], history=history, **run)
 
 
 def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequence[dict[str, Any]]) -> list[Trained | None]:
@@ -90,9 +121,5 @@ def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequen
     kernels.online_many(ready.X, ready.Y, ready.weight, *shape, params, rates, l2, streams, shuffle, losses, corrects, failed)
     seconds = np.linspace(0, time.perf_counter() - started, plan.epochs + 1)[1:]
     columns = {"loss": losses} | ({"accuracy": corrects} if net.task != "regression" else {})
-    return [
-        Trained(task, options[k], params[k], {name: values[:, k] for name, values in columns.items()} | {"seconds": seconds})
-        if failed[k] < 0
-        else None
-        for k in range(count)
-    ]
+    group = Group(options, params, columns, seconds)
+    return [Trained(task, group, k) if failed[k] < 0 else None for k in range(count)]

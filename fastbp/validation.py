@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, many, tables, targets
+from . import checks, jobs, many, tables, targets
 from . import variants as variants_of
 from .many import Networks
 from .targets import Targets
@@ -63,7 +63,7 @@ class CrossValidation:
 
 def cross_validate(
     X: ArrayLike, y: ArrayLike, *, folds: int = 5, repeats: int = 1, groups: ArrayLike | None = None, seed: int | None = None,
-    threads: int | None = None, progress: bool | None = None, **options: Any,
+    threads: int | None = None, progress: bool | None = None, engine: Any = None, **options: Any,
 ) -> CrossValidation:  # fmt: skip
     """
     Train a network on all folds but one, test it on that one, and so for each fold.
@@ -91,6 +91,8 @@ def cross_validate(
         Networks at a time; by default as many as Numba has threads. The result has the same bits for any number.
     progress : bool, optional
         Progress bar on stderr; by default on a terminal once it takes longer than a second.
+    engine : distributed.Client, optional
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
     **options
         Options of `fastbp.train`.
 
@@ -134,14 +136,14 @@ def cross_validate(
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
-    nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress)
+    nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine)
     many.require_one(nets)
     many.warn_of_failures(nets)
     scores, predictions = np.full(len(tests), np.nan), np.empty(0)
     for k, test in enumerate(tests):
         if k in nets.failures:
             continue
-        net, inputs = nets[k], many.taken(table, test)
+        net, inputs = nets[k], jobs.taken(table, test)
         scores[k] = net.score(inputs, known[test])
         predicted = net.predict(inputs) if net.task == "regression" else net.predict_proba(inputs)
         if not predictions.size:

@@ -18,6 +18,8 @@ from .train import DEFAULTS
 
 # What a variant may say beside options of `fastbp.train`.
 OWN = ("rows", "y")
+# What a training takes at least, on a fast machine: seconds for a multiply-add and its part of the gradient, a sample, an epoch, a network.
+_MULTIPLY_ADD, _SAMPLE, _EPOCH, _NETWORK = 1e-10, 2e-8, 3e-5, 2e-3
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,9 @@ def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Design:
-    """What a variant is going to be: multiply-adds of its training, and its epochs."""
+    """What a variant is going to be: seconds that its training may take, roughly, and its epochs."""
 
-    cost: float
+    seconds: float
     epochs: int
 
 
@@ -167,7 +169,8 @@ def _design(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tuple
     columns = start.sizes[0] if frame and start else inputs
     net, plan = training.designed(target, columns, n - held, held > 0 or validation is not None, **asked)
     weights = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes))
-    return target, Design(float(weights) * (n - held) * plan.epochs, plan.epochs)
+    seconds = _NETWORK + plan.epochs * (_EPOCH + (n - held) * (_SAMPLE + weights * _MULTIPLY_ADD))
+    return target, Design(seconds, plan.epochs)
 
 
 def _kind(target: targets.Targets) -> tuple[Any, ...]:

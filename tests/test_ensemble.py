@@ -15,7 +15,7 @@ from test_export import NEEDS_COMPILER, compiled
 from test_many import same
 
 import fastbp
-from fastbp import bagging, many, storage, targets
+from fastbp import bagging, jobs, storage, targets
 from fastbp.export import verify
 from fastbp.inputs import Inputs
 
@@ -125,7 +125,7 @@ def test_networks_of_ones_own():
 
 
 def test_networks_that_fail_are_left_out(monkeypatch):
-    real = many.training.learn
+    real = jobs.training.learn
 
     def learn(X, y, asked, **more):
         if asked["seed"] in bad:
@@ -134,7 +134,7 @@ def test_networks_that_fail_are_left_out(monkeypatch):
 
     whole = fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
     bad = [whole.networks[1].options["seed"]]
-    monkeypatch.setattr(many.training, "learn", learn)
+    monkeypatch.setattr(jobs.training, "learn", learn)
     with pytest.warns(RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"):
         found = fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
     assert all(map(same, found.networks, (whole.networks[0], whole.networks[2])))
@@ -145,9 +145,9 @@ def test_networks_that_fail_are_left_out(monkeypatch):
 
 def test_ctrl_c_before_any_is_trained(monkeypatch):
     def learn(*_, **__):
-        raise many.NotTrainedError
+        raise jobs.NotTrainedError
 
-    monkeypatch.setattr(many.training, "learn", learn)
+    monkeypatch.setattr(jobs.training, "learn", learn)
     with pytest.raises(KeyboardInterrupt):
         fastbp.ensemble(X, CLASSES, 2, **FEW)
 
@@ -164,7 +164,7 @@ BAD = {
 
 @pytest.mark.parametrize("text", BAD)
 def test_bad_input(text, monkeypatch):
-    monkeypatch.setattr(many.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(jobs.training, "learn", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=f"^{text}"):
         fastbp.ensemble(X, CLASSES, **{"epochs": 1} | BAD[text])
 

@@ -140,7 +140,7 @@ def test_the_longest_are_begun_first(monkeypatch):
         {"epochs": 9, "hidden": 64},
     ]
     fastbp.train_many(X, CLASSES, [{"seed": k} | variant for k, variant in enumerate(variants)], threads=1, hidden=4)
-    assert begun == [4, 1, 3, 0, 2]
+    assert begun == [4, 1, 3, 2, 0]
 
 
 INTERRUPTED = """

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbp
+from fastbp import jobs
 from fastbp.cli import main
 from fastbp.search import Uniform, draw
 
@@ -102,6 +103,15 @@ def test_failed_trials_come_last():
     assert "training diverged" in str(failed.failure)
     with pytest.raises(RuntimeError, match=r"all failed, the first with trial \d: training diverged"):
         fastbp.search(X, X[:, 0], {"learning_rate": [1e30, 1e29]}, optimizer="sgd", **COMMON)
+
+
+def test_ctrl_c_before_any_trial(monkeypatch):
+    def learn(*_, **__):
+        raise jobs.NotTrainedError
+
+    monkeypatch.setattr(jobs.training, "learn", learn)
+    with pytest.raises(KeyboardInterrupt):
+        search(9)
 
 
 def test_a_callback_may_stop():

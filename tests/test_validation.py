@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_many import same
 
 import fastbp
-from fastbp import many, targets, validation
+from fastbp import jobs, targets, validation
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (60, 3))
@@ -136,7 +136,7 @@ def test_frames(kind):
 
 
 def test_a_fit_that_fails_is_told(monkeypatch):
-    real = many.training.learn
+    real = jobs.training.learn
 
     def learn(X, y, asked, **more):
         if asked["seed"] == bad:
@@ -144,7 +144,7 @@ def test_a_fit_that_fails_is_told(monkeypatch):
         return real(X, y, asked, **more)
 
     bad = fastbp.cross_validate(X, CLASSES, folds=3, seed=0, **FEW).networks[1].options["seed"]
-    monkeypatch.setattr(many.training, "learn", learn)
+    monkeypatch.setattr(jobs.training, "learn", learn)
     with pytest.warns(RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"):
         found = fastbp.cross_validate(X, CLASSES, folds=3, seed=0, **FEW)
     assert np.isnan(found.scores).tolist() == [False, True, False]
@@ -192,7 +192,7 @@ BAD = [
 
 @pytest.mark.parametrize(("y", "options", "text"), BAD, ids=[text for *_, text in BAD])
 def test_bad_input(y, options, text, monkeypatch):
-    monkeypatch.setattr(many.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(jobs.training, "learn", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=f"^{text}"):
         fastbp.cross_validate(X, y, **{"epochs": 1} | options)
 
