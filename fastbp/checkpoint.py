@@ -78,6 +78,8 @@ class Keeper:
         The arguments of `fastbp.train`.
     """
 
+    within = True
+
     def __init__(self, path: str | os.PathLike[str], every: int | None, said: Mapping[str, Any]) -> None:
         self.path, self.every = os.fspath(path), None if every is None else checks.integer("checkpoint_every", every, 1)
         self.said = {name: plain(name, value) for name, value in said.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import DTypeLike, NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels import inference, lean, minibatch
+from fastbp.kernels import epochs, inference, lean, minibatch, random
 
 from . import checks
 from .options import Architecture
@@ -46,7 +46,8 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
     Returns
     -------
     str
-        One out of `KERNELS`, or one followed by the last three.
+        One out of `KERNELS`, or one followed by the last three. The loop over many epochs is called so with "epochs" behind it, or
+        "epochs watched" where samples are measured after each.
     """
     if "online" in ways:
         return "tiny online" if lean.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf)) else "online"
@@ -63,7 +64,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
     words = kernel.split()
     count = min(2, int(numba.config.NUMBA_NUM_THREADS)) if "parallel" in words else 1  # type: ignore[attr-defined]
-    n, units = 2 * minibatch.GROUP if "narrow" in words else 1, 1 + lean.LEAN if kernel == "online" else 1
+    n, units = 2 * minibatch.GROUP if "narrow" in words else 1, 1 + lean.LEAN if words[0] == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
     weight, params, none = checks.frozen(np.ones(n, dtype)), np.zeros(kernels.parameter_count(sizes), dtype), np.empty(0, dtype)
@@ -80,7 +81,8 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:
-        kernels.prepare_online(rows, targets, weight, sizes, activations, 0, nothing, 0, params, 0.1, 0.0)(np.arange(n))
+        loop = kernels.prepare_online(rows, targets, weight, sizes, activations, 0, nothing, 0, params, 0.1, 0.0)
+        _call(loop, words, rows, targets, weight, params)
     else:
         X = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
         more: dict[str, Any] = {"dropout": np.array([0.5, 0.0])} if "dropout" in words else {}
@@ -88,8 +90,19 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         with kernels.threads(count) as allowed:
             rule = (kernels.SGD, none, none, 0.9, 0.999, 1e-8)
             net = (sizes, activations, 0, nothing, 0)
-            epoch = kernels.prepare_minibatch(X, targets, weight, n, n, *net, params, *rule, parallel=allowed, **more)
-            epoch(np.arange(n), 0, 0.1, 0.0)
+            loop = kernels.prepare_minibatch(X, targets, weight, n, n, *net, params, *rule, parallel=allowed, **more)
+            _call(loop, words, rows, targets, weight, params, 0, 0.1, 0.0)
+
+
+def _call(loop: Any, words: Sequence[str], X: Any, Y: Any, weight: Any, params: Any, *paces: Any) -> None:
+    """An epoch of a prepared loop, or of the loop over many."""
+    order = np.arange(len(weight))
+    if "epochs" not in words:
+        loop(order, *paces)
+        return
+    watched = epochs.Watched(X, Y, weight, np.empty_like(Y)) if "watched" in words else None
+    record = epochs.Record(np.empty((1, 4)), params.copy(), params.copy(), np.zeros(1), np.zeros(1, np.int64))
+    loop.several(*paces, epochs.Orders(order, np.zeros(random.LENGTH, np.uint64), False), watched, record, 0, 1)
 
 
 class _Told(event.Listener):
@@ -128,6 +141,11 @@ def _telling(total: int, show: bool | None) -> Iterator[_Told]:
             told.bar.close()
 
 
+def is_ready(name: str, dtype: str) -> bool:
+    """Whether `prepare` has made the kernel ready."""
+    return (name, dtype) in _ready
+
+
 def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> float:
     """
     Make sure that whole-network kernels are ready for `dtype`.
@@ -164,7 +182,8 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     """
     Compile every training and prediction kernel ahead, or load it from the cache on disk.
 
-    But for the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used.
+    But for the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used. And a loop over many
+    short epochs is compiled once so many have gone without it that it pays.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ from .data import Ready
 from .passes import Passes
 from .progress import Bar
 from .scaled import Window
+from .stretches import Stretches
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,16 @@ class Standing:
 
 
 class Keeper(Protocol):
-    """Keeps where a run stands, for the case that it is broken off."""
+    """
+    Keeps where a run stands, for the case that it is broken off.
+
+    Attributes
+    ----------
+    within : bool
+        Whether it asks after each epoch if that is due, or keeps the beginning and the end alone.
+    """
+
+    within: bool
 
     def due(self, epoch: int, seconds: float) -> bool:
         """Whether to keep it after this epoch, so many seconds after the start."""
@@ -130,7 +140,7 @@ def thread_count(threads: int | None) -> int:
     return count
 
 
-class _Learner:
+class Learner:
     """One epoch after another on fixed data: holds the weights and the state of the optimizer."""
 
     def __init__(self, net: options.Architecture, plan: options.Schedule, data: Ready, at: Standing, seed: int, threads: int) -> None:
@@ -154,25 +164,47 @@ class _Learner:
         if self.online:
             shape = (net.size_array, net.activation_codes, *self.loss, net.decision_code, params)
             window.decide_sparsity(plan.l2)
-            self.one_by_one = kernels.prepare_online(window.X, window.Y, window.weight, *shape, plan.learning_rate, plan.l2)
+            self.loop = kernels.prepare_online(window.X, window.Y, window.weight, *shape, plan.learning_rate, plan.l2)
             self.kernel_names = [compilation.loop_name(net, params, 1, "online")]
             return
         self.passes = Passes(
             window.X, window.Y, window.weight, net, params, plan.optimizer, at.state, options.NUMBERS[plan.optimizer], plan.batch_size,
             dropout=plan.dropout, clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed % 2**63, threads=threads, rows=rows,
         )  # fmt: skip
-        self.kernel_names = self.passes.kernel_names
+        self.loop, self.kernel_names = self.passes.serial, self.passes.kernel_names
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether rules to stop need more after each epoch than what it gives."""
+        plan = self.plan
+        return not (plan.target_loss is None and plan.target_accuracy is None and plan.max_seconds is None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether an epoch is one call, on one thread, of a loop that has a compiled loop over epochs."""
+        held = isinstance(self.data.X, np.ndarray) and len(self.parts) == 1
+        return held and self.loop.repeats and (self.online or self.passes.parallel is None)
+
+    def _rates(self, epoch: int = 0) -> NDArray[np.float64]:
+        """Learning rates of the batches of an epoch, counted from the next."""
+        plan, n = self.plan, self.batches
+        return plan.learning_rate * schedules.factors(plan.schedule, self.step + epoch * n, n, plan.epochs * n, plan.warmup * n)
+
+    def paces(self, epochs: int) -> tuple[Any, ...]:
+        """What the loop over the next epochs takes first."""
+        if self.online:
+            return ()
+        constant = self.plan.schedule == "constant" and not self.plan.warmup
+        rates = self.plan.learning_rate if constant else np.concatenate([self._rates(k) for k in range(epochs)])
+        return self.step, rates, self.plan.l2
 
     def epoch(self, order: NDArray[np.int64]) -> kernels.Pass:
         """One pass in this order of samples, block after block; see `kernels.Pass`."""
-        plan = self.plan
-        rates = plan.learning_rate * schedules.factors(
-            plan.schedule, self.step, self.batches, plan.epochs * self.batches, plan.warmup * self.batches
-        )
+        plan, rates = self.plan, self._rates()
         found, rows, failed = [], [], -1
         for part, batches in self.parts:
             here = self.window.read(order[part])
-            one = self.one_by_one(here) if self.online else self.passes.run(here, self.step + batches.start, rates[batches], plan.l2)
+            one = self.loop(here) if self.online else self.passes.run(here, self.step + batches.start, rates[batches], plan.l2)
             found.append(one[:3])
             rows.append(len(here))
             if one.failed >= 0:
@@ -181,9 +213,13 @@ class _Learner:
         self.step += self.batches
         return kernels.Pass(*blocks.mean(found, rows), failed)
 
+    def blocks_of(self, data: Ready) -> list[slice]:
+        """Samples that are measured at a time."""
+        return blocks.parts(len(data.X), self.row_bytes, self.params.nbytes)
+
     def measure(self, data: Ready) -> tuple[float, float]:
         """Mean loss and accuracy on `data` with the weights as they are."""
-        parts = blocks.parts(len(data.X), self.row_bytes, self.params.nbytes)
+        parts = self.blocks_of(data)
         found = [self.net.measure(self.net.outputs(data.X[part], self.params), data.Y[part], data.weight[part]) for part in parts]
         loss, correct = blocks.mean(found, [part.stop - part.start for part in parts])
         return loss, correct
@@ -196,6 +232,38 @@ class _Learner:
         if number < 0:
             return "", X
         return f", sample {number + 1} in its order" if self.online else f", batch {number + 1} of {self.batches}", X
+
+
+class _Singly:
+    """The epochs of a run, each for itself; see `Stretches`."""
+
+    def __init__(self, learner: Learner, held_out: Ready | None, metric: Callable[[NDArray[Any]], float] | None) -> None:
+        self.learner, self.held_out, self.metric = learner, held_out, metric
+        self.order = np.arange(len(learner.data.X), dtype=np.int64)
+
+    def learn(self, at: Standing, before: NDArray[Any], last: int, started: float) -> int | None:
+        """One epoch."""
+        learner, classify = self.learner, self.learner.net.task != "regression"
+        before[:] = at.params
+        if at.random is not None:
+            n = self.order.size
+            del self.order  # first: of many samples, two would take much memory
+            self.order = at.random.permutation(n)
+        found = learner.epoch(self.order)
+        if not (np.isfinite(found.loss) and np.isfinite(at.params).all()):
+            return found.failed
+        row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
+        if self.held_out is not None:
+            row["validation_loss"], watched = learner.measure(self.held_out)
+            row |= {"validation_accuracy": watched} if classify else {}
+            if self.metric is not None:
+                row["validation_metric"] = self.metric(at.params)
+            cost = -row["validation_metric"] if self.metric is not None else row["validation_loss"]
+            if cost < at.least or not at.rows:
+                at.least, at.best_epoch, at.best[:] = cost, len(at.rows) + 1, at.params
+        row["seconds"] = time.perf_counter() - started
+        at.rows.append(row)
+        return None
 
 
 def run(
@@ -238,12 +306,12 @@ def run(
     float
         Seconds spent on making kernels ready.
     """
-    learner = _Learner(net, plan, training, at, seed, threads)
+    learner = Learner(net, plan, training, at, seed, threads)
     measured = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
     compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * measured, at.params.dtype, progress)
-    n, classify = len(training.X), net.task != "regression"
-    order = np.arange(n, dtype=np.int64)
-    before = at.params.copy()
+    before, singly = at.params.copy(), _Singly(learner, held_out, metric)
+    unwatched = callback is None and metric is None and not (keeper is not None and keeper.within)
+    stretches = Stretches.of(learner, held_out) if unwatched and not learner.looks_back else None
     bar = Bar(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
                disable=None if progress is None else not progress)  # fmt: skip
     started = time.perf_counter() - at.seconds
@@ -254,31 +322,19 @@ def run(
     try:
         with interruption.awaited() as interrupt:
             while len(at.rows) < last:
-                before[:] = at.params
-                if at.random is not None:
-                    del order  # first: of many samples, two would take much memory
-                    order = at.random.permutation(n)
-                found = learner.epoch(order)
-                if not (np.isfinite(found.loss) and np.isfinite(at.params).all()):
-                    _tell_divergence(learner, order, found.failed, len(at.rows) + 1)
+                begun = len(at.rows)
+                way = stretches if stretches is not None and stretches.ready() else singly
+                failed = way.learn(at, before, last, started)
+                epoch = len(at.rows)
+                if not bar.disable and epoch > begun:
+                    bar.set_postfix(_shown(at.rows[-1]), refresh=False)
+                    bar.update(epoch - begun)
+                if failed is not None:
+                    _tell_divergence(learner, way.order, failed, epoch + 1)
                     at.params[:] = before
                     stop_reason = "diverged"
                     break
-                row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
-                if held_out is not None:
-                    row["validation_loss"], watched = learner.measure(held_out)
-                    row |= {"validation_accuracy": watched} if classify else {}
-                    if metric is not None:
-                        row["validation_metric"] = metric(at.params)
-                    cost = -row["validation_metric"] if metric is not None else row["validation_loss"]
-                    if cost < at.least or not at.rows:
-                        at.least, at.best_epoch, at.best[:] = cost, len(at.rows) + 1, at.params
-                row["seconds"] = time.perf_counter() - started
-                at.rows.append(row)
-                epoch = len(at.rows)
-                if not bar.disable:
-                    bar.set_postfix(_shown(row), refresh=False)
-                    bar.update()
+                row = at.rows[-1]
                 stop = _reason(learner, row, epoch - at.best_epoch)
                 if keeper is not None and not stop and keeper.due(epoch, row["seconds"]):
                     keeper.keep(at)
@@ -310,7 +366,7 @@ def columns(net: options.Architecture, validation: bool, metric: bool) -> list[s
     return ["loss"] + ["accuracy"] * classify + watched * validation + ["seconds"]
 
 
-def _reason(learner: _Learner, row: dict[str, float], waited: int) -> str | None:
+def _reason(learner: Learner, row: dict[str, float], waited: int) -> str | None:
     """Why to stop after this epoch, if at all; `waited`: epochs since the best validation loss."""
     plan = learner.plan
     if plan.target_loss is not None or plan.target_accuracy is not None:
@@ -347,7 +403,7 @@ def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
     )
 
 
-def _tell_divergence(learner: _Learner, order: NDArray[np.int64], batch: int, epoch: int) -> None:
+def _tell_divergence(learner: Learner, order: NDArray[np.int64], batch: int, epoch: int) -> None:
     where, X = learner.batch(order, batch)
     what = divergence.told(learner.net, learner.plan, learner.params, X, f"epoch {epoch}{where}")
     if epoch == 1:

@@ -44,6 +44,8 @@ class Paused:
 class _Place:
     """Where a run goes on, and keeps where it stands."""
 
+    within = False
+
     def __init__(self, at: fit.Standing | None) -> None:
         self.at = at
 

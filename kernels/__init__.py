@@ -32,6 +32,7 @@ from .activation import (
 )
 from .backprop import bias_gradient, hidden_delta, weight_gradient
 from .dropout import dropout
+from .epochs import Pass
 from .evaluation import evaluate, output_delta
 from .inference import infer, infer_parallel, infer_parallel_pays
 from .loss import (
@@ -49,7 +50,7 @@ from .loss import (
 )
 from .many import online_many
 from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
-from .minibatch import Pass, minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
+from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .online import online_epoch, prepare_online
 from .optimizer import ADAM, ADAMW, MOMENTUM, NADAM, NESTEROV, OPTIMIZERS, RMSPROP, RPROP, SGD, states_of

@@ -132,6 +132,11 @@ class KernelCache(_Cache):
         """The folder, for Numba's statistics."""
         return str(cache_folder())
 
+    @property
+    def kept(self) -> bool:
+        """Whether machine code of some signature is there."""
+        return any(cache_folder().glob(f"{self._name}-*"))
+
     def _key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
         """All that tells this machine code from other code with the same digest."""
         closure = tuple(cell.cell_contents for cell in self._function.__closure__ or ())

@@ -17,6 +17,7 @@ from .batch import (
     blocks_of,
     is_plain,
 )
+from .epochs import Batches, batch_epochs
 from .evaluation import check_decision, check_loss
 from .narrow import learn_narrow, learn_narrow_parallel
 from .network import (
@@ -29,7 +30,7 @@ from .network import (
     plan_tile,
     whole_vectors,
 )
-from .optimizer import ADAMW, RPROP, SGD, states_of, step_rates
+from .optimizer import RPROP, SGD, pace_of, states_of
 from .wide import learn_wide, learn_wide_parallel
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
@@ -39,6 +40,8 @@ PARTS = 16
 PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 # Updates that can be counted.
 LAST_STEP = 1 << 62
+
+narrow_epochs, wide_epochs = batch_epochs(learn_narrow), batch_epochs(learn_wide)
 
 
 class Samples(NamedTuple):
@@ -91,28 +94,6 @@ class Work(NamedTuple):
     gradient: Any
     lengths: Any
     results: Any
-
-
-class Pass(NamedTuple):
-    """
-    What one pass over the samples gives.
-
-    Attributes
-    ----------
-    loss : float
-        Mean loss of the samples, each before its batch's update, without the penalty.
-    correct : float
-        Share of the samples that were decided rightly.
-    penalty : float
-        Mean over the samples of their batch's l2/2 sum w^2.
-    failed : int
-        Number (from 0) of the first batch whose loss was not finite, before whose update the pass ended; -1 if there was none.
-    """
-
-    loss: float
-    correct: float
-    penalty: float
-    failed: int
 
 
 @python_or_compiled
@@ -174,13 +155,6 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
     if order.size > 0 and (order.min() < 0 or order.max() >= rows):
         raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as", order.min(),
                          order.max(), rows)  # fmt: skip
-
-
-@python_or_compiled
-def pace_of(optimizer, step, learning_rate, l2, beta1, beta2):
-    """`rate`, `pace` and `decay` of `update` for batches of these rates and penalties, after `step` updates."""
-    rates, paces = step_rates(optimizer, step + 1 + np.arange(learning_rate.size), learning_rate, beta1, beta2)
-    return rates, paces, learning_rate * l2 if optimizer == ADAMW else l2
 
 
 @python_or_compiled
@@ -257,7 +231,7 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     else:
         learn_wide(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
     results = work.results
-    return results[:-2:2].sum() / n, results[1:-2:2].sum() / n, step + batches
+    return np.cumsum(results[:-2:2])[-1] / n, np.cumsum(results[1:-2:2])[-1] / n, step + batches  # in order, as `epochs.mean` does
 
 
 def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second,
@@ -284,7 +258,7 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
 
     Returns
     -------
-    function
+    callable
         ``epoch(order, step, learning_rate, l2)`` makes a pass: at most n numbers of samples (not checked but for their count), updates
         made so far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
 
@@ -306,24 +280,14 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
         raise ValueError("prepare_minibatch: n, the samples of a pass, must be at least 1, got", n)
     batch_size = min(batch_size, n)
     narrow = is_narrow(batch_size, params) and csr is None
-    run = (learn_narrow_parallel if parallel else learn_narrow) if narrow else (learn_wide_parallel if parallel else learn_wide)
+    loops = [learn_narrow, learn_narrow_parallel, narrow_epochs] if narrow else [learn_wide, learn_wide_parallel, wide_epochs]
     # None where there is nothing of the kind: the loops are compiled without it
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
     data = (samples, *more) if narrow else (samples, csr, *more)
     plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
     work = workspace(n, batch_size, net, shares, params, plain, csr is not None)
-    results = work.results
-
-    def epoch(order, step, learning_rate, l2):
-        m = order.size
-        if not 0 < m <= n:
-            raise ValueError("prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", n, order.shape)
-        rates, penalties = np.empty((2, -(-m // batch_size)))
-        rates[:], penalties[:] = learning_rate, l2
-        run(*data, net, params, rule, work, order, batch_size, step, *pace_of(optimizer, step, rates, penalties, beta1, beta2), penalties)
-        return Pass(results[:-2:2].sum() / m, results[1:-2:2].sum() / m, results[-2] / m, int(results[-1]) - 1)
-
-    return epoch
+    several = None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]  # compiled for the usual cases alone
+    return Batches(loops[parallel], several, data, net, params, rule, work, n, batch_size)
 
 
 def _csr(data, indices, indptr, sizes):

@@ -4,10 +4,11 @@ import numpy as np
 
 from ._jit import frozen, inner, jit, python_or_compiled
 from .activation import SOFTMAX, activate, softmax_row, takes_input
+from .epochs import Samplewise, sample_epochs
 from .evaluation import check_decision, check_loss
 from .lean import LEAN, is_lean, learn_lean
 from .loss import LOWEST_ADDRESS, row_loss
-from .minibatch import Pass
+from .minibatch import Net, Samples
 from .network import aligned, check_network, whole_vectors
 from .own_loss import call_own
 from .pack import copy
@@ -140,6 +141,7 @@ def _shrink(sizes, plan, space, begin, share):
 
 
 _swept_epoch = jit(_swept)
+_swept_epochs = sample_epochs(_swept_epoch)
 
 
 def _lean(X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, starts, space, results):
@@ -158,6 +160,7 @@ def _lean(X, Y, weight, order, sizes, activations, loss, parameter, decision, pa
 
 
 _lean_epoch = jit(_lean)
+_lean_epochs = sample_epochs(_lean_epoch)
 
 
 @python_or_compiled
@@ -275,19 +278,15 @@ def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decis
 
     Returns
     -------
-    function
+    callable
         ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample. Returns a
         `Pass`; its batches are the samples, and the penalty is left out.
     """
     loss, arrays = int(loss), (X, Y, weight, sizes, activations, loss_parameter)
     X, Y, weight, sizes, activations, loss_parameter = map(frozen, arrays)
     check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
-    results, rate = np.zeros(3), params.dtype.type(learning_rate)
     lean = is_lean(sizes, activations, loss)
-    run, work = (_lean_epoch, lean_space(sizes, params)) if lean else (_swept_epoch, sweep_space(X, sizes, params, l2))
-
-    def epoch(order):
-        run(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, rate, l2, *work, results)
-        return Pass(results[0] / order.size, results[1] / order.size, 0.0, int(results[2]) - 1)
-
-    return epoch
+    learn, several = (_lean_epoch, _lean_epochs) if lean else (_swept_epoch, _swept_epochs)
+    work = lean_space(sizes, params) if lean else sweep_space(X, sizes, params, l2)
+    net = Net(sizes, activations, loss, loss_parameter, decision)
+    return Samplewise(learn, several, Samples(X, Y, weight), net, params, params.dtype.type(learning_rate), float(l2), work)

@@ -162,3 +162,10 @@ def step_rates(optimizer, step, learning_rate, beta1, beta2):
     if optimizer == NADAM:
         return beta1 * rate / (1.0 - beta1 ** (step + 1)), (1.0 - beta1) * rate / (1.0 - beta1**step)
     return rate / (1.0 - beta1**step), 0.0 * rate
+
+
+@python_or_compiled
+def pace_of(optimizer, step, learning_rate, l2, beta1, beta2):
+    """`rate`, `pace` and `decay` of `update` for batches of these rates and penalties, after `step` updates."""
+    rates, paces = step_rates(optimizer, step + 1 + np.arange(learning_rate.size), learning_rate, beta1, beta2)
+    return rates, paces, learning_rate * l2 if optimizer == ADAMW else l2

@@ -1,0 +1,123 @@
+"""Many epochs in one compiled call: the same network, history and end as when each is a call."""
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import rounds, stretches
+from fastbp.train import DEFAULTS
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(90, 4))
+SIDE, KIND = (X[:, 0] * X[:, 1] > 0).astype(int), rng.integers(0, 3, 90)
+LECTURE = {"optimizer": "sgd", "batch_size": 1, "activation": "logistic", "output": "logistic", "loss": "squared_error", "y": SIDE}
+CASES = {
+    "tiny, sample by sample": LECTURE | {"hidden": (2,), "l2": 0.01},
+    "sample by sample": LECTURE | {"hidden": (7,)},
+    "wide": {"batch_size": 20, "y": KIND},
+    "narrow": {"batch_size": 70, "y": KIND},
+    "many groups": {"batch_size": 900, "hidden": (5,), "y": np.tile(KIND, 10), "epochs": 4},
+    "in order": {"batch_size": 20, "shuffle": False, "y": KIND},
+    "validated": {"batch_size": 20, "validation": 0.3, "y": SIDE},
+    "patient": {"batch_size": 20, "validation": 0.3, "patience": 3, "learning_rate": 0.05, "epochs": 200, "y": SIDE},
+    "patient, sample by sample": LECTURE | {"hidden": (7,), "validation": 0.3, "patience": 3, "learning_rate": 1.0, "epochs": 200},
+    "scheduled": {"batch_size": 20, "schedule": "cosine", "warmup": 2, "optimizer": "adamw", "l2": 0.1, "y": X[:, 2]},
+    "own loss": {"batch_size": 20, "loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "y": X[:, 2]},
+    "large weights": {"batch_size": 20, "hidden": (300, 300), "epochs": 3, "y": KIND},
+}
+
+
+def trained(monkeypatch, several, more=()):
+    """The network, and how many calls there were for all of its epochs."""
+    calls = []
+    learn = stretches.Stretches.learn
+    monkeypatch.setattr(stretches.Stretches, "learn", lambda self, *rest: calls.append(1) or learn(self, *rest))
+    monkeypatch.setattr(stretches.Stretches, "ready", lambda self: several)
+    options = {"hidden": (7,), "epochs": 23, "seed": 3, "threads": 1} | dict(more)
+    y = options.pop("y")
+    net = fastbp.train(np.tile(X, (len(y) // len(X), 1)), y, **options)
+    monkeypatch.undo()
+    return net, len(calls)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_same_bits_as_one_call_an_epoch(monkeypatch, case):
+    options = CASES[case] | {"dtype": ("float32", "float64")[list(CASES).index(case) % 2]}
+    (single, none), (found, calls) = (trained(monkeypatch, several, options) for several in (False, True))
+    assert none == 0
+    assert 0 < calls <= len(found.history["loss"])
+    np.testing.assert_array_equal(found.params, single.params)
+    assert (found.stop_reason, found.best_epoch, list(found.history)) == (single.stop_reason, single.best_epoch, list(single.history))
+    for name, values in single.history.items():
+        if name != "seconds":
+            np.testing.assert_array_equal(found.history[name], values)
+    assert (np.diff(found.history["seconds"]) >= 0).all()
+    assert 0 < found.history["seconds"][-1] <= found.train_seconds
+
+
+def test_few_calls(monkeypatch):
+    net, calls = trained(monkeypatch, True, {"y": KIND, "batch_size": 20, "epochs": 1000})
+    assert len(net.history["loss"]) == 1000
+    assert calls < 100
+
+
+@pytest.mark.parametrize(("case", "rate"), [("wide", 1e30), ("sample by sample", 1e30), ("tiny, sample by sample", 1e38)])
+def test_divergence_is_told_the_same(monkeypatch, case, rate):
+    options = CASES[case] | {"learning_rate": rate, "optimizer": "sgd", "output": "auto", "loss": "auto", "activation": "relu"}
+    told = []
+    for several in (False, True):
+        with pytest.raises(FloatingPointError) as error:
+            trained(monkeypatch, several, options)
+        told.append(str(error.value))
+    assert told[0] == told[1]
+
+
+def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
+    steep = {"y": X[:, 2], "optimizer": "sgd", "learning_rate": 2.5, "batch_size": 20, "hidden": (), "scale": False, "epochs": 300}
+    nets = []
+    for several in (False, True):
+        with pytest.warns(fastbp.DivergenceWarning) as warned:
+            nets.append((trained(monkeypatch, several, steep)[0], str(warned[0].message)))
+    (single, said), (found, says) = nets
+    assert said == says
+    assert single.stop_reason == found.stop_reason == "diverged"
+    np.testing.assert_array_equal(found.params, single.params)
+    np.testing.assert_array_equal(found.history["loss"], single.history["loss"])
+
+
+def test_rounds(monkeypatch):
+    # a run that pauses goes on in another call, where the order of the samples was left
+    asked = DEFAULTS | {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "validation": 0.3}
+    monkeypatch.setattr(stretches.Stretches, "ready", lambda self: True)
+    first = rounds.learn(X, KIND, asked, rounds.Round(7, None))
+    second = rounds.learn(X, KIND, asked, rounds.Round(20, first.at))
+    monkeypatch.undo()
+    whole = fastbp.train(X, KIND, hidden=(7,), epochs=20, seed=3, batch_size=20, validation=0.3)
+    np.testing.assert_array_equal(second.network.params, whole.params)
+    assert first.network.stop_reason == "unfinished"
+
+
+def test_it_is_compiled_once_it_pays(monkeypatch):
+    monkeypatch.setattr(stretches, "COMPILED_FROM", 30)
+    monkeypatch.setattr(stretches, "READ_FROM", 30)
+    monkeypatch.setattr(stretches, "_without", stretches.Counter())
+    monkeypatch.setattr(stretches.compilation, "_ready", set(stretches.compilation._ready) - {("wide epochs", "float32")})
+    calls = []
+    learn = stretches.Stretches.learn
+    monkeypatch.setattr(stretches.Stretches, "learn", lambda self, *rest: calls.append(1) or learn(self, *rest))
+    options = {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "threads": 1}
+    fastbp.train(X, KIND, **options)
+    assert not calls
+    fastbp.train(X, KIND, **options)
+    assert calls
+    before = len(calls)
+    for more in ({"callback": lambda epoch: None}, {"max_seconds": 100.0}, {"target_loss": 0.0}, {"dropout": 0.1}, {"clip_norm": 1.0}):
+        fastbp.train(X, KIND, **options | more)
+    assert len(calls) == before
+
+
+def test_streams_are_numpys():
+    one, other = np.random.default_rng(5), np.random.default_rng(6)
+    one.integers(0, 9, 3, dtype=np.int32)
+    stretches.move(other, stretches.stream_of(one))
+    assert one.bit_generator.state == other.bit_generator.state
