@@ -30,14 +30,14 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> str:
 
 def integer(name: str, value: object, least: int) -> int:
     """`value` as an int of at least `least`."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
+    if isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and int(value) >= least:  # int first: it is found sooner
         return int(value)
     raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
 
 
 def real(name: str, value: object, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf) -> float:
     """`value` as a finite float, greater than `above`, at least `least`, less than `below`."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+    if isinstance(value, float | numbers.Real) and not isinstance(value, bool):  # float first: it is found sooner
         number = float(value)
         if math.isfinite(number) and number > above and number >= least and number < below:
             return number

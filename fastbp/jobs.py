@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,12 @@ from numpy.typing import NDArray
 
 from . import rounds, tiny, training
 from .network import Network
+from .options import default_learning_rate
 from .rounds import Paused, Round
 from .variants import Variant
+
+# Runs of alike variants that are kept for the next of them: each holds samples.
+KEPT = 4
 
 Result = Network | Exception | tiny.Trained | Paused
 
@@ -34,11 +39,14 @@ class Job:
         What it may take, roughly.
     part : Round or None
         Of one variant, the part of its run; None: all of it.
+    alike : bool
+        Of one variant, whether there are others like it (see `Variant`).
     """
 
     variants: Sequence[Variant]
     seconds: float
     part: Round | None = None
+    alike: bool = False
 
 
 class Samples:
@@ -55,6 +63,7 @@ class Samples:
     def __init__(self, table: Any, y: Any) -> None:
         self.table, self.y = table, y
         self._tasks: dict[Any, training.Task] = {}
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Samples, (self.table, self.y)
@@ -70,10 +79,13 @@ class Samples:
         return taken(table, variant.rows), y if isinstance(y, str) else np.asarray(y)[variant.rows], asked
 
     def task(self, variant: Variant) -> training.Task:
-        """The run of a variant and of all that are like it, prepared once."""
-        if variant.key not in self._tasks:
-            self._tasks[variant.key] = training.prepared(self.table, self.y, variant.asked, 1)
-        return self._tasks[variant.key]
+        """The run of one of the variants that are like this one, prepared once."""
+        with self._lock:
+            if variant.key not in self._tasks:
+                if len(self._tasks) == KEPT:
+                    del self._tasks[next(iter(self._tasks))]
+                self._tasks[variant.key] = training.prepared(self.table, self.y, variant.asked, 1)
+            return self._tasks[variant.key]
 
 
 def taken(table: Any, rows: NDArray[np.int64]) -> Any:
@@ -84,23 +96,26 @@ def taken(table: Any, rows: NDArray[np.int64]) -> Any:
 def done(job: Job, samples: Samples) -> list[Result]:
     """Do a job: what becomes of each of its variants."""
     if len(job.variants) == 1:
-        return [_alone(job.variants[0], samples, job.part)]
+        return [_alone(job.variants[0], samples, job.part, job.alike)]
     task, asked = samples.task(job.variants[0]), job.variants[0].asked
     own = [{name: variant.asked[name] for name in tiny.OWN} for variant in job.variants]
-    own = [options if options["learning_rate"] is not None else options | {"learning_rate": task.plan.learning_rate} for options in own]
+    usual = {"learning_rate": default_learning_rate(task.plan.optimizer, task.net)}
+    own = [options if options["learning_rate"] is not None else options | usual for options in own]
     made = tiny.learnt(task, asked["init"], asked["shuffle"], own)
     # those that fail are trained once more alone, to tell how
     return [_alone(variant, samples) if one is None else one for variant, one in zip(job.variants, made, strict=True)]
 
 
-def _alone(variant: Variant, samples: Samples, part: Round | None = None) -> Result:
+def _alone(variant: Variant, samples: Samples, part: Round | None = None, alike: bool = False) -> Result:
     """What becomes of one variant: its network, or what went wrong."""
     found: Network | Paused
     try:
-        if part is None:
-            found = training.learn(*samples.of(variant), threads=1, progress=False, callback=None)
-        else:
+        if part is not None:
             found = rounds.learn(*samples.of(variant), part)
+        elif alike and not isinstance(variant.asked["validation"], float):
+            found = training.learnt(samples.task(variant).varied(variant.asked), 1, False)
+        else:
+            found = training.learn(*samples.of(variant), threads=1, progress=False, callback=None)
     except Exception as error:
         return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
     return missing(variant) if found.stop_reason == "interrupted" else found

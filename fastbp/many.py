@@ -9,12 +9,12 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, data, tiny
+from . import checks, data, tiny, training
 from .crews import crew
 from .jobs import Job, NotTrainedError, Result, Samples
 from .network import Network
 from .train import DEFAULTS
-from .variants import alike, designs_of, listed, read
+from .variants import Variant, alike, designs_of, listed, read
 
 
 class Networks(Sequence[Network]):
@@ -130,7 +130,8 @@ def trained(
     """Train as `train_many` does, but for its warning; `called` is what messages call a variant, by its number."""
     workers = crew(threads, engine)
     table, targets_read, names = data.read_table(X, y)
-    known = [read(called.format(k), k, variant, options, len(table)) for k, variant in enumerate(variants)]
+    common = DEFAULTS | dict(options)
+    known = [read(called.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected no y of their own where y is a column of X")
@@ -138,15 +139,27 @@ def trained(
     samples = Samples(table, y if by_name else targets_read)
     work: list[Job] = []
     for group in alike(known):
-        task = samples.task(group[0]) if len(group) >= tiny.LEAST else None
-        if task is None or not tiny.fits(task):
-            work += [Job([variant], designs[variant.number].seconds) for variant in group]
+        task = _side_by_side(group, samples)
+        if task is None:
+            work += [Job([variant], designs[variant.number].seconds, alike=len(group) > 1) for variant in group]
             continue
         size = tiny.share(task, len(group), workers.size)
         shares = [group[k : k + size] for k in range(0, len(group), size)]
         work += [Job(share, tiny.seconds(task, len(share))) for share in shares]
     found = workers.run(work, samples, progress, "training")
     return Networks(found[k] for k in range(len(known)))
+
+
+def _side_by_side(group: Sequence[Variant], samples: Samples) -> training.Task | None:
+    """The run of one of the variants, if they learn side by side."""
+    asked = group[0].asked
+    if len(group) < tiny.LEAST or asked["optimizer"] != "sgd" or asked["batch_size"] != 1:
+        return None
+    try:
+        task = samples.task(group[0])
+    except Exception:  # which each of them will meet, and tell with its name
+        return None
+    return task if tiny.fits(task) else None
 
 
 def warn_of_failures(nets: Networks) -> None:

@@ -183,7 +183,7 @@ def search(
         raise ValueError("validation: expected a part that decides between the trials, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
     table, targets_read, names = data.read_table(X, y)
-    common = {"validation": validation, "seed": seed} | options
+    common = DEFAULTS | {"validation": validation, "seed": seed} | options
     variants = [variants_of.read(f"trial {k}", k, said, common, len(table)) for k, said in enumerate(drawn)]
     designs = variants_of.designs_of(variants, targets_read, len(table), len(names or table[0]), names is not None)
     samples = jobs.Samples(table, y if isinstance(y, str) else targets_read)

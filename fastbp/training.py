@@ -76,6 +76,8 @@ def designed(
         net = _continued(init, inputs, hidden, activation, output, loss, quantile, huber_delta)
     else:
         net = options.architecture(inputs, target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
+    if net.loss == "poisson" and target.values.min() < 0:
+        raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {target.values.min():g}")
     plan = options.schedule(
         n,
         net,
@@ -130,6 +132,20 @@ class Task:
     digests: Digests
     network: Callable[..., Network]
 
+    def varied(self, asked: Mapping[str, Any]) -> Task:
+        """
+        The run of other options, which differ by the seed, the learning rate and the penalty alone.
+
+        Not where the seed has a say in the data: it draws a share for validation.
+        """
+        first, _, order = data.random_streams(asked["seed"])
+        params = data.initial_parameters(self.net, asked["init"], first, self.first.params.dtype)
+        optimizer, rate, l2 = self.plan.optimizer, asked["learning_rate"], float(asked["l2"])
+        rate = options.default_learning_rate(optimizer, self.net) if rate is None else float(rate)
+        plan, at = replace(self.plan, learning_rate=rate, l2=l2), fit.Standing.first(params, optimizer, order if asked["shuffle"] else None)
+        said = self.said | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
+        return replace(self, plan=plan, first=at, said=said, network=functools.partial(self.network, options=said))
+
     def chosen(self, at: fit.Standing, compile_seconds: float = 0.0) -> Network:
         """The network that a run which stands here would return."""
         return self.network(
@@ -169,7 +185,12 @@ def learn(
     if callback is not None and not callable(callback):
         raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
     workers = fit.thread_count(threads)
-    task = prepared(X, y, asked, workers, begun)
+    return learnt(prepared(X, y, asked, workers, begun), workers, progress, callback, keeper, begun, until)
+
+
+def learnt(task: Task, threads: int, progress: Any, callback: Any = None, keeper: Keeper | None = None, begun: Begun | None = None,
+           until: int | None = None) -> Network:  # fmt: skip
+    """What `learn` does behind the preparation."""
     at, plan, compile_seconds = task.first, task.plan, 0.0
     if keeper is not None:
         keeper.begin(task.digests, task.chosen)
@@ -178,7 +199,7 @@ def learn(
     if at.stop_reason in ("unfinished", "interrupted"):
         seed = task.said["seed"]
         compile_seconds = fit.run(
-            task.net, plan, task.training, task.held_out, at, seed, workers, progress, callback, task.metric, keeper, until
+            task.net, plan, task.training, task.held_out, at, seed, threads, progress, callback, task.metric, keeper, until
         )
     return task.chosen(at, compile_seconds)
 
@@ -213,8 +234,6 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
     training = scaling.apply(parts.train, net, kind)
     held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
     params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)
-    if net.loss == "poisson" and target.values.min() < 0:
-        raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {target.values.min():g}")
     if net.own_loss is not None:
         losses.check_derivative(net.own_loss, training.Y, net.activations[-1])
     said = {

@@ -84,7 +84,6 @@ def in_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any
     table, values, names = data.read_table(X, y)
     whole = Variant("", 0, None, None, DEFAULTS | dict(options) | {"seed": 0}, None)
     target, _ = _design(whole, values, len(table), len(names or table[0]), names is not None)
-    data.sample_weights(len(table), whole.asked["sample_weight"], whole.asked["class_weight"], target)
     return table[list(names)] if isinstance(y, str) and names else table, np.asarray(values), target, dict(options) | {"task": target.task}
 
 
@@ -98,17 +97,18 @@ def listed(variants: Any) -> list[Any]:
     return found
 
 
-def read(name: str, number: int, variant: Any, options: Mapping[str, Any], n: int) -> Variant:
-    """What one variant says, which errors call `name`, all options filled in: its own, those in common, defaults."""
+def read(name: str, number: int, variant: Any, common: dict[str, Any], n: int) -> Variant:
+    """What one variant says, which errors call `name`; what it does not is as in `common`, all options of `fastbp.train`."""
     if not isinstance(variant, Mapping):
         raise ValueError(f"{name}: expected a dict of options, got {variant!r}")
-    for key in variant:
+    own = dict(variant)
+    rows, y = (own.pop(key, None) for key in OWN)
+    for key in own.keys() - DEFAULTS.keys():
         checks.one_of(name, key, [*DEFAULTS, *OWN])
-    asked = DEFAULTS | dict(options) | {key: value for key, value in variant.items() if key not in OWN}
+    asked = common | own
     asked["seed"] = secrets.randbits(32) if asked["seed"] is None else checks.integer(f"{name}: seed", asked["seed"], 0)
-    rows, y = variant.get("rows"), variant.get("y")
     shared = rows is None and y is None and isinstance(asked["init"], str | None)
-    others = tuple((key, repr(value)) for key, value in sorted(variant.items()) if key not in TINY) if shared else None
+    others = tuple((key, repr(value)) for key, value in sorted(own.items()) if key not in TINY) if shared else None
     return Variant(name, number, None if rows is None else _rows(f"{name}: rows", rows, n), y, asked, others)
 
 
@@ -159,11 +159,12 @@ def _check_own(asked: Mapping[str, Any]) -> None:
 
 def _design(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tuple[targets.Targets, Design]:
     asked, own = variant.asked, y if variant.y is None else variant.y
-    _check_own(asked)
-    start = asked["init"] if isinstance(asked["init"], Network) else None
+    start, weight = asked["init"] if isinstance(asked["init"], Network) else None, asked["sample_weight"]
     if variant.rows is not None:
+        weight = None if weight is None else data.own_weights("sample_weight", n, weight)[variant.rows]
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
     target = targets.read(own, asked["task"], n) if start is None else data.targets_of(start, own, asked["task"], n)
+    data.sample_weights(n, weight, asked["class_weight"], target)
     validation = asked["validation"]
     held = int(data.held_rows(target, validation, data.random_streams(asked["seed"])[1]).sum())
     columns = start.sizes[0] if frame and start else inputs

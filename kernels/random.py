@@ -102,6 +102,22 @@ def _within(low, high, number):
 
 
 @jit
+def fill_uniform(stream, low, high, out):
+    """
+    Random numbers from low to high, as ``numpy.random.Generator.uniform`` draws them. Unchecked.
+
+    Parameters
+    ----------
+    stream : uint64 array, shape (LENGTH,)
+        Updated.
+    low, high : float64 arrays, shape (n,)
+    out : array, shape (n,)
+    """
+    for i in range(low.size):
+        out[i] = _within(low[i], high[i], _fraction(stream))
+
+
+@jit
 def uniform_rows(seeds, starts, bounds, child, streams, out):
     """
     Streams of many seeds, and the first numbers of each between -bound and bound. Unchecked.
@@ -121,26 +137,10 @@ def uniform_rows(seeds, starts, bounds, child, streams, out):
     out : array, shape (k, m)
         Overwritten.
     """
+    low = -bounds
     for k in range(streams.shape[0]):
         seed_child(seeds[starts[k] : starts[k + 1]], child, streams[k])
-        for i in range(bounds.size):
-            out[k, i] = _within(-bounds[i], bounds[i], _fraction(streams[k]))
-
-
-@jit
-def fill_uniform(stream, low, high, out):
-    """
-    Random numbers from low to high, as ``numpy.random.Generator.uniform`` draws them. Unchecked.
-
-    Parameters
-    ----------
-    stream : uint64 array, shape (LENGTH,)
-        Updated.
-    low, high : float
-    out : array, shape (n,)
-    """
-    for i in range(out.size):
-        out[i] = _within(low, high, _fraction(stream))
+        fill_uniform(streams[k], low, bounds, out[k])
 
 
 @inner

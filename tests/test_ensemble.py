@@ -132,15 +132,15 @@ def test_networks_that_fail_are_left_out(monkeypatch):
             raise FloatingPointError("training diverged")
         return real(X, y, asked, **more)
 
-    whole = fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
+    whole = fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
     bad = [whole.networks[1].options["seed"]]
     monkeypatch.setattr(jobs.training, "learn", learn)
     with pytest.warns(RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"):
-        found = fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
+        found = fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
     assert all(map(same, found.networks, (whole.networks[0], whole.networks[2])))
     bad += [net.options["seed"] for net in whole.networks]
     with pytest.raises(FloatingPointError, match=r"networks\[0\]: training diverged"):
-        fastbp.ensemble(X, CLASSES, 3, seed=0, **FEW)
+        fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
 
 
 def test_ctrl_c_before_any_is_trained(monkeypatch):
@@ -149,7 +149,7 @@ def test_ctrl_c_before_any_is_trained(monkeypatch):
 
     monkeypatch.setattr(jobs.training, "learn", learn)
     with pytest.raises(KeyboardInterrupt):
-        fastbp.ensemble(X, CLASSES, 2, **FEW)
+        fastbp.ensemble(X, CLASSES, 2, bootstrap=True, **FEW)
 
 
 BAD = {

@@ -78,13 +78,35 @@ def test_networks_go_on():
         assert same(net, fastbp.train(X, CLASSES, init=start, seed=7, epochs=2, progress=False))
 
 
+@pytest.mark.parametrize(
+    "way", [{"optimizer": "sgd", "batch_size": 1, "hidden": 2}, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}]
+)
+def test_alike_variants(way):
+    variants = [{"learning_rate": 0.3}, {"seed": 4}, {"l2": 0.1}, {"seed": 2**70, "learning_rate": 0.01, "l2": 0.2}]
+    nets = fastbp.train_many(X, CLASSES, variants, progress=False, **COMMON | way)
+    for net, variant in zip(nets, variants, strict=True):
+        assert same(net, alone(X, CLASSES, variant, **COMMON | way))
+
+
+def test_inputs_that_cannot_be_used_fail_each_network():
+    for options in ({}, {"optimizer": "sgd", "batch_size": 1, "hidden": 2}):
+        with pytest.warns(RuntimeWarning, match="3 of 3 networks are missing"):
+            nets = fastbp.train_many(np.sign(X) * 1.7e308, CLASSES, [{"seed": k} for k in range(3)], **options)
+        for k in range(3):
+            with pytest.raises(ValueError, match=rf"variants\[{k}\]: X: "):
+                nets[k]
+
+
 def test_a_seed_is_drawn_for_each():
     one, two = fastbp.train_many(X, CLASSES, [{}, {}], epochs=1)
     assert one.options["seed"] != two.options["seed"]
 
 
 def test_a_failure_does_not_take_the_others_along():
-    variants = [{"seed": 1}, {"optimizer": "sgd", "learning_rate": 1e30}, {"sample_weight": np.ones(3)}, {"seed": 2}]
+    def metric(known, predicted):
+        raise ValueError("no metric")
+
+    variants = [{"seed": 1}, {"optimizer": "sgd", "learning_rate": 1e30}, {"metric": metric, "validation": 0.2}, {"seed": 2}]
     with pytest.warns(RuntimeWarning, match=r"2 of 4 networks are missing; the first is variants\[1\]: training diverged in epoch 1"):
         nets = fastbp.train_many(X, NUMBERS, variants, progress=False, **COMMON)
     assert list(nets.failures) == [1, 2]
@@ -92,7 +114,7 @@ def test_a_failure_does_not_take_the_others_along():
         assert same(nets[k], alone(X, NUMBERS, variants[k], **COMMON))
     with pytest.raises(FloatingPointError, match=r"variants\[1\]: training diverged"):
         nets[1]
-    with pytest.raises(ValueError, match=r"variants\[2\]: sample_weight: expected shape"):
+    with pytest.raises(ValueError, match=r"variants\[2\]: no metric"):
         nets[2]
     with pytest.raises(FloatingPointError, match=r"variants\[1\]: training diverged"):
         _ = nets.params
@@ -114,6 +136,10 @@ BAD = {
     r"variants\[1\]: expected targets like those of variants\[0\] \(classification, 3 classes\), got classification, 2 classes": [
         {}, {"rows": np.flatnonzero(CLASSES != "a")}],
     r"variants\[1\]: expected targets like .* \(classification, 3 classes\), got regression, 1 outputs": [{}, {"y": NUMBERS}],
+    r"variants\[1\]: sample_weight: expected shape \(90,\), got \(3,\)": [{}, {"sample_weight": np.ones(3)}],
+    r"variants\[1\]: sample_weight: expected shape \(90,\), got \(4,\)": [{}, {"rows": range(4), "sample_weight": np.ones(4)}],
+    r"variants\[0\]: y: expected numbers of at least 0 for the loss 'poisson', got -": [
+        {"y": NUMBERS, "loss": "poisson", "seed": k} for k in range(4)],
 }  # fmt: skip
 
 

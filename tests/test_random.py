@@ -24,7 +24,7 @@ def test_streams_have_numpys_bits(seed, child, lengths):
         order, numbers = np.arange(n), np.empty(n)
         kernels.shuffle(stream, order)
         np.testing.assert_array_equal(order, random.permutation(n))
-        kernels.fill_uniform(stream, -0.1, 0.3, numbers)
+        kernels.fill_uniform(stream, np.full(n, -0.1), np.full(n, 0.3), numbers)
         np.testing.assert_array_equal(numbers, random.uniform(-0.1, 0.3, n))
     state = random.bit_generator.state
     assert [int(stream[0]) << 64 | int(stream[1]), int(stream[2]) << 64 | int(stream[3])] == list(state["state"].values())

@@ -36,9 +36,9 @@ class Options:
         if settings.get("action") == "append":
             self._repeatable.add(name.removeprefix("--"))
 
-    def action(self, name: str) -> argparse.Action:
-        """The argument of this long name; raises ValueError if there is none."""
-        return self._actions[checks.one_of("--space", name, self._actions)]
+    def action(self, said: str, name: str) -> argparse.Action:
+        """The argument of this long name; raises ValueError, which says where the user `said` it, if there is none."""
+        return self._actions[checks.one_of(said, name, self._actions)]
 
     def typed(self, argv: list[str]) -> set[str]:
         """Names, as attributes, of the options that are among the arguments."""

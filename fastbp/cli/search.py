@@ -70,7 +70,7 @@ def _values(known: Options, text: str) -> tuple[str, Any]:
     name, equals, values = text.partition("=")
     if not equals or not values:
         raise ValueError(f"--space: expected OPTION=VALUES, such as hidden=32|64, got {text!r}")
-    option = known.action(name.strip().removeprefix("--").replace("_", "-"))
+    option = known.action("--space", name.strip().removeprefix("--").replace("_", "-"))
     low, dots, high = values.partition("..")
     if not dots:
         return option.dest, [_value(option, value) for value in values.split("|")]
