@@ -27,6 +27,7 @@ KERNELS = (
     "forward", "evaluate", "infer few", "infer many", "infer parallel",
     "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel",
 )  # fmt: skip
+SIDE_BY_SIDE = "tiny side by side"
 INFER = {"few": inference.few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
 _ready: set[tuple[str, str]] = set()
 
@@ -78,6 +79,12 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         network = (moments, sizes, activations, checks.frozen(params), moments)
         with kernels.threads(count) as allowed:
             INFER["many" if "parallel" in words and not allowed else words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
+    elif kernel == SIDE_BY_SIDE:
+        streams, found = np.zeros((1, random.LENGTH), np.uint64), np.empty((2, 1, 1))
+        rates, failed = np.zeros(1), np.zeros(1, np.int64)
+        kernels.online_many(
+            rows, targets, weight, sizes, activations, 0, 0, params[np.newaxis], rates, rates, streams, False, *found, failed
+        )
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import checks, data, tiny, training
+from . import checks, compilation, data, tiny, training
 from .crews import crew
 from .jobs import Job, NotTrainedError, Result, Samples
 from .network import Network
@@ -146,6 +146,9 @@ def trained(
         size = tiny.share(task, len(group), workers.size)
         shares = [group[k : k + size] for k in range(0, len(group), size)]
         work += [Job(share, tiny.seconds(task, len(share))) for share in shares]
+    if engine is None:
+        for dtype in {variant.asked["dtype"] for job in work if len(job.variants) > 1 for variant in job.variants[:1]}:
+            compilation.prepare([compilation.SIDE_BY_SIDE], dtype, progress)
     found = workers.run(work, samples, progress, "training")
     return Networks(found[k] for k in range(len(known)))
 

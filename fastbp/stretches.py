@@ -79,7 +79,9 @@ class Stretches:
         if compilation.is_ready(*key):
             return True
         _without[key] += 1
-        if _without[key] < (READ_FROM if self.learner.loop.kept else COMPILED_FROM):
+        if _without[key] == READ_FROM and self.learner.loop.kept:  # on disk
+            _without[key] = COMPILED_FROM
+        if _without[key] < COMPILED_FROM:
             return False
         compilation.prepare([self.name], key[1], False)
         return True

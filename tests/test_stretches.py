@@ -99,7 +99,6 @@ def test_rounds(monkeypatch):
 
 def test_it_is_compiled_once_it_pays(monkeypatch):
     monkeypatch.setattr(stretches, "COMPILED_FROM", 30)
-    monkeypatch.setattr(stretches, "READ_FROM", 30)
     monkeypatch.setattr(stretches, "_without", stretches.Counter())
     monkeypatch.setattr(stretches.compilation, "_ready", set(stretches.compilation._ready) - {("wide epochs", "float32")})
     calls = []
