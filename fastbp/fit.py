@@ -117,6 +117,35 @@ class Keeper(Protocol):
         """Keep it."""
 
 
+class Learner(Protocol):
+    """
+    Learns one epoch after another from fixed samples, and measures.
+
+    Attributes
+    ----------
+    net, plan
+        What is trained, and how.
+    watches : bool
+        Whether there are held-out samples.
+    """
+
+    net: options.Architecture
+    plan: options.Schedule
+    watches: bool
+
+    def prepare(self, measures: bool, progress: bool | None) -> float:
+        """Make the kernels ready, also those that measure; returns the seconds that it took."""
+
+    def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
+        """One pass, in the order of the samples or one drawn at random; see `kernels.Pass`."""
+
+    def measure(self, held_out: bool) -> tuple[float, float]:
+        """Mean loss and accuracy with the weights as they are, on the training samples or those held out."""
+
+    def batch(self, number: int) -> tuple[str, NDArray[Any]]:
+        """Batch `number` (from 0) of the last epoch in words, and inputs in it; where it is negative, "" and inputs."""
+
+
 def thread_count(threads: int | None) -> int:
     """Threads to use: `threads`, or all that Numba has."""
     most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
@@ -130,19 +159,35 @@ def thread_count(threads: int | None) -> int:
     return count
 
 
-class _Learner:
-    """One epoch after another on fixed data: holds the weights and the state of the optimizer."""
+class Local:
+    """
+    Learns from samples in this process.
 
-    def __init__(self, net: options.Architecture, plan: options.Schedule, data: Ready, at: Standing, seed: int, threads: int) -> None:
+    Parameters
+    ----------
+    net, plan
+    data, held_out : Ready
+        Samples to learn from; samples to watch, or None.
+    at : Standing
+        Weights and state of the optimizer, updated in place.
+    seed : int
+        What dropout leaves out depends on it.
+    threads : int
+    """
+
+    def __init__(
+        self, net: options.Architecture, plan: options.Schedule, data: Ready, held_out: Ready | None, at: Standing, seed: int, threads: int
+    ) -> None:
         params = at.params
-        self.net, self.plan, self.data, self.params = net, plan, data, params
+        self.net, self.plan, self.data, self.held_out, self.params = net, plan, data, held_out, params
+        self.watches = held_out is not None
         n = len(data.X)
+        self.order: NDArray[np.int64] | None = None if at.random is not None else np.arange(n, dtype=np.int64)
         self.batches = -(-n // plan.batch_size)
         self.step = len(at.rows) * self.batches
         self.loss = net.loss_for(params.dtype)
         # Losses are added up block by block: the same blocks whether the inputs are held as a copy or not, the same bits.
-        self.row_bytes = (net.sizes[0] + net.sizes[-1]) * params.itemsize
-        bounds = blocks.bounds(n, self.row_bytes, plan.batch_size, params.nbytes).tolist()  # weights are packed for each
+        bounds = blocks.bounds(n, row_bytes(net, params), plan.batch_size, params.nbytes).tolist()  # weights are packed for each
         self.parts = [
             (slice(*part), slice(part[0] // plan.batch_size, -(-part[1] // plan.batch_size))) for part in itertools.pairwise(bounds)
         ]
@@ -163,9 +208,18 @@ class _Learner:
         )  # fmt: skip
         self.kernel_names = self.passes.kernel_names
 
-    def epoch(self, order: NDArray[np.int64]) -> kernels.Pass:
-        """One pass in this order of samples, block after block; see `kernels.Pass`."""
+    def prepare(self, measures: bool, progress: bool | None) -> float:
+        """Make the kernels ready."""
+        return compilation.prepare(self.kernel_names + ["forward", "evaluate"] * measures, self.params.dtype, progress)
+
+    def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
+        """One pass, block after block."""
         plan = self.plan
+        if random is not None:
+            self.order = None  # first: of many samples, two would take much memory
+            self.order = random.permutation(len(self.data.X))
+        order = self.order
+        assert order is not None
         rates = plan.learning_rate * schedules.factors(
             plan.schedule, self.step, self.batches, plan.epochs * self.batches, plan.warmup * self.batches
         )
@@ -181,16 +235,16 @@ class _Learner:
         self.step += self.batches
         return kernels.Pass(*blocks.mean(found, rows), failed)
 
-    def measure(self, data: Ready) -> tuple[float, float]:
-        """Mean loss and accuracy on `data` with the weights as they are."""
-        parts = blocks.parts(len(data.X), self.row_bytes, self.params.nbytes)
-        found = [self.net.measure(self.net.outputs(data.X[part], self.params), data.Y[part], data.weight[part]) for part in parts]
-        loss, correct = blocks.mean(found, [part.stop - part.start for part in parts])
-        return loss, correct
+    def measure(self, held_out: bool) -> tuple[float, float]:
+        """Mean loss and accuracy."""
+        data = self.held_out if held_out else self.data
+        assert data is not None
+        return measured(self.net, self.params, data)
 
-    def batch(self, order: NDArray[np.int64], number: int) -> tuple[str, NDArray[Any]]:
-        """Batch `number` (from 0) of an epoch in words, and its inputs; of the whole epoch, the last batch, where it is negative."""
-        size = self.plan.batch_size
+    def batch(self, number: int) -> tuple[str, NDArray[Any]]:
+        """A batch in words, and its inputs; those of the last batch, where the number is negative."""
+        size, order = self.plan.batch_size, self.order
+        assert order is not None
         samples = order[number * size : (number + 1) * size] if number >= 0 else order[-size:]
         X = self.window.X[self.window.read(samples)]
         if number < 0:
@@ -198,14 +252,22 @@ class _Learner:
         return f", sample {number + 1} in its order" if self.online else f", batch {number + 1} of {self.batches}", X
 
 
+def row_bytes(net: options.Architecture, params: NDArray[Any]) -> int:
+    """Bytes of a sample, inputs and targets."""
+    return int((net.sizes[0] + net.sizes[-1]) * params.itemsize)
+
+
+def measured(net: options.Architecture, params: NDArray[Any], data: Ready) -> tuple[float, float]:
+    """Mean loss and accuracy of a network on samples."""
+    parts = blocks.parts(len(data.X), row_bytes(net, params), params.nbytes)
+    found = [net.measure(net.outputs(data.X[part], params), data.Y[part], data.weight[part]) for part in parts]
+    loss, correct = blocks.mean(found, [part.stop - part.start for part in parts])
+    return loss, correct
+
+
 def run(
-    net: options.Architecture,
-    plan: options.Schedule,
-    training: Ready,
-    held_out: Ready | None,
+    learner: Learner,
     at: Standing,
-    seed: int,
-    threads: int,
     progress: bool | None,
     callback: Callable[[Epoch], object] | None,
     metric: Callable[[NDArray[Any]], float] | None,
@@ -213,36 +275,28 @@ def run(
     until: int | None = None,
 ) -> float:
     """
-    Train until one of the rules of `plan` says stop.
+    Train until one of the rules of the plan says stop.
 
     Parameters
     ----------
-    net, plan
-        What to train, and how.
-    training, held_out : Ready
-        Samples to learn from; samples to watch, or None.
+    learner : Learner
     at : Standing
         Where the run begins, and in the end where it stopped.
-    seed : int
-        What dropout leaves out depends on it.
-    threads, progress, callback
+    progress, callback
         As in `fastbp.train`.
     metric : callable or None
         Of the weights: the more the better. Decides on the best epoch in place of the validation loss.
     keeper : Keeper or None
     until : int or None
-        Epoch after which to pause, short of all that `plan` has.
+        Epoch after which to pause, short of all that the plan has.
 
     Returns
     -------
     float
         Seconds spent on making kernels ready.
     """
-    learner = _Learner(net, plan, training, at, seed, threads)
-    measured = held_out is not None or plan.target_loss is not None or plan.target_accuracy is not None
-    compile_seconds = compilation.prepare(learner.kernel_names + ["forward", "evaluate"] * measured, at.params.dtype, progress)
-    n, classify = len(training.X), net.task != "regression"
-    order = np.arange(n, dtype=np.int64)
+    plan, classify = learner.plan, learner.net.task != "regression"
+    compile_seconds = learner.prepare(learner.watches or plan.target_loss is not None or plan.target_accuracy is not None, progress)
     before = at.params.copy()
     bar = Bar(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
                disable=None if progress is None else not progress)  # fmt: skip
@@ -255,18 +309,15 @@ def run(
         with interruption.awaited() as interrupt:
             while len(at.rows) < last:
                 before[:] = at.params
-                if at.random is not None:
-                    del order  # first: of many samples, two would take much memory
-                    order = at.random.permutation(n)
-                found = learner.epoch(order)
+                found = learner.epoch(at.random)
                 if not (np.isfinite(found.loss) and np.isfinite(at.params).all()):
-                    _tell_divergence(learner, order, found.failed, len(at.rows) + 1)
+                    _tell_divergence(learner, at.params, found.failed, len(at.rows) + 1)
                     at.params[:] = before
                     stop_reason = "diverged"
                     break
                 row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
-                if held_out is not None:
-                    row["validation_loss"], watched = learner.measure(held_out)
+                if learner.watches:
+                    row["validation_loss"], watched = learner.measure(held_out=True)
                     row |= {"validation_accuracy": watched} if classify else {}
                     if metric is not None:
                         row["validation_metric"] = metric(at.params)
@@ -310,11 +361,11 @@ def columns(net: options.Architecture, validation: bool, metric: bool) -> list[s
     return ["loss"] + ["accuracy"] * classify + watched * validation + ["seconds"]
 
 
-def _reason(learner: _Learner, row: dict[str, float], waited: int) -> str | None:
+def _reason(learner: Learner, row: dict[str, float], waited: int) -> str | None:
     """Why to stop after this epoch, if at all; `waited`: epochs since the best validation loss."""
     plan = learner.plan
     if plan.target_loss is not None or plan.target_accuracy is not None:
-        loss, accuracy = learner.measure(learner.data)
+        loss, accuracy = learner.measure(held_out=False)
         if plan.target_loss is not None and loss <= plan.target_loss:
             return "target_loss"
         if plan.target_accuracy is not None and accuracy >= plan.target_accuracy:
@@ -347,9 +398,9 @@ def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
     )
 
 
-def _tell_divergence(learner: _Learner, order: NDArray[np.int64], batch: int, epoch: int) -> None:
-    where, X = learner.batch(order, batch)
-    what = divergence.told(learner.net, learner.plan, learner.params, X, f"epoch {epoch}{where}")
+def _tell_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch: int) -> None:
+    where, X = learner.batch(batch)
+    what = divergence.told(learner.net, learner.plan, params, X, f"epoch {epoch}{where}")
     if epoch == 1:
         raise FloatingPointError(what)
     warnings.warn(f"{what}. The network returned is that of epoch {epoch - 1} or before.", divergence.DivergenceWarning, stacklevel=5)
