@@ -39,15 +39,50 @@ def installation() -> dict[str, Any]:
     return same | {"machine": platform.machine(), "fused multiply-add": fused}
 
 
-def require_same(address: str, here: dict[str, Any], there: Any) -> None:
+def require_same(name: str, address: str, here: dict[str, Any], there: Any) -> None:
     """Raise RuntimeError unless the worker has what is here; `there` may also be what went wrong when it was asked."""
     if isinstance(there, Exception):
-        raise RuntimeError(f"engine: expected fastbp {here['fastbp']} on worker {address}, got {there}")
-    for name, wanted in here.items():
-        if there[name] != wanted:
+        raise RuntimeError(f"{name}: expected fastbp {here['fastbp']} on worker {address}, got {there}")
+    for what, wanted in here.items():
+        if there[what] != wanted:
             raise RuntimeError(
-                f"engine: expected {name} {wanted}, as here, on worker {address}, got {there[name]}; its networks may have other bits"
+                f"{name}: expected {what} {wanted}, as here, on worker {address}, got {there[what]}; its networks may have other bits"
             )
+
+
+def connected(name: str, client: Any) -> dict[str, int]:
+    """
+    Threads of each worker of a cluster.
+
+    Parameters
+    ----------
+    name : str
+        What errors call the client.
+    client : distributed.Client
+
+    Raises
+    ------
+    ValueError
+        Something else, or a client for coroutines.
+    RuntimeError
+        The client is closed, or there is no worker, or one that would give other bits than this process.
+    """
+    if not isinstance(client, Client):
+        raise ValueError(f"{name}: expected a distributed.Client, got {client!r}")
+    if client.asynchronous:
+        raise ValueError(f"{name}: expected a client that waits for results, got one that is asynchronous")
+    if client.status != "running":
+        raise RuntimeError(f"{name}: expected a client that is connected to its cluster, got one that is {client.status}")
+    try:
+        threads, here, there = client.nthreads(), installation(), client.run(installation, on_error="return")
+    except Exception as error:
+        raise RuntimeError(f"{name}: expected a client that is connected to its cluster, got {error!r}") from error
+    if not threads:
+        raise RuntimeError(f"{name}: expected a cluster with workers, got none at {client.scheduler.address}")
+    for address, found in there.items():
+        if not isinstance(found, OSError):  # it was lost meanwhile
+            require_same(name, address, here, found)
+    return dict(threads)
 
 
 def chunks(jobs: Sequence[Job], threads: int) -> list[list[Job]]:
@@ -124,7 +159,7 @@ def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> Outcom
     -------
     Outcome
     """
-    require_same(get_worker().address, here, installation())
+    require_same("engine", get_worker().address, here, installation())
     wish, found = _Cancelled(), []
     before = interruption.shared.set(wish)
     try:
@@ -164,29 +199,12 @@ class Workers:
 
     Raises
     ------
-    ValueError
-        Something else, or a client for coroutines.
-    RuntimeError
-        The client is closed, or there is no worker, or one that would give other bits than this process.
+    ValueError, RuntimeError
+        As `connected`.
     """
 
     def __init__(self, client: Any) -> None:
-        if not isinstance(client, Client):
-            raise ValueError(f"engine: expected a distributed.Client, got {client!r}")
-        if client.asynchronous:
-            raise ValueError("engine: expected a client that waits for results, got one that is asynchronous")
-        if client.status != "running":
-            raise RuntimeError(f"engine: expected a client that is connected to its cluster, got one that is {client.status}")
-        try:
-            threads, here, there = client.nthreads(), installation(), client.run(installation, on_error="return")
-        except Exception as error:
-            raise RuntimeError(f"engine: expected a client that is connected to its cluster, got {error!r}") from error
-        if not threads:
-            raise RuntimeError(f"engine: expected a cluster with workers, got none at {client.scheduler.address}")
-        for address, found in there.items():
-            if not isinstance(found, OSError):  # it was lost meanwhile
-                require_same(address, here, found)
-        self.client, self.size, self.here = client, sum(threads.values()), here
+        self.client, self.size, self.here = client, sum(connected("engine", client).values()), installation()
         self._scattered: tuple[Samples, Any] | None = None
         self._trained = 0
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, checks, options, scaled, tables, targets
+from . import blocks, checks, chunks, options, scaled, tables, targets
 from .network import Network
 from .scaled import Gathered
 from .tables import hints
 from .targets import Targets
 
+# Mean and standard deviation of each column of something
+Moments = Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]
 # Rows, and numbers in them, that a network keeps to verify its exports on.
 MOST_EXAMPLES, MOST_NUMBERS = 1000, 1_000_000
 
@@ -24,12 +26,12 @@ MOST_EXAMPLES, MOST_NUMBERS = 1000, 1_000_000
 @dataclass(frozen=True)
 class Rows:
     """
-    Raw samples: X (n, features), targets as read, and the weight of each sample in the loss.
+    Raw samples: X (n, features), in memory or `chunks.Chunked`, targets as read, and the weight of each sample in the loss.
 
     `rows` holds the numbers of the samples among the rows of X, which may be too large to be copied; None: they are all.
     """
 
-    X: NDArray[Any]
+    X: Any
     y: Targets
     weight: NDArray[np.float64]
     rows: NDArray[np.int64] | None = None
@@ -39,8 +41,17 @@ class Rows:
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """The samples of these numbers, out of all."""
-        y = Targets(self.y.task, self.y.classes, self.y.values[rows], self.y.single)
-        return Rows(self.X, y, self.weight[rows], rows)
+        return Rows(self.X, self.y.take(rows), self.weight[rows], rows)
+
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """The weights, of mean 1."""
+        total = self.weight.sum()
+        return self.weight * (len(self) / total) if total > 0 else self.weight
+
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each column of X."""
+        return scaled.moments(self.X, self.rows)
 
     def predicted(self, net: Network) -> NDArray[Any]:
         """What `net` predicts for the samples."""
@@ -66,13 +77,17 @@ class Given:
         if self.raw is None:
             return None
         rows = np.flatnonzero(training)
-        count = min(len(rows), MOST_EXAMPLES, max(1, MOST_NUMBERS // self.raw.shape[1]))
-        return self.raw[rows[np.linspace(0, len(rows) - 1, count).astype(int)]].astype(np.float64)
+        return self.raw[rows[example_rows(len(rows), self.raw.shape[1])]].astype(np.float64)
+
+
+def example_rows(n: int, width: int) -> NDArray[np.int64]:
+    """Numbers of some of n rows of so many raw values."""
+    return np.linspace(0, n - 1, min(n, MOST_EXAMPLES, max(1, MOST_NUMBERS // width))).astype(np.int64)
 
 
 def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
     """X as a frame or an array, y, and the columns of a frame to learn from; y may be the name of a column."""
-    X = tables.opened(X)
+    X = tables.opened(chunks.in_memory("X", X))
     names = checks.feature_names(X)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
@@ -199,10 +214,12 @@ def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArr
     return held
 
 
-def split(rows: Rows, held: NDArray[np.bool_], validation: Any, columns: tables.Columns | None) -> Parts:
-    """The parts: the samples that are set aside, or the user's own validation part, and the rest."""
+def split(
+    rows: Rows, held: NDArray[np.bool_], validation: Any, columns: tables.Columns | None, read: Callable[..., Any] = tables.inputs
+) -> Parts:
+    """The parts: the samples that are set aside, or the user's own validation part, whose inputs `read` reads, and the rest."""
     if isinstance(validation, tuple | list):
-        return Parts(rows, _own_part(rows, validation, columns))
+        return Parts(rows, _own_part(rows, validation, columns, read))
     if not held.any():
         return Parts(rows, None)
     rest = rows.take(np.flatnonzero(~held))
@@ -211,10 +228,10 @@ def split(rows: Rows, held: NDArray[np.bool_], validation: Any, columns: tables.
     return Parts(rest, rows.take(np.flatnonzero(held)))
 
 
-def _own_part(rows: Rows, validation: Any, columns: tables.Columns | None) -> Rows:
+def _own_part(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
     if len(validation) not in (2, 3):
         raise ValueError(f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {len(validation)} things")
-    Xv = tables.inputs("validation[0]", validation[0], columns, rows.X.shape[1])
+    Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
     if len(Xv) == 0:
         raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
     yv = targets.like(validation[1], rows.y, len(Xv), "validation[1]")
@@ -247,20 +264,19 @@ class Scaling:
         return cls(network.x_mean, network.x_scale, network.y_mean, network.y_scale)
 
     @classmethod
-    def fit(cls, rows: Rows, net: options.Architecture, scale: bool, columns: tables.Columns | None) -> Scaling:
-        """Means and standard deviations of `rows`; zeros and ones where nothing is to be scaled."""
-        x = _moments("X", rows.X, rows.rows) if scale else _unscaled(net.sizes[0])
+    def fit(cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None) -> Scaling:
+        """Means and standard deviations of inputs (these are `moments`) and targets; zeros and ones where nothing is to be scaled."""
+        x = _deviations("X", *moments()) if scale else _unscaled(net.sizes[0])
         if columns is not None:
             x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
         scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
-        y = _moments("y", rows.y.values) if scaled_targets else _unscaled(net.sizes[-1])
-        return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y))
+        y_moments = _deviations("y", *scaled.moments(y.values)) if scaled_targets else _unscaled(net.sizes[-1])
+        return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y_moments))
 
     def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
         """Samples as the kernels take them; an array that needs no change is not copied."""
-        total = rows.weight.sum()
-        weight = rows.weight * (len(rows) / total) if total > 0 else rows.weight
-        return Ready(self._inputs(rows, dtype), checks.frozen(self._targets(rows.y, net, dtype)), checks.frozen(weight.astype(dtype)))
+        weight = rows.factors.astype(dtype)
+        return Ready(self._inputs(rows, dtype), checks.frozen(self.targets(rows.y, net, dtype)), checks.frozen(weight))
 
     def _inputs(self, rows: Rows, dtype: np.dtype[Any]) -> NDArray[Any] | Gathered:
         n, columns = len(rows), rows.X.shape[1]
@@ -270,8 +286,8 @@ class Scaling:
             return checks.frozen(scaled.standardise("X", rows.X, self.x_mean, self.x_scale, dtype, rows.rows))
         return Gathered("X", rows.X, rows.rows, self.x_mean, self.x_scale, dtype)
 
-    def _targets(self, y: Targets, net: options.Architecture, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Of `net`'s output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
+    def targets(self, y: Targets, net: options.Architecture, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Targets of `net`'s output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
         units = net.sizes[-1]
         if y.classes is not None:
             return y.indicators(units, dtype)
@@ -284,13 +300,13 @@ def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.zeros(columns), np.ones(columns)
 
 
-def _moments(name: str, values: NDArray[Any], rows: NDArray[np.int64] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _deviations(name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each column; the deviation of a constant column is taken as 1."""
-    mean, deviation = scaled.moments(values, rows)
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
         raise ValueError(
-            f"{name}: expected numbers that can be standardised in float64, got {np.abs(values[:, column]).max():g} in column {column}"
+            f"{name}: expected numbers that can be standardised in float64, got a mean of {mean[column]:g} and a standard deviation of "
+            f"{deviation[column]:g} in column {column}"
         )
     # A column that was computed to be constant has a deviation of rounding errors.
     constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)

@@ -113,7 +113,7 @@ def _alone(variant: Variant, samples: Samples, part: Round | None = None, alike:
         if part is not None:
             found = rounds.learn(*samples.of(variant), part)
         elif alike and not isinstance(variant.asked["validation"], float):
-            found = training.learnt(samples.task(variant).varied(variant.asked), 1, False)
+            found = training.learnt(samples.task(variant).varied(variant.asked), progress=False)
         else:
             found = training.learn(*samples.of(variant), threads=1, progress=False, callback=None)
     except Exception as error:

@@ -256,6 +256,11 @@ def default_batch_size(n: int) -> int:
     return min(n, max(32, min(256, 2 ** round(math.log2(max(n, 1) / 256)))))
 
 
+def default_shared_batch_size(n: int) -> int:
+    """Samples an update where several workers share them: a hundred updates an epoch or more, of 1024 samples at least, 16 384 at most."""
+    return min(n, max(1024, min(16_384, 2 ** round(math.log2(max(n, 1) / 128)))))
+
+
 def default_epochs(n: int) -> int:
     """50 passes; more for small data, so that 20 000 samples are seen (at most 3000 passes), fewer for large (at least 20)."""
     return max(20, min(50, 5_000_000 // n), min(3000, 20_000 // n))

@@ -30,6 +30,7 @@ class Passes:
     params : array
         Parameters, updated in place.
     optimizer : str
+        Or ``"gradient"``: then the parameters stay, and the state becomes the gradient of the last batch.
     state : list of array
         State of the optimizer, updated in place.
     numbers : (float, float, float)
@@ -62,7 +63,7 @@ class Passes:
         def prepared(parallel: bool) -> Any:
             return kernels.prepare_minibatch(
                 X, Y, weight, self.n, batch_size, net.size_array, net.activation_codes, *self.loss, net.decision_code, params,
-                kernels.OPTIMIZERS[optimizer], first, second, *numbers, dropout=shares, clip=clip, seed=seed, parallel=parallel,
+                kernels.RULES[optimizer], first, second, *numbers, dropout=shares, clip=clip, seed=seed, parallel=parallel,
             )  # fmt: skip
 
         parallel = threads > 1 and kernels.parallel_pays(net.sizes, batch_size, params.itemsize)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from fastbp.kernels import epochs, random
 
 from . import checks, compilation
-from .data import Ready
 
 if TYPE_CHECKING:
-    from .fit import Learner, Standing
+    from .fit import Standing
+    from .local import Local
 
 # Seconds of a stretch, after which Ctrl-C is heard and the bar moves.
 SECONDS = 0.1
@@ -49,14 +49,11 @@ class Stretches:
 
     Parameters
     ----------
-    learner : Learner
-    held_out : Ready or None
-        Samples to measure after each epoch.
+    learner : Local
     """
 
-    def __init__(self, learner: Learner, held_out: Ready | None) -> None:
-        self.learner, self.watched = learner, None
-        self.order = np.arange(len(learner.data.X), dtype=np.int64)
+    def __init__(self, learner: Local) -> None:
+        self.learner, self.watched, held_out = learner, None, learner.held_out
         if held_out is not None:
             samples = map(checks.frozen, (held_out.X, held_out.Y, held_out.weight))
             self.watched = epochs.Watched(*samples, np.empty(held_out.Y.shape, learner.params.dtype))
@@ -66,12 +63,6 @@ class Stretches:
         self._kept = [number for number, asked in enumerate(columns.values()) if asked]
         self._columns = [name for name, asked in columns.items() if asked] + ["seconds"]
         self._seconds = SECONDS  # of an epoch: the first stretch is one
-
-    @classmethod
-    def of(cls, learner: Learner, held_out: Ready | None) -> Stretches | None:
-        """None where an epoch is more than one call, and so long enough."""
-        watched = held_out is None or len(learner.blocks_of(held_out)) == 1
-        return cls(learner, held_out) if learner.whole and watched else None
 
     def ready(self) -> bool:
         """Whether the loop is compiled, or has come to pay; if not, this epoch is noted as one that went without."""
@@ -109,7 +100,9 @@ class Stretches:
         learner, done = self.learner, len(at.rows)
         count = max(1, min(last - done, int(SECONDS / self._seconds)))
         record = epochs.Record(np.empty((count, 4)), before, at.best, np.array([at.least]), np.array([at.best_epoch]))
-        orders = epochs.Orders(self.order, stream_of(at.random), at.random is not None)
+        if learner.order is None:
+            learner.order = np.arange(len(learner.data.X), dtype=np.int64)
+        orders = epochs.Orders(learner.order, stream_of(at.random), at.random is not None)
         patience = learner.plan.patience or np.iinfo(np.int64).max
         begun = time.perf_counter()
         good, failed = learner.loop.several(*learner.paces(count), orders, self.watched, record, done, patience)

@@ -28,6 +28,10 @@ class Targets:
         """Number of target columns; of classes in classification."""
         return int(self.values.shape[1]) if self.classes is None else len(self.classes)
 
+    def take(self, rows: Any) -> Targets:
+        """The targets of these rows."""
+        return Targets(self.task, self.classes, self.values[rows], self.single)
+
     def indicators(self, units: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Classes for so many output units: one-hot, or 0 and 1 for a single unit."""
         if units == 1:

@@ -29,7 +29,7 @@ def fits(task: training.Task) -> bool:
     net, plan = task.net, task.plan
     simple = plan.optimizer == "sgd" and plan.batch_size == 1 and plan.schedule == "constant" and not plan.warmup
     ends = plan.patience is None and plan.target_loss is None and plan.target_accuracy is None and plan.max_seconds is None
-    whole = isinstance(task.training.X, np.ndarray) and task.held_out is None and plan.clip_norm is None and not any(plan.dropout)
+    whole = isinstance(task.training.X, np.ndarray) and not task.watched and plan.clip_norm is None and not any(plan.dropout)
     tiny = net.own_loss is None and bool(lean.is_lean(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0])))
     one_block = whole and len(blocks.bounds(len(task.training.X), (net.sizes[0] + net.sizes[-1]) * task.first.params.itemsize)) == 2
     return simple and ends and tiny and one_block and plan.epochs > 0

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import checkpoint, checks, compilation, data, fit, losses, memory, options, targets
+from . import checkpoint, checks, chunks, compilation, data, fit, losses, options, sources, spread, targets
 from .network import Network
 from .options import Architecture
 
@@ -108,8 +108,12 @@ class Task:
     ----------
     net, plan
         What to train, and how.
-    training, held_out : Ready
-        Samples to learn from; samples to watch, or None.
+    learner : callable
+        Makes a `fit.Learner` of where the run stands, the plan and the seed.
+    source : Source
+        What has the samples.
+    watched : bool
+        Whether there are samples to watch.
     first : Standing
         Where the run begins.
     said : dict
@@ -124,13 +128,20 @@ class Task:
 
     net: Architecture
     plan: options.Schedule
-    training: data.Ready
-    held_out: data.Ready | None
+    learner: sources.Maker
+    source: sources.Source
+    watched: bool
     first: fit.Standing
     said: dict[str, Any]
     metric: Callable[[Any], float] | None
     digests: Digests
     network: Callable[..., Network]
+
+    @property
+    def training(self) -> data.Ready:
+        """Samples to learn from that are in this process."""
+        assert isinstance(self.source, sources.Memory)
+        return self.source.training
 
     def varied(self, asked: Mapping[str, Any]) -> Task:
         """
@@ -184,31 +195,30 @@ def learn(
     """
     if callback is not None and not callable(callback):
         raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
-    workers = fit.thread_count(threads)
-    return learnt(prepared(X, y, asked, workers, begun), workers, progress, callback, keeper, begun, until)
+    return learnt(prepared(X, y, asked, threads, begun), progress, callback, keeper, begun, until)
 
 
-def learnt(task: Task, threads: int, progress: Any, callback: Any = None, keeper: Keeper | None = None, begun: Begun | None = None,
+def learnt(task: Task, progress: Any, callback: Any = None, keeper: Keeper | None = None, begun: Begun | None = None,
            until: int | None = None) -> Network:  # fmt: skip
     """What `learn` does behind the preparation."""
-    at, plan, compile_seconds = task.first, task.plan, 0.0
+    at, compile_seconds = task.first, 0.0
     if keeper is not None:
         keeper.begin(task.digests, task.chosen)
     if begun is not None:
-        at = begun.standing(at, fit.columns(task.net, task.held_out is not None, task.metric is not None), plan.epochs)
+        at = begun.standing(at, fit.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
     if at.stop_reason in ("unfinished", "interrupted"):
-        seed = task.said["seed"]
-        compile_seconds = fit.run(
-            task.net, plan, task.training, task.held_out, at, seed, threads, progress, callback, task.metric, keeper, until
-        )
+        compile_seconds = fit.run(task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until)
     return task.chosen(at, compile_seconds)
 
 
-def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begun | None = None) -> Task:
+def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begun | None = None) -> Task:
     """What `learn` does before the run."""
+    source: sources.Source = spread.Chunks(threads) if chunks.is_lazy(X) else sources.Memory(threads)
     task, scale, dtype, init, shuffle = (asked[name] for name in ("task", "scale", "dtype", "init", "shuffle"))
-    validation, metric, sample_weight, class_weight = (asked[name] for name in ("validation", "metric", "sample_weight", "class_weight"))
-    table, y, names = data.read_table(X, y)
+    metric, sample_weight, class_weight = (asked[name] for name in ("metric", "sample_weight", "class_weight"))
+    validation, own = asked["validation"], isinstance(asked["validation"], tuple | list)
+    validation = (*validation[:1], *map(source.gathered, validation[1:])) if own else validation
+    table, y, names = source.read_table(X, y)
     n = len(table)
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = data.random_streams(seed)
@@ -216,26 +226,24 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
     start = init if isinstance(init, Network) else None
     target = targets.read(y, task, n) if start is None else data.targets_of(start, y, task, n)
     held = data.held_rows(target, validation, split_random)
-    given = data.read_inputs(table, names, ~held, start)
-    inputs, columns = given.inputs, given.columns
+    inputs, columns = source.read_inputs(table, names, ~held, start)
     if start is None and columns is not None:
         data.warn_of_table(columns, target, ~held)
-    weight = data.sample_weights(n, sample_weight, class_weight, target)
-    parts = data.split(data.Rows(inputs, target, weight), held, validation, columns)
-    net, plan = designed(target, inputs.shape[1], len(parts.train), parts.validation is not None, **asked)
-    own_part = parts.validation if isinstance(validation, tuple | list) else None
-    digests = functools.cache(functools.partial(_digests, inputs, target, weight, own_part))
+    weight = data.sample_weights(n, source.gathered(sample_weight), class_weight, target)
+    parts = data.split(data.Rows(inputs, target, weight), held, validation, columns, source.read_others)
+    count, watched = len(parts.train), parts.validation is not None
+    net, plan = designed(target, inputs.shape[1], count, watched, **{**asked, "batch_size": source.batch_size(count, asked)})
+    kind = np.dtype(dtype)
+    source.settle(parts, net, plan, kind)
+    digests = functools.cache(functools.partial(_digests, source, target, weight, parts.validation if own else None))
     if begun is not None:
         begun.require_same(digests)
         begun.require_shape(net)
-    kind = np.dtype(dtype)
-    memory.require_training(net, plan, len(parts.train), kind)
-    scaling = data.Scaling.of(start) if start else data.Scaling.fit(parts.train, net, scale, columns)
-    training = scaling.apply(parts.train, net, kind)
-    held_out = None if parts.validation is None else scaling.apply(parts.validation, net, kind)
+    scaling = data.Scaling.of(start) if start else data.Scaling.fit(source.moments, parts.train.y, net, scale, columns)
+    learner = source.learner(net, scaling, kind, metric != "loss")
     params = start.params.astype(kind) if start else data.initial_parameters(net, init, init_random, kind)
     if net.own_loss is not None:
-        losses.check_derivative(net.own_loss, training.Y, net.activations[-1])
+        losses.check_derivative(net.own_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     said = {
         "task": net.task,
         "hidden": list(net.sizes[1:-1]),
@@ -254,12 +262,10 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
         "init": "network" if start else init,
         "dtype": dtype,
         "seed": seed,
-        "threads": workers,
+        "threads": source.threads,
         "shuffle": shuffle,
-        "samples": len(parts.train),
+        "samples": count,
     }
-
-    examples = functools.cache(lambda: given.examples(~held))
 
     def network(weights: Any, options: Mapping[str, Any] = said, **run: Any) -> Network:
         return Network(
@@ -277,23 +283,25 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], workers: int, begun: Begu
             single_output=target.single and len(net.loss_parameter) < 2,
             columns=columns,
             options=dict(options),
-            examples=examples() if run else None,
+            examples=source.examples() if run else None,
             **run,
         )
 
     first = fit.Standing.first(params, plan.optimizer, order_random if shuffle else None)
-    return Task(net, plan, training, held_out, first, said, _metric(metric, parts.validation, network), digests, network)
+    measure = _metric(metric, source, parts.validation, network)
+    return Task(net, plan, learner, source, watched, first, said, measure, digests, network)
 
 
-def _digests(X: Any, target: targets.Targets, weight: Any, validation: data.Rows | None) -> dict[str, list[str]]:
+def _digests(source: sources.Source, target: targets.Targets, weight: Any, own: data.Rows | None) -> dict[str, list[str]]:
     """Digest of each argument that holds data."""
-    arrays = {"X": [X], "y": [target.values, *([] if target.classes is None else [target.classes])], "sample_weight": [weight]}
-    if validation is not None:
-        arrays["validation"] = [validation.X, validation.y.values, validation.weight]
-    return {name: checkpoint.digest(values) for name, values in arrays.items()}
+    y = [target.values, *([] if target.classes is None else [target.classes])]
+    found = {"X": source.digest(False), "y": checkpoint.digest(y), "sample_weight": checkpoint.digest([weight])}
+    return found if own is None else found | {"validation": source.digest(True, own.y.values, own.weight)}
 
 
-def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Network]) -> Callable[[Any], float] | None:
+def _metric(
+    metric: Any, source: sources.Source, held_out: data.Rows | None, network: Callable[[Any], Network]
+) -> Callable[[Any], float] | None:
     """The metric as a function of the weights; None where the validation loss decides."""
     if metric == "loss" or held_out is None:
         return None
@@ -303,7 +311,7 @@ def _metric(metric: Any, held_out: data.Rows | None, network: Callable[[Any], Ne
 
     def measure(weights: Any) -> float:
         net = network(weights)
-        predicted = held_out.predicted(net)
+        predicted = source.predicted(net)
         value = net._score_of(predicted, known) if metric == "score" else metric(known, predicted)
         if not isinstance(value, numbers.Real) or math.isnan(value):
             raise ValueError(f"metric: expected a number from metric(y_true, y_pred), got {value!r}")

@@ -53,7 +53,7 @@ from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pay
 from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .online import online_epoch, prepare_online
-from .optimizer import ADAM, ADAMW, MOMENTUM, NADAM, NESTEROV, OPTIMIZERS, RMSPROP, RPROP, SGD, states_of
+from .optimizer import ADAM, ADAMW, GRADIENT, MOMENTUM, NADAM, NESTEROV, OPTIMIZERS, RMSPROP, RPROP, RULES, SGD, states_of
 from .own_loss import OwnLoss
 from .peak import peak_gflops
 from .simd import VECTOR_BYTES
@@ -66,6 +66,7 @@ from .updates import (
     momentum_update,
     nadam_update,
     nesterov_update,
+    network_update,
     rmsprop_update,
     rprop_update,
     sgd_update,
@@ -80,6 +81,7 @@ __all__ = [
     "ELU",
     "EXP",
     "GELU",
+    "GRADIENT",
     "HARD_SIGMOID",
     "HUBER",
     "IDENTITY",
@@ -99,6 +101,7 @@ __all__ = [
     "RELU",
     "RMSPROP",
     "RPROP",
+    "RULES",
     "SELU",
     "SGD",
     "SILU",
@@ -141,6 +144,7 @@ __all__ = [
     "momentum_update",
     "nadam_update",
     "nesterov_update",
+    "network_update",
     "node",
     "online_epoch",
     "online_many",

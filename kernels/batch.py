@@ -139,6 +139,16 @@ def update_weights(optimizer, count, params, at, gradient, first, second, rate, 
 
 
 @inner
+def update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
+    """One update of all weights and biases. The penalty is on W alone."""
+    at = 0
+    for l in range(sizes.size - 1):
+        for count, shrink in ((sizes[l] * sizes[l + 1], decay), (sizes[l + 1], 0.0)):
+            update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, shrink)
+            at += count
+
+
+@inner
 def penalty(sizes, plan, params):
     """Sum of the squares of all weights, without the biases."""
     total = 0.0

@@ -30,7 +30,7 @@ from .network import (
     plan_tile,
     whole_vectors,
 )
-from .optimizer import RPROP, SGD, pace_of, states_of
+from .optimizer import GRADIENT, SGD, pace_of, states_of
 from .wide import learn_wide, learn_wide_parallel
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
@@ -139,8 +139,8 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
         raise ValueError(
             "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
         )
-    if rule.optimizer < SGD or rule.optimizer > RPROP:
-        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 7, got", rule.optimizer)
+    if rule.optimizer < SGD or rule.optimizer > GRADIENT:
+        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 8, got", rule.optimizer)
     states = states_of(rule.optimizer)
     if (states > 0 and first.size != params.size) or (states > 1 and second.size != params.size):
         raise ValueError("minibatch_epoch: first and second must have the size of params; (params, first, second) have", params.size,
@@ -184,7 +184,8 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     sizes, activations : int64 arrays, shapes (layers + 1,) and (layers,)
         Units per layer, and the code of each layer's activation.
     loss, decision, optimizer : int
-        Codes of the loss, of the decision that counts as right, and of the update rule.
+        Codes of the loss, of the decision that counts as right, and of the update rule; by `GRADIENT` the weights stay, and `first` becomes
+        the gradient of the last batch.
     loss_parameter : array, shape (sizes[-1],), or (0,) where the loss has none
         See `output_delta`.
     params : C-contiguous array, shape (parameter_count(sizes),)

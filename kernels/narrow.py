@@ -21,7 +21,7 @@ from .batch import (
     read_samples,
     tile_errors_below,
     turn_errors,
-    update_weights,
+    update_layers,
 )
 from .network import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows, whole_vectors
 from .optimizer import sum_of_squares
@@ -89,10 +89,7 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
                 factor = kind(clip / length)
                 for i in range(params.size):
                     gradient[i] *= factor
-        for l in range(layers):
-            w, b, end = plan[l, PARAMS], plan[l + 1, PARAMS] - sizes[l + 1], plan[l + 1, PARAMS]
-            update_weights(optimizer, b - w, params, w, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
-            update_weights(optimizer, end - b, params, b, gradient, first, second, rate, pace, beta1, beta2, epsilon, 0.0)
+        update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
 
 
 learn_narrow, learn_narrow_parallel = jit(_narrow), jit(_narrow, parallel=True)

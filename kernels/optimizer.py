@@ -8,11 +8,13 @@ from ._jit import python_or_compiled
 from ._native import routine
 from .simd import I64, Assembler, Value
 
-SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, NADAM, RMSPROP, RPROP = range(8)
+# GRADIENT is no optimizer: it keeps the gradient as its state, and the weights stay.
+SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, NADAM, RMSPROP, RPROP, GRADIENT = range(9)
 OPTIMIZERS = {
     "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM, "adamw": ADAMW, "nadam": NADAM, "rmsprop": RMSPROP,
     "rprop": RPROP,
 }  # fmt: skip
+RULES = OPTIMIZERS | {"gradient": GRADIENT}
 # Bounds of the step sizes of rprop (Riedmiller and Braun, 1993)
 LEAST_STEP, LARGEST_STEP = 1e-6, 50.0
 
@@ -137,7 +139,12 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
         v.store(step, v.at(second, i), mask)
         v.store(v.fma(v.neg(step), _sign(v, slope), weight), v.at(w, i), mask)
 
-    rules = {SGD: sgd, MOMENTUM: momentum, NESTEROV: nesterov, ADAM: adam, ADAMW: adamw, NADAM: nadam, RMSPROP: rmsprop, RPROP: rprop}
+    def keep(i: Value, mask: Value | None) -> None:
+        # state <- g
+        v.store(gradient(i, mask)[1], v.at(first, i), mask)
+
+    rules = {SGD: sgd, MOMENTUM: momentum, NESTEROV: nesterov, ADAM: adam, ADAMW: adamw, NADAM: nadam, RMSPROP: rmsprop, RPROP: rprop,
+             GRADIENT: keep}  # fmt: skip
     for code, rule in rules.items():
         with v.b.if_then(v.b.icmp_signed("==", optimizer, I64(code))):
             v.each_vector(count, rule)

@@ -62,18 +62,24 @@ class Columns:
         ValueError
             No column is left.
         """
-        encoders, rows, raw = [], [], []
+        found, raw = [], []
         for name in names:
             column = frames.read(frame, name)
             encoder, row = fitting.fit(column, training)
-            rows.append(row)
+            found.append((encoder, row))
             if encoder is not None:
-                encoders.append(encoder)
                 raw.append(encoder.encode(column))
-        if not encoders:
+        columns = cls.of(found)
+        return columns, np.concatenate(raw, axis=1)
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[Encoder | None, Row]]) -> Columns:
+        """What was learnt from each column; raises ValueError where none is left."""
+        encoders, rows = zip(*found, strict=True) if found else ((), ())
+        if not any(encoders):
             reasons = "; ".join(f"{row.name!r}: {row.note}" for row in rows[:5])
             raise ValueError(f"expected at least one column to learn from, but all are left out ({reasons or 'there are none'})")
-        return cls(tuple(encoders), tuple(rows)), np.concatenate(raw, axis=1)
+        return cls(tuple(filter(None, encoders)), rows)
 
     def __str__(self) -> str:
         table = [

@@ -1,0 +1,230 @@
+"""Dask arrays and dataframes: rows in chunks that are read where they are, as the inputs of a network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import checks, tables
+from .inputs import Inputs
+from .tables import fitting, frames
+
+if TYPE_CHECKING:
+    from .network import Network
+
+Numbers = NDArray[np.int64]
+# Gives the values of lazy things, all in one go.
+Compute = Callable[[Sequence[Any]], Sequence[Any]]
+# Rows of a chunk that an array in this process is cut into
+ROWS = 1 << 16
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether it is a collection of Dask, which need not be installed to ask."""
+    return hasattr(X, "__dask_graph__") and not isinstance(X, type)
+
+
+def in_memory(name: str, X: Any) -> Any:
+    """X; raises ValueError where it is a collection of Dask."""
+    if is_lazy(X):
+        raise ValueError(f"{name}: expected an array or a frame in memory, got a dask {type(X).__name__}; fastbp.train alone takes one")
+    return X
+
+
+def gathered(value: Any, compute: Compute) -> Any:
+    """A small thing, such as y, in this process."""
+    return compute([value])[0] if is_lazy(value) else value
+
+
+@dataclass(frozen=True)
+class Chunked:
+    """
+    A matrix whose rows lie in chunks.
+
+    Attributes
+    ----------
+    chunks : sequence of Delayed
+        Each a 2-D array of raw values.
+    starts : int64 array
+        Number of the first row of each chunk, and of all rows.
+    width : int
+        Raw values of a row.
+    exported : Inputs or None
+        How raw values become inputs of the network; None: they are the inputs.
+    """
+
+    chunks: Sequence[Any]
+    starts: Numbers
+    width: int
+    exported: Inputs | None = None
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, and inputs of the network."""
+        return len(self), self.width if self.exported is None else len(self.exported.source)
+
+    def rows(self, numbers: Numbers) -> Any:
+        """The raw values of these rows, which must be in order; Delayed."""
+        from dask import delayed
+
+        bounds = np.searchsorted(numbers, self.starts)
+        parts, where = [], []
+        for k, (begin, end) in enumerate(itertools.pairwise(bounds.tolist())):
+            if begin < end:
+                own = numbers[begin:end] - self.starts[k]
+                whole = own[-1] - own[0] + 1 == len(own)
+                parts.append(self.chunks[k])
+                where.append(slice(int(own[0]), int(own[-1]) + 1) if whole else own)
+        return delayed(_joined, pure=False)(parts, where, self.width)
+
+
+def _joined(parts: Sequence[Any], where: Sequence[Any], width: int) -> NDArray[Any]:
+    """Rows of several chunks."""
+    found = [np.asarray(part)[rows] for part, rows in zip(parts, where, strict=True)]
+    return np.ascontiguousarray(np.concatenate(found)) if found else np.empty((0, width))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A dataframe: its partitions, as it is computed."""
+
+    frame: Any
+    starts: Numbers
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def partitions(self, names: Sequence[str] | str) -> list[Any]:
+        """Some columns of each partition; Delayed."""
+        columns = names if isinstance(names, str) else list(names)
+        return self.frame[columns].to_delayed(optimize_graph=False)
+
+
+def read_table(name: str, X: Any, compute: Compute, persist: Callable[[Any], Any]) -> tuple[Chunked | Frame, tuple[str, ...] | None]:
+    """
+    X as chunks or a frame, and the columns of a frame.
+
+    Where the lengths of its parts are not known, they are computed, and the parts kept for what comes next: as is a frame, which is read
+    column by column, and then row by row.
+    """
+    import dask.array
+
+    if isinstance(X, dask.array.Array):
+        if X.ndim != 2:
+            hint = f"; for one feature pass {name}.reshape(-1, 1)" if X.ndim == 1 else ""
+            raise ValueError(f"{name}: expected 2 dimensions (samples, features), got {X.ndim} (shape {X.shape}){hint}")
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"{name}: expected real numbers, got dtype {X.dtype}")
+        width = X.shape[1]
+        if not width > 0:
+            raise ValueError(f"{name}: expected a known number of features, at least one, got shape {X.shape}")
+        X = X if X.numblocks[1] == 1 else X.rechunk({1: -1})
+        if np.isnan(X.chunks[0]).any():
+            X = persist(X)
+        chunks = X.to_delayed(optimize_graph=False).ravel().tolist()
+        return Chunked(chunks, _starts(name, chunks, X.chunks[0], compute), int(width)), None
+    if not hasattr(X, "map_partitions") or not hasattr(X, "columns"):
+        raise ValueError(f"{name}: expected an array or a dataframe, got a dask {type(X).__name__}")
+    names = checks.feature_names(X)
+    if names is None:
+        raise ValueError(f"{name}: expected columns that are named by text, got {list(X.columns)[:5]}")
+    X = persist(X)
+    parts = X.to_delayed(optimize_graph=False)
+    return Frame(X, _starts(name, parts, [np.nan] * len(parts), compute)), names
+
+
+def _starts(name: str, chunks: Sequence[Any], lengths: Sequence[float], compute: Compute) -> Numbers:
+    from dask import delayed
+
+    if np.isnan(lengths).any():
+        lengths = compute([delayed(len)(chunk) for chunk in chunks])
+    starts = np.cumsum([0, *lengths]).astype(np.int64)
+    if starts[-1] == 0:
+        raise ValueError(f"{name}: expected at least one sample, got none")
+    return starts
+
+
+def fitted(table: Frame, names: Sequence[str], training: NDArray[np.bool_], compute: Compute) -> tables.Columns:
+    """What is learnt from the rows of the training part; each column is read in one place, where one of its parts is."""
+    from dask import delayed
+
+    learn = delayed(_fitted, pure=False)
+    rows = delayed(training)
+    return tables.Columns.of(compute([learn(name, rows, table.partitions(name)) for name in names]))
+
+
+def _fitted(name: str, training: NDArray[np.bool_], parts: Sequence[Any]) -> Any:
+    from dask.dataframe.dispatch import concat
+
+    return fitting.fit(frames.read({name: concat(list(parts))}, name), training)
+
+
+def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
+    """The raw values of every row, as exported networks take them."""
+    from dask import delayed
+
+    columns.require(table.frame)
+    parts = table.partitions(columns.names)
+    chunks = [delayed(_encoded, pure=False)(f"{name}, partition {k}", part, columns) for k, part in enumerate(parts)]
+    return Chunked(chunks, table.starts, columns.exported.count, columns.exported)
+
+
+def _encoded(name: str, part: Any, columns: tables.Columns) -> NDArray[Any]:
+    try:
+        return columns.encode_raw(part)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def read_inputs(
+    table: Chunked | Frame, names: Sequence[str] | None, training: NDArray[np.bool_], start: Network | None, compute: Compute
+) -> tuple[Chunked, tables.Columns | None]:
+    """As `data.read_inputs`: the inputs, and how a frame became them."""
+    columns = None if start is None else start.columns
+    if isinstance(table, Chunked) or names is None:
+        assert isinstance(table, Chunked)
+        return table, columns
+    try:
+        if start is None:
+            columns = fitted(table, names, training, compute)
+        return _plain(table, names) if columns is None else encoded("X", table, columns), columns
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith("X") else f"X: {error}") from None
+
+
+def _plain(table: Frame, names: Sequence[str]) -> Chunked:
+    """A frame of numbers for a network that was trained on an array."""
+    from dask import delayed
+
+    return Chunked([delayed(np.asarray)(part) for part in table.partitions(names)], table.starts, len(names))
+
+
+def inputs(name: str, X: Any, columns: tables.Columns | None, count: int, compute: Compute, persist: Callable[[Any], Any]) -> Chunked:
+    """As `tables.inputs`, of any X: the `count` inputs of a network, in chunks."""
+    if not is_lazy(X):
+        from dask import delayed
+
+        array = tables.inputs(name, X, columns, count)
+        if len(array) == 0:
+            raise ValueError(f"validation: expected at least one sample, got shape {array.shape}")
+        starts = np.array([*range(0, len(array), ROWS), len(array)])
+        return Chunked([delayed(array[part]) for part in _slices(starts)], starts, count)
+    table, names = read_table(name, X, compute, persist)
+    if names is not None and isinstance(table, Frame):
+        table = _plain(table, names) if columns is None else encoded(name, table, columns)
+    assert isinstance(table, Chunked)
+    if table.shape[1] != count:
+        raise ValueError(f"{name}: expected {count} features, got {table.shape[1]}")
+    return table
+
+
+def _slices(starts: Numbers) -> Iterator[slice]:
+    return (slice(*pair) for pair in itertools.pairwise(starts.tolist()))

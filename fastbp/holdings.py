@@ -1,0 +1,110 @@
+"""Who holds the shards of the samples: this process, or the workers of the default client of Dask."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from . import fit
+from .shards import Holding, Run, Share
+
+
+@dataclass(frozen=True)
+class Content:
+    """
+    What goes into a `Holding`.
+
+    Attributes
+    ----------
+    raw, watched : Delayed
+        Raw values of its samples to learn from, and to watch; None: there are none.
+    first, training, held_out
+        As in `Holding`.
+    """
+
+    raw: Any
+    watched: Any
+    first: int
+    training: Share
+    held_out: Share | None
+
+
+class Holdings(Protocol):
+    """
+    Hold all shards.
+
+    Attributes
+    ----------
+    size : int
+        Threads that compute at a time.
+    """
+
+    size: int
+
+    def compute(self, things: Sequence[Any]) -> Sequence[Any]:
+        """Values of lazy things, here."""
+
+    def persist(self, thing: Any) -> Any:
+        """A collection whose parts are computed and kept where they are."""
+
+    def place(self, shards: int, content: Callable[[int, int], Content], near: Sequence[Any]) -> None:
+        """Hold so many shards; ``content(first, end)`` is what belongs to some in a row, most of it in chunks like those of `near`."""
+
+    def begin(self, run: Run, progress: bool | None) -> float:
+        """Make the holdings ready for the run; returns the seconds that compiling took."""
+
+    def ask(self, method: str, *arguments: Any) -> list[Any]:
+        """What a method of each `Holding` returns, in the order of their shards."""
+
+
+class Here:
+    """All shards in one holding in this process."""
+
+    def __init__(self, threads: int) -> None:
+        self.size = threads
+
+    def compute(self, things: Sequence[Any]) -> Sequence[Any]:
+        """Values of lazy things."""
+        import dask
+
+        return dask.compute(*things)
+
+    def persist(self, thing: Any) -> Any:
+        """A collection that is held in memory."""
+        return thing.persist()
+
+    def place(self, shards: int, content: Callable[[int, int], Content], near: Sequence[Any]) -> None:
+        """Hold all of them."""
+        all_ = content(0, shards)
+        raw, watched = self.compute([all_.raw, all_.watched])
+        self.holding = Holding(raw, watched, 0, all_.training, all_.held_out, self.size)
+
+    def begin(self, run: Run, progress: bool | None) -> float:
+        """Make the holding ready."""
+        return self.holding.begin(run, progress)
+
+    def ask(self, method: str, *arguments: Any) -> list[Any]:
+        """What the only holding says."""
+        return [getattr(self.holding, method)(*arguments)]
+
+
+def holdings(threads: Any) -> Holdings:
+    """The workers of the default client, if there is one, else so many threads of this process."""
+    client = _default_client()
+    if client is None:
+        return Here(fit.thread_count(threads))
+    if threads is not None:
+        raise ValueError(f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}")
+    from .remote import There
+
+    return There(client)
+
+
+def _default_client() -> Any:
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    try:
+        return None if distributed is None else distributed.default_client()
+    except ValueError:  # there is none
+        return None
