@@ -184,7 +184,10 @@ def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
     """The raw values of every row, as exported networks take them."""
     from dask import delayed
 
-    columns.require(table.frame)
+    try:
+        columns.require(table.frame)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     parts = table.partitions(columns.names)
     chunks = [delayed(_encoded, pure=False)(f"{name}, partition {k}", part, columns) for k, part in enumerate(parts)]
     return Chunked(chunks, table.starts, columns.exported.count, columns.exported)
@@ -205,12 +208,12 @@ def read_inputs(
     if isinstance(table, Chunked) or names is None:
         assert isinstance(table, Chunked)
         return table, columns
-    try:
-        if start is None:
+    if start is None:
+        try:
             columns = fitted(table, names, training, compute)
-        return _plain(table, names) if columns is None else encoded("X", table, columns), columns
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith("X") else f"X: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"X: {error}") from None
+    return _plain(table, names) if columns is None else encoded("X", table, columns), columns
 
 
 def _plain(table: Frame, names: Sequence[str]) -> Chunked:
