@@ -59,6 +59,9 @@ class Holdings(Protocol):
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """What a method of each `Holding` returns, in the order of their shards."""
 
+    def close(self) -> None:
+        """Let go of the shards."""
+
 
 class Here:
     """All shards in one holding in this process."""
@@ -90,6 +93,9 @@ class Here:
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """What the only holding says."""
         return [getattr(self.holding, method)(*arguments)]
+
+    def close(self) -> None:
+        """Python will let go of it."""
 
 
 def holdings(threads: Any) -> Holdings:

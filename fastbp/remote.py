@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,6 +170,13 @@ class There:
         load = [other.address for other in self._held if other is not held]
         held.address = min(self.threads, key=lambda address: load.count(address) / self.threads[address])
         self._start(held)
+
+    def close(self) -> None:
+        """Let go of the rows now: what asks an actor refers to itself, and would hold them until Python collects its garbage."""
+        with suppress(Exception):  # of a cluster that is lost, or about to be
+            if self.client.status == "running":
+                self.client.cancel([held.future for held in self._held])
+        self._held.clear()
 
     def begin(self, run: Run, progress: bool | None) -> float:
         """Make all holdings ready."""

@@ -62,6 +62,9 @@ class Source(Protocol):
     ) -> Callable[[fit.Standing], fit.Learner]:
         """Makes a learner of where the run stands; `predicts`: predictions will be asked for."""
 
+    def close(self) -> None:
+        """The run has ended."""
+
 
 class Memory:
     """Samples in memory, or in a map of a file."""
@@ -125,3 +128,6 @@ class Memory:
         self.training = scaling.apply(train, net, dtype)
         self.held_out = None if validation is None else scaling.apply(validation, net, dtype)
         return lambda at: fit.Local(net, plan, self.training, self.held_out, at, seed, self.threads)
+
+    def close(self) -> None:
+        """Python will let go of the samples."""

@@ -138,6 +138,10 @@ class Chunks:
         run = shards.Run(net, scaling, dtype, self.count, self.batches, plan.dropout, seed % 2**63, predicts)
         return lambda at: Learner(net, plan, self, run, at)
 
+    def close(self) -> None:
+        """Let go of the shards."""
+        self.holdings.close()
+
 
 class Learner:
     """
