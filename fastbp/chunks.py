@@ -71,10 +71,8 @@ class Chunked:
         """Rows, and inputs of the network."""
         return len(self), self.width if self.exported is None else len(self.exported.source)
 
-    def rows(self, numbers: Numbers) -> Any:
-        """The raw values of these rows, which must be in order; Delayed."""
-        from dask import delayed
-
+    def rows(self, numbers: Numbers) -> Rows:
+        """The raw values of these rows, which must be in order."""
         bounds = np.searchsorted(numbers, self.starts)
         parts, where = [], []
         for k, (begin, end) in enumerate(itertools.pairwise(bounds.tolist())):
@@ -83,13 +81,28 @@ class Chunked:
                 whole = own[-1] - own[0] + 1 == len(own)
                 parts.append(self.chunks[k])
                 where.append(slice(int(own[0]), int(own[-1]) + 1) if whole else own)
-        return delayed(_joined, pure=False)(parts, where, self.width)
+        return Rows(parts, Places(where, self.width))
 
 
-def _joined(parts: Sequence[Any], where: Sequence[Any], width: int) -> NDArray[Any]:
-    """Rows of several chunks."""
-    found = [np.asarray(part)[rows] for part, rows in zip(parts, where, strict=True)]
-    return np.ascontiguousarray(np.concatenate(found)) if found else np.empty((0, width))
+@dataclass(frozen=True)
+class Places:
+    """Which rows of some chunks are wanted, for each of them, and how many raw values they have."""
+
+    of_parts: Sequence[Any]
+    width: int
+
+    def joined(self, parts: Sequence[Any]) -> NDArray[Any]:
+        """The rows, out of the chunks."""
+        found = [np.asarray(part)[rows] for part, rows in zip(parts, self.of_parts, strict=True)]
+        return np.ascontiguousarray(np.concatenate(found)) if found else np.empty((0, self.width))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a matrix in chunks: those chunks that have any, Delayed, and which they are."""
+
+    parts: Sequence[Any]
+    places: Places
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,10 @@ def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
     """The raw values of every row, as exported networks take them."""
     from dask import delayed
 
-    columns.require(table.frame)
+    try:
+        columns.require(table.frame)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     parts = table.partitions(columns.names)
     chunks = [delayed(_encoded, pure=False)(f"{name}, partition {k}", part, columns) for k, part in enumerate(parts)]
     return Chunked(chunks, table.starts, columns.exported.count, columns.exported)
@@ -192,12 +208,12 @@ def read_inputs(
     if isinstance(table, Chunked) or names is None:
         assert isinstance(table, Chunked)
         return table, columns
-    try:
-        if start is None:
+    if start is None:
+        try:
             columns = fitted(table, names, training, compute)
-        return _plain(table, names) if columns is None else encoded("X", table, columns), columns
-    except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith("X") else f"X: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"X: {error}") from None
+    return _plain(table, names) if columns is None else encoded("X", table, columns), columns
 
 
 def _plain(table: Frame, names: Sequence[str]) -> Chunked:

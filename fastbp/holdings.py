@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from . import fit
+from .chunks import Rows
 from .shards import Holding, Run, Share
 
 
@@ -18,14 +19,14 @@ class Content:
 
     Attributes
     ----------
-    raw, watched : Delayed
+    raw, watched : chunks.Rows
         Raw values of its samples to learn from, and to watch; None: there are none.
     first, training, held_out
         As in `Holding`.
     """
 
-    raw: Any
-    watched: Any
+    raw: Rows
+    watched: Rows | None
     first: int
     training: Share
     held_out: Share | None
@@ -58,6 +59,9 @@ class Holdings(Protocol):
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """What a method of each `Holding` returns, in the order of their shards."""
 
+    def close(self) -> None:
+        """Let go of the shards."""
+
 
 class Here:
     """All shards in one holding in this process."""
@@ -78,8 +82,9 @@ class Here:
     def place(self, shards: int, content: Callable[[int, int], Content], near: Sequence[Any]) -> None:
         """Hold all of them."""
         all_ = content(0, shards)
-        raw, watched = self.compute([all_.raw, all_.watched])
-        self.holding = Holding(raw, watched, 0, all_.training, all_.held_out, self.size)
+        rows = [all_.raw] if all_.watched is None else [all_.raw, all_.watched]
+        arrays = [of.places.joined(parts) for of, parts in zip(rows, self.compute([of.parts for of in rows]), strict=True)]
+        self.holding = Holding(arrays[0], arrays[1] if arrays[1:] else None, 0, all_.training, all_.held_out, self.size)
 
     def begin(self, run: Run, progress: bool | None) -> float:
         """Make the holding ready."""
@@ -88,6 +93,9 @@ class Here:
     def ask(self, method: str, *arguments: Any) -> list[Any]:
         """What the only holding says."""
         return [getattr(self.holding, method)(*arguments)]
+
+    def close(self) -> None:
+        """Python will let go of it."""
 
 
 def holdings(threads: Any) -> Holdings:

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from distributed.client import futures_of
 from distributed.scheduler import KilledWorker
 
 from . import cluster
+from .chunks import Places
 from .holdings import Content
 from .shards import Holding, Run, cuts
 
@@ -36,11 +38,21 @@ class Remote(Holding):
     ----------
     here : dict
         `cluster.installation` of who wants it: the worker may have come after the others were looked at.
+    raw, watched : list of array
+        Chunks with the samples to learn from, and to watch.
+    places : chunks.Places
+        Where the samples are in `raw`.
+    watched_places : chunks.Places or None
+        Where they are in `watched`; None: there are none to watch.
+    *content
+        As in `Holding`.
     """
 
-    def __init__(self, here: dict[str, Any], *content: Any) -> None:
+    def __init__(
+        self, here: dict[str, Any], raw: list[Any], watched: list[Any], places: Places, watched_places: Places | None, *content: Any
+    ) -> None:
         cluster.require_same("client", get_worker().address, here, cluster.installation())
-        super().__init__(*content)
+        super().__init__(places.joined(raw), None if watched_places is None else watched_places.joined(watched), *content)
 
 
 @dataclass
@@ -88,6 +100,8 @@ class There:
         except (asyncio.CancelledError, concurrent.futures.CancelledError, KilledWorker) as error:
             self._require_running()
             raise RuntimeError(f"X: expected rows that can be computed, got some that are lost, or kill their workers: {error}") from error
+        except TimeoutError:
+            raise
         except OSError as error:
             self._require_running()
             raise RuntimeError(f"client: the cluster was lost: {error}") from error
@@ -121,18 +135,48 @@ class There:
         return sorted(self.threads, key=lambda address: sum(found.get(address, [0])) / len(found.get(address, [0])))
 
     def _start(self, held: Held) -> None:
-        """Have a worker read its rows and hold them."""
-        content, where = held.content, {"workers": [held.address], "allow_other_workers": True}
+        """Have a worker hold its rows, wherever their chunks are computed."""
+        content = held.content
+        parts = [[] if rows is None else list(rows.parts) for rows in (content.raw, content.watched)]
+        places = content.raw.places, None if content.watched is None else content.watched.places
+        share = content.first, content.training, content.held_out, self.threads[held.address]
         with warnings.catch_warnings():
             # the targets of its rows: the scheduler keeps them, for another worker if this one is lost
             warnings.filterwarnings("ignore", "Sending large graph")
-            raw, watched = (None if rows is None else self.client.compute(rows, **where) for rows in (content.raw, content.watched))
-            share = content.first, content.training, content.held_out, self.threads[held.address]
-            arguments = cluster.installation(), raw, watched, *share
-            held.future = self.client.submit(Remote, *arguments, actor=True, pure=False, retries=TRIES, **where)
+            raw, watched = (self.client.compute(chunks) for chunks in parts)
+            # By this worker or none: of tasks that others may do, too, the scheduler forgets some while there are no workers at all.
+            held.future = self.client.submit(
+                Remote, cluster.installation(), raw, watched, *places, *share, actor=True, pure=False, workers=[held.address]
+            )
 
     def _finish(self, held: Held) -> None:
-        held.actor = self._checked(held.future.result)
+        """Wait until the rows are held; if their worker is lost meanwhile, by another."""
+        held.actor = None
+        while held.actor is None:
+            try:
+                held.actor = self._checked(lambda: held.future.result(timeout=LOOK))
+            except TimeoutError:
+                if held.address not in self._checked(self.client.nthreads):
+                    self._move(held)
+
+    def _move(self, held: Held) -> None:
+        """Have another worker, or the same started anew, hold the rows."""
+        self._require_running()
+        try:
+            self.client.wait_for_workers(1, timeout=WAIT)
+        except TimeoutError:
+            raise RuntimeError(f"client: all workers were lost, and none came within {WAIT:g} seconds") from None
+        self.threads = dict(self._checked(self.client.nthreads)) or self.threads
+        load = [other.address for other in self._held if other is not held]
+        held.address = min(self.threads, key=lambda address: load.count(address) / self.threads[address])
+        self._start(held)
+
+    def close(self) -> None:
+        """Let go of the rows now: what asks an actor refers to itself, and would hold them until Python collects its garbage."""
+        with suppress(Exception):  # of a cluster that is lost, or about to be
+            if self.client.status == "running":
+                self.client.cancel([held.future for held in self._held])
+        self._held.clear()
 
     def begin(self, run: Run, progress: bool | None) -> float:
         """Make all holdings ready."""
@@ -174,16 +218,8 @@ class There:
         raise LostError
 
     def _take_over(self, held: Held) -> None:
-        """Have another worker, or the same started anew, read the rows once more."""
-        self._require_running()
-        try:
-            self.client.wait_for_workers(1, timeout=WAIT)
-            self.threads = dict(self.client.nthreads())
-        except TimeoutError:
-            raise RuntimeError(f"client: all workers were lost, and none came within {WAIT:g} seconds") from None
-        load = [other.address for other in self._held if other is not held]
-        held.address = min(self.threads, key=lambda address: load.count(address) / self.threads[address])
-        self._start(held)
+        """Have the rows of a worker that was lost held by another."""
+        self._move(held)
         self._finish(held)
         if self._run is not None:
             self._result(held, self._call(held, "begin", self._run, False))

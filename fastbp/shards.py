@@ -138,8 +138,8 @@ class Holding:
     """
 
     def __init__(self, raw: Array, watched: Array | None, first: int, training: Share, held_out: Share | None, threads: int) -> None:
-        self.raw: Array | None = checks.samples("X", raw) if len(raw) else raw
-        self.watched = None if watched is None or not len(watched) else checks.samples("validation[0]", watched)
+        self.raw: Array | None = _checked("X", raw, training)
+        self.watched = None if watched is None or held_out is None else _checked("validation", watched, held_out)
         self.first, self.training, self.held_out = first, training, held_out
         self.count = len(training.places) - 1
         self.threads = min(threads, self.count)
@@ -249,12 +249,12 @@ class Holding:
         """Sums of the losses and of the right decisions."""
         share, self.params[:] = self.held_out if held_out else self.training, params
         assert share is not None
-        parts, ready = share.parts, self.known.get(held_out)
+        parts, ready = share.parts, self.known[held_out]
 
         def of(shard: int, thread: int) -> tuple[float, ...]:
             part = parts[shard]
             n = part.stop - part.start
-            if not n or ready is None:
+            if n == 0:
                 return 0.0, 0.0
             loss, correct = local.measured(self.run.net, self.params, data.Ready(*(array[part] for array in ready)))
             return loss * n, correct * n
@@ -264,6 +264,11 @@ class Holding:
     def predicted(self, net: Network) -> list[Array]:
         """What a network predicts for the rows to watch."""
         return [] if self.watched is None or self.held_out is None else [net.predict(self.held_out.inputs(self.watched))]
+
+
+def _checked(name: str, raw: Array, share: Share) -> Array:
+    """Finite numbers; of the columns of a frame, some may be missing, which are filled."""
+    return checks.samples(f"{name} from sample {share.places[0]} on", raw) if share.exported is None and len(raw) else raw
 
 
 def _parameters(net: Architecture) -> int:

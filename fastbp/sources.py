@@ -64,6 +64,9 @@ class Source(Protocol):
     def learner(self, net: options.Architecture, scaling: data.Scaling, dtype: np.dtype[Any], predicts: bool) -> Maker:
         """Makes a learner of where the run stands, the plan and the seed; `predicts`: predictions will be asked for."""
 
+    def close(self) -> None:
+        """The run has ended."""
+
 
 class Memory:
     """Samples in memory, or in a map of a file."""
@@ -125,3 +128,6 @@ class Memory:
         self.training = scaling.apply(train, net, dtype)
         self.held_out = None if validation is None else scaling.apply(validation, net, dtype)
         return lambda at, plan, seed: Local(net, plan, self.training, self.held_out, at, seed, self.threads)
+
+    def close(self) -> None:
+        """Python will let go of the samples."""

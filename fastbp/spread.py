@@ -88,12 +88,12 @@ class Chunks:
 
         self.holdings.place(self.count, content, parts.train.X.chunks)
 
-    def _shares(self, rows: data.Rows) -> Callable[[int, int], tuple[Any, shards.Share]]:
+    def _shares(self, rows: data.Rows) -> Callable[[int, int], tuple[chunks.Rows, shards.Share]]:
         """What belongs to some shards in a row."""
         X, weight, places = rows.X, rows.factors, shards.cuts(len(rows), self.count)
         numbers = np.arange(len(rows)) if rows.rows is None else rows.rows
 
-        def of(first: int, end: int) -> tuple[Any, shards.Share]:
+        def of(first: int, end: int) -> tuple[chunks.Rows, shards.Share]:
             part = slice(places[first], places[end])
             return X.rows(numbers[part]), shards.Share(rows.y.take(part), weight[part], places[first : end + 1], X.exported)
 
@@ -139,6 +139,10 @@ class Chunks:
             return Learner(net, plan, self, run, at)
 
         return made
+
+    def close(self) -> None:
+        """Let go of the shards."""
+        self.holdings.close()
 
 
 class Learner:

@@ -60,9 +60,11 @@ def train(
     Parameters
     ----------
     X : array-like or frame, shape (n, features)
-        Numbers, one sample a row. Also a memory map, larger than the memory if need be: it is not copied as a whole.
+        Numbers, one sample a row. Also a memory map, larger than the memory if need be: it is not copied as a whole. Or a Dask array or
+        dataframe, whose rows stay where they are, on the workers of the default client or in threads of this process: see "Rows on several
+        machines" in the guide.
     y : array-like, shape (n,) or (n, outputs)
-        Numbers to regress on, labels of any sortable type, or 0/1 columns.
+        Numbers to regress on, labels of any sortable type, or 0/1 columns; or the name of a column of X.
     task : {"auto", "regression", "classification", "multilabel"}
         auto: text, booleans, 0/1 and integers with few different values are classes (few: each twice on average, and at
         most 100); several columns of 0 and 1 are multilabel; all else is regression.
@@ -96,8 +98,8 @@ def train(
     warmup : float
         Epochs in which the rate rises from 0 in equal steps.
     batch_size : int, optional
-        Samples per update; by default 32, more (up to 256) from 12 000 samples on. 1 with sgd is the lecture's
-        per-sample rule.
+        Samples per update; by default 32, more (up to 256) from 12 000 samples on; of a Dask collection about n / 128, from 1024 to 16 384.
+        1 with sgd is the lecture's per-sample rule.
     epochs : int, optional
         Passes over the training samples at most; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
         above 100 000; 500 for rprop. 0 gives a network with its first weights.
@@ -134,7 +136,8 @@ def train(
     seed : int, optional
         Makes the run repeatable; drawn and recorded in ``net.options`` if left out.
     threads : int, optional
-        Threads that large batches may use (the result has the same bits for any number); by default all.
+        Threads that large batches may use (the result has the same bits for any number); by default all. The workers of a Dask cluster
+        have theirs.
     shuffle : bool
         Take the samples in a new random order in each epoch.
     progress : bool, optional

@@ -202,13 +202,16 @@ def learnt(task: Task, progress: Any, callback: Any = None, keeper: Keeper | Non
            until: int | None = None) -> Network:  # fmt: skip
     """What `learn` does behind the preparation."""
     at, compile_seconds = task.first, 0.0
-    if keeper is not None:
-        keeper.begin(task.digests, task.chosen)
-    if begun is not None:
-        at = begun.standing(at, fit.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
-    if at.stop_reason in ("unfinished", "interrupted"):
-        compile_seconds = fit.run(task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until)
-    return task.chosen(at, compile_seconds)
+    try:
+        if keeper is not None:
+            keeper.begin(task.digests, task.chosen)
+        if begun is not None:
+            at = begun.standing(at, fit.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
+        if at.stop_reason in ("unfinished", "interrupted"):
+            compile_seconds = fit.run(task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until)
+        return task.chosen(at, compile_seconds)
+    finally:
+        task.source.close()
 
 
 def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begun | None = None) -> Task:

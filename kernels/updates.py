@@ -285,6 +285,7 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
         raise ValueError("network_update: step counts from 1, got", step)
     rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
     decay = learning_rate * l2 if optimizer == ADAMW else l2
+    params, gradient, first, second = params.reshape(-1), gradient.reshape(-1), first.reshape(-1), second.reshape(-1)
     update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
 
 

@@ -144,6 +144,7 @@ MATRICES = {
     **{name: _elementwise(getattr(kernels, name)) for name in ("exp", "log", "tanh", "logistic", "softplus", "erf")},
     "sgd_update": _update(kernels.sgd_update, 0, 0.3),
     "momentum_update": _update(kernels.momentum_update, 1, 0.3, 0.9),
+    "network_update": lambda g, n, k, m: _network_update(g, n, k, m),
     "nesterov_update": _update(kernels.nesterov_update, 1, 0.3, 0.9),
     "adam_update": _update(kernels.adam_update, 2, 3, 0.01, 0.9, 0.999, 1e-8),
     "adamw_update": _update(kernels.adamw_update, 2, 3, 0.01, 0.9, 0.999, 1e-8, 0.1),
@@ -268,6 +269,16 @@ def _rule(g, net):
     states = (g.same(np.zeros(net.params.size if STATES[optimizer] > k else 0), written=True) for k in range(2))
     betas = (0.5, 1.2) if optimizer == "rprop" else (0.9, 0.99)
     return optimizer, (kernels.OPTIMIZERS[optimizer], *states), betas
+
+
+def _network_update(g, n, k, m):
+    optimizer = g.one_of(*STATES)
+    sizes = np.array([n, k, m])
+    count = kernels.parameter_count(sizes)
+    states = (g.same(np.zeros(count if STATES[optimizer] > s else 0), written=True) for s in range(2))
+    betas = (0.5, 1.2) if optimizer == "rprop" else (0.9, 0.99)
+    rule = (kernels.OPTIMIZERS[optimizer], *states, 2, 0.01, *betas, 1e-6, g.one_of(0.0, 0.01))
+    kernels.network_update(g.same(sizes, np.int64), g.write(count, strided=False), g.read(count, strided=False), *rule)
 
 
 def _minibatch(g, say, parallel=False):

@@ -6,7 +6,7 @@ from naive import finite_difference
 from numba import njit
 
 import fastbp
-from fastbp import fit, options, schedules
+from fastbp import local, options, schedules
 from fastbp.kernels import narrow
 
 RNG = np.random.default_rng(0)
@@ -204,7 +204,7 @@ def test_further_rules_find_the_least_squares(optimizer):
 
 
 def test_what_dropout_and_clipping_need_is_compiled_before_the_clock_starts(monkeypatch):
-    compiled, epoch = [], fit._Learner.epoch
+    compiled, epoch = [], local.Local.epoch
 
     def watched(learner, order):
         before = len(narrow.learn_narrow.signatures)
@@ -212,7 +212,7 @@ def test_what_dropout_and_clipping_need_is_compiled_before_the_clock_starts(monk
         compiled.append(len(narrow.learn_narrow.signatures) - before)
         return found
 
-    monkeypatch.setattr(fit._Learner, "epoch", watched)
+    monkeypatch.setattr(local.Local, "epoch", watched)
     fastbp.train(X, Y, dropout=0.1, clip_norm=1.0, batch_size=100, epochs=2, dtype="float64", threads=1, **QUIET)
     assert compiled == [0, 0]
 
