@@ -1,11 +1,12 @@
 """
-fastbp beside its peers: matrix products, per-sample learning, mini-batches, prediction.
+fastbp beside its peers: matrix products, per-sample learning, mini-batches, prediction, many networks at once.
 
 Run ``python bench/peers.py`` with the packages of ``pip install -e ".[peers]"``; what is missing is left out, and so is FANN
 without Debian's libfann2. Every candidate works in a process of its own on equal threads and processor cores, in turn, with
 a pause before each. After the first epoch its weights (or outputs) are held against NumPy's in float64; a candidate that
 differs by more than the case's tolerance is not counted. Hand-written peers are spared the loss that fastbp reports.
-Prints a Markdown table of medians; what each candidate did goes to stderr, everything to ``--json FILE``.
+Prints a Markdown table of medians; what each candidate did goes to stderr, everything to ``--json FILE``. Many networks at once
+(``--only many``) have a table of their own, the last, which ``compare/many.py`` prints on the same threads.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -29,6 +31,7 @@ from cases import all_cases
 from worker import Worker, WorkerError
 
 PAUSE, AT_LEAST = 0.06, 0.07  # seconds: before each turn, for threads to fall asleep; of each measurement
+MANY = "many: networks at once"
 HEADER = "| work | threads | unit | fastbp | best peer | its value | ratio | target | |\n|---|---|---|---|---|---|---|---|---|"
 SPEEDUP_HEADER = "| work | unit | 1 thread | {} threads | ratio | target | |\n|---|---|---|---|---|---|---|"
 
@@ -126,7 +129,16 @@ def main():
     options = parser.parse_args()
     counts = [int(count) for count in options.threads.split(",")]
     cases = [c for c in all_cases(options.dtype.split(","), options.mnist) if re.search(options.only, f"{c.kind}: {c.title}")]
+    if cases:
+        tables(cases, counts, options)
+    if re.search(options.only, MANY):
+        print(flush=True)
+        script = Path(__file__).parent / "compare" / "many.py"
+        subprocess.run([sys.executable, script, "--threads", options.threads, "--rounds", str(options.rounds)], check=True)
 
+
+def tables(cases, counts, options):
+    """Compare all cases, and print the table of the peers and that of the threads."""
     workers, kind, versions, raw = Workers(), None, {}, []
     ratios, speedups = defaultdict(list), []
     print(HEADER)

@@ -85,7 +85,8 @@ class Work:
     @property
     def candidates(self):
         """Those that can do it: scikit-learn has no squared error of logistic units."""
-        return ("many_fastbp", *(() if self.loss == "squared_error" else ("many_sklearn",)), "many_jax", "many_torch")
+        sklearn = () if self.loss == "squared_error" else ("many_sklearn",)
+        return ("many_fastbp", *sklearn, "many_jax_vmap", "many_jax", "many_torch_func", "many_torch")
 
     def options(self):
         """Of `fastbp.train`, but for the seed."""

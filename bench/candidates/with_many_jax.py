@@ -1,9 +1,9 @@
 """
-JAX: the epochs and batches of a network are compiled scans, and many networks go through them side by side.
+JAX by hand: the epochs and batches of a network are compiled scans, and many networks go through them side by side.
 
-Written as it was fastest: gradients by hand, and `TOGETHER` networks at a time. For per-sample learning every weight is an array over all
-networks, so that XLA makes one vectorised loop of the steps of a sample. Where there are threads, each has a device and a share of the
-networks. NumPy draws the orders: on the processor it is faster than `jax.random`.
+Written as it was fastest (``with_many_jax_vmap.py`` is what users write): gradients by hand, and `TOGETHER` networks at a time. For
+per-sample learning every weight is an array over all networks, so that XLA makes one vectorised loop of the steps of a sample. Where there
+are threads, each has a device and a share of the networks. NumPy draws the orders: on the processor it is faster than `jax.random`.
 """
 
 import jax
@@ -19,8 +19,12 @@ TOGETHER = 4
 
 
 def many(work, threads):
+    return on_devices(work, threads, jax.jit(_one_by_one(work) if work.batch == 1 else _in_batches(work)))
+
+
+def on_devices(work, threads, learn):
+    """The work as `learn(layers, X, Y, orders)` does it, a share of the networks on each of so many devices."""
     jax.config.update("jax_num_cpu_devices", threads)
-    learn = jax.jit(_one_by_one(work) if work.batch == 1 else _in_batches(work))
     random, rows = np.random.default_rng(0), None
     shares = [
         (part, device, jax.device_put((work.layers(part.seeds), part.X, part.Y), device))
@@ -36,6 +40,16 @@ def many(work, threads):
     return step, lambda: rows
 
 
+def adam(rate, layers, g, moments, updates):
+    """The layers and their moments m and v after one more update."""
+    m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, moments[0], g)
+    v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, moments[1], g)
+    # 1 - beta^t, without the digits that the difference would lose in float32.
+    one, two = (-jnp.expm1(updates * np.log(beta)) for beta in (BETA1, BETA2))
+    alpha = rate * jnp.sqrt(two) / one
+    return jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), layers, m, v), (m, v)
+
+
 def _in_batches(work):
     """Adam on mini-batches; what is left over is a smaller batch."""
 
@@ -47,14 +61,9 @@ def _in_batches(work):
         return [(x.T @ below, below.sum(axis=0)), (a.T @ delta, delta.sum(axis=0))]
 
     def update(state, some, X, Y):
-        layers, m, v, updates = state
-        g, updates = gradient(layers, X[some], Y[some]), updates + 1
-        m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
-        v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
-        # 1 - beta^t, without the digits that the difference would lose in float32.
-        one, two = (-jnp.expm1(updates * np.log(beta)) for beta in (BETA1, BETA2))
-        alpha = work.learning_rate * jnp.sqrt(two) / one
-        return jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), layers, m, v), m, v, updates
+        layers, moments, updates = state
+        layers, moments = adam(work.learning_rate, layers, gradient(layers, X[some], Y[some]), moments, updates + 1)
+        return layers, moments, updates + 1
 
     def network(layers, orders, X, Y):
         full = len(X) // work.batch * work.batch
@@ -65,7 +74,7 @@ def _in_batches(work):
             return (state if full == len(X) else update(state, order[full:], X, Y)), None
 
         zeros = jax.tree.map(jnp.zeros_like, layers)
-        return jax.lax.scan(epoch, (layers, zeros, zeros, 0), orders)[0][0]
+        return jax.lax.scan(epoch, (layers, (zeros, zeros), 0), orders)[0][0]
 
     def networks(layers, X, Y, orders):
         if X.ndim == 2:

@@ -1,9 +1,9 @@
 """
-PyTorch: the same layer of all networks is one batched product, the gradients are by hand, Adam is PyTorch's fused one.
+PyTorch by hand: the same layer of all networks is one batched product, so are the gradients, and Adam is PyTorch's fused one.
 
-Written as it was fastest: `torch.func` (`vmap` of `grad` of `functional_call`) took longer on all works. For per-sample learning the
-networks are the last axis, and operations on whole arrays take the place of the small products. Where there are threads, joblib's processes
-have a share of the networks each: the operations are too small for PyTorch's own threads.
+Written as it was fastest; ``with_many_torch_func.py`` is what users write. For per-sample learning the networks are the last axis, and
+operations on whole arrays take the place of the small products. Where there are threads, joblib's processes have a share of the networks
+each: the operations are too small for PyTorch's own threads.
 """
 
 import numpy as np
@@ -17,20 +17,45 @@ __all__ = ["many", "version"]
 
 
 def many(work, threads):
+    return on_processes(work, threads, _learnt)
+
+
+def on_processes(work, threads, learn):
+    """The work as `learn(work, group, layers, orders)` does it, which gives weights in rows; a share of the networks for each process."""
     torch.set_num_threads(1)
     random, found = np.random.default_rng(0), []
     parts = [(part, work.layers(part.seeds)) for group in work.groups() for part in group.split(threads)]
 
     def step():
-        found[:] = spread(_learnt, [(work, *part, random.integers(2**32)) for part in parts], threads)
+        found[:] = spread(_share, [(learn, work, *part, random.integers(2**32)) for part in parts], threads)
 
     return step, lambda: np.concatenate(found)
 
 
+def _share(learn, work, group, layers, seed):
+    return learn(work, group, layers, work.orders(group, np.random.default_rng(seed)))
+
+
+def optimizer(work, weights):
+    """A function that moves the weights by their `grad`: fused Adam, or gradient descent."""
+    if work.optimizer == "sgd":
+        return torch.optim.SGD(weights, work.learning_rate, fused=True).step
+    adam = torch.optim.Adam(weights, work.learning_rate, (BETA1, BETA2), fused=True)
+    updates = 0
+
+    def step():
+        nonlocal updates
+        updates += 1
+        # PyTorch adds eps after the correction of v, the others before: this makes it the same number.
+        adam.param_groups[0]["eps"] = EPSILON / (1 - BETA2**updates) ** 0.5
+        adam.step()
+
+    return step
+
+
 @torch.inference_mode()
-def _learnt(work, group, layers, seed):
-    learn = _one_by_one if work.batch == 1 else _in_batches
-    return rows_of(learn(work, group, layers, work.orders(group, np.random.default_rng(seed))))
+def _learnt(work, group, layers, orders):
+    return rows_of((_one_by_one if work.batch == 1 else _in_batches)(work, group, layers, orders))
 
 
 def _in_batches(work, group, layers, orders):
@@ -39,8 +64,7 @@ def _in_batches(work, group, layers, orders):
     count = len(group.seeds)
     # Samples of networks that have their own lie one after another.
     first = 0 if group.shared else group.samples * torch.arange(count)[:, None]
-    adam = torch.optim.Adam([W1, b1, W2, b2], work.learning_rate, (BETA1, BETA2), fused=True)
-    updates = 0
+    step = optimizer(work, [W1, b1, W2, b2])
     for order in torch.from_numpy(orders).transpose(0, 1):
         for some in order.split(work.batch, dim=1):
             index = (some + first).flatten()
@@ -51,10 +75,7 @@ def _in_batches(work, group, layers, orders):
             below = torch.bmm(delta, W2.mT).mul_(a > 0)
             W1.grad, b1.grad = torch.bmm(x.mT, below), below.sum(dim=1, keepdim=True)
             W2.grad, b2.grad = torch.bmm(a.mT, delta), delta.sum(dim=1, keepdim=True)
-            updates += 1
-            # PyTorch adds eps after the correction of v, the others before: this makes it the same number.
-            adam.param_groups[0]["eps"] = EPSILON / (1 - BETA2**updates) ** 0.5
-            adam.step()
+            step()
     return [(W1.numpy(), b1.numpy()), (W2.numpy(), b2.numpy())]
 
 

@@ -1,6 +1,9 @@
 """
 Many networks at once: fastbp beside loops, joblib's processes, and programs that vectorise over the networks.
 
+These are written as users of JAX and PyTorch write them ("JAX vmap", "torch.func"), and once more by hand, for each work as it was fastest
+("JAX by hand", "PyTorch bmm").
+
 Run ``python bench/compare/many.py`` with the packages of ``pip install -e ".[peers]"``; what is missing is left out. The works: 32 networks
 on scikit-learn's digits, 10 000 on XOR in the lecture's way, and repeated cross-validation on Spambase, whose ``spambase.csv`` (a line of
 names, the label in the last column) lies in the folder ``FASTBP_DATA`` or where ``--spambase`` says. scikit-learn has no squared error of
@@ -32,8 +35,15 @@ from many_works import all_works, rows_of
 from peers import PAUSE, Workers, machine, number, row
 from worker import WorkerError
 
-# Candidates, and what they do a part of where all would take too long: those that vectorise over networks need all of these.
-CANDIDATES = {"many_fastbp": "networks", "many_sklearn": "networks", "many_jax": "epochs", "many_torch": "epochs"}
+# Names of the candidates, and what they do a part of where all would take too long: those that vectorise over networks need all of these.
+CANDIDATES = {
+    "many_fastbp": ("fastbp", "networks"),
+    "many_sklearn": ("scikit-learn", "networks"),
+    "many_jax_vmap": ("JAX vmap", "epochs"),
+    "many_jax": ("JAX by hand", "epochs"),
+    "many_torch_func": ("torch.func", "epochs"),
+    "many_torch": ("PyTorch bmm", "epochs"),
+}
 LEAST = {"networks": 8, "epochs": 1}
 AT_LEAST, AT_MOST, PART = 0.07, 60, 50  # seconds of a turn, seconds of the whole work, and the share that is done beyond
 REHEARSED, NEAR = 4, 4  # networks whose weights are compared; standard errors between mean losses
@@ -49,7 +59,7 @@ class Run:
     def __init__(self, work, worker):
         self.worker, self.seconds = worker, []
         self.weights = worker.ask("prepare", replace(work, networks=min(REHEARSED, work.networks), epochs=1, given=True))
-        kind = CANDIDATES[worker.candidate]
+        self.name, kind = CANDIDATES[worker.candidate]
         part = replace(work, **{kind: min(getattr(work, kind), max(LEAST[kind], getattr(work, kind) // PART))})
         worker.ask("prepare", part)
         scale = getattr(work, kind) / getattr(part, kind)
@@ -58,10 +68,6 @@ class Run:
         self.to_the_end = self.part.epochs == work.epochs
         self.losses, self.rights = self.part.outcome(worker.ask("prepare", self.part))
         self.error = self.losses.std(ddof=1) / np.sqrt(len(self.losses))
-
-    @property
-    def name(self):
-        return self.worker.version.split()[0]
 
     def take_turn(self):
         time.sleep(PAUSE)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import time
 import warnings
 from typing import Any
 
 import numpy as np
+from joblib.parallel import get_active_backend
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
@@ -45,6 +47,12 @@ class Rule(BaseOptimizer):  # type: ignore[misc]
 def states_of(solver: str) -> tuple[str, ...]:
     """Names under which an optimizer holds its state."""
     return _STATES[solver] if solver in _STATES else ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
+
+
+def threads_here() -> int:
+    """Threads of a fit: as many as Numba has, of which joblib leaves its processes a share; one in a job on a thread, beside other jobs."""
+    in_a_job = get_active_backend()[0].nesting_level > 0
+    return thread_count(1 if in_a_job and threading.current_thread() is not threading.main_thread() else None)
 
 
 class Compiled(Watching):
@@ -227,7 +235,7 @@ class Compiled(Watching):
         """Passes over these samples."""
         Y = np.ascontiguousarray(y, params.dtype)
         passes = Passes(read(X, params.dtype), Y, weight, self._architecture(), params, rule, state, numbers, size,
-                        threads=thread_count(None), **more)  # fmt: skip
+                        threads=threads_here(), **more)  # fmt: skip
         compilation.prepare(passes.kernel_names, params.dtype, None)
         return passes
 
