@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -67,7 +68,7 @@ class Chunks:
         size, full = asked["batch_size"], asked["optimizer"] == "rprop"
         size = options.default_shared_batch_size(n) if size is None and not full else size
         least = n if size is None else size
-        if isinstance(least, int) and least < shards.FEWEST:
+        if isinstance(least, numbers.Integral) and least < shards.FEWEST:
             raise ValueError(f"batch_size: expected at least {shards.FEWEST} samples of a dask collection, got {least} of {n}")
         return size
 
