@@ -347,6 +347,16 @@ def test_rows_that_are_lost(client):
         learnt(inputs, epochs=9, callback=lambda epoch: kill(client) if epoch.epoch == 3 else None)
 
 
+def fatal(block):
+    os._exit(1)
+
+
+@pytest.mark.long
+def test_rows_that_kill_their_workers(client):
+    with pytest.raises(RuntimeError, match="X: expected rows that can be computed, got some that are lost, or kill their workers"):
+        learnt(chunked().map_blocks(fatal, dtype=X.dtype, meta=X[:0]))
+
+
 def test_ctrl_c(client):
     def interrupt(epoch):
         if epoch.epoch == 2:
