@@ -146,7 +146,6 @@ def test_a_checkpoint_goes_on(tmp_path):
     path = tmp_path / "run"
     more = {"validation": 0.2, "sample_weight": np.arange(N) + 1.0}
     net = learnt(epochs=6, **more)
-    learnt(epochs=6, callback=lambda epoch: epoch.epoch == 2, checkpoint=path, checkpoint_every=1, **more)
     kept = path.with_name("kept")
     learnt(
         epochs=6, checkpoint=kept, checkpoint_every=2, callback=lambda epoch: os.replace(kept, path) if epoch.epoch == 3 else None, **more
