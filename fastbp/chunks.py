@@ -125,8 +125,8 @@ def read_table(name: str, X: Any, compute: Compute, persist: Callable[[Any], Any
     """
     X as chunks or a frame, and the columns of a frame.
 
-    Where the lengths of its parts are not known, they are computed, and the parts kept for what comes next: as is a frame, which is read
-    column by column, and then row by row.
+    Where the lengths of its parts are not known, they are computed, and the parts kept: as is a frame, which is read column by column, and
+    then row by row.
     """
     import dask.array
 

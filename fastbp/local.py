@@ -41,7 +41,7 @@ class Local:
         self.net, self.plan, self.data, self.held_out, self.params = net, plan, data, held_out, params
         self.watches = held_out is not None
         n = len(data.X)
-        self.order: NDArray[np.int64] | None = None if at.random is not None else np.arange(n, dtype=np.int64)
+        self.order: NDArray[np.int64] | None = None
         self.batches = -(-n // plan.batch_size)
         self.step = len(at.rows) * self.batches
         self.loss = net.loss_for(params.dtype)
@@ -73,12 +73,13 @@ class Local:
 
     def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
         """One pass, block after block."""
-        plan = self.plan
+        plan, n = self.plan, len(self.data.X)
         if random is not None:
             self.order = None  # first: of many samples, two would take much memory
-            self.order = random.permutation(len(self.data.X))
+            self.order = random.permutation(n)
+        elif self.order is None:
+            self.order = np.arange(n, dtype=np.int64)
         order = self.order
-        assert order is not None
         rates = self._rates()
         found, rows, failed = [], [], -1
         for part, batches in self.parts:

@@ -120,8 +120,12 @@ class There:
             if begin < end:
                 self._held.append(Held(content(begin, end), address))
                 self._start(self._held[-1])
-        for held in self._held:
-            self._finish(held)
+        try:
+            for held in self._held:
+                self._finish(held)
+        except BaseException:
+            self.close()
+            raise
 
     def _in_order(self, chunks: Sequence[Any]) -> list[str]:
         """Workers by the mean number of the chunks that they hold, so that few rows are sent."""
@@ -151,13 +155,21 @@ class There:
 
     def _finish(self, held: Held) -> None:
         """Wait until the rows are held; if their worker is lost meanwhile, by another."""
-        held.actor = None
-        while held.actor is None:
-            try:
-                held.actor = self._checked(lambda: held.future.result(timeout=LOOK))
-            except TimeoutError:
-                if held.address not in self._checked(self.client.nthreads):
-                    self._move(held)
+        for _ in range(TRIES):
+            while True:
+                try:
+                    held.actor = self._checked(lambda: held.future.result(timeout=LOOK))
+                    return
+                except TimeoutError:
+                    if held.address not in self._checked(self.client.nthreads):
+                        break
+            self._move(held)
+        raise self._given_up()
+
+    def _given_up(self) -> RuntimeError:
+        return RuntimeError(
+            f"client: workers were lost {TRIES} times in a row with the same rows; they may have too little memory for them"
+        )
 
     def _move(self, held: Held) -> None:
         """Have another worker, or the same started anew, hold the rows."""
@@ -204,7 +216,7 @@ class There:
                 return self._result(held, call)
             except LostError:
                 call = None
-        raise RuntimeError(f"client: the workers of some rows were lost {TRIES} times in a row")
+        raise self._given_up()
 
     def _result(self, held: Held, call: Any) -> Any:
         while call is not None:

@@ -146,7 +146,6 @@ def test_a_checkpoint_goes_on(tmp_path):
     path = tmp_path / "run"
     more = {"validation": 0.2, "sample_weight": np.arange(N) + 1.0}
     net = learnt(epochs=6, **more)
-    learnt(epochs=6, callback=lambda epoch: epoch.epoch == 2, checkpoint=path, checkpoint_every=1, **more)
     kept = path.with_name("kept")
     learnt(
         epochs=6, checkpoint=kept, checkpoint_every=2, callback=lambda epoch: os.replace(kept, path) if epoch.epoch == 3 else None, **more
@@ -345,6 +344,16 @@ def test_rows_that_are_lost(client):
     inputs = da.concatenate([da.from_delayed(future, (1000, 5), X.dtype) for future in futures])
     with pytest.raises(RuntimeError, match="X: expected rows that can be computed, got some that are lost"):
         learnt(inputs, epochs=9, callback=lambda epoch: kill(client) if epoch.epoch == 3 else None)
+
+
+def fatal(block):
+    os._exit(1)
+
+
+@pytest.mark.long
+def test_rows_that_kill_their_workers(client):
+    with pytest.raises(RuntimeError, match="X: expected rows that can be computed, got some that are lost, or kill their workers"):
+        learnt(chunked().map_blocks(fatal, dtype=X.dtype, meta=X[:0]))
 
 
 def test_ctrl_c(client):

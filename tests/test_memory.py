@@ -280,7 +280,7 @@ def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, opt
     dtype = np.dtype("float32")
     params = data.initial_parameters(net, None, RANDOM, dtype)
     ready = data.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
-    _, taken = peak(lambda: local.Local(net, plan, ready, fit.Standing.first(params, optimizer, None), 0, 1))
+    _, taken = peak(lambda: local.Local(net, plan, ready, None, fit.Standing.first(params, optimizer, None), 0, 1))
     counted = memory.network_bytes(net, plan, dtype) - (memory.COPIES - 1) * params.nbytes + memory.batch_bytes(net, plan, n, dtype)
     assert counted == pytest.approx(taken, rel=0.1, abs=20_000)
 
