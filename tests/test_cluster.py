@@ -14,6 +14,7 @@ from test_many import CLASSES, NUMBERS, TINY, VARIANTS, X, same
 
 import fastbp
 from fastbp import interruption, variants
+from fastbp.train import DEFAULTS
 
 distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("fastbp.cluster")
@@ -265,7 +266,7 @@ def test_workers_with_something_else(client, what, monkeypatch):
 def test_a_worker_with_something_else_that_comes_later(client, monkeypatch):
     workers = cluster.Workers(client)
     monkeypatch.setitem(workers.here, "numba", "7")
-    variant = variants.read("variants[0]", 0, {}, {}, len(X))
+    variant = variants.read("variants[0]", 0, {}, DEFAULTS, len(X))
     (failure,) = workers.run([fastbp.jobs.Job([variant], 1.0)], fastbp.jobs.Samples(X, NUMBERS), False, "").values()
     assert re.search(r"variants\[0\]: engine: expected numba 7, as here, on worker", str(failure))
 
