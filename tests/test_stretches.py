@@ -12,10 +12,10 @@ X = rng.normal(size=(90, 4))
 SIDE, KIND = (X[:, 0] * X[:, 1] > 0).astype(int), rng.integers(0, 3, 90)
 LECTURE = {"optimizer": "sgd", "batch_size": 1, "activation": "logistic", "output": "logistic", "loss": "squared_error", "y": SIDE}
 CASES = {
-    "tiny, sample by sample": LECTURE | {"hidden": (2,), "l2": 0.01},
+    "tiny, sample by sample": LECTURE | {"hidden": (2,), "l2": 0.01, "dtype": "float64"},
     "sample by sample": LECTURE | {"hidden": (7,)},
     "wide": {"batch_size": 20, "y": KIND},
-    "narrow": {"batch_size": 70, "y": KIND},
+    "narrow": {"batch_size": 70, "y": KIND, "dtype": "float64"},
     "many groups": {"batch_size": 900, "hidden": (5,), "y": np.tile(KIND, 10), "epochs": 4},
     "in order": {"batch_size": 20, "shuffle": False, "y": KIND},
     "validated": {"batch_size": 20, "validation": 0.3, "y": SIDE},
@@ -40,9 +40,16 @@ def trained(monkeypatch, several, more=()):
     return net, len(calls)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_same_bits_as_one_call_an_epoch(monkeypatch, case):
-    options = CASES[case] | {"dtype": ("float32", "float64")[list(CASES).index(case) % 2]}
+def _matrix():
+    """All cases in both dtypes; one of them each in the default run, so that few loops are compiled."""
+    for case, options in CASES.items():
+        for dtype in ("float32", "float64"):
+            yield pytest.param(case, dtype, marks=() if dtype == options.get("dtype", "float32") else pytest.mark.long)
+
+
+@pytest.mark.parametrize(("case", "dtype"), _matrix())
+def test_same_bits_as_one_call_an_epoch(monkeypatch, case, dtype):
+    options = CASES[case] | {"dtype": dtype}
     (single, none), (found, calls) = (trained(monkeypatch, several, options) for several in (False, True))
     assert none == 0
     assert 0 < calls <= len(found.history["loss"])
