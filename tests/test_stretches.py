@@ -47,7 +47,7 @@ def _matrix():
             yield pytest.param(case, dtype, marks=() if dtype == options.get("dtype", "float32") else pytest.mark.long)
 
 
-@pytest.mark.parametrize(("case", "dtype"), _matrix())
+@pytest.mark.parametrize(("case", "dtype"), list(_matrix()))
 def test_same_bits_as_one_call_an_epoch(monkeypatch, case, dtype):
     options = CASES[case] | {"dtype": dtype}
     (single, none), (found, calls) = (trained(monkeypatch, several, options) for several in (False, True))
