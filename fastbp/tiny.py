@@ -22,6 +22,8 @@ OWN = ("seed", "learning_rate", "l2")
 LEAST = 3
 # Samples that a thread learns at a time, of all its networks: some tenths of a second, after which Ctrl-C is heard.
 SHARE, SHARE_SECONDS = 20_000_000, 0.2
+# Bytes of their history at most: for more, NumPy asks for huge pages, and to make room for these may take the system as long as the learning.
+HISTORY = (1 << 22) - 1
 
 
 def fits(task: training.Task) -> bool:
@@ -39,7 +41,7 @@ def share(task: training.Task, count: int, workers: int) -> int:
     """Of so many networks, how many a thread takes at a time: whole rows of lanes, at most a quarter of its part."""
     row = int(lanes.ROW_BYTES // task.first.params.itemsize)
     steps = task.plan.epochs * len(task.training.X)
-    most = min(count / (4 * workers), SHARE / steps)
+    most = min(count / (4 * workers), SHARE / steps, HISTORY / (16 * task.plan.epochs))
     return max(1, int(most / row)) * row
 
 
