@@ -22,7 +22,7 @@ OWN = ("seed", "learning_rate", "l2")
 LEAST = 3
 # Samples that a thread learns at a time, of all its networks: some tenths of a second, after which Ctrl-C is heard.
 SHARE, SHARE_SECONDS = 20_000_000, 0.2
-# Bytes of their history at most: for more, NumPy asks for huge pages, and to make room for these may take the system as long as the learning.
+# Bytes of their history at most: for more, NumPy asks for huge pages, and to make room for these may take as long as the learning.
 HISTORY = (1 << 22) - 1
 
 
