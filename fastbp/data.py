@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, checks, chunks, options, scaled, tables, targets
+from . import blocks, checks, options, scaled, tables, targets
+from .data_parallel import chunks
 from .network import Network
 from .scaled import Gathered
 from .tables import hints

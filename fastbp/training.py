@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from . import checkpoint, checks, chunks, compilation, data, fit, losses, options, sources, spread, targets
+from . import checkpoint, checks, compilation, data, fit, losses, options, sources, targets
+from .data_parallel import chunks, learning
 from .network import Network
 from .options import Architecture
 
@@ -216,7 +217,7 @@ def learnt(task: Task, progress: Any, callback: Any = None, keeper: Keeper | Non
 
 def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begun | None = None) -> Task:
     """What `learn` does before the run."""
-    source: sources.Source = spread.Chunks(threads) if chunks.is_lazy(X) else sources.Memory(threads)
+    source: sources.Source = learning.Chunks(threads) if chunks.is_lazy(X) else sources.Memory(threads)
     task, scale, dtype, init, shuffle = (asked[name] for name in ("task", "scale", "dtype", "init", "shuffle"))
     metric, sample_weight, class_weight = (asked[name] for name in ("metric", "sample_weight", "class_weight"))
     validation, own = asked["validation"], isinstance(asked["validation"], tuple | list)

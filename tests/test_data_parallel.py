@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from test_many import same
 
 import fastbp
-from fastbp import data, shards, tree
+from fastbp import data
+from fastbp.data_parallel import shards, tree
 
 da = pytest.importorskip("dask.array")
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checks, tables
-from .inputs import Inputs
-from .tables import fitting, frames
+from .. import checks, tables
+from ..inputs import Inputs
+from ..tables import fitting, frames
 
 if TYPE_CHECKING:
-    from .network import Network
+    from ..network import Network
 
 Numbers = NDArray[np.int64]
 # Gives the values of lazy things, all in one go.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import fit
+from .. import fit
 from .chunks import Rows
 from .shards import Holding, Run, Share
 

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from . import checkpoint, checks, compilation, data, local, scaled, tree
-from .inputs import Inputs
-from .network import Network
-from .options import Architecture
-from .passes import Passes
-from .targets import Targets
+from .. import checkpoint, checks, compilation, data, local, scaled
+from ..inputs import Inputs
+from ..network import Network
+from ..options import Architecture
+from ..passes import Passes
+from ..targets import Targets
+from . import tree
 
 Array = NDArray[Any]
 Moments = tuple[int, Array, Array]

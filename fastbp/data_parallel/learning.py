@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from . import checkpoint, checks, chunks, data, fit, memory, options, schedules, shards, sources, tables, tree
+from .. import checkpoint, checks, data, fit, memory, options, schedules, sources, tables
+from ..network import Network
+from . import chunks, shards, tree
 from .holdings import Content, holdings
-from .network import Network
 
 
 class Chunks:
