@@ -47,7 +47,7 @@ class Variant:
     rows: NDArray[np.int64] | None
     y: Any
     asked: dict[str, Any]
-    others: tuple[tuple[str, str], ...] | None
+    others: tuple[tuple[str, Any], ...] | None
 
     @property
     def key(self) -> Any:
@@ -108,8 +108,14 @@ def read(name: str, number: int, variant: Any, common: dict[str, Any], n: int) -
     asked = common | own
     asked["seed"] = secrets.randbits(32) if asked["seed"] is None else checks.integer(f"{name}: seed", asked["seed"], 0)
     shared = rows is None and y is None and isinstance(asked["init"], str | None)
-    others = tuple((key, repr(value)) for key, value in sorted(own.items()) if key not in TINY) if shared else None
+    others = tuple((key, _mark(value)) for key, value in sorted(own.items()) if key not in TINY) if shared else None
     return Variant(name, number, None if rows is None else _rows(f"{name}: rows", rows, n), y, asked, others)
+
+
+def _mark(value: Any) -> Any:
+    """Equal for equal values; of arrays, whose text may leave out what differs, and of functions for the same object alone."""
+    values = value if isinstance(value, tuple | list) else (value,)
+    return repr(value) if all(item is None or isinstance(item, str | int | float | np.generic) for item in values) else id(value)
 
 
 def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:

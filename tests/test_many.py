@@ -78,9 +78,10 @@ def test_networks_go_on():
         assert same(net, fastbp.train(X, CLASSES, init=start, seed=7, epochs=2, progress=False))
 
 
-@pytest.mark.parametrize(
-    "way", [{"optimizer": "sgd", "batch_size": 1, "hidden": 2}, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}]
-)
+SIDE_BY_SIDE = {"optimizer": "sgd", "batch_size": 1, "hidden": 2}
+
+
+@pytest.mark.parametrize("way", [SIDE_BY_SIDE, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}])
 def test_alike_variants(way):
     variants = [{"learning_rate": 0.3}, {"seed": 4}, {"l2": 0.1}, {"seed": 2**70, "learning_rate": 0.01, "l2": 0.2}]
     nets = fastbp.train_many(X, CLASSES, variants, progress=False, **COMMON | way)
@@ -88,8 +89,19 @@ def test_alike_variants(way):
         assert same(net, alone(X, CLASSES, variant, **COMMON | way))
 
 
+@pytest.mark.parametrize("way", [SIDE_BY_SIDE, {}])
+def test_long_arrays_are_told_apart(way):
+    # whose text is the same: NumPy leaves out what is between the ends
+    inputs, y, weights = np.tile(X, (20, 1)), np.tile(CLASSES, 20), np.ones((3, 1800))
+    weights[1, 900], weights[2, 901] = 50, 50
+    variants = [{"sample_weight": weight} for weight in weights]
+    nets = fastbp.train_many(inputs, y, variants, progress=False, **COMMON | way)
+    for net, variant in zip(nets, variants, strict=True):
+        assert same(net, alone(inputs, y, variant, **COMMON | way))
+
+
 def test_inputs_that_cannot_be_used_fail_each_network():
-    for options in ({}, {"optimizer": "sgd", "batch_size": 1, "hidden": 2}):
+    for options in ({}, SIDE_BY_SIDE):
         with pytest.warns(RuntimeWarning, match="3 of 3 networks are missing"):
             nets = fastbp.train_many(np.sign(X) * 1.7e308, CLASSES, [{"seed": k} for k in range(3)], **options)
         for k in range(3):
