@@ -18,6 +18,7 @@ import fastbp
 from fastbp import data
 from fastbp.data_parallel import shards, tree
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
 RANDOM = np.random.default_rng(0)
@@ -252,6 +253,13 @@ def test_bad_frames():
 
 
 # On a cluster
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "dask.distributed"])
+def test_whatever_scheduler_is_set(scheduler):
+    # the last is what a client leaves behind that others have outlived
+    with dask.config.set(scheduler=scheduler):
+        assert same(learnt(chunked().persist(scheduler="threads")), learnt())
 
 
 distributed = pytest.importorskip("distributed")

@@ -73,11 +73,11 @@ class Here:
         """Values of lazy things."""
         import dask
 
-        return dask.compute(*things)
+        return dask.compute(*things, scheduler=_scheduler())
 
     def persist(self, thing: Any) -> Any:
         """A collection that is held in memory."""
-        return thing.persist()
+        return thing.persist(scheduler=_scheduler())
 
     def place(self, shards: int, content: Callable[[int, int], Content], near: Sequence[Any]) -> None:
         """Hold all of them."""
@@ -108,6 +108,14 @@ def holdings(threads: Any) -> Holdings:
     from .remote import There
 
     return There(client)
+
+
+def _scheduler() -> Any:
+    """The one that is chosen; threads, where that is a client's who is gone."""
+    import dask
+
+    chosen = dask.config.get("scheduler", None)
+    return "threads" if chosen in (None, "distributed", "dask.distributed") else chosen
 
 
 def _default_client() -> Any:
