@@ -81,7 +81,9 @@ def test_networks_go_on():
 SIDE_BY_SIDE = {"optimizer": "sgd", "batch_size": 1, "hidden": 2}
 
 
-@pytest.mark.parametrize("way", [SIDE_BY_SIDE, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}])
+@pytest.mark.parametrize(
+    "way", [SIDE_BY_SIDE, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}, {"validation": np.float32(0.2)}]
+)
 def test_alike_variants(way):
     variants = [{"learning_rate": 0.3}, {"seed": 4}, {"l2": 0.1}, {"seed": 2**70, "learning_rate": 0.01, "l2": 0.2}]
     nets = fastbp.train_many(X, CLASSES, variants, progress=False, **COMMON | way)
