@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from . import blocks, compilation, options, schedules
+from . import blocks, compilation, options
 from .data import Ready
 from .fit import Standing
 from .passes import Passes
@@ -80,7 +80,7 @@ class Local:
         elif self.order is None:
             self.order = np.arange(n, dtype=np.int64)
         order = self.order
-        rates = self._rates()
+        rates = plan.rates(self.step, self.batches)
         found, rows, failed = [], [], -1
         for part, batches in self.parts:
             here = self.window.read(order[part])
@@ -93,11 +93,6 @@ class Local:
         self.step += self.batches
         return kernels.Pass(*blocks.mean(found, rows), failed)
 
-    def _rates(self, epoch: int = 0) -> NDArray[np.float64]:
-        """Learning rates of the batches of an epoch, counted from the next."""
-        plan, n = self.plan, self.batches
-        return plan.learning_rate * schedules.factors(plan.schedule, self.step + epoch * n, n, plan.epochs * n, plan.warmup * n)
-
     def stretches(self) -> Stretches | None:
         """Where an epoch is one call, on one thread, of a loop that has a compiled loop over epochs; else it is long enough."""
         serial = self.online or self.passes.parallel is None
@@ -109,9 +104,10 @@ class Local:
         """What the loop over the next epochs takes first."""
         if self.online:
             return ()
-        constant = self.plan.schedule == "constant" and not self.plan.warmup
-        rates = self.plan.learning_rate if constant else np.concatenate([self._rates(k) for k in range(epochs)])
-        return self.step, rates, self.plan.l2
+        plan, step, n = self.plan, self.step, self.batches
+        constant = plan.schedule == "constant" and not plan.warmup
+        rates = plan.learning_rate if constant else np.concatenate([plan.rates(step + k * n, n) for k in range(epochs)])
+        return step, rates, plan.l2
 
     def measure(self, held_out: bool) -> tuple[float, float]:
         """Mean loss and accuracy."""

@@ -147,7 +147,7 @@ def trained(
         shares = [group[k : k + size] for k in range(0, len(group), size)]
         work += [Job(share, tiny.seconds(task, len(share))) for share in shares]
     if engine is None:
-        for dtype in {variant.asked["dtype"] for job in work if len(job.variants) > 1 for variant in job.variants[:1]}:
+        for dtype in {job.variants[0].asked["dtype"] for job in work if len(job.variants) > 1}:
             compilation.prepare([compilation.SIDE_BY_SIDE], dtype, progress)
     found = workers.run(work, samples, progress, "training")
     return Networks(found[k] for k in range(len(known)))

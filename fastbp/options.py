@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
@@ -166,6 +167,11 @@ class Schedule:
     target_accuracy: float | None
     max_seconds: float | None
     patience: int | None
+
+    def rates(self, step: int, batches: int) -> NDArray[np.float64]:
+        """Learning rates of an epoch of so many batches, after `step` updates."""
+        total, warmup = self.epochs * batches, self.warmup * batches
+        return self.learning_rate * schedules.factors(self.schedule, step, batches, total, warmup)
 
 
 def schedule(

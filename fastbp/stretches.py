@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastbp.kernels import epochs, random
 
-from . import checks, compilation
+from . import checks, compilation, fit
 
 if TYPE_CHECKING:
     from .fit import Standing
@@ -22,6 +22,8 @@ SECONDS = 0.1
 # Epochs that went without a compiled loop over epochs after which it it pays: what Python does in so many takes as long as to compile it,
 # or to read it from the disk.
 COMPILED_FROM, READ_FROM = 20_000, 1000
+# Columns of the rows of `epochs.Record`.
+MEASURED = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 _without: Counter[tuple[str, str]] = Counter()
 
 
@@ -58,10 +60,8 @@ class Stretches:
             samples = map(checks.frozen, (held_out.X, held_out.Y, held_out.weight))
             self.watched = epochs.Watched(*samples, np.empty(held_out.Y.shape, learner.params.dtype))
         self.name = f"{learner.kernel_names[0]} epochs{' watched' * (held_out is not None)}"
-        classify, watched = learner.net.task != "regression", held_out is not None
-        columns = {"loss": True, "accuracy": classify, "validation_loss": watched, "validation_accuracy": watched and classify}
-        self._kept = [number for number, asked in enumerate(columns.values()) if asked]
-        self._columns = [name for name, asked in columns.items() if asked] + ["seconds"]
+        self._columns = fit.columns(learner.net, held_out is not None, False)
+        self._kept = [MEASURED.index(name) for name in self._columns if name != "seconds"]
         self._seconds = SECONDS  # of an epoch: the first stretch is one
 
     def ready(self) -> bool:

@@ -36,11 +36,6 @@ def in_memory(name: str, X: Any) -> Any:
     return X
 
 
-def gathered(value: Any, compute: Compute) -> Any:
-    """A small thing, such as y, in this process."""
-    return compute([value])[0] if is_lazy(value) else value
-
-
 @dataclass(frozen=True)
 class Chunked:
     """

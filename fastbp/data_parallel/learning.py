@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from .. import checkpoint, checks, data, fit, memory, options, schedules, sources, tables
+from .. import checkpoint, checks, data, fit, memory, options, sources, tables
 from ..network import Network
 from . import chunks, shards, tree
 from .holdings import Content, holdings
@@ -173,10 +173,9 @@ class Learner:
     def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
         """One pass, the batches of which take rows of every shard in turn."""
         plan, batches, n = self.plan, self.samples.batches, len(self.samples.parts.train)
-        rates = plan.learning_rate * schedules.factors(plan.schedule, self.step, batches, plan.epochs * batches, plan.warmup * batches)
         draw = None if random is None else int(random.integers(2**63))
         loss, correct, failed = 0.0, 0.0, -1
-        for batch, rate in enumerate(rates.tolist()):
+        for batch, rate in enumerate(plan.rates(self.step, batches).tolist()):
             found = tree.total(self.samples.ask("gradient", self.params, self.step + batch, draw, batch), shards.Step.__add__)
             loss, correct = loss + found.loss, correct + found.correct
             if not np.isfinite(found.loss):

@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+import fastbp.kernels as kernels
+
 from .. import checkpoint, checks, compilation, data, local, scaled
 from ..inputs import Inputs
 from ..network import Network
@@ -193,7 +195,7 @@ class Holding:
         """Standardise, and make the kernels ready; returns the seconds that they took."""
         net, dtype, raw = run.net, run.dtype, self.raw
         assert raw is not None
-        self.run, self.params = run, np.empty(int(_parameters(net)), dtype)
+        self.run, self.params = run, np.empty(kernels.parameter_count(net.size_array), dtype)
         self.known[False] = _ready(raw, self.training, run)
         if self.held_out is not None and self.watched is not None:
             self.known[True] = _ready(self.watched, self.held_out, run)
@@ -270,10 +272,6 @@ class Holding:
 def _checked(name: str, raw: Array, share: Share) -> Array:
     """Finite numbers; of the columns of a frame, some may be missing, which are filled."""
     return checks.samples(f"{name} from sample {share.places[0]} on", raw) if share.exported is None and len(raw) else raw
-
-
-def _parameters(net: Architecture) -> int:
-    return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
 
 
 def _ready(raw: Array, share: Share, run: Run) -> tuple[Array, Array, Array]:
