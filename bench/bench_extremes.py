@@ -9,10 +9,13 @@ from fastbp import kernels
 ROWS = 1_000_000
 # State arrays and numbers of the update rules that keep a state.
 RULES = {
-    "momentum_update": (1, (1e-9, 0.9)), "nesterov_update": (1, (1e-9, 0.9)), "adam_update": (2, (3, 1e-9, 0.9, 0.999, 1e-8)),
-    "adamw_update": (2, (3, 1e-9, 0.9, 0.999, 1e-8, 0.1)), "nadam_update": (2, (3, 1e-9, 0.9, 0.999, 1e-8)),
+    "momentum_update": (1, (1e-9, 0.9)),
+    "nesterov_update": (1, (1e-9, 0.9)),
+    "adam_update": (2, (3, 1e-9, 0.9, 0.999, 1e-8)),
+    "adamw_update": (2, (3, 1e-9, 0.9, 0.999, 1e-8, 0.1)),
+    "nadam_update": (2, (3, 1e-9, 0.9, 0.999, 1e-8)),
     "rmsprop_update": (1, (1e-9, 0.999, 1e-8)),
-}  # fmt: skip
+}
 FUNCTIONS = ("exp", "log", "tanh", "logistic", "softplus", "erf")
 
 
@@ -62,7 +65,8 @@ class LongSums:
     def setup(self, kernel, rows):
         random = np.random.default_rng(0)
         self.X, self.D = (
-            (random.normal(1, 1, (ROWS, d)) if rows == "random" else np.full((ROWS, d), 0.1)).astype(np.float32) for d in (4, 2)
+            (random.normal(1, 1, (ROWS, d)) if rows == "random" else np.full((ROWS, d), 0.1)).astype(np.float32)
+            for d in (4, 2)
         )
         self.out = np.empty(2 if kernel == "bias_gradient" else (4, 2), np.float32)
         self.time_sum(kernel, rows)

@@ -21,7 +21,10 @@ class Graph:
         self.X = random.normal(size=(BATCH, sizes[0])).astype(np.float32)
         self.Y = np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], BATCH)]
         self.layers = [
-            (graph.Variable(random.normal(0, 0.1, size=pair).astype(np.float32)), graph.Variable(np.zeros(pair[1], np.float32)))
+            (
+                graph.Variable(random.normal(0, 0.1, size=pair).astype(np.float32)),
+                graph.Variable(np.zeros(pair[1], np.float32)),
+            )
             for pair in itertools.pairwise(sizes)
         ]
         self.time_forward_and_backward(network)

@@ -7,7 +7,12 @@ import numpy as np
 from fastbp import kernels
 
 # (samples, inputs, outputs) of a layer; a product of each takes 2 n d_in d_out flops.
-SIZES = {"32x784x100": (32, 784, 100), "200x64x64": (200, 64, 64), "256x256x256": (256, 256, 256), "1024x1024x1024": (1024, 1024, 1024)}
+SIZES = {
+    "32x784x100": (32, 784, 100),
+    "200x64x64": (200, 64, 64),
+    "256x256x256": (256, 256, 256),
+    "1024x1024x1024": (1024, 1024, 1024),
+}
 PRODUCTS = ("linear_forward", "weight_gradient", "hidden_delta")
 # Parameters of a 784-100-10 network.
 PARAMETERS = 79_510

@@ -5,7 +5,14 @@ from sklearn.datasets import load_breast_cancer, load_digits
 import fastbp
 
 XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-LECTURE = {"hidden": 2, "activation": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "batch_size": 1}
+LECTURE = {
+    "hidden": 2,
+    "activation": "logistic",
+    "output": "logistic",
+    "loss": "squared_error",
+    "optimizer": "sgd",
+    "batch_size": 1,
+}
 SERIAL = {"threads": 1, "progress": False}
 
 
@@ -20,7 +27,9 @@ class Many:
         fastbp.train_many(*self.digits, [{"seed": seed} for seed in range(count)], hidden=32, epochs=epochs, **SERIAL)
 
     def _xor(self, count, epochs):
-        fastbp.train_many(*XOR, [{"seed": seed} for seed in range(count)], scale=False, epochs=epochs, **LECTURE, **SERIAL)
+        fastbp.train_many(
+            *XOR, [{"seed": seed} for seed in range(count)], scale=False, epochs=epochs, **LECTURE, **SERIAL
+        )
 
     def _cross_validation(self, **options):
         fastbp.cross_validate(*self.tumours, seed=0, **options, **SERIAL)

@@ -5,7 +5,11 @@ import numpy as np
 import fastbp
 
 # features, classes (0: regression), hidden units
-CASES = {"regression 8-32-1": (8, 0, 32), "classes 64-32-10": (64, 10, 32), "classes 784-256-128-10": (784, 10, (256, 128))}
+CASES = {
+    "regression 8-32-1": (8, 0, 32),
+    "classes 64-32-10": (64, 10, 32),
+    "classes 784-256-128-10": (784, 10, (256, 128)),
+}
 
 
 class Predict:

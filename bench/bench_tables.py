@@ -20,7 +20,9 @@ class RawTable:
                 "number": np.where(random.random(n) < 0.1, np.nan, random.normal(size=n)),
                 "text": random.choice(["red", "green", "blue", None], n),
                 "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D"),
-                "words": (pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D")).strftime("%d.%m.%Y"),
+                "words": (pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D")).strftime(
+                    "%d.%m.%Y"
+                ),
             }
         )
         self.net = fastbp.train(frame, random.normal(size=n), epochs=1, seed=0, progress=False)

@@ -37,7 +37,12 @@ TRAIN = {
     "regression 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5}),
     "classes 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5}),
     "classes 784-256-128-10": (784, 10, 1_000, {"hidden": (256, 128), "epochs": 1, "batch_size": 128}),
-    "gelu, dropout, clipped 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5, "activation": "gelu", "dropout": 0.2, "clip_norm": 1.0}),
+    "gelu, dropout, clipped 64-64-10": (
+        64,
+        10,
+        1_000,
+        {"hidden": 64, "epochs": 5, "activation": "gelu", "dropout": 0.2, "clip_norm": 1.0},
+    ),
     "quantiles 8-32-3": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": "quantile", "quantile": (0.1, 0.5, 0.9)}),
     "own loss 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": (_half_square, _error)}),
 }
@@ -86,7 +91,9 @@ class _Problem:
 
     def minibatch_epoch(self, batch_size, optimizer):
         state = (kernels.OPTIMIZERS[optimizer], self.first, self.second, 0)
-        kernels.minibatch_epoch(self.X, self.Y, self.weight, self.order, batch_size, *self._network(), *state, 1e-3, 0.9, 0.999, 1e-8, 0.0)
+        kernels.minibatch_epoch(
+            self.X, self.Y, self.weight, self.order, batch_size, *self._network(), *state, 1e-3, 0.9, 0.999, 1e-8, 0.0
+        )
 
 
 def _samples_per_second(epoch, samples):

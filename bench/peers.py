@@ -94,7 +94,17 @@ def compare(case, workers, rounds):
             continue
         difference = float(np.abs(outcome - reference).max() / largest)
         counted = difference <= case.tolerance
-        runs.append((worker, {"candidate": worker.candidate, "threads": worker.threads, "difference": difference, "counted": counted}))
+        runs.append(
+            (
+                worker,
+                {
+                    "candidate": worker.candidate,
+                    "threads": worker.threads,
+                    "difference": difference,
+                    "counted": counted,
+                },
+            )
+        )
     seconds = defaultdict(list)
     for _ in range(rounds):
         for worker, _ in runs:
@@ -107,7 +117,9 @@ def report(case, runs, threads):
     """Print a case's row for one number of threads, and return the ratio of fastbp to the best peer."""
     rates = {run["candidate"]: median(run["rates"]) for run in runs if run["threads"] == threads and run["counted"]}
     for run in (run for run in runs if run["threads"] == threads):
-        told = f"{run['candidate']:>14} {number(median(run['rates'])):>10} {case.unit}, differs by {run['difference']:.0e}"
+        told = (
+            f"{run['candidate']:>14} {number(median(run['rates'])):>10} {case.unit}, differs by {run['difference']:.0e}"
+        )
         print(told + ("" if run["counted"] else f": more than {case.tolerance:.0e}, not counted"), file=sys.stderr)
     ours = rates.pop("fastbp", math.nan)
     if not rates:
@@ -120,21 +132,29 @@ def report(case, runs, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression: only cases whose kind or title matches")
+    parser.add_argument(
+        "--only", default="", metavar="PATTERN", help="regular expression: only cases whose kind or title matches"
+    )
     parser.add_argument("--threads", default="1,2", help="numbers of threads, comma-separated")
     parser.add_argument("--dtype", default="float32,float64", help="of the products; networks are in float32")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate")
-    parser.add_argument("--mnist", default="", metavar="FILE", help="MNIST's images, gzipped IDX, with the labels beside them")
+    parser.add_argument(
+        "--mnist", default="", metavar="FILE", help="MNIST's images, gzipped IDX, with the labels beside them"
+    )
     parser.add_argument("--json", metavar="FILE", help="where to write every round")
     options = parser.parse_args()
     counts = [int(count) for count in options.threads.split(",")]
-    cases = [c for c in all_cases(options.dtype.split(","), options.mnist) if re.search(options.only, f"{c.kind}: {c.title}")]
+    cases = [
+        c for c in all_cases(options.dtype.split(","), options.mnist) if re.search(options.only, f"{c.kind}: {c.title}")
+    ]
     if cases:
         tables(cases, counts, options)
     if re.search(options.only, MANY):
         print(flush=True)
         script = Path(__file__).parent / "compare" / "many.py"
-        subprocess.run([sys.executable, script, "--threads", options.threads, "--rounds", str(options.rounds)], check=True)
+        subprocess.run(
+            [sys.executable, script, "--threads", options.threads, "--rounds", str(options.rounds)], check=True
+        )
 
 
 def tables(cases, counts, options):

@@ -27,7 +27,9 @@ smartquotes = False  # f'(z) is an equation
 myst_heading_anchors = 2  # a guide may point at a section of another
 default_role = "py:obj"  # `fastbp.train` in a docstring is a link, `X` is not and need not be
 
-autosummary_filename_map = {"fastbp.graph.Check": "fastbp.graph.Check_"}  # some file systems take it for that of fastbp.graph.check
+autosummary_filename_map = {
+    "fastbp.graph.Check": "fastbp.graph.Check_"
+}  # some file systems take it for that of fastbp.graph.check
 autodoc_typehints = "none"  # docstrings say more than annotations: shapes and units
 numpydoc_show_class_members = False  # the page of a class documents them in full
 

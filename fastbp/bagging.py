@@ -15,9 +15,17 @@ from .targets import Targets
 
 
 def ensemble(
-    X: ArrayLike, y: ArrayLike, n: int = 8, *, bootstrap: bool = False, seed: int | None = None, threads: int | None = None,
-    progress: bool | None = None, engine: Any = None, **options: Any,
-) -> Ensemble:  # fmt: skip
+    X: ArrayLike,
+    y: ArrayLike,
+    n: int = 8,
+    *,
+    bootstrap: bool = False,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: bool | None = None,
+    engine: Any = None,
+    **options: Any,
+) -> Ensemble:
     """
     Train several networks that differ by their seeds, to predict together.
 
@@ -82,7 +90,9 @@ def ensemble(
             times = np.bincount(_drawn(target, random), minlength=len(known))
             variant |= {"rows": times > 0, "sample_weight": times * weight}
         variants.append(variant)
-    nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine)
+    nets = many.trained(
+        table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine
+    )
     many.require_one(nets)
     many.warn_of_failures(nets)
     found = tuple(nets[k] for k in range(n) if k not in nets.failures)

@@ -81,12 +81,9 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     edges[0] -= FAR / steepness
     edges[-1] += FAR / steepness
     pairs = np.column_stack([edges[:-1], edges[1:]]).ravel()
-    params = np.concatenate([
-        np.full(2 * n, steepness),
-        -steepness * pairs,
-        np.column_stack([heights, -heights]).ravel(),
-        [0.0],
-    ])  # fmt: skip
+    params = np.concatenate(
+        [np.full(2 * n, steepness), -steepness * pairs, np.column_stack([heights, -heights]).ravel(), [0.0]]
+    )
     return Network(
         task="regression",
         sizes=(1, 2 * n, 1),

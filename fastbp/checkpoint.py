@@ -84,7 +84,9 @@ class Keeper:
         self.path, self.every = os.fspath(path), None if every is None else checks.integer("checkpoint_every", every, 1)
         self.said = {name: plain(name, value) for name, value in said.items()}
         self.written: float | None = None
-        for left in Path(self.path).parent.glob(f".{glob.escape(Path(path).name)}.*"):  # by a run that was killed while it wrote
+        for left in Path(self.path).parent.glob(
+            f".{glob.escape(Path(path).name)}.*"
+        ):  # by a run that was killed while it wrote
             if re.fullmatch(r"[0-9a-f]{16}", left.suffix[1:]):
                 left.unlink(missing_ok=True)
 
@@ -100,15 +102,26 @@ class Keeper:
         """Write where a run stands."""
         header, tensors = storage.contents(self.network(at))
         random = None if at.random is None else at.random.bit_generator.state
-        header["run"] = {"said": self.said, "every": self.every, "data": self.data, "versions": _versions(), "least": at.least,
-                         "best_epoch": at.best_epoch, "random": random}  # fmt: skip
+        header["run"] = {
+            "said": self.said,
+            "every": self.every,
+            "data": self.data,
+            "versions": _versions(),
+            "least": at.least,
+            "best_epoch": at.best_epoch,
+            "random": random,
+        }
         tensors |= {_PARAMS: at.params} | {f"{_STATE}.{k}": array for k, array in enumerate(at.state)}
         try:
             storage.write(self.path, header, tensors)
         except OSError as error:
             if self.written is None:
-                raise OSError(error.errno, f"checkpoint: the file cannot be written ({error.strerror})", self.path) from None
-            text = f"the checkpoint {self.path!r} could not be written ({error.strerror}); the one before is still there"
+                raise OSError(
+                    error.errno, f"checkpoint: the file cannot be written ({error.strerror})", self.path
+                ) from None
+            text = (
+                f"the checkpoint {self.path!r} could not be written ({error.strerror}); the one before is still there"
+            )
             warnings.warn(text, RuntimeWarning, stacklevel=5)
         self.written = at.seconds
 
@@ -156,10 +169,14 @@ class Checkpoint:
         for name, value in options.items():
             known = self.said[checks.one_of("resume", name, self.said)]
             if plain(name, value) != known:
-                raise ValueError(f"{name}: expected {known!r}, with which the run in {self.path!r} was begun, got {value!r}; leave it out")
+                raise ValueError(
+                    f"{name}: expected {known!r}, with which the run in {self.path!r} was begun, got {value!r}; leave it out"
+                )
         for name, value in self.said.items():
             if value == GIVEN and name != "init" and options.get(name) is None:
-                raise ValueError(f"{name}: expected what the run in {self.path!r} was begun with, as a file cannot hold it; pass it again")
+                raise ValueError(
+                    f"{name}: expected what the run in {self.path!r} was begun with, as a file cannot hold it; pass it again"
+                )
         start = {"init": self.network} if self.said["init"] == GIVEN else {}
         return self.said | dict(options) | start
 
@@ -174,16 +191,28 @@ class Checkpoint:
     def require_shape(self, net: Architecture) -> None:
         """Raise ValueError unless the options of the run lead to the network that is in the file."""
         with storage.sound(self.path):
-            storage.require(self.network.architecture == replace(net, own_loss=None), "its options do not fit its network")
+            storage.require(
+                self.network.architecture == replace(net, own_loss=None), "its options do not fit its network"
+            )
 
     def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
         """Where the run stands; raises ValueError unless it fits where it would stand `first`, and the columns of its history."""
         at = self.at
         with storage.sound(self.path):
-            fits = [(at.params, first.params), *zip(at.state, first.state, strict=True), (self.network.params, first.params)]
+            fits = [
+                (at.params, first.params),
+                *zip(at.state, first.state, strict=True),
+                (self.network.params, first.params),
+            ]
             for found, wanted in fits:
-                storage.require(found.shape == wanted.shape and found.dtype == wanted.dtype, "its weights and state do not fit the run")
-            storage.require(len(at.rows) <= epochs and all(set(row) == set(columns) for row in at.rows), "its history does not fit the run")
+                storage.require(
+                    found.shape == wanted.shape and found.dtype == wanted.dtype,
+                    "its weights and state do not fit the run",
+                )
+            storage.require(
+                len(at.rows) <= epochs and all(set(row) == set(columns) for row in at.rows),
+                "its history does not fit the run",
+            )
             storage.require((at.random is None) == (first.random is None), "its random numbers do not fit the run")
         return at
 
@@ -206,7 +235,10 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
     with storage.sound(path):
         header, tensors = storage.read(path)
         network = storage.network_of(header, tensors)
-        storage.require("run" in header, "it holds a network, and not where a run stands; train(..., checkpoint=...) writes such files")
+        storage.require(
+            "run" in header,
+            "it holds a network, and not where a run stands; train(..., checkpoint=...) writes such files",
+        )
         run = header["run"]
         said, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
@@ -219,12 +251,27 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
             for values in zip(*map(np.ndarray.tolist, network.history.values()), strict=True)
         ]
         every, best_epoch, least = run["every"], run["best_epoch"], run["least"]
-        storage.require(every is None or (isinstance(every, int) and every > 0), "impossible number of epochs between two checkpoints")
-        storage.require(isinstance(least, float) and isinstance(best_epoch, int) and 0 <= best_epoch <= len(rows), "impossible best epoch")
+        storage.require(
+            every is None or (isinstance(every, int) and every > 0),
+            "impossible number of epochs between two checkpoints",
+        )
+        storage.require(
+            isinstance(least, float) and isinstance(best_epoch, int) and 0 <= best_epoch <= len(rows),
+            "impossible best epoch",
+        )
         params = tensors[_PARAMS]
         storage.require(bool(np.isfinite(params).all()), "its weights are not finite")
         state = [tensors[name] for name in sorted(tensors) if name.startswith(_STATE)]
-        at = Standing(params, state, _generator(run["random"]), network.params.copy(), best_epoch, least, rows, network.stop_reason)
+        at = Standing(
+            params,
+            state,
+            _generator(run["random"]),
+            network.params.copy(),
+            best_epoch,
+            least,
+            rows,
+            network.stop_reason,
+        )
     if versions != _versions():
         text = f"the run in {os.fspath(path)!r} was begun with {versions}, and goes on with {_versions()}: the last bits may differ"
         warnings.warn(text, RuntimeWarning, stacklevel=3)

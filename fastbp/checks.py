@@ -30,12 +30,16 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> str:
 
 def integer(name: str, value: object, least: int) -> int:
     """`value` as an int of at least `least`."""
-    if isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and int(value) >= least:  # int first: it is found sooner
+    if (
+        isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+    ):  # int first: it is found sooner
         return int(value)
     raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
 
 
-def real(name: str, value: object, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf) -> float:
+def real(
+    name: str, value: object, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
+) -> float:
     """`value` as a finite float, greater than `above`, at least `least`, less than `below`."""
     if isinstance(value, float | numbers.Real) and not isinstance(value, bool):  # float first: it is found sooner
         number = float(value)
@@ -73,7 +77,9 @@ def _as_array(name: str, values: Any) -> NDArray[Any]:
     try:
         return np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"{name}: expected an array of numbers, all rows of one length; got {type(values).__name__} ({error})") from None
+        raise ValueError(
+            f"{name}: expected an array of numbers, all rows of one length; got {type(values).__name__} ({error})"
+        ) from None
 
 
 def _reject_text(name: str, array: NDArray[Any]) -> None:
@@ -91,7 +97,9 @@ def numeric(name: str, values: Any) -> NDArray[Any]:
         _reject_text(name, array)
         return array.astype(np.float64)
     if array.dtype.kind not in "biuf":
-        what = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time spans"}.get(array.dtype.kind, str(array.dtype))
+        what = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time spans"}.get(
+            array.dtype.kind, str(array.dtype)
+        )
         raise ValueError(f"{name}: expected real numbers, got {what} (dtype {array.dtype})")
     return array
 
@@ -115,8 +123,14 @@ def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]
     """`X` as a finite 2-D array of numbers, one sample a row, with at least one row and column (`columns`, if given)."""
     array = numeric(name, X)
     if array.ndim != 2:
-        hint = f"; for one feature pass {name}.reshape(-1, 1), for one sample {name}.reshape(1, -1)" if array.ndim == 1 else ""
-        raise ValueError(f"{name}: expected 2 dimensions (samples, features), got {array.ndim} (shape {array.shape}){hint}")
+        hint = (
+            f"; for one feature pass {name}.reshape(-1, 1), for one sample {name}.reshape(1, -1)"
+            if array.ndim == 1
+            else ""
+        )
+        raise ValueError(
+            f"{name}: expected 2 dimensions (samples, features), got {array.ndim} (shape {array.shape}){hint}"
+        )
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{name}: expected {columns} features, got {array.shape[1]} (shape {array.shape})")
     if columns is None and array.shape[1] == 0:

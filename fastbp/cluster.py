@@ -72,7 +72,9 @@ def connected(name: str, client: Any) -> dict[str, int]:
     if client.asynchronous:
         raise ValueError(f"{name}: expected a client that waits for results, got one that is asynchronous")
     if client.status != "running":
-        raise RuntimeError(f"{name}: expected a client that is connected to its cluster, got one that is {client.status}")
+        raise RuntimeError(
+            f"{name}: expected a client that is connected to its cluster, got one that is {client.status}"
+        )
     try:
         threads, here, there = client.nthreads(), installation(), client.run(installation, on_error="return")
     except Exception as error:
@@ -215,11 +217,16 @@ class Workers:
         try:
             for _ in range(TRIES):
                 tasks = self._tried(tasks, samples, found, bar)
-                if not tasks or self.client.status != "running":  # one that is being closed may wait for ever for what it is asked
+                if (
+                    not tasks or self.client.status != "running"
+                ):  # one that is being closed may wait for ever for what it is asked
                     break
                 self._scattered = None  # tasks are lost where all workers are that had the samples
             else:
-                found |= {variant.number: _failure(variant, f"its workers were lost {TRIES} times") for variant in _variants(tasks)}
+                found |= {
+                    variant.number: _failure(variant, f"its workers were lost {TRIES} times")
+                    for variant in _variants(tasks)
+                }
         except KeyboardInterrupt:
             why = "Ctrl-C came"
         except Exception:
@@ -229,10 +236,14 @@ class Workers:
             bar.close()
         self._trained += len(found)
         if not self._trained and why == LOST:
-            raise RuntimeError(f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained")
+            raise RuntimeError(
+                f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained"
+            )
         return {variant.number: missing(variant, why) for variant in _variants([jobs])} | found
 
-    def _tried(self, tasks: Sequence[list[Job]], samples: Samples, found: dict[int, Result], bar: Bar) -> list[list[Job]]:
+    def _tried(
+        self, tasks: Sequence[list[Job]], samples: Samples, found: dict[int, Result], bar: Bar
+    ) -> list[list[Job]]:
         """Have the tasks done, and add to what is found; returns those that were lost."""
         if self._scattered is None or self._scattered[0] is not samples:
             self._scattered = samples, self.client.scatter(samples, broadcast=True, hash=False)
@@ -244,7 +255,9 @@ class Workers:
                 warnings.filterwarnings("ignore", "Sending large graph")
                 for k, chunk in enumerate(tasks):
                     waiting[self.client.submit(work, chunk, *arguments, pure=False, retries=TRIES, priority=-k)] = chunk
-            for task, result in as_completed(list(waiting), loop=self.client.loop, with_results=True, raise_errors=False):
+            for task, result in as_completed(
+                list(waiting), loop=self.client.loop, with_results=True, raise_errors=False
+            ):
                 chunk = waiting.pop(task)
                 variants = _variants([chunk])
                 if isinstance(result, Outcome):

@@ -24,9 +24,18 @@ from .progress import Bar
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
 KERNELS = (
-    "forward", "evaluate", "infer few", "infer many", "infer parallel",
-    "tiny online", "online", "narrow", "wide", "narrow parallel", "wide parallel",
-)  # fmt: skip
+    "forward",
+    "evaluate",
+    "infer few",
+    "infer many",
+    "infer parallel",
+    "tiny online",
+    "online",
+    "narrow",
+    "wide",
+    "narrow parallel",
+    "wide parallel",
+)
 SIDE_BY_SIDE = "tiny side by side"
 INFER = {"few": inference.few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
 _ready: set[tuple[str, str]] = set()
@@ -51,7 +60,11 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
         "epochs watched" where samples are measured after each.
     """
     if "online" in ways:
-        return "tiny online" if lean.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf)) else "online"
+        return (
+            "tiny online"
+            if lean.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
+            else "online"
+        )
     narrow = minibatch.is_narrow(batch_size, params) and "sparse" not in ways
     return " ".join(["narrow" if narrow else "wide", *ways])
 
@@ -68,7 +81,11 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     n, units = 2 * minibatch.GROUP if "narrow" in words else 1, 1 + lean.LEAN if words[0] == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
-    weight, params, none = checks.frozen(np.ones(n, dtype)), np.zeros(kernels.parameter_count(sizes), dtype), np.empty(0, dtype)
+    weight, params, none = (
+        checks.frozen(np.ones(n, dtype)),
+        np.zeros(kernels.parameter_count(sizes), dtype),
+        np.empty(0, dtype),
+    )
     activations, nothing = np.zeros(len(sizes) - 1, np.int64), checks.frozen(none)
     if kernel == "forward":
         kernels.forward(rows, sizes, activations, params, np.empty((n, 1), dtype))
@@ -78,12 +95,27 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)
         with kernels.threads(count) as allowed:
-            INFER["many" if "parallel" in words and not allowed else words[1]](given, *network, 0.5, out, np.empty(0, np.int64))
+            INFER["many" if "parallel" in words and not allowed else words[1]](
+                given, *network, 0.5, out, np.empty(0, np.int64)
+            )
     elif kernel == SIDE_BY_SIDE:
         streams, found = np.zeros((1, random.LENGTH), np.uint64), np.empty((2, 1, 1))
         rates, failed = np.zeros(1), np.zeros(1, np.int64)
         kernels.online_many(
-            rows, targets, weight, sizes, activations, 0, 0, params[np.newaxis], rates, rates, streams, False, *found, failed
+            rows,
+            targets,
+            weight,
+            sizes,
+            activations,
+            0,
+            0,
+            params[np.newaxis],
+            rates,
+            rates,
+            streams,
+            False,
+            *found,
+            failed,
         )
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
@@ -211,4 +243,7 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     """
     wanted = [dtype] if isinstance(dtype, str) else list(dtype)
     names = (*KERNELS, *(infer_name(way, np.dtype(np.float64), np.dtype(np.float32)) for way in INFER))
-    return sum(prepare(names if name == "float32" else KERNELS, checks.one_of("dtype", name, DTYPES), progress) for name in wanted)
+    return sum(
+        prepare(names if name == "float32" else KERNELS, checks.one_of("dtype", name, DTYPES), progress)
+        for name in wanted
+    )

@@ -68,7 +68,9 @@ def config(peak: bool = True) -> dict[str, str | int | float]:
         "cache folder": str(kernels.cache_folder()),
     }
     if peak:
-        found["peak float32"], found["peak float64"] = (round(kernels.peak_gflops(dtype), 1) for dtype in ("float32", "float64"))
+        found["peak float32"], found["peak float64"] = (
+            round(kernels.peak_gflops(dtype), 1) for dtype in ("float32", "float64")
+        )
     return found
 
 

@@ -58,7 +58,9 @@ class Rows:
         """What `net` predicts for the samples."""
         if self.rows is None:
             return net.predict(self.X)
-        return np.concatenate([net.predict(self.X[self.rows[part]]) for part in blocks.parts(len(self), 8 * self.X.shape[1])])
+        return np.concatenate(
+            [net.predict(self.X[self.rows[part]]) for part in blocks.parts(len(self), 8 * self.X.shape[1])]
+        )
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,9 @@ def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArr
     if validation is None or isinstance(validation, tuple | list):
         return np.zeros(n, bool)
     if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
-        raise ValueError(f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {validation!r}")
+        raise ValueError(
+            f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {validation!r}"
+        )
     share = checks.real("validation", validation, above=0, below=1)
     held = held_out(y, share, random)
     if held.all() or not held.any():
@@ -216,7 +220,11 @@ def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArr
 
 
 def split(
-    rows: Rows, held: NDArray[np.bool_], validation: Any, columns: tables.Columns | None, read: Callable[..., Any] = tables.inputs
+    rows: Rows,
+    held: NDArray[np.bool_],
+    validation: Any,
+    columns: tables.Columns | None,
+    read: Callable[..., Any] = tables.inputs,
 ) -> Parts:
     """The parts: the samples that are set aside, or the user's own validation part, whose inputs `read` reads, and the rest."""
     if isinstance(validation, tuple | list):
@@ -231,7 +239,9 @@ def split(
 
 def _own_part(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
     if len(validation) not in (2, 3):
-        raise ValueError(f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {len(validation)} things")
+        raise ValueError(
+            f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {len(validation)} things"
+        )
     Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
     if len(Xv) == 0:
         raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
@@ -265,7 +275,9 @@ class Scaling:
         return cls(network.x_mean, network.x_scale, network.y_mean, network.y_scale)
 
     @classmethod
-    def fit(cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None) -> Scaling:
+    def fit(
+        cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None
+    ) -> Scaling:
         """Means and standard deviations of inputs (these are `moments`) and targets; zeros and ones where nothing is to be scaled."""
         x = _deviations("X", *moments()) if scale else _unscaled(net.sizes[0])
         if columns is not None:
@@ -301,7 +313,9 @@ def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.zeros(columns), np.ones(columns)
 
 
-def _deviations(name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _deviations(
+    name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each column; the deviation of a constant column is taken as 1."""
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
@@ -314,7 +328,9 @@ def _deviations(name: str, mean: NDArray[np.float64], deviation: NDArray[np.floa
     return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)
 
 
-def initial_parameters(net: options.Architecture, init: str | None, random: np.random.Generator, dtype: np.dtype[Any]) -> NDArray[Any]:
+def initial_parameters(
+    net: options.Architecture, init: str | None, random: np.random.Generator, dtype: np.dtype[Any]
+) -> NDArray[Any]:
     """
     Draw all weights and biases at random (lecture L26), uniform in (-r, r).
 

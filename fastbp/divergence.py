@@ -41,7 +41,11 @@ def layer(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
         if not np.isfinite(z).all():
             return f"the outputs of {where} were"
         a = z
-    return "the loss of your own was" if net.own_loss is not None else f"the loss of outputs of {where} up to {np.abs(a).max():.3g} was"
+    return (
+        "the loss of your own was"
+        if net.own_loss is not None
+        else f"the loss of outputs of {where} up to {np.abs(a).max():.3g} was"
+    )
 
 
 def told(net: Architecture, plan: Schedule, params: NDArray[Any], X: NDArray[Any], where: str) -> str:

@@ -45,7 +45,9 @@ class Ensemble(FileExports):
                 raise ValueError(f"networks[{k}]: expected a Network, got {type(net).__name__}")
             for what, wanted, came in zip(_FITTING, _fitting(first), _fitting(net), strict=True):
                 if came != wanted:
-                    raise ValueError(f"networks[{k}]: expected {what} as of networks[0] ({reprlib.repr(wanted)}), got {reprlib.repr(came)}")
+                    raise ValueError(
+                        f"networks[{k}]: expected {what} as of networks[0] ({reprlib.repr(wanted)}), got {reprlib.repr(came)}"
+                    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Ensemble, (self.networks, dict(self.options))

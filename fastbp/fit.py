@@ -228,13 +228,21 @@ def run(
         Seconds spent on making kernels ready.
     """
     plan = learner.plan
-    compile_seconds = learner.prepare(learner.watches or plan.target_loss is not None or plan.target_accuracy is not None, progress)
+    compile_seconds = learner.prepare(
+        learner.watches or plan.target_loss is not None or plan.target_accuracy is not None, progress
+    )
     before, singly = at.params.copy(), _Singly(learner, metric)
     looked_at = plan.target_loss is not None or plan.target_accuracy is not None or plan.max_seconds is not None
     looked_at = looked_at or callback is not None or metric is not None or (keeper is not None and keeper.within)
     stretches = None if looked_at else learner.stretches()
-    bar = Bar(total=plan.epochs, initial=len(at.rows), desc="training", unit="epoch", delay=1.0,
-               disable=None if progress is None else not progress)  # fmt: skip
+    bar = Bar(
+        total=plan.epochs,
+        initial=len(at.rows),
+        desc="training",
+        unit="epoch",
+        delay=1.0,
+        disable=None if progress is None else not progress,
+    )
     started = time.perf_counter() - at.seconds
     last = plan.epochs if until is None else min(until, plan.epochs)
     at.stop_reason, stop_reason = "unfinished", "epochs" if last == plan.epochs else "unfinished"
@@ -275,7 +283,9 @@ def run(
     finally:
         bar.close()
     if at.stop_reason == "interrupted" and interruption.shared.get() is None:
-        text = f"training was interrupted after {len(at.rows)} of {plan.epochs} epochs; the network is as trained so far"
+        text = (
+            f"training was interrupted after {len(at.rows)} of {plan.epochs} epochs; the network is as trained so far"
+        )
         warnings.warn(text, RuntimeWarning, stacklevel=4)
     return compile_seconds
 
@@ -305,7 +315,12 @@ def _reason(learner: Learner, row: dict[str, float], waited: int) -> str | None:
 
 def _shown(row: dict[str, float]) -> dict[str, str]:
     """What the bar says behind its count: short enough for a terminal."""
-    names = {"loss": "loss", "validation_loss": "val_loss", "validation_accuracy": "val_accuracy", "validation_metric": "val_metric"}
+    names = {
+        "loss": "loss",
+        "validation_loss": "val_loss",
+        "validation_accuracy": "val_accuracy",
+        "validation_metric": "val_metric",
+    }
     if "validation_loss" not in row:
         names["accuracy"] = "accuracy"
     return {short: f"{row[name]:.4g}" for name, short in names.items() if name in row}
@@ -329,4 +344,8 @@ def _tell_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch: 
     what = divergence.told(learner.net, learner.plan, params, X, f"epoch {epoch}{where}")
     if epoch == 1:
         raise FloatingPointError(what)
-    warnings.warn(f"{what}. The network returned is that of epoch {epoch - 1} or before.", divergence.DivergenceWarning, stacklevel=5)
+    warnings.warn(
+        f"{what}. The network returned is that of epoch {epoch - 1} or before.",
+        divergence.DivergenceWarning,
+        stacklevel=5,
+    )

@@ -28,7 +28,9 @@ class Importance:
     deviation: float
 
 
-def permutation_importance(net: Network, X: ArrayLike, y: ArrayLike, *, repeats: int = 5, seed: int | None = None) -> list[Importance]:
+def permutation_importance(
+    net: Network, X: ArrayLike, y: ArrayLike, *, repeats: int = 5, seed: int | None = None
+) -> list[Importance]:
     """
     Fall of `Network.score` where one column at a time is shuffled.
 

@@ -112,7 +112,9 @@ def _alone(variant: Variant, samples: Samples, part: Round | None = None, alike:
     try:
         if part is not None:
             found = rounds.learn(*samples.of(variant), part)
-        elif alike and isinstance(variant.asked["validation"], tuple | list | None):  # a share is drawn by each one's seed
+        elif alike and isinstance(
+            variant.asked["validation"], tuple | list | None
+        ):  # a share is drawn by each one's seed
             found = training.learnt(samples.task(variant).varied(variant.asked), progress=False)
         else:
             found = training.learn(*samples.of(variant), threads=1, progress=False, callback=None)

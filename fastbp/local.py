@@ -35,7 +35,14 @@ class Local:
     """
 
     def __init__(
-        self, net: options.Architecture, plan: options.Schedule, data: Ready, held_out: Ready | None, at: Standing, seed: int, threads: int
+        self,
+        net: options.Architecture,
+        plan: options.Schedule,
+        data: Ready,
+        held_out: Ready | None,
+        at: Standing,
+        seed: int,
+        threads: int,
     ) -> None:
         params = at.params
         self.net, self.plan, self.data, self.held_out, self.params = net, plan, data, held_out, params
@@ -46,15 +53,24 @@ class Local:
         self.step = len(at.rows) * self.batches
         self.loss = net.loss_for(params.dtype)
         # Losses are added up block by block: the same blocks whether the inputs are held as a copy or not, the same bits.
-        bounds = blocks.bounds(n, row_bytes(net, params), plan.batch_size, params.nbytes).tolist()  # weights are packed for each
+        bounds = blocks.bounds(
+            n, row_bytes(net, params), plan.batch_size, params.nbytes
+        ).tolist()  # weights are packed for each
         self.parts = [
-            (slice(*part), slice(part[0] // plan.batch_size, -(-part[1] // plan.batch_size))) for part in itertools.pairwise(bounds)
+            (slice(*part), slice(part[0] // plan.batch_size, -(-part[1] // plan.batch_size)))
+            for part in itertools.pairwise(bounds)
         ]
         rows = max(part.stop - part.start for part, _ in self.parts)
         self.window = window = Window(data.X, data.Y, data.weight, rows)
         # The lecture's own rule has a loop of its own; where anything else is asked for, batches of 1 do.
         constant = plan.schedule == "constant" and not plan.warmup
-        self.online = plan.optimizer == "sgd" and plan.batch_size == 1 and constant and not any(plan.dropout) and plan.clip_norm is None
+        self.online = (
+            plan.optimizer == "sgd"
+            and plan.batch_size == 1
+            and constant
+            and not any(plan.dropout)
+            and plan.clip_norm is None
+        )
         if self.online:
             shape = (net.size_array, net.activation_codes, *self.loss, net.decision_code, params)
             window.decide_sparsity(plan.l2)
@@ -62,9 +78,21 @@ class Local:
             self.kernel_names = [compilation.loop_name(net, params, 1, "online")]
             return
         self.passes = Passes(
-            window.X, window.Y, window.weight, net, params, plan.optimizer, at.state, options.NUMBERS[plan.optimizer], plan.batch_size,
-            dropout=plan.dropout, clip=np.inf if plan.clip_norm is None else plan.clip_norm, seed=seed % 2**63, threads=threads, rows=rows,
-        )  # fmt: skip
+            window.X,
+            window.Y,
+            window.weight,
+            net,
+            params,
+            plan.optimizer,
+            at.state,
+            options.NUMBERS[plan.optimizer],
+            plan.batch_size,
+            dropout=plan.dropout,
+            clip=np.inf if plan.clip_norm is None else plan.clip_norm,
+            seed=seed % 2**63,
+            threads=threads,
+            rows=rows,
+        )
         self.loop, self.kernel_names = self.passes.serial, self.passes.kernel_names
 
     def prepare(self, measures: bool, progress: bool | None) -> float:
@@ -84,7 +112,11 @@ class Local:
         found, rows, failed = [], [], -1
         for part, batches in self.parts:
             here = self.window.read(order[part])
-            one = self.loop(here) if self.online else self.passes.run(here, self.step + batches.start, rates[batches], plan.l2)
+            one = (
+                self.loop(here)
+                if self.online
+                else self.passes.run(here, self.step + batches.start, rates[batches], plan.l2)
+            )
             found.append(one[:3])
             rows.append(len(here))
             if one.failed >= 0:

@@ -26,10 +26,14 @@ LEVEL, DELTA = 0.5, 1.0
 def parameters(loss: str, quantile: Any, huber_delta: Any) -> tuple[float, ...]:
     """Parameters of a loss, those of one target after another's: the levels of quantile, the delta of huber, none of the others."""
     if loss == "quantile":
-        levels = quantile if isinstance(quantile, Sequence | np.ndarray) and not isinstance(quantile, str) else (quantile,)
+        levels = (
+            quantile if isinstance(quantile, Sequence | np.ndarray) and not isinstance(quantile, str) else (quantile,)
+        )
         found = tuple(checks.real("quantile", level, above=0, below=1) for level in levels)
         if not found or list(found) != sorted(set(found)):
-            raise ValueError(f"quantile: expected a level between 0 and 1, or several in increasing order, got {quantile!r}")
+            raise ValueError(
+                f"quantile: expected a level between 0 and 1, or several in increasing order, got {quantile!r}"
+            )
         return found
     if loss == "huber":
         return (checks.real("huber_delta", huber_delta, above=0),)
@@ -43,9 +47,13 @@ def functions_of(loss: Any) -> Functions:
             # Numba counts positional arguments only
             taken = inspect.signature(f.py_func if is_jitted(f) else f).parameters
             if len(taken) != 2:
-                raise ValueError(f"loss: expected two functions of two numbers (y, yhat), got one of {len(taken)}: {f!r}")
+                raise ValueError(
+                    f"loss: expected two functions of two numbers (y, yhat), got one of {len(taken)}: {f!r}"
+                )
         return loss[0], loss[1]
-    raise ValueError(f"loss: expected a name, or a pair of functions (y, yhat), the loss and its derivative in yhat; got {loss!r}")
+    raise ValueError(
+        f"loss: expected a name, or a pair of functions (y, yhat), the loss and its derivative in yhat; got {loss!r}"
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -91,7 +99,9 @@ def check_derivative(functions: Functions, y: NDArray[Any], outputs: str) -> Non
         (here, slope), (above, _), (below, _) = (call.at(t, x) for x in (a, a + h, a - h))
         where = f"at y={t:.6g}, yhat={a:.6g}"
         if not np.isfinite([here, above, below, slope]).all():
-            raise ValueError(f"loss: expected finite numbers, got a loss of {here:g} and a derivative of {slope:g} {where}")
+            raise ValueError(
+                f"loss: expected finite numbers, got a loss of {here:g} and a derivative of {slope:g} {where}"
+            )
         sides = (above - here) / h, (here - below) / h
         tolerance = 1e-4 * (1 + max(map(abs, sides))) + 1e-9 * abs(here) / h
         if not min(sides) - tolerance <= slope <= max(sides) + tolerance:

@@ -65,9 +65,15 @@ class Networks(Sequence[Network]):
 
 
 def train_many(
-    X: ArrayLike, y: ArrayLike, variants: Sequence[Mapping[str, Any]], *, threads: int | None = None, progress: bool | None = None,
-    engine: Any = None, **options: Any,
-) -> Networks:  # fmt: skip
+    X: ArrayLike,
+    y: ArrayLike,
+    variants: Sequence[Mapping[str, Any]],
+    *,
+    threads: int | None = None,
+    progress: bool | None = None,
+    engine: Any = None,
+    **options: Any,
+) -> Networks:
     """
     Train many networks at once, one per thread.
 
@@ -124,9 +130,16 @@ def train_many(
 
 
 def trained(
-    X: Any, y: Any, variants: Sequence[Any], options: Mapping[str, Any], *,
-    called: str, threads: int | None, progress: bool | None, engine: Any,
-) -> Networks:  # fmt: skip
+    X: Any,
+    y: Any,
+    variants: Sequence[Any],
+    options: Mapping[str, Any],
+    *,
+    called: str,
+    threads: int | None,
+    progress: bool | None,
+    engine: Any,
+) -> Networks:
     """Train as `train_many` does, but for its warning; `called` is what messages call a variant, by its number."""
     workers = crew(threads, engine)
     table, targets_read, names = data.read_table(X, y)

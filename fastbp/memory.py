@@ -61,7 +61,11 @@ def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> in
     """What depends on the weights alone: their copies, the state of the optimizer, the packed weights of large layers."""
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[plan.optimizer])
-    packed = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes) if n_in * n_out * dtype.itemsize >= network.PACKED_FROM)
+    packed = sum(
+        n_in * n_out
+        for n_in, n_out in itertools.pairwise(net.sizes)
+        if n_in * n_out * dtype.itemsize >= network.PACKED_FROM
+    )
     return dtype.itemsize * (arrays * count + packed)
 
 

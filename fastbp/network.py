@@ -148,7 +148,9 @@ class Network(Exports):
     def central(self) -> slice:
         """Which outputs stand for the targets: all, or of several quantiles those whose level is nearest to 1/2."""
         levels = self.loss_parameter
-        return slice(int(np.argmin(np.abs(np.array(levels) - 0.5))), None, len(levels)) if len(levels) > 1 else slice(None)
+        return (
+            slice(int(np.argmin(np.abs(np.array(levels) - 0.5))), None, len(levels)) if len(levels) > 1 else slice(None)
+        )
 
     def encode(self, X: ArrayLike) -> NDArray[Any]:
         """
@@ -293,7 +295,9 @@ class Network(Exports):
             The network is one of regression.
         """
         if self.task == "regression":
-            raise ValueError("predict_proba: expected a network for classification, this one is for regression; use predict")
+            raise ValueError(
+                "predict_proba: expected a network for classification, this one is for regression; use predict"
+            )
         out = self._infer(X)
         if self.task == "multilabel" or self.layer_activations[-1] == "softmax":
             return out
@@ -332,7 +336,9 @@ class Network(Exports):
         if checks.real("threshold", threshold, least=0) > 1:
             raise ValueError(f"threshold: expected a probability of at most 1, got {threshold!r}")
         if self.classes is not None and len(self.classes) > 2:
-            raise ValueError(f"threshold: expected 0.5 with {len(self.classes)} classes (the most probable is chosen), got {threshold!r}")
+            raise ValueError(
+                f"threshold: expected 0.5 with {len(self.classes)} classes (the most probable is chosen), got {threshold!r}"
+            )
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """

@@ -21,7 +21,10 @@ ELEMENTWISE = tuple(name for name in kernels.ACTIVATIONS if name != "softmax")
 OUTPUTS = tuple(name for name in ELEMENTWISE if not kernels.takes_input(kernels.ACTIVATIONS[name]))
 # beta1, beta2 and epsilon as in scikit-learn and the papers; beta1 is the momentum of momentum and nesterov, beta2 the memory of
 # rmsprop, and both the factors of rprop's steps.
-NUMBERS = dict.fromkeys(kernels.OPTIMIZERS, (0.9, 0.999, 1e-8)) | {"rmsprop": (0.0, 0.99, 1e-8), "rprop": (0.5, 1.2, 0.0)}
+NUMBERS = dict.fromkeys(kernels.OPTIMIZERS, (0.9, 0.999, 1e-8)) | {
+    "rmsprop": (0.0, 0.99, 1e-8),
+    "rprop": (0.5, 1.2, 0.0),
+}
 ADAMS = ("adam", "adamw", "nadam", "rmsprop")
 LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "rprop": 0.01} | dict.fromkeys(ADAMS, 0.001)
 # Squared error of logistic units reaches the weights through factors a (1 - a) of at most 1/4.
@@ -84,7 +87,15 @@ class Architecture:
 
 
 def architecture(
-    inputs: int, outputs: int, task: str, hidden: Any, activation: Any, output: str, loss: Any, quantile: Any, huber_delta: Any
+    inputs: int,
+    outputs: int,
+    task: str,
+    hidden: Any,
+    activation: Any,
+    output: str,
+    loss: Any,
+    quantile: Any,
+    huber_delta: Any,
 ) -> Architecture:
     """
     Layers, activations and loss from the user's words.
@@ -107,7 +118,9 @@ def architecture(
     """
     units = hidden_units(hidden)
     names = hidden_activations(activation, len(units))
-    allowed = ("logistic", "softmax") if task == "classification" else ("logistic",) if task == "multilabel" else OUTPUTS
+    allowed = (
+        ("logistic", "softmax") if task == "classification" else ("logistic",) if task == "multilabel" else OUTPUTS
+    )
     if output != "auto":
         checks.one_of(f"output (for {task})", output, ("auto", *allowed))
     own = None if isinstance(loss, str) else losses.functions_of(loss)
@@ -120,7 +133,9 @@ def architecture(
         known = losses.REGRESSION if task == "regression" else ("log_loss", "squared_error")
         if loss not in known:
             hint = "; pass task='classification' for class labels" if task == "regression" else ""
-            raise ValueError(f"loss: expected one of {', '.join(map(repr, known))} or two functions for {task}, got {loss!r}{hint}")
+            raise ValueError(
+                f"loss: expected one of {', '.join(map(repr, known))} or two functions for {task}, got {loss!r}{hint}"
+            )
     if output == "auto":
         numbers = "exp" if loss == "poisson" else "identity"
         output = {"regression": numbers, "multilabel": "logistic"}.get(task, "logistic" if outputs == 2 else "softmax")
@@ -146,7 +161,9 @@ def hidden_activations(activation: Any, layers: int) -> tuple[str, ...]:
         return (checks.one_of("activation", activation, ELEMENTWISE),) * layers
     names = tuple(checks.one_of("activation", name, ELEMENTWISE) for name in activation)
     if len(names) != layers:
-        raise ValueError(f"activation: expected one name, or one for each of the {layers} hidden layers, got {len(names)}")
+        raise ValueError(
+            f"activation: expected one name, or one for each of the {layers} hidden layers, got {len(names)}"
+        )
     return names
 
 
@@ -202,9 +219,17 @@ def schedule(
         A value that is not valid.
     """
     checks.one_of("optimizer", optimizer, kernels.OPTIMIZERS)
-    rate = default_learning_rate(optimizer, net) if learning_rate is None else checks.real("learning_rate", learning_rate, above=0)
+    rate = (
+        default_learning_rate(optimizer, net)
+        if learning_rate is None
+        else checks.real("learning_rate", learning_rate, above=0)
+    )
     full = optimizer == "rprop"  # which compares the signs of gradients of all samples
-    batch = (n if full else default_batch_size(n)) if batch_size is None else min(checks.integer("batch_size", batch_size, 1), n)
+    batch = (
+        (n if full else default_batch_size(n))
+        if batch_size is None
+        else min(checks.integer("batch_size", batch_size, 1), n)
+    )
     count = (500 if full else default_epochs(n)) if epochs is None else checks.integer("epochs", epochs, 0)
     checks.one_of("schedule", schedule, schedules.SCHEDULES)
     warmup = checks.real("warmup", warmup, least=0)
@@ -219,7 +244,9 @@ def schedule(
     if patience is not None:
         patience = checks.integer("patience", patience, 1)
         if not validation:
-            raise ValueError("patience: expected a validation part to watch, got validation=None; pass validation=0.1, for instance")
+            raise ValueError(
+                "patience: expected a validation part to watch, got validation=None; pass validation=0.1, for instance"
+            )
     return Schedule(
         optimizer=optimizer,
         learning_rate=rate,
@@ -243,7 +270,9 @@ def dropout_shares(dropout: Any, layers: int) -> tuple[float, ...]:
         return (checks.real("dropout", dropout, least=0, below=1),) * layers
     shares = tuple(checks.real("dropout", share, least=0, below=1) for share in dropout)
     if len(shares) != layers:
-        raise ValueError(f"dropout: expected one share, or one for each of the {layers} hidden layers, got {len(shares)}")
+        raise ValueError(
+            f"dropout: expected one share, or one for each of the {layers} hidden layers, got {len(shares)}"
+        )
     return shares
 
 

@@ -47,14 +47,31 @@ class Passes:
         Samples of the longest pass; by default all.
     """
 
-    def __init__(self, X: Any, Y: Array, weight: Array, net: Architecture, params: Array, optimizer: str, state: Sequence[Array],
-                 numbers: tuple[float, float, float], batch_size: int, *, dropout: Sequence[float] = (), clip: float = np.inf,
-                 seed: int = 0, threads: int = 1, rows: int | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        X: Any,
+        Y: Array,
+        weight: Array,
+        net: Architecture,
+        params: Array,
+        optimizer: str,
+        state: Sequence[Array],
+        numbers: tuple[float, float, float],
+        batch_size: int,
+        *,
+        dropout: Sequence[float] = (),
+        clip: float = np.inf,
+        seed: int = 0,
+        threads: int = 1,
+        rows: int | None = None,
+    ) -> None:
         self.threads, self.net, self.params = threads, net, params
         self.n = X.shape[0] if rows is None else rows
         sparse = not isinstance(X, np.ndarray)
         if sparse:
-            X = tuple(np.ascontiguousarray(part) for part in (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)))
+            X = tuple(
+                np.ascontiguousarray(part) for part in (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64))
+            )
         shares = np.zeros(len(net.activations))
         shares[: len(dropout)] = dropout
         self.loss = net.loss_for(params.dtype)  # kept: a loss of one's own is called by its address
@@ -62,13 +79,31 @@ class Passes:
 
         def prepared(parallel: bool) -> Any:
             return kernels.prepare_minibatch(
-                X, Y, weight, self.n, batch_size, net.size_array, net.activation_codes, *self.loss, net.decision_code, params,
-                kernels.RULES[optimizer], first, second, *numbers, dropout=shares, clip=clip, seed=seed, parallel=parallel,
-            )  # fmt: skip
+                X,
+                Y,
+                weight,
+                self.n,
+                batch_size,
+                net.size_array,
+                net.activation_codes,
+                *self.loss,
+                net.decision_code,
+                params,
+                kernels.RULES[optimizer],
+                first,
+                second,
+                *numbers,
+                dropout=shares,
+                clip=clip,
+                seed=seed,
+                parallel=parallel,
+            )
 
         parallel = threads > 1 and kernels.parallel_pays(net.sizes, batch_size, params.itemsize)
         ways = {"parallel": parallel, "sparse": sparse, "dropout": shares.any(), "clipped": clip < np.inf}
-        self.kernel_names = [compilation.loop_name(net, params, batch_size, *(way for way, asked in ways.items() if asked))]
+        self.kernel_names = [
+            compilation.loop_name(net, params, batch_size, *(way for way, asked in ways.items() if asked))
+        ]
         self.serial, self.parallel = prepared(False), prepared(True) if parallel else None
 
     def run(self, order: Array, step: int, learning_rate: ArrayLike, l2: ArrayLike) -> kernels.Pass:

@@ -32,12 +32,20 @@ class Predictor:
         Mean and deviation of each input, and of each output.
     """
 
-    def __init__(self, net: Architecture, params: NDArray[Any], scaling: NDArray[np.float64], rescaling: NDArray[np.float64]) -> None:
+    def __init__(
+        self, net: Architecture, params: NDArray[Any], scaling: NDArray[np.float64], rescaling: NDArray[np.float64]
+    ) -> None:
         self.sizes, self.dtype = net.sizes, params.dtype
         self.inputs, self.outputs = net.sizes[0], net.sizes[-1]
         scaling = np.array([scaling[0], 1 / scaling[1]])
         # Copies that are not read-only: Numba takes 40 ns longer to know the type of an array that is.
-        self.constants = (_if_any(scaling), net.size_array.copy(), net.activation_codes.copy(), params, _if_any(rescaling))
+        self.constants = (
+            _if_any(scaling),
+            net.size_array.copy(),
+            net.activation_codes.copy(),
+            params,
+            _if_any(rescaling),
+        )
         nothing = np.empty((0, self.inputs)), *self.constants, np.empty((0, self.outputs), self.dtype), _NOTHING
         check_infer(*nothing)  # once and for all: the kernel for few rows does not
         # The kernel for few rows, by the type of X, once it is compiled
@@ -88,7 +96,9 @@ class Predictor:
     def _make_ready(self, way: str, given: np.dtype[Any]) -> None:
         compilation.prepare([compilation.infer_name(way, given, self.dtype)], self.dtype, None)
 
-    def _called(self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
+    def _called(
+        self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool
+    ) -> NDArray[Any] | None:
         n = len(X)
         if decide and n > MANY:  # outputs that nobody asked for
             decision, out = self.space(n, True), self.space(MANY, False)

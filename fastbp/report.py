@@ -72,7 +72,9 @@ class _Bar:
     value: str
 
 
-def write(path: str | os.PathLike[str], net: Network, training: Pair, validation: Pair | None, *, table: str, target: str) -> None:
+def write(
+    path: str | os.PathLike[str], net: Network, training: Pair, validation: Pair | None, *, table: str, target: str
+) -> None:
     """
     Write the report on a training.
 
@@ -98,7 +100,9 @@ def write(path: str | os.PathLike[str], net: Network, training: Pair, validation
     parts = [_part("training", training), *([] if validation is None else [_part("validation", validation)])]
     watched = parts[-1]
     measured = [(scores(net, part.X, part.y), baseline(net, parts[0].y, part.y)) for part in parts]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     page = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     columns = _columns(net, parts)
     html = page.render(
@@ -112,7 +116,10 @@ def write(path: str | os.PathLike[str], net: Network, training: Pair, validation
         more_columns=len(columns) - MOST_COLUMNS,
         distributions=_distributions(net, np.concatenate([part.y for part in parts])),
         warnings=_warnings(net, parts),
-        scores=[(_name(name), [_words(one.get(name)) for pair in measured for one in pair]) for name in measured[0][0] | measured[-1][0]],
+        scores=[
+            (_name(name), [_words(one.get(name)) for pair in measured for one in pair])
+            for name in measured[0][0] | measured[-1][0]
+        ],
         baseline=_guess(net),
         pictures=_pictures(net, watched),
         repeats=REPEATS,
@@ -151,10 +158,14 @@ def _name(score: str) -> str:
     return score.replace("^2", "²")
 
 
-def _summary(net: Network, parts: list[_Part], table: str, target: str, measured: tuple[dict[str, float], dict[str, float]]) -> str:
+def _summary(
+    net: Network, parts: list[_Part], table: str, target: str, measured: tuple[dict[str, float], dict[str, float]]
+) -> str:
     read, there = len(_encoded(net, parts[0]).names), parts[0].X.shape[1]
     of = f"{read} of the {there} columns" if read < there else f"the {there} columns" if there > 1 else "the column"
-    rows = f"It learnt from {len(parts[0].y)} rows" + (f"; {len(parts[1].y)} rows were set aside for validation" if parts[1:] else "")
+    rows = f"It learnt from {len(parts[0].y)} rows" + (
+        f"; {len(parts[1].y)} rows were set aside for validation" if parts[1:] else ""
+    )
     name, score = next(iter(measured[0].items()))
     guess = measured[1][name]
     worse = guess <= score if name in ("MAE", "RMSE") else guess >= score
@@ -190,7 +201,11 @@ def _columns(net: Network, parts: list[_Part]) -> list[dict[str, Any]]:
         column = frames.read(frame, row.name)
         missing = column.missing.mean()
         rows.append(
-            {"row": row, "missing": f"{missing:.1%}" if missing else "", "values": _describe(column, row.kind, forms.get(row.name))}
+            {
+                "row": row,
+                "missing": f"{missing:.1%}" if missing else "",
+                "values": _describe(column, row.kind, forms.get(row.name)),
+            }
         )
     return rows
 
@@ -222,10 +237,20 @@ def _distributions(net: Network, y: NDArray[Any]) -> list[tuple[str, list[_Bar]]
     """Bar charts of the targets."""
     known = data.targets_of(net, y, "auto", len(y))
     if net.classes is not None:
-        return [("Rows of each class", _bars(list(map(_words, net.classes.tolist())), np.bincount(known.values, minlength=known.outputs)))]
+        return [
+            (
+                "Rows of each class",
+                _bars(list(map(_words, net.classes.tolist())), np.bincount(known.values, minlength=known.outputs)),
+            )
+        ]
     columns = known.values.T
     if net.task == "multilabel":
-        return [("Rows that have each label", _bars([f"label {k + 1}" for k in range(len(columns))], known.values.sum(axis=0)))]
+        return [
+            (
+                "Rows that have each label",
+                _bars([f"label {k + 1}" for k in range(len(columns))], known.values.sum(axis=0)),
+            )
+        ]
     charts = []
     for k, column in enumerate(columns):
         counts, edges = np.histogram(column.astype(np.float64), BINS)
@@ -246,7 +271,11 @@ def _bars(labels: Sequence[str], counts: NDArray[Any]) -> list[_Bar]:
 
 def _warnings(net: Network, parts: list[_Part]) -> list[str]:
     """What to keep in mind when reading the rest."""
-    said = [] if parts[1:] else ["No rows were set aside: all scores are of the rows that the network learnt from, and flatter it."]
+    said = (
+        []
+        if parts[1:]
+        else ["No rows were set aside: all scores are of the rows that the network learnt from, and flatter it."]
+    )
     known = data.targets_of(net, parts[0].y, "auto", len(parts[0].y)).values
     if net.task == "regression":
         return said + [f"{warning[0].upper()}{warning[1:]}." for warning in map(hints.skewed, known.T) if warning]
@@ -254,7 +283,9 @@ def _warnings(net: Network, parts: list[_Part]) -> list[str]:
         shares = np.bincount(known) / len(known)
         if shares.max() >= ONE_SIDED:
             label = _words(net.classes.tolist()[int(shares.argmax())])
-            said.append(f"The target is one-sided: {shares.max():.0%} of the rows are of the class {label}. Accuracy tells little then.")
+            said.append(
+                f"The target is one-sided: {shares.max():.0%} of the rows are of the class {label}. Accuracy tells little then."
+            )
     return said
 
 
@@ -269,7 +300,11 @@ def _pictures(net: Network, part: _Part) -> list[_Picture]:
         matrix = _svg("confusion", (size, size), lambda ax: plot.confusion(net, part.X, part.y, ax))
         pictures.append(
             _Picture(
-                "confusion", f"Confusion matrix of the {part.name} part: number and share of each true class", matrix, size, fields > 8
+                "confusion",
+                f"Confusion matrix of the {part.name} part: number and share of each true class",
+                matrix,
+                size,
+                fields > 8,
             )
         )
     elif net.task == "regression":
@@ -303,7 +338,8 @@ def _importances(net: Network, part: _Part) -> list[_Bar]:
     found = permutation_importance(net, part.X.iloc[rows], part.y[rows], repeats=REPEATS, seed=seed)[:MOST_BARS]
     longest = max(found[0].mean, 1e-9)
     return [
-        _Bar(_words(one.name), 100 * max(one.mean, 0) / longest, f"{round(one.mean, 3) + 0:.3f} ± {one.deviation:.3f}") for one in found
+        _Bar(_words(one.name), 100 * max(one.mean, 0) / longest, f"{round(one.mean, 3) + 0:.3f} ± {one.deviation:.3f}")
+        for one in found
     ]
 
 

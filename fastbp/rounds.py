@@ -74,6 +74,8 @@ class _Place:
 def learn(X: Any, y: Any, asked: Mapping[str, Any], part: Round) -> Paused:
     """Train as `training.learn` does, for one round."""
     place = _Place(copy.deepcopy(part.at))  # if this worker is lost, another one begins the round once more
-    network = training.learn(X, y, asked, threads=1, progress=False, callback=None, keeper=place, begun=place, until=part.until)
+    network = training.learn(
+        X, y, asked, threads=1, progress=False, callback=None, keeper=place, begun=place, until=part.until
+    )
     assert place.at is not None  # it is kept when a run begins
     return Paused(network, place.at)

@@ -33,7 +33,9 @@ def moments(values: Array, rows: Numbers | None = None) -> tuple[NDArray[np.floa
     def distances(centre: Array) -> Iterator[Array]:
         for piece in blocks.pieces(n, columns):
             block = space[: piece.stop - piece.start]
-            yield np.subtract(values[piece] if rows is None else values[rows[piece]], centre, out=block, dtype=np.float64)
+            yield np.subtract(
+                values[piece] if rows is None else values[rows[piece]], centre, out=block, dtype=np.float64
+            )
 
     first = values[0 if rows is None else rows[0]].astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -47,7 +49,9 @@ def changes(mean: Array, scale: Array) -> bool:
     return bool(mean.any() or (scale != 1).any())
 
 
-def standardise(name: str, array: Array, mean: Array, scale: Array, dtype: np.dtype[Any], rows: Numbers | None = None) -> Array:
+def standardise(
+    name: str, array: Array, mean: Array, scale: Array, dtype: np.dtype[Any], rows: Numbers | None = None
+) -> Array:
     """
     (array - mean) / scale in `dtype`, all rows or those of these numbers, computed in float64 as `kernels.infer` does.
 
@@ -88,14 +92,18 @@ class Gathered:
     dtype : float32 or float64
     """
 
-    def __init__(self, name: str, array: Array, rows: Numbers | None, mean: Array, scale: Array, dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, name: str, array: Array, rows: Numbers | None, mean: Array, scale: Array, dtype: np.dtype[Any]
+    ) -> None:
         self.name, self.rows, self.mean, self.scale, self.dtype = name, rows, mean, scale, dtype
         self.shape = len(array) if rows is None else len(rows), array.shape[1]
         self.scaling = np.array([mean, 1 / scale]) if changes(mean, scale) else np.empty((2, 0))
         if array.dtype == bool and array.flags.c_contiguous:
             array = array.view(np.uint8)
         flags, dtype = array.flags, array.dtype
-        self.compiled = flags.c_contiguous and flags.aligned and dtype.isnative and dtype.kind in "iuf" and dtype.char not in "eg"
+        self.compiled = (
+            flags.c_contiguous and flags.aligned and dtype.isnative and dtype.kind in "iuf" and dtype.char not in "eg"
+        )
         self.array = checks.frozen(array)
         self[:0]  # compiles
 

@@ -120,6 +120,9 @@ def _of_numbers(net: Network, wanted: NDArray[Any], outputs: NDArray[Any]) -> di
     found["RMSE"] = float(_metrics().root_mean_squared_error(wanted, point))
     if net.loss == "quantile":
         levels = net.loss_parameter
-        each = [_metrics().mean_pinball_loss(wanted, outputs[:, k :: len(levels)], alpha=level) for k, level in enumerate(levels)]
+        each = [
+            _metrics().mean_pinball_loss(wanted, outputs[:, k :: len(levels)], alpha=level)
+            for k, level in enumerate(levels)
+        ]
         found["pinball loss"] = float(np.mean(each))
     return found

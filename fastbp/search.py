@@ -113,7 +113,10 @@ class Search:
     def table(self) -> list[dict[str, Any]]:
         """A row for each trial, the best first: ``pandas.DataFrame(found.table())`` is a table."""
         columns = ("epochs", "best_epoch", "loss", "accuracy")
-        return [{"number": trial.number, **trial.options, **{name: getattr(trial, name) for name in columns}} for trial in self.trials]
+        return [
+            {"number": trial.number, **trial.options, **{name: getattr(trial, name) for name in columns}}
+            for trial in self.trials
+        ]
 
     def __repr__(self) -> str:
         chosen = ", ".join(f"{name}={value!r}" for name, value in self.best.options.items())
@@ -121,10 +124,19 @@ class Search:
 
 
 def search(
-    X: ArrayLike, y: ArrayLike, space: Mapping[str, Any], n: int = 64, *, validation: Any = 0.2, seed: int | None = None,
-    threads: int | None = None, progress: bool | None = None, engine: Any = None,
-    callback: Callable[[list[Trial]], object] | None = None, **options: Any,
-) -> Search:  # fmt: skip
+    X: ArrayLike,
+    y: ArrayLike,
+    space: Mapping[str, Any],
+    n: int = 64,
+    *,
+    validation: Any = 0.2,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: bool | None = None,
+    engine: Any = None,
+    callback: Callable[[list[Trial]], object] | None = None,
+    **options: Any,
+) -> Search:
     """
     Search for options: many are drawn at random, the poor ones stop early (successive halving), the best is trained on all samples.
 
@@ -197,7 +209,11 @@ def search(
         found = workers.run(work, samples, progress, f"round {number} of {rounds}")
         paused = {k: result for k, result in found.items() if isinstance(result, Paused)}
         interrupted = any(isinstance(result, jobs.NotTrainedError) for result in found.values())
-        trials |= {k: _judged(k, drawn[k], result) for k, result in found.items() if not isinstance(result, jobs.NotTrainedError)}
+        trials |= {
+            k: _judged(k, drawn[k], result)
+            for k, result in found.items()
+            if not isinstance(result, jobs.NotTrainedError)
+        }
         best_first = sorted(trials.values(), key=lambda trial: (trial.failure is not None, -trial.epochs, trial.loss))
         if not trials:
             raise KeyboardInterrupt
@@ -211,7 +227,9 @@ def search(
             break
     best = best_first[0]
     last = {"validation": None, "patience": None, "metric": "loss", "epochs": best.best_epoch}
-    network = training.learn(table, samples.y, variants[best.number].asked | last, threads=threads, progress=progress, callback=None)
+    network = training.learn(
+        table, samples.y, variants[best.number].asked | last, threads=threads, progress=progress, callback=None
+    )
     return Search(best_first, network)
 
 

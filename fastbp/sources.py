@@ -46,7 +46,9 @@ class Source(Protocol):
     def batch_size(self, n: int, asked: Mapping[str, Any]) -> Any:
         """What was asked for, or the default where it is another than usual, for n samples to learn from."""
 
-    def settle(self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]) -> None:
+    def settle(
+        self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]
+    ) -> None:
         """Bring the samples where they will be learnt from; raises ValueError where they cannot be."""
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -103,7 +105,9 @@ class Memory:
         """As asked."""
         return asked["batch_size"]
 
-    def settle(self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]) -> None:
+    def settle(
+        self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]
+    ) -> None:
         """They are here, if there is room for the run."""
         memory.require_training(net, plan, len(parts.train), dtype)
         self.parts = parts

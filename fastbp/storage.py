@@ -106,7 +106,9 @@ def save(model: Network | Ensemble, path: str | os.PathLike[str]) -> None:
         return
     parts = list(map(contents, model.networks))
     tensors = {f"{k}.{name}": array for k, (_, own) in enumerate(parts) for name, array in own.items()}
-    write(path, {"format": FORMAT, "options": dict(model.options), "networks": [header for header, _ in parts]}, tensors)
+    write(
+        path, {"format": FORMAT, "options": dict(model.options), "networks": [header for header, _ in parts]}, tensors
+    )
 
 
 def load(path: str | os.PathLike[str]) -> Network | Ensemble:
@@ -174,7 +176,10 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
         require(metadata[_CHECKSUM] == checksum(text, tensors), "its checksum is another, so it was damaged or changed")
     header = json.loads(text)
     require(isinstance(header, dict) and isinstance(header["format"], int), "the header has no format number")
-    require(header["format"] <= FORMAT, f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp")
+    require(
+        header["format"] <= FORMAT,
+        f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp",
+    )
     require(header["format"] < _CHECKED or _CHECKSUM in metadata, "it has no checksum")
     return header, tensors
 
@@ -202,10 +207,14 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
     require(task in options.TASKS, f"unknown task {task!r}")
     require(loss in (*kernels.LOSSES, losses.OWN), f"unknown loss {loss!r}")
     parameter = tuple(header.get("loss_parameter", ()))
-    require(all(isinstance(p, float) and math.isfinite(p) for p in parameter), f"impossible parameters of the loss {parameter}")
+    require(
+        all(isinstance(p, float) and math.isfinite(p) for p in parameter),
+        f"impossible parameters of the loss {parameter}",
+    )
     sizes = tuple(header["sizes"])
     require(
-        len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes), f"impossible layer sizes {sizes}"
+        len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes),
+        f"impossible layer sizes {sizes}",
     )
     names = tuple(header["activations"])
     known = all(name in kernels.ACTIVATIONS for name in names) and "softmax" not in names[:-1]
@@ -215,14 +224,28 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
     require(params.dtype.name in compilation.DTYPES, f"weights of type {params.dtype}")
     for name, length in zip(_ARRAYS, (count, sizes[0], sizes[0], sizes[-1], sizes[-1]), strict=True):
         array = tensors[name]
-        require(array.shape == (length,) and array.dtype.kind == "f", f"{name} has shape {array.shape}, expected ({length},)")
+        require(
+            array.shape == (length,) and array.dtype.kind == "f",
+            f"{name} has shape {array.shape}, expected ({length},)",
+        )
         require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
     for name in ("x_scale", "y_scale"):
         require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
     classes = _classes_from_json(header["classes"])
-    require(sizes[-1] % max(1, len(parameter)) == 0, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
-    units = 1 if classes is not None and len(classes) == 2 and names[-1] == "logistic" else None if classes is None else len(classes)
-    require((task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together")
+    require(
+        sizes[-1] % max(1, len(parameter)) == 0,
+        f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss",
+    )
+    units = (
+        1
+        if classes is not None and len(classes) == 2 and names[-1] == "logistic"
+        else None
+        if classes is None
+        else len(classes)
+    )
+    require(
+        (task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together"
+    )
     require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
     if header["format"] == 1 and header["feature_names"] is not None:
         header["columns"] = tables.plain_columns(header["feature_names"], tensors["x_mean"].tolist()).to_json()
@@ -230,7 +253,9 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
     require(columns is None or len(columns.inputs) == sizes[0], "its columns do not fit the inputs")
     history = {key.removeprefix(_HISTORY): values for key, values in tensors.items() if key.startswith(_HISTORY)}
     lengths = {values.shape for values in history.values()}
-    require(len(lengths) <= 1 and all(len(shape) == 1 for shape in lengths), "the columns of the history differ in length")
+    require(
+        len(lengths) <= 1 and all(len(shape) == 1 for shape in lengths), "the columns of the history differ in length"
+    )
     require(all(values.dtype == np.float64 for values in history.values()), "its history does not consist of numbers")
     best, epochs = header["best_epoch"], next(iter(lengths), (0,))[0]
     require(isinstance(best, int) and 0 <= best <= epochs, f"impossible best epoch {best} of {epochs}")
@@ -278,7 +303,9 @@ def _classes_from_json(stored: dict[str, Any] | None) -> NDArray[Any] | None:
         return None
     labels, dtype = stored["labels"], np.dtype(stored["dtype"])
     require(isinstance(labels, list) and len(labels) >= 2, "it lists fewer than two classes")
-    require(all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types")
+    require(
+        all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types"
+    )
     require(dtype.kind in "biufUOmM", f"it lists classes of the type {dtype}")
     if dtype.kind == "O":
         classes = np.empty(len(labels), object)
@@ -286,5 +313,8 @@ def _classes_from_json(stored: dict[str, Any] | None) -> NDArray[Any] | None:
         return classes
     # text is as wide as the longest label: a width that the file names could be of any size
     known = np.array(labels, np.int64 if dtype.kind in "mM" else str if dtype.kind == "U" else dtype)
-    require(known.tolist() == labels and len(set(labels)) == len(labels), f"it lists classes twice, or not of the type {dtype}")
+    require(
+        known.tolist() == labels and len(set(labels)) == len(labels),
+        f"it lists classes twice, or not of the type {dtype}",
+    )
     return known.view(dtype) if dtype.kind in "mM" else known

@@ -127,7 +127,9 @@ def _read_labels(y: ArrayLike) -> NDArray[Any]:
     try:
         array = np.asarray(y)
     except ValueError as error:
-        raise ValueError(f"y: expected numbers or labels, all rows of one length; got {type(y).__name__} ({error})") from None
+        raise ValueError(
+            f"y: expected numbers or labels, all rows of one length; got {type(y).__name__} ({error})"
+        ) from None
     if array.dtype.kind in "cV":
         raise ValueError(f"y: expected real numbers or labels, got dtype {array.dtype}")
     return array
@@ -158,12 +160,16 @@ def _binary(array: NDArray[Any]) -> bool:
 def _classes(array: NDArray[Any]) -> Targets:
     without = missing(array)
     if len(without):
-        raise ValueError(f"y: expected a label for each sample, got {array[without[0]]!r} at row {without[0]} ({len(without)} such in all)")
+        raise ValueError(
+            f"y: expected a label for each sample, got {array[without[0]]!r} at row {without[0]} ({len(without)} such in all)"
+        )
     if array.dtype.kind == "f":
         checks.finite("y", array)
         if not (array == np.floor(array)).all():
             fraction = array[array != np.floor(array)][0]
-            raise ValueError(f"y: expected labels for classification, got the fraction {fraction}; pass task='regression' for numbers")
+            raise ValueError(
+                f"y: expected labels for classification, got the fraction {fraction}; pass task='regression' for numbers"
+            )
     try:
         parts = [np.unique(array[rows], return_inverse=True) for rows in blocks.pieces(len(array), 1)]
         classes = np.unique(np.concatenate([part for part, _ in parts])) if parts else array

@@ -30,10 +30,22 @@ def fits(task: training.Task) -> bool:
     """Whether networks such as this one may learn side by side: tiny, sample by sample, for a given number of epochs."""
     net, plan = task.net, task.plan
     simple = plan.optimizer == "sgd" and plan.batch_size == 1 and plan.schedule == "constant" and not plan.warmup
-    ends = plan.patience is None and plan.target_loss is None and plan.target_accuracy is None and plan.max_seconds is None
-    whole = isinstance(task.training.X, np.ndarray) and not task.watched and plan.clip_norm is None and not any(plan.dropout)
-    tiny = net.own_loss is None and bool(lean.is_lean(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0])))
-    one_block = whole and len(blocks.bounds(len(task.training.X), (net.sizes[0] + net.sizes[-1]) * task.first.params.itemsize)) == 2
+    ends = (
+        plan.patience is None and plan.target_loss is None and plan.target_accuracy is None and plan.max_seconds is None
+    )
+    whole = (
+        isinstance(task.training.X, np.ndarray)
+        and not task.watched
+        and plan.clip_norm is None
+        and not any(plan.dropout)
+    )
+    tiny = net.own_loss is None and bool(
+        lean.is_lean(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0]))
+    )
+    one_block = (
+        whole
+        and len(blocks.bounds(len(task.training.X), (net.sizes[0] + net.sizes[-1]) * task.first.params.itemsize)) == 2
+    )
     return simple and ends and tiny and one_block and plan.epochs > 0
 
 
@@ -92,7 +104,9 @@ class Trained:
         return self.task.network(self.params, self.task.said | self.group.own[self.number], history=history, **run)
 
 
-def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequence[dict[str, Any]]) -> list[Trained | None]:
+def learnt(
+    task: training.Task, init: str | None, shuffle: bool, options: Sequence[dict[str, Any]]
+) -> list[Trained | None]:
     """
     Networks such as `task`; None for those that diverged.
 
@@ -110,7 +124,9 @@ def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequen
     count = len(options)
     seeds = [option["seed"] for option in options]
     lengths = [max(1, -(-seed.bit_length() // 32)) for seed in seeds]
-    words = np.frombuffer(b"".join(seed.to_bytes(4 * length, "little") for seed, length in zip(seeds, lengths, strict=True)), np.uint32)
+    words = np.frombuffer(
+        b"".join(seed.to_bytes(4 * length, "little") for seed, length in zip(seeds, lengths, strict=True)), np.uint32
+    )
     starts = np.concatenate([[0], np.cumsum(lengths)])
     bounds, streams = data.parameter_bounds(net, init), np.empty((count, random.LENGTH), np.uint64)
     params = np.empty((count, bounds.size), dtype)
@@ -120,7 +136,9 @@ def learnt(task: training.Task, init: str | None, shuffle: bool, options: Sequen
     failed, (code, _) = np.empty(count, np.int64), net.loss_for(dtype)
     rates, l2 = (np.array([option[name] for option in options], np.float64) for name in ("learning_rate", "l2"))
     shape = (net.size_array, net.activation_codes, int(code), net.decision_code)
-    kernels.online_many(ready.X, ready.Y, ready.weight, *shape, params, rates, l2, streams, shuffle, losses, corrects, failed)
+    kernels.online_many(
+        ready.X, ready.Y, ready.weight, *shape, params, rates, l2, streams, shuffle, losses, corrects, failed
+    )
     seconds = np.linspace(0, time.perf_counter() - started, plan.epochs + 1)[1:]
     columns = {"loss": losses} | ({"accuracy": corrects} if net.task != "regression" else {})
     group = Group(options, params, columns, seconds)

@@ -183,14 +183,19 @@ def train(
     beside: dict[str, Any] = {"threads": threads, "progress": progress, "callback": callback}
     said["seed"] = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     if checkpoint is not None and os.path.lexists(checkpoint):
-        raise ValueError(f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it")
+        raise ValueError(
+            f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it"
+        )
     keeper = None if checkpoint is None else checkpoints.Keeper(checkpoint, checkpoint_every, said)
     return training.learn(X, y, said, **beside, keeper=keeper)
 
 
 # The arguments that decide about the result, beside the data, and what they are by default
-DEFAULTS: dict[str, Any] = {name: parameter.default for name, parameter in inspect.signature(train).parameters.items()
-            if name not in ("X", "y", "threads", "progress", "callback", "checkpoint", "checkpoint_every")}  # fmt: skip
+DEFAULTS: dict[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(train).parameters.items()
+    if name not in ("X", "y", "threads", "progress", "callback", "checkpoint", "checkpoint_every")
+}
 
 
 def resume(

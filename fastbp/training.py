@@ -41,11 +41,37 @@ class Begun(Protocol):
 
 
 def designed(
-    target: targets.Targets, inputs: int, n: int, watched: bool, *, hidden: Any, activation: Any, output: Any, loss: Any, quantile: Any,
-    huber_delta: Any, init: Any, optimizer: Any, learning_rate: Any, schedule: Any, warmup: Any, batch_size: Any, epochs: Any, l2: Any,
-    dropout: Any, clip_norm: Any, target_loss: Any, target_accuracy: Any, max_seconds: Any, patience: Any, metric: Any, scale: Any,
-    shuffle: Any, dtype: Any, **others: Any,
-) -> tuple[Architecture, options.Schedule]:  # fmt: skip
+    target: targets.Targets,
+    inputs: int,
+    n: int,
+    watched: bool,
+    *,
+    hidden: Any,
+    activation: Any,
+    output: Any,
+    loss: Any,
+    quantile: Any,
+    huber_delta: Any,
+    init: Any,
+    optimizer: Any,
+    learning_rate: Any,
+    schedule: Any,
+    warmup: Any,
+    batch_size: Any,
+    epochs: Any,
+    l2: Any,
+    dropout: Any,
+    clip_norm: Any,
+    target_loss: Any,
+    target_accuracy: Any,
+    max_seconds: Any,
+    patience: Any,
+    metric: Any,
+    scale: Any,
+    shuffle: Any,
+    dtype: Any,
+    **others: Any,
+) -> tuple[Architecture, options.Schedule]:
     """
     The network and the run that the options of `fastbp.train` ask for, all defaults filled in.
 
@@ -72,11 +98,15 @@ def designed(
     if not callable(metric):
         checks.one_of("metric", metric, ("loss", "score"))
     if metric != "loss" and not watched:
-        raise ValueError(f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance")
+        raise ValueError(
+            f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance"
+        )
     if isinstance(init, Network):
         net = _continued(init, inputs, hidden, activation, output, loss, quantile, huber_delta)
     else:
-        net = options.architecture(inputs, target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta)
+        net = options.architecture(
+            inputs, target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta
+        )
     if net.loss == "poisson" and target.values.min() < 0:
         raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {target.values.min():g}")
     plan = options.schedule(
@@ -154,7 +184,10 @@ class Task:
         params = data.initial_parameters(self.net, asked["init"], first, self.first.params.dtype)
         optimizer, rate, l2 = self.plan.optimizer, asked["learning_rate"], float(asked["l2"])
         rate = options.default_learning_rate(optimizer, self.net) if rate is None else float(rate)
-        plan, at = replace(self.plan, learning_rate=rate, l2=l2), fit.Standing.first(params, optimizer, order if asked["shuffle"] else None)
+        plan, at = (
+            replace(self.plan, learning_rate=rate, l2=l2),
+            fit.Standing.first(params, optimizer, order if asked["shuffle"] else None),
+        )
         said = self.said | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
         return replace(self, plan=plan, first=at, said=said, network=functools.partial(self.network, options=said))
 
@@ -171,9 +204,17 @@ class Task:
 
 
 def learn(
-    X: Any, y: Any, asked: Mapping[str, Any], *, threads: Any, progress: Any, callback: Any,
-    keeper: Keeper | None = None, begun: Begun | None = None, until: int | None = None,
-) -> Network:  # fmt: skip
+    X: Any,
+    y: Any,
+    asked: Mapping[str, Any],
+    *,
+    threads: Any,
+    progress: Any,
+    callback: Any,
+    keeper: Keeper | None = None,
+    begun: Begun | None = None,
+    until: int | None = None,
+) -> Network:
     """
     From the arguments of `fastbp.train` to the network: the data prepared, the run, the weights frozen.
 
@@ -199,8 +240,14 @@ def learn(
     return learnt(prepared(X, y, asked, threads, begun), progress, callback, keeper, begun, until)
 
 
-def learnt(task: Task, progress: Any, callback: Any = None, keeper: Keeper | None = None, begun: Begun | None = None,
-           until: int | None = None) -> Network:  # fmt: skip
+def learnt(
+    task: Task,
+    progress: Any,
+    callback: Any = None,
+    keeper: Keeper | None = None,
+    begun: Begun | None = None,
+    until: int | None = None,
+) -> Network:
     """What `learn` does behind the preparation."""
     at, compile_seconds = task.first, 0.0
     try:
@@ -209,7 +256,9 @@ def learnt(task: Task, progress: Any, callback: Any = None, keeper: Keeper | Non
         if begun is not None:
             at = begun.standing(at, fit.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
         if at.stop_reason in ("unfinished", "interrupted"):
-            compile_seconds = fit.run(task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until)
+            compile_seconds = fit.run(
+                task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until
+            )
         return task.chosen(at, compile_seconds)
     finally:
         task.source.close()
@@ -236,7 +285,9 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begu
     weight = data.sample_weights(n, source.gathered(sample_weight), class_weight, target)
     parts = data.split(data.Rows(inputs, target, weight), held, validation, columns, source.read_others)
     count, watched = len(parts.train), parts.validation is not None
-    net, plan = designed(target, inputs.shape[1], count, watched, **{**asked, "batch_size": source.batch_size(count, asked)})
+    net, plan = designed(
+        target, inputs.shape[1], count, watched, **{**asked, "batch_size": source.batch_size(count, asked)}
+    )
     kind = np.dtype(dtype)
     source.settle(parts, net, plan, kind)
     digests = functools.cache(functools.partial(_digests, source, target, weight, parts.validation if own else None))
@@ -296,7 +347,9 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begu
     return Task(net, plan, learner, source, watched, first, said, measure, digests, network)
 
 
-def _digests(source: sources.Source, target: targets.Targets, weight: Any, own: data.Rows | None) -> dict[str, list[str]]:
+def _digests(
+    source: sources.Source, target: targets.Targets, weight: Any, own: data.Rows | None
+) -> dict[str, list[str]]:
     """Digest of each argument that holds data."""
     y = [target.values, *([] if target.classes is None else [target.classes])]
     found = {"X": source.digest(False), "y": checkpoint.digest(y), "sample_weight": checkpoint.digest([weight])}
@@ -333,11 +386,18 @@ def _continued(
     layers = len(start.sizes) - 2
     own = start.loss == losses.OWN
     if own and isinstance(loss, str):
-        raise ValueError(f"loss: expected the two functions that the network given as init was trained on, got {loss!r}; it keeps none")
+        raise ValueError(
+            f"loss: expected the two functions that the network given as init was trained on, got {loss!r}; it keeps none"
+        )
     level, delta = losses.parameters("quantile", quantile, None), losses.parameters("huber", None, huber_delta)
     said: list[tuple[str, Any, Any, Any]] = [
         ("hidden", options.hidden_units(hidden), DEFAULT_HIDDEN, start.sizes[1:-1]),
-        ("activation", options.hidden_activations(activation, layers), (DEFAULT_ACTIVATION,) * layers, start.layer_activations[:-1]),
+        (
+            "activation",
+            options.hidden_activations(activation, layers),
+            (DEFAULT_ACTIVATION,) * layers,
+            start.layer_activations[:-1],
+        ),
         ("output", output, "auto", start.layer_activations[-1]),
         ("loss", "auto" if own else loss, "auto", start.loss),
         ("quantile", level, (losses.LEVEL,), start.loss_parameter if start.loss == "quantile" else None),

@@ -62,9 +62,18 @@ class CrossValidation:
 
 
 def cross_validate(
-    X: ArrayLike, y: ArrayLike, *, folds: int = 5, repeats: int = 1, groups: ArrayLike | None = None, seed: int | None = None,
-    threads: int | None = None, progress: bool | None = None, engine: Any = None, **options: Any,
-) -> CrossValidation:  # fmt: skip
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    folds: int = 5,
+    repeats: int = 1,
+    groups: ArrayLike | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: bool | None = None,
+    engine: Any = None,
+    **options: Any,
+) -> CrossValidation:
     """
     Train a network on all folds but one, test it on that one, and so for each fold.
 
@@ -132,11 +141,15 @@ def cross_validate(
     for _ in range(repeats):
         parts = _dealt(target, folds, random) if of_group is None else _dealt_in_groups(target, of_group, folds, random)
         if target.task == "regression" and min(map(len, parts)) < 2:
-            raise ValueError(f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)}")
+            raise ValueError(
+                f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)}"
+            )
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
-    nets = many.trained(table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine)
+    nets = many.trained(
+        table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine
+    )
     many.require_one(nets)
     many.warn_of_failures(nets)
     scores, predictions = np.full(len(tests), np.nan), np.empty(0)
@@ -182,12 +195,16 @@ def _dealt(target: Targets, folds: int, random: np.random.Generator) -> list[NDA
         counts = np.bincount(target.values, minlength=len(target.classes))
         if 1 in counts:
             label = target.classes.tolist()[counts.tolist().index(1)]
-            raise ValueError(f"y: expected each class at least twice, as every training part needs it, got {label!r} once")
+            raise ValueError(
+                f"y: expected each class at least twice, as every training part needs it, got {label!r} once"
+            )
         order = order[np.argsort(target.values[order], kind="stable")]
     return [np.sort(order[k::folds]) for k in range(folds)]
 
 
-def _dealt_in_groups(target: Targets, of_group: NDArray[np.int64], folds: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
+def _dealt_in_groups(
+    target: Targets, of_group: NDArray[np.int64], folds: int, random: np.random.Generator
+) -> list[NDArray[np.int64]]:
     """The same for whole groups, the largest first, each into the smallest fold that does not get all of a class by it."""
     groups = int(of_group.max()) + 1
     if folds > groups:
@@ -202,7 +219,9 @@ def _dealt_in_groups(target: Targets, of_group: NDArray[np.int64], folds: int, r
         if whole.any(axis=1).all():
             assert target.classes is not None  # several groups of one class always find a place
             label = target.classes.tolist()[int(whole[0].argmax())]
-            raise ValueError(f"groups: expected each class in so many groups that no training part misses it, got {label!r} in too few")
+            raise ValueError(
+                f"groups: expected each class in so many groups that no training part misses it, got {label!r} in too few"
+            )
         fold_of[group] = np.where(whole.any(axis=1), len(of_group), held.sum(axis=1)).argmin()
         held[fold_of[group]] += counts[group]
     folds_of_rows = fold_of[of_group]

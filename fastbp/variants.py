@@ -55,7 +55,9 @@ class Variant:
         return self.number if self.others is None else self.others
 
 
-def in_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any, NDArray[Any], targets.Targets, dict[str, Any]]:
+def in_common(
+    who: str, X: Any, y: Any, options: Mapping[str, Any]
+) -> tuple[Any, NDArray[Any], targets.Targets, dict[str, Any]]:
     """
     Data and options that many networks have in common, checked before rows are drawn for each.
 
@@ -84,7 +86,12 @@ def in_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any
     table, values, names = data.read_table(X, y)
     whole = Variant("", 0, None, None, DEFAULTS | dict(options) | {"seed": 0}, None)
     target, _ = _design(whole, values, len(table), len(names or table[0]), names is not None)
-    return table[list(names)] if isinstance(y, str) and names else table, np.asarray(values), target, dict(options) | {"task": target.task}
+    return (
+        table[list(names)] if isinstance(y, str) and names else table,
+        np.asarray(values),
+        target,
+        dict(options) | {"task": target.task},
+    )
 
 
 def listed(variants: Any) -> list[Any]:
@@ -115,7 +122,11 @@ def read(name: str, number: int, variant: Any, common: dict[str, Any], n: int) -
 def _mark(value: Any) -> Any:
     """Equal for equal values; of arrays, whose text may leave out what differs, and of functions for the same object alone."""
     values = value if isinstance(value, tuple | list) else (value,)
-    return repr(value) if all(item is None or isinstance(item, str | int | float | np.generic) for item in values) else id(value)
+    return (
+        repr(value)
+        if all(item is None or isinstance(item, str | int | float | np.generic) for item in values)
+        else id(value)
+    )
 
 
 def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
@@ -123,7 +134,9 @@ def _rows(name: str, rows: Any, n: int) -> NDArray[np.int64]:
     if array.dtype == bool and array.shape == (n,):
         array = np.flatnonzero(array)
     if array.ndim != 1 or array.dtype.kind not in "iu" or not array.size:
-        raise ValueError(f"{name}: expected numbers of samples, or a truth value for each of {n}, got {array.dtype} of shape {array.shape}")
+        raise ValueError(
+            f"{name}: expected numbers of samples, or a truth value for each of {n}, got {array.dtype} of shape {array.shape}"
+        )
     if array.min() < 0 or array.max() >= n:
         raise ValueError(f"{name}: expected numbers from 0 to {n - 1}, got {array.min()} to {array.max()}")
     return array.astype(np.int64)
@@ -150,7 +163,9 @@ def designs_of(variants: Sequence[Variant], y: Any, n: int, inputs: int, frame: 
                 target, known[variant.key] = _design(variant, y, n, inputs, frame)
                 reference = reference or target
                 if _kind(target) != _kind(reference):
-                    raise ValueError(f"expected targets like those of {variants[0].name} ({_told(reference)}), got {_told(target)}")
+                    raise ValueError(
+                        f"expected targets like those of {variants[0].name} ({_told(reference)}), got {_told(target)}"
+                    )
         except ValueError as error:
             raise ValueError(f"{variant.name}: {error}") from None
         found.append(known[variant.key])

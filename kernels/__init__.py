@@ -53,7 +53,20 @@ from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pay
 from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
 from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .online import online_epoch, prepare_online
-from .optimizer import ADAM, ADAMW, GRADIENT, MOMENTUM, NADAM, NESTEROV, OPTIMIZERS, RMSPROP, RPROP, RULES, SGD, states_of
+from .optimizer import (
+    ADAM,
+    ADAMW,
+    GRADIENT,
+    MOMENTUM,
+    NADAM,
+    NESTEROV,
+    OPTIMIZERS,
+    RMSPROP,
+    RPROP,
+    RULES,
+    SGD,
+    states_of,
+)
 from .own_loss import OwnLoss
 from .peak import peak_gflops
 from .simd import VECTOR_BYTES

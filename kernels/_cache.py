@@ -23,9 +23,20 @@ from .simd import VECTOR_BYTES
 
 # Numba's settings that change the machine code of a function, and may be changed between two compilations of one process
 SETTINGS = (
-    "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "DEBUG_ARRAY_OPT_RUNTIME", "DEBUG_NRT", "EXTEND_VARIABLE_LIFETIMES", "LLVM_REFPRUNE_FLAGS",
-    "LLVM_REFPRUNE_PASS", "LOOP_VECTORIZE", "NRT_STATS", "OPT", "PARFOR_MAX_TUPLE_SIZE", "SLP_VECTORIZE", "USING_SVML",
-)  # fmt: skip
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "DEBUG_ARRAY_OPT_RUNTIME",
+    "DEBUG_NRT",
+    "EXTEND_VARIABLE_LIFETIMES",
+    "LLVM_REFPRUNE_FLAGS",
+    "LLVM_REFPRUNE_PASS",
+    "LOOP_VECTORIZE",
+    "NRT_STATS",
+    "OPT",
+    "PARFOR_MAX_TUPLE_SIZE",
+    "SLP_VECTORIZE",
+    "USING_SVML",
+)
 
 
 def source_digest() -> str:
@@ -140,7 +151,9 @@ class KernelCache(_Cache):
     def _key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
         """All that tells this machine code from other code with the same digest."""
         closure = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
-        code = hashlib.sha256(self._function.__code__.co_code + self._source + (dumps(closure) if closure else b"")).hexdigest()
+        code = hashlib.sha256(
+            self._function.__code__.co_code + self._source + (dumps(closure) if closure else b"")
+        ).hexdigest()
         settings = tuple(str(getattr(numba.config, name, None)) for name in SETTINGS)
         python = sys.implementation.cache_tag, getattr(sys, "abiflags", "")
         return signature, codegen.magic_tuple(), settings, python, code

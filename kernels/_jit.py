@@ -35,7 +35,9 @@ def numba_config(**settings: object) -> Iterator[None]:
 
 def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
     """As ``numba.njit``, also where NUMBA_DISABLE_JIT is set: it is for the user's functions, and the routines have no Python version."""
-    return CPUDispatcher(function, locals={}, targetoptions={"nopython": True, "boundscheck": None, **POLICY, **options})
+    return CPUDispatcher(
+        function, locals={}, targetoptions={"nopython": True, "boundscheck": None, **POLICY, **options}
+    )
 
 
 def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:

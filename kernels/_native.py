@@ -44,7 +44,12 @@ class Routine:
 
     def function(self, module: ir.Module, symbol: str, scalar: Any) -> ir.Function:
         """Declare the routine in a module."""
-        kinds = dict.fromkeys(ARRAYS, simd.POINTER) | {"i": simd.I64, "s": scalar, "d": ir.DoubleType(), "": ir.VoidType()}
+        kinds = dict.fromkeys(ARRAYS, simd.POINTER) | {
+            "i": simd.I64,
+            "s": scalar,
+            "d": ir.DoubleType(),
+            "": ir.VoidType(),
+        }
         kind = ir.FunctionType(kinds[self.result], [kinds[letter] for letter in self.parameters.lower()])
         return module.globals.get(symbol) or ir.Function(module, kind, symbol)
 
@@ -166,7 +171,9 @@ def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]],
                     continue
                 given, element = arguments[len(expected)], elements[letter.lower()]
                 if not (isinstance(given, types.Array) and given.dtype == element and given.aligned):
-                    raise TypingError(f"{emit.__name__}: an aligned array of {element} expected beside one of {dtype}, got {given}")
+                    raise TypingError(
+                        f"{emit.__name__}: an aligned array of {element} expected beside one of {dtype}, got {given}"
+                    )
                 if letter.isupper() and not given.mutable:
                     raise TypingError(f"{emit.__name__}: this array is written, and must not be read-only: {given}")
                 expected += [given, types.intp]

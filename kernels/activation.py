@@ -11,11 +11,25 @@ from ._native import routine
 from .layout import steps
 from .simd import I64, Assembler, Value
 
-IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, SOFTPLUS, HARD_SIGMOID, EXP, GELU, SILU, MISH, SOFTMAX = range(14)
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, ELU, SELU, SOFTPLUS, HARD_SIGMOID, EXP, GELU, SILU, MISH, SOFTMAX = range(
+    14
+)
 ACTIVATIONS = {
-    "identity": IDENTITY, "logistic": LOGISTIC, "tanh": TANH, "relu": RELU, "leaky_relu": LEAKY_RELU, "elu": ELU, "selu": SELU,
-    "softplus": SOFTPLUS, "hard_sigmoid": HARD_SIGMOID, "exp": EXP, "gelu": GELU, "silu": SILU, "mish": MISH, "softmax": SOFTMAX,
-}  # fmt: skip
+    "identity": IDENTITY,
+    "logistic": LOGISTIC,
+    "tanh": TANH,
+    "relu": RELU,
+    "leaky_relu": LEAKY_RELU,
+    "elu": ELU,
+    "selu": SELU,
+    "softplus": SOFTPLUS,
+    "hard_sigmoid": HARD_SIGMOID,
+    "exp": EXP,
+    "gelu": GELU,
+    "silu": SILU,
+    "mish": MISH,
+    "softmax": SOFTMAX,
+}
 LEAK = 0.01  # slope of the leaky ReLU for z < 0
 # Klambauer et al. (2017): with these, outputs of mean 0 and variance 1 stay so from layer to layer
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
@@ -100,7 +114,9 @@ BACKWARD: dict[int, Callable[[Assembler, Value, Value], Value]] = {
     IDENTITY: lambda v, a, delta: delta,
     LOGISTIC: lambda v, a, delta: v.mul(delta, v.mul(a, v.sub(v.const(1), a))),  # f' = a (1 - a)
     TANH: lambda v, a, delta: v.mul(delta, v.sub(v.const(1), v.mul(a, a))),  # f' = 1 - a^2
-    RELU: lambda v, a, delta: v.select(v.compare("<=", a, v.const(0)), v.const(0), delta),  # f' = 1 where a > 0; NaN stays
+    RELU: lambda v, a, delta: v.select(
+        v.compare("<=", a, v.const(0)), v.const(0), delta
+    ),  # f' = 1 where a > 0; NaN stays
     LEAKY_RELU: lambda v, a, delta: _where_positive(v, a, delta, 1, v.const(LEAK)),
     ELU: lambda v, a, delta: _where_positive(v, a, delta, 1, v.add(a, v.const(1))),  # e^z = a + 1
     SELU: lambda v, a, delta: _where_positive(v, a, delta, SELU_SCALE, v.add(a, v.const(SELU_SCALE * SELU_ALPHA))),
@@ -137,14 +153,20 @@ def activate(v: Assembler, kind: Value, count: Value, z: Value, z_step: Value, a
             with contiguous:
                 v.each_vector(count, lambda i, mask: v.store(f(v, v.load(v.at(z, i), mask)), v.at(a, i), mask))
             with spread:
-                v.each_vector(count, lambda i, mask: v.scatter(
-                    f(v, v.gather(v.at(z, b.mul(i, z_step)), z_step, mask)), v.at(a, b.mul(i, a_step)), a_step, mask))  # fmt: skip
+                v.each_vector(
+                    count,
+                    lambda i, mask: v.scatter(
+                        f(v, v.gather(v.at(z, b.mul(i, z_step)), z_step, mask)), v.at(a, b.mul(i, a_step)), a_step, mask
+                    ),
+                )
 
     _for_each_kind(v, kind, emit)
 
 
 @routine("iiaiAi")
-def multiply_derivative(v: Assembler, kind: Value, count: Value, a: Value, a_step: Value, delta: Value, delta_step: Value) -> None:
+def multiply_derivative(
+    v: Assembler, kind: Value, count: Value, a: Value, a_step: Value, delta: Value, delta_step: Value
+) -> None:
     """Emit delta_j *= f'(z_j) for `count` elements, from the outputs a_j (inputs z_j: see `takes_input`)."""
     b = v.b
     plain = b.and_(b.icmp_signed("==", a_step, I64(1)), b.icmp_signed("==", delta_step, I64(1)))
@@ -158,7 +180,12 @@ def multiply_derivative(v: Assembler, kind: Value, count: Value, a: Value, a_ste
 
         def gaps(i: Value, mask: Value | None) -> None:
             p = v.at(delta, b.mul(i, delta_step))
-            v.scatter(times(v, v.gather(v.at(a, b.mul(i, a_step)), a_step, mask), v.gather(p, delta_step, mask)), p, delta_step, mask)
+            v.scatter(
+                times(v, v.gather(v.at(a, b.mul(i, a_step)), a_step, mask), v.gather(p, delta_step, mask)),
+                p,
+                delta_step,
+                mask,
+            )
 
         with b.if_else(plain) as (contiguous, spread):
             with contiguous:

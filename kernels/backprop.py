@@ -12,7 +12,9 @@ TOGETHER, SHORT = 4, 64
 
 
 @routine("iiaiiAi")
-def column_sums(v: Assembler, n: Value, m: Value, x: Value, x_row: Value, x_column: Value, out: Value, out_step: Value) -> None:
+def column_sums(
+    v: Assembler, n: Value, m: Value, x: Value, x_row: Value, x_column: Value, out: Value, out_step: Value
+) -> None:
     """s_j = sum_i x_ij for x of n x m; sums of SHORT rows are added up in float64: so the error does not grow with n."""
     b = v.b
     double = Assembler(b, 8, 8 * v.lanes)
@@ -30,7 +32,9 @@ def column_sums(v: Assembler, n: Value, m: Value, x: Value, x_row: Value, x_colu
             stop = b.add(i, I64(SHORT))
             stop = b.select(b.icmp_signed("<", stop, n), stop, n)
             sums = v.loop(i, stop, 1, row, [v.const(0)] * vectors)
-            return [b.fadd(t, b.fpext(s, double.vector) if v.size == 4 else s) for t, s in zip(totals, sums, strict=True)]
+            return [
+                b.fadd(t, b.fpext(s, double.vector) if v.size == 4 else s) for t, s in zip(totals, sums, strict=True)
+            ]
 
         for k, total in enumerate(v.loop(0, n, SHORT, rows, [double.const(0)] * vectors)):
             total = b.fptrunc(total, v.vector) if v.size == 4 else total
@@ -78,11 +82,18 @@ def hidden_delta(kind, delta_next, W_next, a, out):
         raise ValueError("hidden_delta: kind must be an element-wise activation code 0 to 12, got", kind)
     if W_next.shape[0] != a.shape[1] or W_next.shape[1] != delta_next.shape[1]:
         raise ValueError(
-            "hidden_delta: W_next must have shape (d, d_next); (W_next, a, delta_next) came as", W_next.shape, a.shape, delta_next.shape
+            "hidden_delta: W_next must have shape (d, d_next); (W_next, a, delta_next) came as",
+            W_next.shape,
+            a.shape,
+            delta_next.shape,
         )
     if delta_next.shape[0] != a.shape[0] or out.shape != a.shape:
-        raise ValueError("hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) came as",
-                         a.shape, delta_next.shape, out.shape)  # fmt: skip
+        raise ValueError(
+            "hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) came as",
+            a.shape,
+            delta_next.shape,
+            out.shape,
+        )
     multiply(delta_next, W_next.T, out, 1, False)
     for i in range(a.shape[0]):
         multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])
@@ -112,9 +123,16 @@ def weight_gradient(a, delta, out):
     Lecture L25, L27: dw = a delta. 2 n d_in d_out flops.
     """
     if delta.shape[0] != a.shape[0]:
-        raise ValueError("weight_gradient: delta must have a row per row of a; (a, delta) came as", a.shape, delta.shape)
+        raise ValueError(
+            "weight_gradient: delta must have a row per row of a; (a, delta) came as", a.shape, delta.shape
+        )
     if out.shape[0] != a.shape[1] or out.shape[1] != delta.shape[1]:
-        raise ValueError("weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as", a.shape, delta.shape, out.shape)
+        raise ValueError(
+            "weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as",
+            a.shape,
+            delta.shape,
+            out.shape,
+        )
     multiply(a.T, delta, out, 1, False)
 
 

@@ -54,7 +54,22 @@ def drop_outputs(l, i0, units, columns, stride, activations, plan, share, seed, 
     """Drop some of the outputs of units i0 ... of layer l, for samples first ... of the batch."""
     a = plan[l + 1, UNITS] + i0 * stride
     source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
-    drop(layer_key(seed, step, l), i0, units, first, columns, share, space, tile + source, stride, 1, space, tile + a, stride, 1)
+    drop(
+        layer_key(seed, step, l),
+        i0,
+        units,
+        first,
+        columns,
+        share,
+        space,
+        tile + source,
+        stride,
+        1,
+        space,
+        tile + a,
+        stride,
+        1,
+    )
 
 
 @inner
@@ -93,7 +108,9 @@ def judge(rows, stride, sizes, activations, loss, parameter, decision, plan, spa
         softmax_columns(n_out, rows, stride, space, a)
     if loss >= LOWEST_ADDRESS:
         call_own(loss, n_out, rows, stride, space, a, space, y, space, w, space, delta, results, at)
-    tile_loss(loss, last, decision, n_out, rows, stride, space, a, space, y, space, w, parameter, 0, space, delta, results, at)
+    tile_loss(
+        loss, last, decision, n_out, rows, stride, space, a, space, y, space, w, parameter, 0, space, delta, results, at
+    )
     if last != SOFTMAX and not takes_outputs(loss):
         for k in range(n_out):
             multiply_derivative(last, rows, space, a + k * stride, 1, space, delta + k * stride, 1)
@@ -107,17 +124,46 @@ def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, 
     delta = _errors_at(l, stride, sizes, plan, tile)
     below = _errors_at(l - 1, stride, sizes, plan, tile) + i0 * stride
     for k in range(0, n_out, DEPTH):
-        gemm(rows, columns, min(DEPTH, n_out - k), params, plan[l, PARAMS] + i0 * n_out + k, n_out, 1, ROWS * n_out,
-             space, delta + k * stride, stride, 1, space, below, -1 if k == 0 else stride, space, below, stride,
-             -space.dtype.type(np.inf))  # fmt: skip
-    multiply_derivative(activations[l - 1], rows * stride, space, tile + plan[l - 1, SLOPES] + i0 * stride, 1, space, below, 1)
+        gemm(
+            rows,
+            columns,
+            min(DEPTH, n_out - k),
+            params,
+            plan[l, PARAMS] + i0 * n_out + k,
+            n_out,
+            1,
+            ROWS * n_out,
+            space,
+            delta + k * stride,
+            stride,
+            1,
+            space,
+            below,
+            -1 if k == 0 else stride,
+            space,
+            below,
+            stride,
+            -space.dtype.type(np.inf),
+        )
+    multiply_derivative(
+        activations[l - 1], rows * stride, space, tile + plan[l - 1, SLOPES] + i0 * stride, 1, space, below, 1
+    )
 
 
 @inner
 def turn_errors(l, rows, stride, sizes, plan, scale, space, tile):
     """Errors of layer l as rows, times `scale`: what the gradient takes."""
-    transpose(sizes[l + 1], rows, space, _errors_at(l, stride, sizes, plan, tile), stride, scale, space, tile + plan[l, ERRORS],
-              error_row(sizes[l + 1], space.itemsize))  # fmt: skip
+    transpose(
+        sizes[l + 1],
+        rows,
+        space,
+        _errors_at(l, stride, sizes, plan, tile),
+        stride,
+        scale,
+        space,
+        tile + plan[l, ERRORS],
+        error_row(sizes[l + 1], space.itemsize),
+    )
 
 
 @inner
@@ -126,16 +172,51 @@ def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, star
     # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
     width = error_row(sizes[l + 1], space.itemsize)
     a, delta, infinite = tile + plan[l, UNITS] + i0 * stride, tile + plan[l, ERRORS] + j0, -space.dtype.type(np.inf)
-    gemm(i1 - i0, j1 - j0, rows, space, a, stride, 1, ROWS * stride, space, delta, width, 1,
-         total, at, start_row, total, at, sizes[l + 1], infinite)  # fmt: skip
+    gemm(
+        i1 - i0,
+        j1 - j0,
+        rows,
+        space,
+        a,
+        stride,
+        1,
+        ROWS * stride,
+        space,
+        delta,
+        width,
+        1,
+        total,
+        at,
+        start_row,
+        total,
+        at,
+        sizes[l + 1],
+        infinite,
+    )
 
 
 @inner
 def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
     """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
     kind = params.dtype.type
-    update(optimizer, count, params, at, gradient, at, first, min(at, first.size), second, min(at, second.size),
-           kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))  # fmt: skip
+    update(
+        optimizer,
+        count,
+        params,
+        at,
+        gradient,
+        at,
+        first,
+        min(at, first.size),
+        second,
+        min(at, second.size),
+        kind(rate),
+        kind(pace),
+        kind(beta1),
+        kind(beta2),
+        kind(epsilon),
+        kind(decay),
+    )
 
 
 @inner
@@ -144,7 +225,9 @@ def update_layers(optimizer, sizes, params, gradient, first, second, rate, pace,
     at = 0
     for l in range(sizes.size - 1):
         for count, shrink in ((sizes[l] * sizes[l + 1], decay), (sizes[l + 1], 0.0)):
-            update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, shrink)
+            update_weights(
+                optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, shrink
+            )
             at += count
 
 
@@ -212,8 +295,22 @@ def block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, sh
     size, other = plan[sizes.size - 1, ERRORS], gradient.size // 2
     for start in range(0, rows, TILE):
         into = at if start < LONG else at + other
-        add_gradient(l, i0, i1, j0, j1, min(TILE, rows - start), stride, sizes, plan, space, begin + start // TILE * size,
-                      n_out if plain or start % LONG > 0 else -1, params if plain else gradient, into)  # fmt: skip
+        add_gradient(
+            l,
+            i0,
+            i1,
+            j0,
+            j1,
+            min(TILE, rows - start),
+            stride,
+            sizes,
+            plan,
+            space,
+            begin + start // TILE * size,
+            n_out if plain or start % LONG > 0 else -1,
+            params if plain else gradient,
+            into,
+        )
         if start >= LONG and ((start + TILE) % LONG == 0 or start + TILE >= rows):
             for i in range(i1 - i0):
                 for j in range(j1 - j0):
@@ -231,8 +328,25 @@ def block_length(block, sizes, plan, gradient):
 
 
 @inner
-def block_update(block, sizes, plan, params, packed, gradient, factor, plain, optimizer, first, second, rate, pace, beta1, beta2, epsilon,
-                 decay):  # fmt: skip
+def block_update(
+    block,
+    sizes,
+    plan,
+    params,
+    packed,
+    gradient,
+    factor,
+    plain,
+    optimizer,
+    first,
+    second,
+    rate,
+    pace,
+    beta1,
+    beta2,
+    epsilon,
+    decay,
+):
     """Update of one block of weights (done where it is `plain`) by `factor` times its gradient; the packed copy follows."""
     l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, params.itemsize)
     n_in, n_out = sizes[l], sizes[l + 1]
@@ -246,13 +360,49 @@ def block_update(block, sizes, plan, params, packed, gradient, factor, plain, op
         weights, whole = min(i1, n_in) - i0, j1 - j0 == n_out
         for i in range(1 if whole and weights > 0 else weights):
             count = weights * n_out if whole else j1 - j0
-            update_weights(optimizer, count, params, at + i * n_out, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
+            update_weights(
+                optimizer,
+                count,
+                params,
+                at + i * n_out,
+                gradient,
+                first,
+                second,
+                rate,
+                pace,
+                beta1,
+                beta2,
+                epsilon,
+                decay,
+            )
         if i1 > n_in:
             update_weights(
-                optimizer, j1 - j0, params, at + weights * n_out, gradient, first, second, rate, pace, beta1, beta2, epsilon, 0.0
+                optimizer,
+                j1 - j0,
+                params,
+                at + weights * n_out,
+                gradient,
+                first,
+                second,
+                rate,
+                pace,
+                beta1,
+                beta2,
+                epsilon,
+                0.0,
             )
     if plan[l + 1, PACKED] > plan[l, PACKED]:
-        pack_tiles(j1 - j0, i1 - i0, params, at, 1, n_out, packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS, ROWS * (n_in + 1))
+        pack_tiles(
+            j1 - j0,
+            i1 - i0,
+            params,
+            at,
+            1,
+            n_out,
+            packed,
+            plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS,
+            ROWS * (n_in + 1),
+        )
 
 
 @inner
@@ -265,8 +415,26 @@ def sparse_gradient(csr, order, start, rows, j0, j1, sizes, plan, gradient, spac
             for i in range(n_in + 1):
                 for j in range(j0, j1):
                     gradient[into + i * n_out + j] = 0
-        csr_gradient(min(TILE, rows - s), n_in, n_out, j0, j1, order, start + s, data, 0, indices, 0, indptr, 0,
-                     space, begin + s // TILE * size + plan[0, ERRORS], error_row(n_out, space.itemsize), gradient, into)  # fmt: skip
+        csr_gradient(
+            min(TILE, rows - s),
+            n_in,
+            n_out,
+            j0,
+            j1,
+            order,
+            start + s,
+            data,
+            0,
+            indices,
+            0,
+            indptr,
+            0,
+            space,
+            begin + s // TILE * size + plan[0, ERRORS],
+            error_row(n_out, space.itemsize),
+            gradient,
+            into,
+        )
         if s >= SPARSE_LONG and ((s + TILE) % SPARSE_LONG == 0 or s + TILE >= rows):
             for i in range(n_in + 1):
                 for j in range(j0, j1):

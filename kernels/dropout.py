@@ -35,8 +35,21 @@ def _mixed(x):
 
 
 @routine("iiiiidaiiAii")
-def drop(v: Assembler, key: Value, unit: Value, units: Value, first: Value, samples: Value, share: Value, a: Value, a_unit: Value,
-         a_sample: Value, out: Value, out_unit: Value, out_sample: Value) -> None:  # fmt: skip
+def drop(
+    v: Assembler,
+    key: Value,
+    unit: Value,
+    units: Value,
+    first: Value,
+    samples: Value,
+    share: Value,
+    a: Value,
+    a_unit: Value,
+    a_sample: Value,
+    out: Value,
+    out_unit: Value,
+    out_sample: Value,
+) -> None:
     """
     a'_us = a_us / (1 - p) where the hash of unit and sample says keep, else 0; on deltas the same factors.
 
@@ -70,7 +83,9 @@ def drop(v: Assembler, key: Value, unit: Value, units: Value, first: Value, samp
 
         def chosen(i: Value, x: Value) -> Value:
             begin = v.splat(_lane(v, b.and_(b.add(word, b.mul(i, I64(_GOLDEN_32))), I64(_WORD))), v.integers)
-            return v.select(b.icmp_unsigned(">=", mixed(short(b.add(begin, spread))), least), v.mul(scale, x), v.const(0))
+            return v.select(
+                b.icmp_unsigned(">=", mixed(short(b.add(begin, spread))), least), v.mul(scale, x), v.const(0)
+            )
 
         def whole(i: Value, mask: Value | None) -> None:
             v.store(chosen(i, v.load(v.at(source, i), mask)), v.at(target, i), mask)
@@ -123,4 +138,19 @@ def dropout(a, share, seed, step, layer, out):
     if out.shape != a.shape:
         raise ValueError("dropout: out must have the shape of a; (a, out) came as", a.shape, out.shape)
     (a_sample, a_unit), (out_sample, out_unit) = steps(a), steps(out)
-    drop(layer_key(seed, step, layer), 0, a.shape[1], 0, a.shape[0], share, a, 0, a_unit, a_sample, out, 0, out_unit, out_sample)
+    drop(
+        layer_key(seed, step, layer),
+        0,
+        a.shape[1],
+        0,
+        a.shape[0],
+        share,
+        a,
+        0,
+        a_unit,
+        a_sample,
+        out,
+        0,
+        out_unit,
+        out_sample,
+    )

@@ -115,7 +115,9 @@ def _end(row, net, params, watched, record, done):
 learn: Any = None  # one of the loops, in each compiled version of what follows
 
 
-def _batch_epochs(data, net, params, rule, work, batch_size, step, rates, paces, decays, l2, orders, watched, record, done, patience):
+def _batch_epochs(
+    data, net, params, rule, work, batch_size, step, rates, paces, decays, l2, orders, watched, record, done, patience
+):
     """As many epochs of mini-batches as `record` has rows, after `done` others: how many went well, and whether the next has failed."""
     n = orders.order.size
     batches = (n + batch_size - 1) // batch_size
@@ -123,7 +125,20 @@ def _batch_epochs(data, net, params, rule, work, batch_size, step, rates, paces,
         _begin(orders, record, params)
         first, row = epoch * batches, record.rows[epoch]
         now = slice(first, first + batches)
-        learn(*data, net, params, rule, work, orders.order, batch_size, step + first, rates[now], paces[now], decays[now], l2[now])
+        learn(
+            *data,
+            net,
+            params,
+            rule,
+            work,
+            orders.order,
+            batch_size,
+            step + first,
+            rates[now],
+            paces[now],
+            decays[now],
+            l2[now],
+        )
         row[0], row[1] = mean(work.results[:-2], 0, n), mean(work.results[:-2], 1, n)
         if not _end(row, net, params, watched, record, done + epoch + 1):
             return epoch, True
@@ -140,7 +155,9 @@ def _sample_epochs(data, net, params, rate, l2, work, results, orders, watched, 
     for epoch in range(record.rows.shape[0]):
         _begin(orders, record, params)
         row = record.rows[epoch]
-        learn(X, Y, weight, orders.order, sizes, activations, loss, parameter, decision, params, rate, l2, *work, results)
+        learn(
+            X, Y, weight, orders.order, sizes, activations, loss, parameter, decision, params, rate, l2, *work, results
+        )
         row[0], row[1] = mean(results[:2], 0, n), mean(results[:2], 1, n)
         if not _end(row, net, params, watched, record, done + epoch + 1):
             return epoch, True
@@ -196,7 +213,9 @@ class Batches(Loop):
         """Make a pass."""
         m, results = order.size, self._loop[-1].results
         if not 0 < m <= self._n:
-            raise ValueError("prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", self._n, order.shape)
+            raise ValueError(
+                "prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", self._n, order.shape
+            )
         data, *loop = self._loop
         self._learn(*data, *loop, order, *self._paces(-(-m // self._batch_size), step, learning_rate, l2))
         loss, correct = (np.cumsum(results[k:-2:2])[-1] / m for k in range(2))  # in order, as `mean` does
@@ -214,7 +233,12 @@ class Batches(Loop):
         rule = self._loop[3]
         rates, penalties = np.empty((2, batches))
         rates[:], penalties[:] = learning_rate, l2
-        return self._batch_size, step, *pace_of(rule.optimizer, step, rates, penalties, rule.beta1, rule.beta2), penalties
+        return (
+            self._batch_size,
+            step,
+            *pace_of(rule.optimizer, step, rates, penalties, rule.beta1, rule.beta2),
+            penalties,
+        )
 
 
 class Samplewise(Loop):
@@ -233,5 +257,7 @@ class Samplewise(Loop):
 
     def several(self, orders, watched, record, done, patience):
         """Make a pass for each row of `record`; see `_sample_epochs`, and in place of the truth value `Pass.failed`, or None."""
-        good, failed = self._several(self._samples, self._net, self._params, *self._rest, orders, watched, record, done, patience)
+        good, failed = self._several(
+            self._samples, self._net, self._params, *self._rest, orders, watched, record, done, patience
+        )
         return good, int(self._rest[-1][2]) - 1 if failed else None

@@ -24,13 +24,17 @@ def check_loss(loss, parameter, activation, units):
     if activation < IDENTITY or activation > SOFTMAX:
         raise ValueError("the output activation must be one of the activation codes 0 to 13, got", activation)
     if takes_input(activation):
-        raise ValueError("gelu, silu and mish (codes 10 to 12) are for hidden layers; the output activation came as", activation)
+        raise ValueError(
+            "gelu, silu and mish (codes 10 to 12) are for hidden layers; the output activation came as", activation
+        )
     if loss == LOG_LOSS and activation != LOGISTIC and activation != SOFTMAX:
         raise ValueError("log-loss needs logistic or softmax outputs (codes 1 and 13), got", activation)
     if loss == POISSON and activation != EXP:
         raise ValueError("poisson needs exponential outputs (code 9), got", activation)
     if (loss in (HUBER, QUANTILE)) and parameter.size != units:
-        raise ValueError("huber and quantile need a loss_parameter per output; (lengths, outputs) came as", parameter.size, units)
+        raise ValueError(
+            "huber and quantile need a loss_parameter per output; (lengths, outputs) came as", parameter.size, units
+        )
 
 
 @inner
@@ -44,14 +48,34 @@ def sample_loss(loss, parameter, activation, decision, a, y, weight, space, resu
     space[at_w] = weight
     if loss >= LOWEST_ADDRESS:
         call_own(loss, d, 1, 1, space, at_a, space, at_y, space, at_w, space, 0, results, 0)
-    row_loss(loss, activation, decision, d, space, at_a, space, at_y, space[at_w], space[at_w], parameter, 0, space, 0, space, wide,
-             results, 0)  # fmt: skip
+    row_loss(
+        loss,
+        activation,
+        decision,
+        d,
+        space,
+        at_a,
+        space,
+        at_y,
+        space[at_w],
+        space[at_w],
+        parameter,
+        0,
+        space,
+        0,
+        space,
+        wide,
+        results,
+        0,
+    )
 
 
 @inner
 def row_space(a):
     """Memory for `sample_loss` on rows of `a`."""
-    return np.zeros(5 * whole_vectors(max(a.shape[1], 1), a.itemsize), a.dtype)  # the weight of a sample without outputs has a place, too
+    return np.zeros(
+        5 * whole_vectors(max(a.shape[1], 1), a.itemsize), a.dtype
+    )  # the weight of a sample without outputs has a place, too
 
 
 @jit
@@ -87,7 +111,9 @@ def output_delta(loss, parameter, activation, a, y, out):
     """
     check_loss(loss, parameter, activation, a.shape[1])
     if y.shape != a.shape or out.shape != a.shape:
-        raise ValueError("output_delta: y and out must have the shape of a; (a, y, out) came as", a.shape, y.shape, out.shape)
+        raise ValueError(
+            "output_delta: y and out must have the shape of a; (a, y, out) came as", a.shape, y.shape, out.shape
+        )
     space, results = row_space(a), np.zeros(2)
     for i in range(a.shape[0]):
         sample_loss(loss, parameter, activation, NO_DECISION, a[i], y[i], 1, space, results)
@@ -124,7 +150,12 @@ def evaluate(loss, parameter, activation, decision, a, y, weight):
     check_loss(loss, parameter, activation, a.shape[1])
     check_decision(decision)
     if y.shape != a.shape or weight.shape[0] != a.shape[0]:
-        raise ValueError("evaluate: y must have the shape of a, weight its length; (a, y, weight) came as", a.shape, y.shape, weight.shape)
+        raise ValueError(
+            "evaluate: y must have the shape of a, weight its length; (a, y, weight) came as",
+            a.shape,
+            y.shape,
+            weight.shape,
+        )
     if a.shape[0] == 0:
         return np.nan, np.nan
     space, results = row_space(a), np.zeros(2)

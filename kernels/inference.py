@@ -180,7 +180,9 @@ def group_space(sizes, plan, itemsize):
     return (plan[0, ERRORS] + GROUP * sizes[0] + line - 1) // line * line
 
 
-def _tiles(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision):
+def _tiles(
+    X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
+):
     """Outputs and decisions for all rows, tile after tile; finite[g]: whether all inputs of group g are. Unchecked."""
     n, n_in, layers = X.shape[0], sizes[0], activations.size
     n_out, columns = sizes[layers], whole_vectors(min(n, GROUP), out.itemsize)
@@ -218,7 +220,9 @@ def check_infer(X, scaling, sizes, activations, params, rescaling, out, decision
     if X.shape[1] != n_in:
         raise ValueError("infer: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
-        raise ValueError("infer: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
+        raise ValueError(
+            "infer: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out
+        )
     if scaling.shape[0] != 2 or (scaling.shape[1] != n_in and scaling.shape[1] != 0):
         raise ValueError("infer: scaling must have shape (2, sizes[0]) or (2, 0), got", scaling.shape)
     if rescaling.shape[0] != 2 or (rescaling.shape[1] != n_out and rescaling.shape[1] != 0):
@@ -233,7 +237,9 @@ def check_infer(X, scaling, sizes, activations, params, rescaling, out, decision
 def _plan(X, sizes, activations, out, groups):
     """Plan of a tile, space for packed weights and for the tiles of every group, its begin; whether the inputs of each group are finite."""
     layers = activations.size
-    plan = plan_tile(sizes, activations, np.zeros(layers), whole_vectors(min(X.shape[0], GROUP), out.itemsize), out.itemsize)
+    plan = plan_tile(
+        sizes, activations, np.zeros(layers), whole_vectors(min(X.shape[0], GROUP), out.itemsize), out.itemsize
+    )
     groups = min((X.shape[0] + GROUP - 1) // GROUP, groups)
     packed = np.empty(plan[layers, PACKED], out.dtype)
     space = np.empty(groups * group_space(sizes, plan, out.itemsize) + 16, out.dtype)
@@ -296,7 +302,9 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     if X.shape[0] <= FEW:
         return few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, 1)
-    _tiles_serial(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision)
+    _tiles_serial(
+        X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
+    )
     return finite.all()
 
 
@@ -327,7 +335,9 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, GROUPS)
-    _tiles_parallel(X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision)
+    _tiles_parallel(
+        X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
+    )
     return finite.all()
 
 

@@ -23,9 +23,29 @@ WIDTHS = range(1, LEAN + 1)
 
 
 @routine("iiaaannniiiiiaaAAAFF", "d")
-def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value, weight: Value, order: Value, sizes: Value,
-                activations: Value, layers: Value, n_units: Value, n_params: Value, loss: Value, decision: Value, rate: Value, keep: Value,
-                W: Value, before: Value, units: Value, losses: Value, corrects: Value) -> Value:  # fmt: skip
+def learn_lanes(
+    w: Assembler,
+    networks: Value,
+    count: Value,
+    X: Value,
+    Y: Value,
+    weight: Value,
+    order: Value,
+    sizes: Value,
+    activations: Value,
+    layers: Value,
+    n_units: Value,
+    n_params: Value,
+    loss: Value,
+    decision: Value,
+    rate: Value,
+    keep: Value,
+    W: Value,
+    before: Value,
+    units: Value,
+    losses: Value,
+    corrects: Value,
+) -> Value:
     """
     One epoch of as many networks as a row has lanes, the first `networks` of which have results.
 
@@ -81,7 +101,10 @@ def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value,
             def inputs(m: int) -> None:
                 def term(i: Value, *z: Value) -> list[Value]:
                     a = v.load(row(units, b.add(below, i)))
-                    return [v.fma(a, v.load(p), x) for p, x in zip(rows(W, b.add(weights, b.mul(i, I64(m))), m), z, strict=True)]
+                    return [
+                        v.fma(a, v.load(p), x)
+                        for p, x in zip(rows(W, b.add(weights, b.mul(i, I64(m))), m), z, strict=True)
+                    ]
 
                 z = v.loop(0, d_in, 1, term, [v.load(p) for p in rows(W, biases, m)])
                 for x, p in zip(z, rows(units, here, m), strict=True):
@@ -112,7 +135,9 @@ def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value,
                 v.store(delta, v.at(deltas, at))
                 v.store(v.mul(minus_alpha, delta), v.at(steps, at))
                 v.store(y, v.at(targets, j * v.lanes))
-                losses.append(v.chosen({1: lambda a=a, y=y: entropy(v, a, y), 0: lambda e=e: v.mul(half, v.mul(e, e))}, log_loss))
+                losses.append(
+                    v.chosen({1: lambda a=a, y=y: entropy(v, a, y), 0: lambda e=e: v.mul(half, v.mul(e, e))}, log_loss)
+                )
             return total(losses)
 
         return v.chosen({m: lambda m=m: outputs(m) for m in WIDTHS}, n_out)
@@ -123,7 +148,11 @@ def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value,
         def layer(k: Value, end: Value, here: Value) -> list[Value]:
             l = b.sub(b.sub(layers, I64(1)), k)
             d_in, d_out, inner = item(sizes, l), item(sizes, b.add(l, I64(1))), b.icmp_signed(">", l, I64(0))
-            below, biases, kind = b.sub(here, d_in), b.sub(end, d_out), item(activations, b.select(inner, b.sub(l, I64(1)), l))
+            below, biases, kind = (
+                b.sub(here, d_in),
+                b.sub(end, d_out),
+                item(activations, b.select(inner, b.sub(l, I64(1)), l)),
+            )
             weights = b.sub(biases, b.mul(d_in, d_out))
 
             def outputs(m: int) -> None:
@@ -176,11 +205,14 @@ def learn_lanes(w: Assembler, networks: Value, count: Value, X: Value, Y: Value,
         forward()
         found = v.mul(judge(t, importance), importance)
         backward()
-        met = v.chosen({
-            ARGMAX: lambda: v.select(v.compare("==", largest(outputs), largest(targets)), one, zero),
-            THRESHOLD: lambda: on_one_side(outputs),
-            -1: lambda: zero,
-        }, decision)  # fmt: skip
+        met = v.chosen(
+            {
+                ARGMAX: lambda: v.select(v.compare("==", largest(outputs), largest(targets)), one, zero),
+                THRESHOLD: lambda: on_one_side(outputs),
+                -1: lambda: zero,
+            },
+            decision,
+        )
         return [b.fadd(lost, double(found)), b.fadd(right, double(met))]
 
     v.loop(0, n_params, 1, lambda i: v.store(v.load(row(W, i)), row(before, i)))

@@ -55,9 +55,14 @@ def _view(context, builder, signature, array, data):
     from numba.np.arrayobj import populate_array  # 40 ms, which importing fastbp need not take
 
     flat = signature.return_type
-    view, itemsize = context.make_array(flat)(context, builder), context.get_constant(types.intp, flat.dtype.bitwidth // 8)
+    view, itemsize = (
+        context.make_array(flat)(context, builder),
+        context.get_constant(types.intp, flat.dtype.bitwidth // 8),
+    )
     zero = context.get_constant(types.intp, 0)
-    populate_array(view, data=data, shape=[zero], strides=[itemsize], itemsize=itemsize, meminfo=array.meminfo, parent=array.parent)
+    populate_array(
+        view, data=data, shape=[zero], strides=[itemsize], itemsize=itemsize, meminfo=array.meminfo, parent=array.parent
+    )
     return impl_ret_borrowed(context, builder, flat, view._getvalue())
 
 
@@ -69,10 +74,14 @@ def steps(typingctx, A):
 
     def codegen(context, builder, signature, args):
         array = context.make_array(signature.args[0])(context, builder, args[0])
-        shape, strides = (cgutils.unpack_tuple(builder, x, signature.args[0].ndim) for x in (array.shape, array.strides))
+        shape, strides = (
+            cgutils.unpack_tuple(builder, x, signature.args[0].ndim) for x in (array.shape, array.strides)
+        )
         one = context.get_constant(types.intp, 1)
         itemsize = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-        strides = [builder.select(builder.icmp_signed(">", n, one), s, itemsize) for n, s in zip(shape, strides, strict=True)]
+        strides = [
+            builder.select(builder.icmp_signed(">", n, one), s, itemsize) for n, s in zip(shape, strides, strict=True)
+        ]
         # Numba takes every array that comes from Python for aligned
         for s in strides:
             with cgutils.if_unlikely(builder, cgutils.is_not_null(builder, builder.srem(s, itemsize))):

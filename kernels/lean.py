@@ -39,7 +39,9 @@ def _logistic(v: Assembler, z: Value) -> Value:
 def entropy(v: Assembler, a: Value, y: Value) -> Value:
     """-y log a - (1 - y) log(1 - a), the log-loss of a logistic unit; finite, also where `a` has been rounded to 0 or 1."""
     one, tiny = v.const(1), v.const(2.0**-23 if v.size == 4 else 2.0**-52)
-    return v.neg(v.fma(y, elementary.log(v, v.max(a, tiny)), v.mul(v.sub(one, y), elementary.log(v, v.max(v.sub(one, a), tiny)))))
+    return v.neg(
+        v.fma(y, elementary.log(v, v.max(a, tiny)), v.mul(v.sub(one, y), elementary.log(v, v.max(v.sub(one, a), tiny))))
+    )
 
 
 ACTIVATE = {IDENTITY: FORWARD[IDENTITY], LOGISTIC: _logistic, TANH: FORWARD[TANH], RELU: FORWARD[RELU]}
@@ -47,9 +49,25 @@ DERIVE = {code: BACKWARD[code] for code in ACTIVATE}
 
 
 @routine("iaaanninniiAssAF")
-def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, order: Value, sizes: Value, layers: Value,
-               activations: Value, starts: Value, loss: Value, decision: Value, W: Value, rate: Value, keep: Value, units: Value,
-               results: Value) -> None:  # fmt: skip
+def learn_lean(
+    w: Assembler,
+    count: Value,
+    X: Value,
+    Y: Value,
+    weight: Value,
+    order: Value,
+    sizes: Value,
+    layers: Value,
+    activations: Value,
+    starts: Value,
+    loss: Value,
+    decision: Value,
+    W: Value,
+    rate: Value,
+    keep: Value,
+    units: Value,
+    results: Value,
+) -> None:
     """
     One epoch. `W` holds per layer, from element starts[l] on, LEAN weights per input and then LEAN biases, zeros behind the last unit.
 
@@ -80,7 +98,9 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
             n_in, weights = item(sizes, l), v.at(W, item(starts, l))
 
             def term(i: Value, z: Value) -> list[Value]:
-                return [v.fma(v.broadcast(v.load_scalar(v.at(source, i))), v.load(v.at(weights, b.mul(i, I64(LEAN)))), z)]
+                return [
+                    v.fma(v.broadcast(v.load_scalar(v.at(source, i))), v.load(v.at(weights, b.mul(i, I64(LEAN)))), z)
+                ]
 
             (z,) = v.loop(0, n_in, 1, term, [v.load(v.at(weights, b.mul(n_in, I64(LEAN))))])
             a = v.chosen({code: lambda f=f: f(v, z) for code, f in ACTIVATE.items()}, item(activations, l))
@@ -114,7 +134,10 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
             a = v.load(b.select(inner, below, units))
             kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
             # -alpha f'(z) is ready before the sums are
-            slope, pace = (v.chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind) for x in (one, minus_alpha))
+            slope, pace = (
+                v.chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind)
+                for x in (one, minus_alpha)
+            )
             return [v.mul(sums, slope), v.mul(sums, pace)]
 
         v.loop(0, layers, 1, layer, [delta, v.mul(minus_alpha, delta)])
@@ -140,15 +163,22 @@ def learn_lean(w: Assembler, count: Value, X: Value, Y: Value, weight: Value, or
         delta = v.chosen({1: lambda: e, 0: lambda: v.chosen(kinds, last)}, b.zext(log_loss, I64))
         delta = v.select(valid, v.mul(v.broadcast(importance), delta), zero)
         backward(x, delta)
-        losses = v.chosen({1: lambda: entropy(v, a, y), 0: lambda: v.mul(v.const(0.5), v.mul(e, e))}, b.zext(log_loss, I64))
+        losses = v.chosen(
+            {1: lambda: entropy(v, a, y), 0: lambda: v.mul(v.const(0.5), v.mul(e, e))}, b.zext(log_loss, I64)
+        )
         total = b.fmul(v.sum(v.select(valid, losses, zero)), importance)
         half = v.const(0.5)
         differs = b.and_(valid, b.xor(v.compare(">", a, half), v.compare(">", y, half)))
-        met = v.chosen({
-            ARGMAX: lambda: v.sum(v.select(v.compare("==", largest(a), largest(y)), v.const(1 / LEAN), zero)),
-            THRESHOLD: lambda: b.select(b.fcmp_ordered("==", v.sum(v.select(differs, one, zero)), v.scalar(0)), v.scalar(1), v.scalar(0)),
-            -1: lambda: v.scalar(0),
-        }, decision)  # fmt: skip
+        met = v.chosen(
+            {
+                ARGMAX: lambda: v.sum(v.select(v.compare("==", largest(a), largest(y)), v.const(1 / LEAN), zero)),
+                THRESHOLD: lambda: b.select(
+                    b.fcmp_ordered("==", v.sum(v.select(differs, one, zero)), v.scalar(0)), v.scalar(1), v.scalar(0)
+                ),
+                -1: lambda: v.scalar(0),
+            },
+            decision,
+        )
         total, met = (b.fpext(q, ir.DoubleType()) if v.size == 4 else q for q in (total, met))
         return [b.fadd(lost, total), b.fadd(right, met)]
 

@@ -17,9 +17,14 @@ from .simd import I64, Assembler, Value
 
 SQUARED_ERROR, LOG_LOSS, POISSON, ABSOLUTE_ERROR, HUBER, LOG_COSH, QUANTILE = range(7)
 LOSSES = {
-    "squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS, "poisson": POISSON, "absolute_error": ABSOLUTE_ERROR, "huber": HUBER,
-    "log_cosh": LOG_COSH, "quantile": QUANTILE,
-}  # fmt: skip
+    "squared_error": SQUARED_ERROR,
+    "log_loss": LOG_LOSS,
+    "poisson": POISSON,
+    "absolute_error": ABSOLUTE_ERROR,
+    "huber": HUBER,
+    "log_cosh": LOG_COSH,
+    "quantile": QUANTILE,
+}
 # A larger number is the address of a loss of one's own (see own_loss.py); no machine has code so low.
 LOWEST_ADDRESS = 1 << 16
 # Losses with a parameter p for each output.
@@ -78,8 +83,21 @@ def takes_outputs(loss):
 
 
 @routine("iiiiiiaaaaAF")
-def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, count: Value, stride: Value, a: Value,
-              y: Value, weight: Value, parameter: Value, delta: Value, result: Value) -> None:  # fmt: skip
+def tile_loss(
+    v: Assembler,
+    loss: Value,
+    activation: Value,
+    decision: Value,
+    units: Value,
+    count: Value,
+    stride: Value,
+    a: Value,
+    y: Value,
+    weight: Value,
+    parameter: Value,
+    delta: Value,
+    result: Value,
+) -> None:
     """
     Loss, decision and error signal for a tile of samples, one sample a column.
 
@@ -101,22 +119,32 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
         w = v.load(v.at(weight, s))
         valid = v.first(b.sub(count, s))
 
-        def judge(k: Value, best: Value, wanted: Value, said: Value, meant: Value, wrong: Value, number: Value) -> list[Value]:
+        def judge(
+            k: Value, best: Value, wanted: Value, said: Value, meant: Value, wrong: Value, number: Value
+        ) -> list[Value]:
             ak, yk = v.load(at(a, k)), v.load(at(y, k))
             larger, higher = v.compare(">", ak, best), v.compare(">", yk, wanted)
             half = v.const(0.5)
             differs = b.xor(v.compare(">", ak, half), v.compare(">", yk, half))
             return [
-                v.select(larger, ak, best), v.select(higher, yk, wanted), v.select(larger, number, said), v.select(higher, number, meant),
-                v.select(differs, one, wrong), v.add(number, one),
-            ]  # fmt: skip
+                v.select(larger, ak, best),
+                v.select(higher, yk, wanted),
+                v.select(larger, number, said),
+                v.select(higher, number, meant),
+                v.select(differs, one, wrong),
+                v.add(number, one),
+            ]
 
         with b.if_then(b.icmp_signed("!=", decision, I64(NO_DECISION))):
             # the first unit wins a tie, and where a NaN comes first
             start = [v.load(at(a, I64(0))), v.load(at(y, I64(0))), zero, zero, zero, zero]
             _, _, said, meant, wrong, _ = v.loop(0, units, 1, judge, start)
             argmax = b.icmp_signed("==", decision, I64(ARGMAX))
-            met = b.select(argmax, v.compare("==", said, meant), b.and_(v.compare("==", wrong, zero), v.splat(b.not_(argmax), v.mask_type)))
+            met = b.select(
+                argmax,
+                v.compare("==", said, meant),
+                b.and_(v.compare("==", wrong, zero), v.splat(b.not_(argmax), v.mask_type)),
+            )
             _add(v, result, 1, v.sum(v.select(b.and_(met, valid), one, zero)))
 
         def each(when: Value, of_unit: Callable[[Value, Value, Value], Value | None]) -> None:
@@ -132,7 +160,9 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
 
         for code, (value, slope) in PLAIN.items():
 
-            def plain(k: Value, ak: Value, yk: Value, code: int = code, value: Any = value, slope: Any = slope) -> Value:
+            def plain(
+                k: Value, ak: Value, yk: Value, code: int = code, value: Any = value, slope: Any = slope
+            ) -> Value:
                 e = v.sub(ak, yk)
                 p = v.broadcast(v.load_scalar(v.at(parameter, k))) if code in PARAMETRIC else zero
                 v.store(v.mul(w, slope(v, e, p)), at(delta, k))
@@ -160,14 +190,29 @@ def tile_loss(v: Assembler, loss: Value, activation: Value, decision: Value, uni
         with b.if_then(b.and_(is_softmax, b.not_(taken))):
             # delta_k = a_k (e_k - sum_j a_j e_j), e = dJ/da
             (mean,) = v.loop(0, units, 1, lambda k, m: [v.fma(v.load(at(a, k)), v.load(at(delta, k)), m)], [zero])
-            v.loop(0, units, 1, lambda k: v.store(v.mul(v.load(at(a, k)), v.sub(v.load(at(delta, k)), mean)), at(delta, k)))
+            v.loop(
+                0, units, 1, lambda k: v.store(v.mul(v.load(at(a, k)), v.sub(v.load(at(delta, k)), mean)), at(delta, k))
+            )
 
     v.loop(0, count, v.lanes, samples)
 
 
 @routine("iiiiaassaAAF")
-def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, units: Value, a: Value, y: Value, weight: Value,
-             rate: Value, parameter: Value, delta: Value, step: Value, result: Value) -> None:  # fmt: skip
+def row_loss(
+    v: Assembler,
+    loss: Value,
+    activation: Value,
+    decision: Value,
+    units: Value,
+    a: Value,
+    y: Value,
+    weight: Value,
+    rate: Value,
+    parameter: Value,
+    delta: Value,
+    step: Value,
+    result: Value,
+) -> None:
     """
     Loss, decision and error signal of one sample, whose units lie side by side in `a`, `y` and `delta`.
 
@@ -177,12 +222,17 @@ def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, unit
     """
     b = v.b
     zero, one = v.const(0), v.const(1)
-    is_softmax, independent = b.icmp_signed("==", activation, I64(SOFTMAX)), b.icmp_signed("==", activation, I64(LOGISTIC))
+    is_softmax, independent = (
+        b.icmp_signed("==", activation, I64(SOFTMAX)),
+        b.icmp_signed("==", activation, I64(LOGISTIC)),
+    )
     logs, counts = (b.icmp_signed("==", loss, I64(code)) for code in (LOG_LOSS, POISSON))
     taken, importance, alpha = b.or_(logs, counts), v.broadcast(weight), v.broadcast(rate)
     tiny = v.const(float(np.finfo(np.float32 if v.size == 4 else np.float64).eps))
 
-    def each(body: Callable[..., Sequence[Value] | None], carried: Sequence[Value] = (), when: Value | None = None) -> list[Value]:
+    def each(
+        body: Callable[..., Sequence[Value] | None], carried: Sequence[Value] = (), when: Value | None = None
+    ) -> list[Value]:
         """`body(i, mask, a, y, *carried)` for each vector of units."""
 
         def vector(i: Value, *now: Value) -> Sequence[Value] | None:
@@ -194,8 +244,16 @@ def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, unit
     lost = [zero]
     for code, (value, slope) in PLAIN.items():
 
-        def plain(i: Value, mask: Value, ak: Value, yk: Value, total: Value, code: int = code, value: Any = value,
-                  slope: Any = slope) -> list[Value]:  # fmt: skip
+        def plain(
+            i: Value,
+            mask: Value,
+            ak: Value,
+            yk: Value,
+            total: Value,
+            code: int = code,
+            value: Any = value,
+            slope: Any = slope,
+        ) -> list[Value]:
             e = v.sub(ak, yk)
             p = v.load(v.at(parameter, i), mask) if code in PARAMETRIC else zero
             v.store(v.select(mask, v.mul(importance, slope(v, e, p)), zero), v.at(delta, i))
@@ -231,7 +289,9 @@ def row_loss(v: Assembler, loss: Value, activation: Value, decision: Value, unit
             else:
                 e = BACKWARD[kind](v, ak, v.load(v.at(delta, i)))
             e = v.select(mask, e, zero)
-            v.store(e, v.at(delta, i))  # whole vectors: what was stored under a mask is not forwarded to the loads that follow
+            v.store(
+                e, v.at(delta, i)
+            )  # whole vectors: what was stored under a mask is not forwarded to the loads that follow
             v.store(v.mul(alpha, e), v.at(step, i))
 
         each(error, when=case)

@@ -60,7 +60,9 @@ def squared_error_backward(dJ, A, Y, dA):
         Shapes that differ.
     """
     if Y.shape != A.shape or dA.shape != A.shape:
-        raise ValueError("squared_error_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape)
+        raise ValueError(
+            "squared_error_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape
+        )
     for i in range(A.shape[0]):
         for k in range(A.shape[1]):
             # e_k = a_k - y_k
@@ -115,7 +117,9 @@ def log_loss_backward(dJ, A, Y, dA):
     `fastbp.kernels.output_delta`, which takes loss and activation together, keeps a - y.
     """
     if Y.shape != A.shape or dA.shape != A.shape:
-        raise ValueError("log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape)
+        raise ValueError(
+            "log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape
+        )
     for i in range(A.shape[0]):
         for k in range(A.shape[1]):
             # d(-y log a)/da = -y / a
@@ -169,7 +173,12 @@ def binary_log_loss_backward(dJ, A, Y, dA):
     Probabilities near 0 and 1 as in `log_loss_backward`.
     """
     if Y.shape != A.shape or dA.shape != A.shape:
-        raise ValueError("binary_log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape)
+        raise ValueError(
+            "binary_log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) came as",
+            A.shape,
+            Y.shape,
+            dA.shape,
+        )
     one = A.dtype.type(1)
     for i in range(A.shape[0]):
         for k in range(A.shape[1]):

@@ -12,31 +12,63 @@ from .random_lanes import shuffle_lanes
 
 
 @python_or_compiled
-def check_many(X, Y, weight, sizes, activations, loss, decision, params, learning_rates, l2, streams, losses, corrects, failed):
+def check_many(
+    X, Y, weight, sizes, activations, loss, decision, params, learning_rates, l2, streams, losses, corrects, failed
+):
     """Raise ValueError unless the arguments of `online_many` fit together."""
     networks = params.shape[0]
     check_network(sizes, activations, params[0] if networks > 0 else np.empty(params.shape[1], params.dtype))
     if not is_lean(sizes, activations, loss):
-        raise ValueError("online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, a loss 0 or 1; (inputs, loss) came "
-                         "as", sizes[0], loss)  # fmt: skip
+        raise ValueError(
+            "online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, a loss 0 or 1; (inputs, loss) came "
+            "as",
+            sizes[0],
+            loss,
+        )
     check_loss(loss, weight[:0], activations[activations.size - 1], sizes[sizes.size - 1])
     check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[sizes.size - 1]:
-        raise ValueError("online_many: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
+        raise ValueError(
+            "online_many: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
+        )
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
-        raise ValueError("online_many: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape)
+        raise ValueError(
+            "online_many: Y and weight must have a row per row of X; (X, Y, weight) came as",
+            X.shape,
+            Y.shape,
+            weight.shape,
+        )
     if learning_rates.size != networks or l2.size != networks or failed.size != networks:
-        raise ValueError("online_many: learning_rates, l2 and failed must have an element per row of params; (params, learning_rates, l2, "
-                         "failed) came as", params.shape, learning_rates.shape, l2.shape, failed.shape)  # fmt: skip
+        raise ValueError(
+            "online_many: learning_rates, l2 and failed must have an element per row of params; (params, learning_rates, l2, "
+            "failed) came as",
+            params.shape,
+            learning_rates.shape,
+            l2.shape,
+            failed.shape,
+        )
     # compiled code compares dtypes by == alone
     if not streams.dtype == np.dtype("uint64") or streams.shape != (networks, LENGTH):
-        raise ValueError("online_many: streams must be uint64, a row of 6 elements per row of params; (params, streams) came as",
-                         params.shape, streams.shape)  # fmt: skip
+        raise ValueError(
+            "online_many: streams must be uint64, a row of 6 elements per row of params; (params, streams) came as",
+            params.shape,
+            streams.shape,
+        )
     if losses.shape[1] != networks or losses.shape != corrects.shape:
-        raise ValueError("online_many: losses and corrects must have a row per epoch and a column per row of params; (params, losses, "
-                         "corrects) came as", params.shape, losses.shape, corrects.shape)  # fmt: skip
-    for contiguous in (X.flags.c_contiguous, Y.flags.c_contiguous, weight.flags.c_contiguous, losses.flags.c_contiguous,
-                       corrects.flags.c_contiguous):  # fmt: skip
+        raise ValueError(
+            "online_many: losses and corrects must have a row per epoch and a column per row of params; (params, losses, "
+            "corrects) came as",
+            params.shape,
+            losses.shape,
+            corrects.shape,
+        )
+    for contiguous in (
+        X.flags.c_contiguous,
+        Y.flags.c_contiguous,
+        weight.flags.c_contiguous,
+        losses.flags.c_contiguous,
+        corrects.flags.c_contiguous,
+    ):
         if not contiguous:
             raise ValueError("online_many: X, Y, weight, losses and corrects must be C-contiguous")
 
@@ -49,8 +81,29 @@ def _rows(count, lanes, dtype):
     return flat[begin : begin + count * lanes].reshape(count, lanes)
 
 
-def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed, W, before,
-          pace, units, states, order):  # fmt: skip
+def _many(
+    X,
+    Y,
+    weight,
+    sizes,
+    activations,
+    loss,
+    decision,
+    params,
+    rates,
+    l2,
+    streams,
+    shuffled,
+    losses,
+    corrects,
+    failed,
+    W,
+    before,
+    pace,
+    units,
+    states,
+    order,
+):
     """All epochs, group after group of networks, one in each lane. Unchecked."""
     kind, n, layers, n_units, zero = params.dtype.type, X.shape[0], activations.size, sizes.sum(), np.int64(0)
     networks, size, epochs, lanes = params.shape[0], params.shape[1], losses.shape[0], W.shape[1]
@@ -74,9 +127,41 @@ def _many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, s
             if shuffled:
                 shuffle_lanes(n, lanes, active, zero, states, zero, order, zero)
             at = epoch * networks + first
-            found = learn_lanes(count, n, X, zero, Y, zero, weight, zero, order, zero, sizes, zero, activations, zero, layers, n_units,
-                                size, loss, decision, rate, zero, keep, zero, W, zero, before, zero, units, zero, losses, at, corrects,
-                                at)  # fmt: skip
+            found = learn_lanes(
+                count,
+                n,
+                X,
+                zero,
+                Y,
+                zero,
+                weight,
+                zero,
+                order,
+                zero,
+                sizes,
+                zero,
+                activations,
+                zero,
+                layers,
+                n_units,
+                size,
+                loss,
+                decision,
+                rate,
+                zero,
+                keep,
+                zero,
+                W,
+                zero,
+                before,
+                zero,
+                units,
+                zero,
+                losses,
+                at,
+                corrects,
+                at,
+            )
             if np.isfinite(found):
                 continue
             for k in range(first, first + count):
@@ -110,12 +195,33 @@ def lanes_space(n, sizes, params):
     orders of n samples.
     """
     lanes, size, dtype = ROW_BYTES // params.itemsize, params.shape[1], params.dtype
-    numbers = _rows(size, lanes, dtype), _rows(size, lanes, dtype), _rows(2, lanes, dtype), _rows(3 * sizes.sum() + LEAN, lanes, dtype)
+    numbers = (
+        _rows(size, lanes, dtype),
+        _rows(size, lanes, dtype),
+        _rows(2, lanes, dtype),
+        _rows(3 * sizes.sum() + LEAN, lanes, dtype),
+    )
     return *numbers, _rows(LENGTH + 1, lanes, np.int64), _rows(n, lanes, np.int64)
 
 
 @python_or_compiled
-def online_many(X, Y, weight, sizes, activations, loss, decision, params, learning_rates, l2, streams, shuffled, losses, corrects, failed):
+def online_many(
+    X,
+    Y,
+    weight,
+    sizes,
+    activations,
+    loss,
+    decision,
+    params,
+    learning_rates,
+    l2,
+    streams,
+    shuffled,
+    losses,
+    corrects,
+    failed,
+):
     """
     Epochs of per-sample learning for many tiny networks of equal shape, side by side in the lanes of vectors.
 
@@ -168,4 +274,21 @@ def online_many(X, Y, weight, sizes, activations, loss, decision, params, learni
     rates, l2 = frozen(learning_rates), frozen(l2)
     check_many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, losses, corrects, failed)
     work = lanes_space(X.shape[0], sizes, params)
-    _many_epochs(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed, *work)
+    _many_epochs(
+        X,
+        Y,
+        weight,
+        sizes,
+        activations,
+        loss,
+        decision,
+        params,
+        rates,
+        l2,
+        streams,
+        shuffled,
+        losses,
+        corrects,
+        failed,
+        *work,
+    )

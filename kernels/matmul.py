@@ -61,13 +61,52 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
     infinite = -C.dtype.type(np.inf)
     direct = _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize)
     if direct and not split:
-        gemm(n, m, depth, A, 0, a_row, a_column, ROWS * a_row, B, 0, b_row, 1, C, 0, c_row if add else -1, C, 0, c_row, infinite)
+        gemm(
+            n,
+            m,
+            depth,
+            A,
+            0,
+            a_row,
+            a_column,
+            ROWS * a_row,
+            B,
+            0,
+            b_row,
+            1,
+            C,
+            0,
+            c_row if add else -1,
+            C,
+            0,
+            c_row,
+            infinite,
+        )
         return
     if b_column != 1 and alpha == 1 and n <= TURNED_ROWS and not split:
         # few rows use each panel of B: it is turned on the stack when its turn comes
         for k in range(0, max(depth, 1), STACKED):
-            gemm(n, m, min(STACKED, depth - k), A, k * a_column, a_row, a_column, ROWS * a_row, B, k, -1, b_column,
-                 C, 0, c_row if add or k > 0 else -1, C, 0, c_row, infinite)  # fmt: skip
+            gemm(
+                n,
+                m,
+                min(STACKED, depth - k),
+                A,
+                k * a_column,
+                a_row,
+                a_column,
+                ROWS * a_row,
+                B,
+                k,
+                -1,
+                b_column,
+                C,
+                0,
+                c_row if add or k > 0 else -1,
+                C,
+                0,
+                c_row,
+                infinite,
+            )
         return
     lanes = VECTOR_BYTES // C.itemsize
     height, chunk = _blocks(n, m, split, C.itemsize)
@@ -77,8 +116,27 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
         for t in prange(bands * chunks):
             i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk  # prange counts in unsigned numbers
             at = i * c_row + j
-            gemm(min(height, n - i), min(chunk, m - j), depth, A, i * a_row, a_row, a_column, ROWS * a_row, B, j, b_row, 1,
-                 C, at, c_row if add else -1, C, at, c_row, infinite)  # fmt: skip
+            gemm(
+                min(height, n - i),
+                min(chunk, m - j),
+                depth,
+                A,
+                i * a_row,
+                a_row,
+                a_column,
+                ROWS * a_row,
+                B,
+                j,
+                b_row,
+                1,
+                C,
+                at,
+                c_row if add else -1,
+                C,
+                at,
+                c_row,
+                infinite,
+            )
         return
     deepest, tiled = min(depth, DEPTH), a_column != 1
     # B in panels, and behind it A in tiles
@@ -95,19 +153,69 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
                 if b_column == 1:
                     pack_rows(deep, min(chunk, width - j), B, k0 * b_row + j0 + j, b_row, alpha, work, j * deep)
                 else:
-                    pack_transposed(deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep)
+                    pack_transposed(
+                        deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep
+                    )
             for t in prange(bands if tiled else 0):
                 i = np.int64(t) * height
-                pack_tiles(min(height, n - i), deep, A, i * a_row + k0 * a_column, a_row, a_column, work, b_space + i * deep, ROWS * deep)
+                pack_tiles(
+                    min(height, n - i),
+                    deep,
+                    A,
+                    i * a_row + k0 * a_column,
+                    a_row,
+                    a_column,
+                    work,
+                    b_space + i * deep,
+                    ROWS * deep,
+                )
             for t in prange(bands * chunks):
                 i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk
                 high, wide, at = min(height, n - i), min(chunk, width - j), i * c_row + j0 + j
                 if tiled:
-                    gemm(high, wide, deep, work, b_space + i * deep, 1, ROWS, ROWS * deep, work, j * deep, 0, deep,
-                         C, at, start_row, C, at, c_row, infinite)  # fmt: skip
+                    gemm(
+                        high,
+                        wide,
+                        deep,
+                        work,
+                        b_space + i * deep,
+                        1,
+                        ROWS,
+                        ROWS * deep,
+                        work,
+                        j * deep,
+                        0,
+                        deep,
+                        C,
+                        at,
+                        start_row,
+                        C,
+                        at,
+                        c_row,
+                        infinite,
+                    )
                 else:
-                    gemm(high, wide, deep, A, i * a_row + k0 * a_column, a_row, a_column, ROWS * a_row, work, j * deep, 0, deep,
-                         C, at, start_row, C, at, c_row, infinite)  # fmt: skip
+                    gemm(
+                        high,
+                        wide,
+                        deep,
+                        A,
+                        i * a_row + k0 * a_column,
+                        a_row,
+                        a_column,
+                        ROWS * a_row,
+                        work,
+                        j * deep,
+                        0,
+                        deep,
+                        C,
+                        at,
+                        start_row,
+                        C,
+                        at,
+                        c_row,
+                        infinite,
+                    )
 
 
 _product_serial = jit(_product)
@@ -156,8 +264,22 @@ def _summed(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_col
         for e in range(rows * m):
             total[e] = piece[e] if add else 0
         for k in range(0, depth, LONG):
-            _oriented(rows, m, min(LONG, depth - k), from_element(A, i * a_row + k * a_column), a_row, a_column,
-                      from_element(B, k * b_row), b_row, b_column, flat, m, one, alpha, new)  # fmt: skip
+            _oriented(
+                rows,
+                m,
+                min(LONG, depth - k),
+                from_element(A, i * a_row + k * a_column),
+                a_row,
+                a_column,
+                from_element(B, k * b_row),
+                b_row,
+                b_column,
+                flat,
+                m,
+                one,
+                alpha,
+                new,
+            )
             for e in range(rows * m):
                 total[e] += piece[e]
         for e in range(rows * m):
@@ -248,7 +370,9 @@ def scaled_matmul(alpha, A, B, beta, out):
 
 def _flat(array, written):
     """The memory of an array as a flat one: so the parallel product is compiled once, whatever the layouts and flags."""
-    flat = array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
+    flat = (
+        array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
+    )
     if not written:
         flat.flags.writeable = False
     return flat
@@ -285,7 +409,8 @@ def matmul_parallel(A, B, out):
             out[rows] = total
         return
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
-        [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)] for x in (A, B, out)
+        [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)]
+        for x in (A, B, out)
     )
     aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
     one, forward = out.dtype.type(1), _fits(b_row, b_column, c_row, c_column)
@@ -340,11 +465,15 @@ def linear_forward(X, W, b, out):
     Lecture L4, L25: z_j = sum_i x_i w_ij + b_j. 2 n d_in d_out flops.
     """
     if X.shape[1] != W.shape[0]:
-        raise ValueError("linear_forward: X (n, d_in) and W (d_in, d_out) must share d_in; (X, W) came as", X.shape, W.shape)
+        raise ValueError(
+            "linear_forward: X (n, d_in) and W (d_in, d_out) must share d_in; (X, W) came as", X.shape, W.shape
+        )
     if b.shape[0] != W.shape[1]:
         raise ValueError("linear_forward: b must have shape (d_out,); (W, b) came as", W.shape, b.shape)
     if out.shape[0] != X.shape[0] or out.shape[1] != W.shape[1]:
-        raise ValueError("linear_forward: out must have shape (n, d_out); (X, W, out) came as", X.shape, W.shape, out.shape)
+        raise ValueError(
+            "linear_forward: out must have shape (n, d_out); (X, W, out) came as", X.shape, W.shape, out.shape
+        )
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = b[j]

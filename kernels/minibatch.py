@@ -11,25 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._jit import frozen, python_or_compiled
-from .batch import (
-    LONG,
-    TILE,
-    blocks_of,
-    is_plain,
-)
+from .batch import LONG, TILE, blocks_of, is_plain
 from .epochs import Batches, batch_epochs
 from .evaluation import check_decision, check_loss
 from .narrow import learn_narrow, learn_narrow_parallel
-from .network import (
-    ERRORS,
-    GROUP,
-    PACKED,
-    PACKED_FROM,
-    aligned,
-    check_network,
-    plan_tile,
-    whole_vectors,
-)
+from .network import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
 from .optimizer import GRADIENT, SGD, pace_of, states_of
 from .wide import learn_wide, learn_wide_parallel
 
@@ -134,27 +120,45 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
     check_loss(net.loss, net.loss_parameter, net.activations[layers - 1], sizes[layers])
     check_decision(net.decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
-        raise ValueError("minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
+        raise ValueError(
+            "minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
+        )
     if Y.shape[0] != rows or weight.shape[0] != rows:
         raise ValueError(
-            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape
+            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as",
+            X.shape,
+            Y.shape,
+            weight.shape,
         )
     if rule.optimizer < SGD or rule.optimizer > GRADIENT:
         raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 8, got", rule.optimizer)
     states = states_of(rule.optimizer)
     if (states > 0 and first.size != params.size) or (states > 1 and second.size != params.size):
-        raise ValueError("minibatch_epoch: first and second must have the size of params; (params, first, second) have", params.size,
-                         first.size, second.size)  # fmt: skip
-    if not (X.flags.c_contiguous and Y.flags.c_contiguous and order.flags.c_contiguous and first.flags.c_contiguous
-            and second.flags.c_contiguous):  # fmt: skip
+        raise ValueError(
+            "minibatch_epoch: first and second must have the size of params; (params, first, second) have",
+            params.size,
+            first.size,
+            second.size,
+        )
+    if not (
+        X.flags.c_contiguous
+        and Y.flags.c_contiguous
+        and order.flags.c_contiguous
+        and first.flags.c_contiguous
+        and second.flags.c_contiguous
+    ):
         raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
     if step < 0 or step > LAST_STEP:
         raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
     if order.size > 0 and (order.min() < 0 or order.max() >= rows):
-        raise ValueError("minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as", order.min(),
-                         order.max(), rows)  # fmt: skip
+        raise ValueError(
+            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as",
+            order.min(),
+            order.max(),
+            rows,
+        )
 
 
 @python_or_compiled
@@ -164,8 +168,28 @@ def layers(sizes, activations, loss, loss_parameter, decision):
 
 
 @python_or_compiled
-def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second,
-                    step, learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+def minibatch_epoch(
+    X,
+    Y,
+    weight,
+    order,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    step,
+    learning_rate,
+    beta1,
+    beta2,
+    epsilon,
+    l2,
+):
     """
     One pass of mini-batch learning: for every batch the mean gradient, then one update.
 
@@ -226,17 +250,49 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, l
     batches = (n + batch_size - 1) // batch_size
     work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
     penalties = np.full(batches, l2, np.float64)
-    rates, paces, decays = pace_of(optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2)
+    rates, paces, decays = pace_of(
+        optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2
+    )
     if is_narrow(batch_size, params):
-        learn_narrow(samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
+        learn_narrow(
+            samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
+        )
     else:
-        learn_wide(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties)
+        learn_wide(
+            samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
+        )
     results = work.results
-    return np.cumsum(results[:-2:2])[-1] / n, np.cumsum(results[1:-2:2])[-1] / n, step + batches  # in order, as `epochs.mean` does
+    return (
+        np.cumsum(results[:-2:2])[-1] / n,
+        np.cumsum(results[1:-2:2])[-1] / n,
+        step + batches,
+    )  # in order, as `epochs.mean` does
 
 
-def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second,
-                      beta1, beta2, epsilon, *, dropout=None, clip=np.inf, seed=0, parallel=False):  # fmt: skip
+def prepare_minibatch(
+    X,
+    Y,
+    weight,
+    n,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    beta1,
+    beta2,
+    epsilon,
+    *,
+    dropout=None,
+    clip=np.inf,
+    seed=0,
+    parallel=False,
+):
     """
     Check once and reserve memory once for many passes over n samples.
 
@@ -273,7 +329,9 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
     samples = Samples(frozen(X if csr is None else np.empty((0, sizes[0]), params.dtype)), frozen(Y), frozen(weight))
     shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
-        raise ValueError("prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout)
+        raise ValueError(
+            "prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout
+        )
     net = layers(sizes, activations, int(loss), loss_parameter, decision)
     rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), seed)
     check_minibatch(samples, rows, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
@@ -281,28 +339,62 @@ def prepare_minibatch(X, Y, weight, n, batch_size, sizes, activations, loss, los
         raise ValueError("prepare_minibatch: n, the samples of a pass, must be at least 1, got", n)
     batch_size = min(batch_size, n)
     narrow = is_narrow(batch_size, params) and csr is None
-    loops = [learn_narrow, learn_narrow_parallel, narrow_epochs] if narrow else [learn_wide, learn_wide_parallel, wide_epochs]
+    loops = (
+        [learn_narrow, learn_narrow_parallel, narrow_epochs]
+        if narrow
+        else [learn_wide, learn_wide_parallel, wide_epochs]
+    )
     # None where there is nothing of the kind: the loops are compiled without it
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
     data = (samples, *more) if narrow else (samples, csr, *more)
     plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
     work = workspace(n, batch_size, net, shares, params, plain, csr is not None)
-    several = None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]  # compiled for the usual cases alone
+    several = (
+        None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]
+    )  # compiled for the usual cases alone
     return Batches(loops[parallel], several, data, net, params, rule, work, n, batch_size)
 
 
 def _csr(data, indices, indptr, sizes):
     """A sparse matrix as the loops take it; raises ValueError unless it is one of sizes[0] columns."""
-    if indptr.size < 2 or indptr[0] < 0 or (indptr[1:] < indptr[:-1]).any() or indptr[-1] > min(data.size, indices.size):
+    if (
+        indptr.size < 2
+        or indptr[0] < 0
+        or (indptr[1:] < indptr[:-1]).any()
+        or indptr[-1] > min(data.size, indices.size)
+    ):
         raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
     if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
-        raise ValueError("prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
-                         indices.min(), indices.max())  # fmt: skip
+        raise ValueError(
+            "prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
+            indices.min(),
+            indices.max(),
+        )
     return Csr(frozen(data), frozen(indices), frozen(indptr))
 
 
-def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,
-                             second, step, learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
+def minibatch_epoch_parallel(
+    X,
+    Y,
+    weight,
+    order,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    step,
+    learning_rate,
+    beta1,
+    beta2,
+    epsilon,
+    l2,
+):
     """
     One pass of mini-batch learning, on the threads that `threads` has set: bit for bit what `minibatch_epoch` gives.
 
@@ -327,8 +419,26 @@ def minibatch_epoch_parallel(X, Y, weight, order, batch_size, sizes, activations
     check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
-    epoch = prepare_minibatch(X, Y, weight, order.size, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer,
-                              first, second, beta1, beta2, epsilon, parallel=True)  # fmt: skip
+    epoch = prepare_minibatch(
+        X,
+        Y,
+        weight,
+        order.size,
+        batch_size,
+        sizes,
+        activations,
+        loss,
+        loss_parameter,
+        decision,
+        params,
+        optimizer,
+        first,
+        second,
+        beta1,
+        beta2,
+        epsilon,
+        parallel=True,
+    )
     found = epoch(order, step, learning_rate, l2)
     return found.loss, found.correct, step - (-order.size // batch_size)
 

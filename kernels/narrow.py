@@ -62,18 +62,72 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
                     for i in range(0, sizes[l + 1], HEIGHT):
                         forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
                         if dropout is not None and l + 1 < layers:
-                            drop_outputs(l, i, min(HEIGHT, sizes[l + 1] - i), columns, stride, activations, plan, dropout[l], seed, step,
-                                         g * GROUP, space, tile)  # fmt: skip
-                judge(count, stride, sizes, activations, loss, parameter, decision, plan, space, tile, zero, results, 2 * part)
+                            drop_outputs(
+                                l,
+                                i,
+                                min(HEIGHT, sizes[l + 1] - i),
+                                columns,
+                                stride,
+                                activations,
+                                plan,
+                                dropout[l],
+                                seed,
+                                step,
+                                g * GROUP,
+                                space,
+                                tile,
+                            )
+                judge(
+                    count,
+                    stride,
+                    sizes,
+                    activations,
+                    loss,
+                    parameter,
+                    decision,
+                    plan,
+                    space,
+                    tile,
+                    zero,
+                    results,
+                    2 * part,
+                )
                 for l in range(layers - 1, -1, -1):
                     turn_errors(l, count, stride, sizes, plan, kind(1) / kind(rows), space, tile)
                     if l > 0:
                         for i in range(0, sizes[l], HEIGHT):
                             tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
                             if dropout is not None:
-                                drop_errors(l - 1, i, columns, stride, sizes, plan, dropout[l - 1], seed, step, g * GROUP, space, tile)
-                    add_gradient(l, zero, sizes[l] + 1, zero, sizes[l + 1], count, stride, sizes, plan, space, tile,
-                                 -1 if done % LONG == 0 else sizes[l + 1], gradient, into + plan[l, PARAMS])  # fmt: skip
+                                drop_errors(
+                                    l - 1,
+                                    i,
+                                    columns,
+                                    stride,
+                                    sizes,
+                                    plan,
+                                    dropout[l - 1],
+                                    seed,
+                                    step,
+                                    g * GROUP,
+                                    space,
+                                    tile,
+                                )
+                    add_gradient(
+                        l,
+                        zero,
+                        sizes[l] + 1,
+                        zero,
+                        sizes[l + 1],
+                        count,
+                        stride,
+                        sizes,
+                        plan,
+                        space,
+                        tile,
+                        -1 if done % LONG == 0 else sizes[l + 1],
+                        gradient,
+                        into + plan[l, PARAMS],
+                    )
                 if done >= LONG and ((done + GROUP) % LONG == 0 or g + 1 == end):
                     for i in range(params.size):
                         gradient[own + i] += gradient[into + i]

@@ -57,8 +57,12 @@ def parameter_count(sizes):
     for l in range(sizes.size - 1):
         n_in, n_out = np.int64(sizes[l]), np.int64(sizes[l + 1])  # a short integer would overflow
         if n_in < 0 or n_out < 0 or n_in >= (np.int64(LARGEST) - total) // max(n_out, np.int64(1)):
-            raise ValueError("sizes must be positive, and the parameters as many as an int64 can count; (layer, inputs, outputs)", l,
-                             n_in, n_out)  # fmt: skip
+            raise ValueError(
+                "sizes must be positive, and the parameters as many as an int64 can count; (layer, inputs, outputs)",
+                l,
+                n_in,
+                n_out,
+            )
         total += (n_in + 1) * n_out
     return total
 
@@ -67,23 +71,36 @@ def parameter_count(sizes):
 def check_network(sizes, activations, params):
     """Raise ValueError unless the three arrays describe one network. Called by every whole-network kernel."""
     if sizes.itemsize != 8 or activations.itemsize != 8:
-        raise ValueError("sizes and activations must be int64 arrays; (sizes, activations) have items of so many bytes:", sizes.itemsize,
-                         activations.itemsize)  # fmt: skip
+        raise ValueError(
+            "sizes and activations must be int64 arrays; (sizes, activations) have items of so many bytes:",
+            sizes.itemsize,
+            activations.itemsize,
+        )
     if sizes.size < 2:
         raise ValueError("sizes must hold at least the number of inputs and of outputs; its length is", sizes.size)
     for l in range(sizes.size):
         # every unit has at least one parameter
         if sizes[l] < 1 or sizes[l] > params.size:
-            raise ValueError("sizes must be positive and within params; (layer, size, params.size) came as", l, sizes[l], params.size)
+            raise ValueError(
+                "sizes must be positive and within params; (layer, size, params.size) came as", l, sizes[l], params.size
+            )
     if activations.size != sizes.size - 1:
         raise ValueError(
-            "activations must hold one code per layer behind the inputs; (sizes, activations) have lengths", sizes.size, activations.size
+            "activations must hold one code per layer behind the inputs; (sizes, activations) have lengths",
+            sizes.size,
+            activations.size,
         )
     for l in range(activations.size):
         if activations[l] < 0 or activations[l] > SOFTMAX or (activations[l] == SOFTMAX and l + 1 < activations.size):
-            raise ValueError("activations must be codes 0 to 12, in the last layer also 13 (softmax); (layer, code):", l, activations[l])
+            raise ValueError(
+                "activations must be codes 0 to 12, in the last layer also 13 (softmax); (layer, code):",
+                l,
+                activations[l],
+            )
     if params.size != parameter_count(sizes):
-        raise ValueError("params must hold parameter_count(sizes) elements; (wanted, came)", parameter_count(sizes), params.size)
+        raise ValueError(
+            "params must hold parameter_count(sizes) elements; (wanted, came)", parameter_count(sizes), params.size
+        )
     if not params.flags.c_contiguous:
         raise ValueError("params must be C-contiguous")
 
@@ -155,8 +172,17 @@ def pack_weights(sizes, plan, params, packed):
     """Copy the weights of large layers into tiles."""
     for l in range(sizes.size - 1):
         if plan[l + 1, PACKED] > plan[l, PACKED]:
-            pack_tiles(sizes[l + 1], sizes[l] + 1, params, plan[l, PARAMS], 1, sizes[l + 1], packed, plan[l, PACKED],
-                       ROWS * (sizes[l] + 1))  # fmt: skip
+            pack_tiles(
+                sizes[l + 1],
+                sizes[l] + 1,
+                params,
+                plan[l, PARAMS],
+                1,
+                sizes[l + 1],
+                packed,
+                plan[l, PACKED],
+                ROWS * (sizes[l] + 1),
+            )
 
 
 @inner
@@ -176,13 +202,60 @@ def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packe
         start_row = -1 if k == 0 else stride
         least = floor if k + depth > n_in else infinite
         if plan[l + 1, PACKED] > plan[l, PACKED]:
-            gemm(rows, columns, depth, packed, plan[l, PACKED] + i0 * (n_in + 1) + k * ROWS, 1, ROWS, ROWS * (n_in + 1),
-                 space, a + k * stride, stride, 1, space, z, start_row, space, z, stride, least)  # fmt: skip
+            gemm(
+                rows,
+                columns,
+                depth,
+                packed,
+                plan[l, PACKED] + i0 * (n_in + 1) + k * ROWS,
+                1,
+                ROWS,
+                ROWS * (n_in + 1),
+                space,
+                a + k * stride,
+                stride,
+                1,
+                space,
+                z,
+                start_row,
+                space,
+                z,
+                stride,
+                least,
+            )
         else:
-            gemm(rows, columns, depth, params, plan[l, PARAMS] + k * n_out + i0, 1, n_out, ROWS,
-                 space, a + k * stride, stride, 1, space, z, start_row, space, z, stride, least)  # fmt: skip
+            gemm(
+                rows,
+                columns,
+                depth,
+                params,
+                plan[l, PARAMS] + k * n_out + i0,
+                1,
+                n_out,
+                ROWS,
+                space,
+                a + k * stride,
+                stride,
+                1,
+                space,
+                z,
+                start_row,
+                space,
+                z,
+                stride,
+                least,
+            )
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-        activate(kind, rows * stride, space, z, 1, space, tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z, 1)
+        activate(
+            kind,
+            rows * stride,
+            space,
+            z,
+            1,
+            space,
+            tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z,
+            1,
+        )
 
 
 @inner
@@ -228,7 +301,9 @@ def _prepare_forward(X, sizes, activations, params, out, groups):
     if X.shape[1] != n_in:
         raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
-        raise ValueError("forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out)
+        raise ValueError(
+            "forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out
+        )
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("forward: X and out must be C-contiguous")
     columns = whole_vectors(min(n, GROUP), out.itemsize)

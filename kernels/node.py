@@ -113,7 +113,9 @@ def copy_backward(dY1, dY2, out):
     The multivariable chain rule (L17): dz/dx = sum_i dz/dy_i dy_i/dx, here with dy_i/dx = 1.
     """
     if dY2.shape != dY1.shape or out.shape != dY1.shape:
-        raise ValueError("copy_backward: dY1, dY2 and out must have one shape; they came as", dY1.shape, dY2.shape, out.shape)
+        raise ValueError(
+            "copy_backward: dY1, dY2 and out must have one shape; they came as", dY1.shape, dY2.shape, out.shape
+        )
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             # dX = sum_k dY_k
@@ -160,7 +162,12 @@ def add_backward(dY, dX1, dX2):
         Shapes that differ.
     """
     if dX1.shape != dY.shape or dX2.shape != dY.shape:
-        raise ValueError("add_backward: dX1 and dX2 must have the shape of dY; (dY, dX1, dX2) came as", dY.shape, dX1.shape, dX2.shape)
+        raise ValueError(
+            "add_backward: dX1 and dX2 must have the shape of dY; (dY, dX1, dX2) came as",
+            dY.shape,
+            dX1.shape,
+            dX2.shape,
+        )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
             dX1[i, j] = dY[i, j]
@@ -226,7 +233,9 @@ def multiply_forward(X1, X2, out):
         Shapes that differ.
     """
     if X2.shape != X1.shape or out.shape != X1.shape:
-        raise ValueError("multiply_forward: X1, X2 and out must have one shape; they came as", X1.shape, X2.shape, out.shape)
+        raise ValueError(
+            "multiply_forward: X1, X2 and out must have one shape; they came as", X1.shape, X2.shape, out.shape
+        )
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = X1[i, j] * X2[i, j]
@@ -249,8 +258,14 @@ def multiply_backward(dY, X1, X2, dX1, dX2):
         Shapes that differ.
     """
     if X1.shape != dY.shape or X2.shape != dY.shape or dX1.shape != dY.shape or dX2.shape != dY.shape:
-        raise ValueError("multiply_backward: all arrays must have the shape of dY; (dY, X1, X2, dX1, dX2) came as",
-                         dY.shape, X1.shape, X2.shape, dX1.shape, dX2.shape)  # fmt: skip
+        raise ValueError(
+            "multiply_backward: all arrays must have the shape of dY; (dY, X1, X2, dX1, dX2) came as",
+            dY.shape,
+            X1.shape,
+            X2.shape,
+            dX1.shape,
+            dX2.shape,
+        )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
             dX1[i, j] = dY[i, j] * X2[i, j]
@@ -275,7 +290,9 @@ def add_bias_forward(X, b, out):
         Shapes that do not fit.
     """
     if b.shape[0] != X.shape[1] or out.shape != X.shape:
-        raise ValueError("add_bias_forward: expected X (n, d), b (d,) and out (n, d); they came as", X.shape, b.shape, out.shape)
+        raise ValueError(
+            "add_bias_forward: expected X (n, d), b (d,) and out (n, d); they came as", X.shape, b.shape, out.shape
+        )
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = X[i, j] + b[j]
@@ -300,7 +317,9 @@ def add_bias_backward(dY, dX, db):
         Shapes that do not fit.
     """
     if dX.shape != dY.shape or db.shape[0] != dY.shape[1]:
-        raise ValueError("add_bias_backward: expected dY (n, d), dX (n, d) and db (d,); they came as", dY.shape, dX.shape, db.shape)
+        raise ValueError(
+            "add_bias_backward: expected dY (n, d), dX (n, d) and db (d,); they came as", dY.shape, dX.shape, db.shape
+        )
     copy_forward(dY, dX)
     bias_gradient(dY, db)
 
@@ -330,10 +349,17 @@ def matmul_backward(dY, X, W, dX, dW):
     4 n k m flops.
     """
     if X.shape[1] != W.shape[0] or dY.shape[0] != X.shape[0] or dY.shape[1] != W.shape[1]:
-        raise ValueError("matmul_backward: expected dY (n, m), X (n, k) and W (k, m); they came as", dY.shape, X.shape, W.shape)
+        raise ValueError(
+            "matmul_backward: expected dY (n, m), X (n, k) and W (k, m); they came as", dY.shape, X.shape, W.shape
+        )
     if dX.shape != X.shape or dW.shape != W.shape:
-        raise ValueError("matmul_backward: dX and dW must have the shapes of X and W; (X, W, dX, dW) came as",
-                         X.shape, W.shape, dX.shape, dW.shape)  # fmt: skip
+        raise ValueError(
+            "matmul_backward: dX and dW must have the shapes of X and W; (X, W, dX, dW) came as",
+            X.shape,
+            W.shape,
+            dX.shape,
+            dW.shape,
+        )
     product(dY, W.T, dX, 1, False)
     product(X.T, dY, dW, 1, False)
 
@@ -360,7 +386,9 @@ def activation_backward(kind, A, dA, dZ):
     if kind < 0 or kind > SOFTMAX:
         raise ValueError("activation_backward: kind must be one of the activation codes 0 to 13, got", kind)
     if dA.shape != A.shape or dZ.shape != A.shape:
-        raise ValueError("activation_backward: dA and dZ must have the shape of A; (A, dA, dZ) came as", A.shape, dA.shape, dZ.shape)
+        raise ValueError(
+            "activation_backward: dA and dZ must have the shape of A; (A, dA, dZ) came as", A.shape, dA.shape, dZ.shape
+        )
     for i in range(A.shape[0]):
         mean = A.dtype.type(0)
         if kind == SOFTMAX:

@@ -67,7 +67,26 @@ def _copy_weights(sizes, plan, params, space, begin, back):
         at += (n_in + 1) * n_out
 
 
-def _swept(X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, plan, space, begin, rows, sparse, results):
+def _swept(
+    X,
+    Y,
+    weight,
+    order,
+    sizes,
+    activations,
+    loss,
+    parameter,
+    decision,
+    params,
+    rate,
+    l2,
+    plan,
+    space,
+    begin,
+    rows,
+    sparse,
+    results,
+):
     """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
     layers, n_in, top = activations.size, sizes[0], activations.size - 1
     one, every, last, n_out = np.int64(1), np.int64(-1), activations[top], sizes[layers]
@@ -90,8 +109,23 @@ def _swept(X, Y, weight, order, sizes, activations, loss, parameter, decision, p
             if l == 0:
                 sweep(n_in, wide, listed, X, x, X, x_before, rows, 0, space, w, space, step, space, z)
             else:
-                sweep(sizes[l], wide, every, space, begin + plan[l - 1, now], space, begin + plan[l - 1, before], rows, 0, space, w,
-                      space, step, space, z)  # fmt: skip
+                sweep(
+                    sizes[l],
+                    wide,
+                    every,
+                    space,
+                    begin + plan[l - 1, now],
+                    space,
+                    begin + plan[l - 1, before],
+                    rows,
+                    0,
+                    space,
+                    w,
+                    space,
+                    step,
+                    space,
+                    z,
+                )
             if activations[l] == SOFTMAX:
                 softmax_row(sizes[l + 1], space, z, one, space, a, one)
             else:
@@ -99,17 +133,50 @@ def _swept(X, Y, weight, order, sizes, activations, loss, parameter, decision, p
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
         delta = begin + plan[top, DELTA]
         if loss >= LOWEST_ADDRESS:
-            call_own(loss, n_out, 1, 1, space, begin + plan[top, now], Y, t * n_out, weight, t, space, delta, results, 0)
-        row_loss(loss, last, decision, n_out, space, begin + plan[top, now], Y, t * n_out, weight[t], rate, parameter, 0, space, delta,
-                 space, begin + plan[top, STEP], results, 0)  # fmt: skip
+            call_own(
+                loss, n_out, 1, 1, space, begin + plan[top, now], Y, t * n_out, weight, t, space, delta, results, 0
+            )
+        row_loss(
+            loss,
+            last,
+            decision,
+            n_out,
+            space,
+            begin + plan[top, now],
+            Y,
+            t * n_out,
+            weight[t],
+            rate,
+            parameter,
+            0,
+            space,
+            delta,
+            space,
+            begin + plan[top, STEP],
+            results,
+            0,
+        )
         if not np.isfinite(results[0]):
             results[2] = 1 + s
             break
         for l in range(top, 0, -1):
             below = begin + plan[l - 1, INPUT if takes_input(activations[l - 1]) else now]
-            errors_below(activations[l - 1], sizes[l], whole_rows(sizes[l + 1], space.itemsize), space, begin + plan[l, WEIGHTS],
-                         space, begin + plan[l, DELTA], space, below, rate, space, begin + plan[l - 1, DELTA],
-                         space, begin + plan[l - 1, STEP])  # fmt: skip
+            errors_below(
+                activations[l - 1],
+                sizes[l],
+                whole_rows(sizes[l + 1], space.itemsize),
+                space,
+                begin + plan[l, WEIGHTS],
+                space,
+                begin + plan[l, DELTA],
+                space,
+                below,
+                rate,
+                space,
+                begin + plan[l - 1, DELTA],
+                space,
+                begin + plan[l - 1, STEP],
+            )
         now, before, x_before = before, now, x
     if results[2] == 1:
         return  # nothing was learnt
@@ -151,8 +218,34 @@ def _lean(X, Y, weight, order, sizes, activations, loss, parameter, decision, pa
     for l in range(layers):
         copy(sizes[l] + 1, sizes[l + 1], params, at, sizes[l + 1], one, space, starts[l], LEAN, one)
         at += (sizes[l] + 1) * sizes[l + 1]
-    learn_lean(order.size, X, 0, Y, 0, weight, 0, order, 0, sizes, 0, layers, activations, 0, starts, 0, loss, decision, space, 0,
-               rate, params.dtype.type(1) - rate * params.dtype.type(l2), space, starts[layers], results, 0)  # fmt: skip
+    learn_lean(
+        order.size,
+        X,
+        0,
+        Y,
+        0,
+        weight,
+        0,
+        order,
+        0,
+        sizes,
+        0,
+        layers,
+        activations,
+        0,
+        starts,
+        0,
+        loss,
+        decision,
+        space,
+        0,
+        rate,
+        params.dtype.type(1) - rate * params.dtype.type(l2),
+        space,
+        starts[layers],
+        results,
+        0,
+    )
     at = 0
     for l in range(layers):
         copy(sizes[l] + 1, sizes[l + 1], space, starts[l], LEAN, one, params, at, sizes[l + 1], one)
@@ -190,9 +283,16 @@ def check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decisio
     check_loss(loss, loss_parameter, activations[layers - 1], sizes[layers])
     check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
-        raise ValueError("online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape)
+        raise ValueError(
+            "online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
+        )
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
-        raise ValueError("online_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as", X.shape, Y.shape, weight.shape)
+        raise ValueError(
+            "online_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as",
+            X.shape,
+            Y.shape,
+            weight.shape,
+        )
 
 
 @python_or_compiled
@@ -252,15 +352,50 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, 
     if stop > 0 and is_lean(sizes, activations, loss):
         starts, space = lean_space(sizes, params)
         _lean_epoch(
-            X, Y, weight, order[:stop], sizes, activations, loss, loss_parameter, decision, params, rate, l2, starts, space, results
+            X,
+            Y,
+            weight,
+            order[:stop],
+            sizes,
+            activations,
+            loss,
+            loss_parameter,
+            decision,
+            params,
+            rate,
+            l2,
+            starts,
+            space,
+            results,
         )
     elif stop > 0:
         plan, space, begin, rows, sparse = sweep_space(X, sizes, params, l2)
-        _swept_epoch(X, Y, weight, order[:stop], sizes, activations, loss, loss_parameter, decision, params, rate, l2, plan, space, begin,
-                     rows, sparse, results)  # fmt: skip
+        _swept_epoch(
+            X,
+            Y,
+            weight,
+            order[:stop],
+            sizes,
+            activations,
+            loss,
+            loss_parameter,
+            decision,
+            params,
+            rate,
+            l2,
+            plan,
+            space,
+            begin,
+            rows,
+            sparse,
+            results,
+        )
     if stop < order.size:
         raise ValueError(
-            "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as", stop, order[stop], X.shape[0]
+            "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as",
+            stop,
+            order[stop],
+            X.shape[0],
         )
     if stop == 0:
         return np.nan, np.nan
@@ -289,4 +424,6 @@ def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decis
     learn, several = (_lean_epoch, _lean_epochs) if lean else (_swept_epoch, _swept_epochs)
     work = lean_space(sizes, params) if lean else sweep_space(X, sizes, params, l2)
     net = Net(sizes, activations, loss, loss_parameter, decision)
-    return Samplewise(learn, several, Samples(X, Y, weight), net, params, params.dtype.type(learning_rate), float(l2), work)
+    return Samplewise(
+        learn, several, Samples(X, Y, weight), net, params, params.dtype.type(learning_rate), float(l2), work
+    )

@@ -11,9 +11,15 @@ from .simd import I64, Assembler, Value
 # GRADIENT is no optimizer: it keeps the gradient as its state, and the weights stay.
 SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, NADAM, RMSPROP, RPROP, GRADIENT = range(9)
 OPTIMIZERS = {
-    "sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV, "adam": ADAM, "adamw": ADAMW, "nadam": NADAM, "rmsprop": RMSPROP,
+    "sgd": SGD,
+    "momentum": MOMENTUM,
+    "nesterov": NESTEROV,
+    "adam": ADAM,
+    "adamw": ADAMW,
+    "nadam": NADAM,
+    "rmsprop": RMSPROP,
     "rprop": RPROP,
-}  # fmt: skip
+}
 RULES = OPTIMIZERS | {"gradient": GRADIENT}
 # Bounds of the step sizes of rprop (Riedmiller and Braun, 1993)
 LEAST_STEP, LARGEST_STEP = 1e-6, 50.0
@@ -49,8 +55,21 @@ def sum_of_squares(v: Assembler, count: Value, x: Value) -> Value:
 
 
 @routine("iiAaAAssssss")
-def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, first: Value, second: Value, rate: Value, pace: Value,
-           beta1: Value, beta2: Value, epsilon: Value, decay: Value) -> None:  # fmt: skip
+def update(
+    v: Assembler,
+    optimizer: Value,
+    count: Value,
+    w: Value,
+    g: Value,
+    first: Value,
+    second: Value,
+    rate: Value,
+    pace: Value,
+    beta1: Value,
+    beta2: Value,
+    epsilon: Value,
+    decay: Value,
+) -> None:
     """
     One update of `count` weights by the rule of code `optimizer`, in one pass, with the gradient g + decay w.
 
@@ -59,7 +78,9 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
     """
     alpha, ahead, b1, b2, eps, shrink = (v.broadcast(x) for x in (rate, pace, beta1, beta2, epsilon, decay))
     least = v.const(2.0 ** (-126 if v.size == 4 else -1022))
-    least_square = v.select(v.compare(">", eps, v.const(0)), least, v.const(0))  # what is divided by its root alone, must not turn into 0
+    least_square = v.select(
+        v.compare(">", eps, v.const(0)), least, v.const(0)
+    )  # what is divided by its root alone, must not turn into 0
     minus_alpha = v.neg(alpha)
     decays = v.compare("!=", shrink, v.const(0))  # else an infinite weight would turn into 0 inf = NaN
 
@@ -121,7 +142,9 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
     def rmsprop(i: Value, mask: Value | None) -> None:
         # s <- b2 s + (1 - b2) g^2;  w <- w - alpha g / (sqrt(s) + eps)
         weight, slope = gradient(i, mask)
-        s = state(v.fma(b2, v.load(v.at(first, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope)), least_square)
+        s = state(
+            v.fma(b2, v.load(v.at(first, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope)), least_square
+        )
         v.store(s, v.at(first, i), mask)
         v.store(v.sub(weight, v.div(v.mul(alpha, slope), v.add(v.sqrt(s), eps))), v.at(w, i), mask)
 
@@ -143,8 +166,17 @@ def update(v: Assembler, optimizer: Value, count: Value, w: Value, g: Value, fir
         # state <- g
         v.store(gradient(i, mask)[1], v.at(first, i), mask)
 
-    rules = {SGD: sgd, MOMENTUM: momentum, NESTEROV: nesterov, ADAM: adam, ADAMW: adamw, NADAM: nadam, RMSPROP: rmsprop, RPROP: rprop,
-             GRADIENT: keep}  # fmt: skip
+    rules = {
+        SGD: sgd,
+        MOMENTUM: momentum,
+        NESTEROV: nesterov,
+        ADAM: adam,
+        ADAMW: adamw,
+        NADAM: nadam,
+        RMSPROP: rmsprop,
+        RPROP: rprop,
+        GRADIENT: keep,
+    }
     for code, rule in rules.items():
         with v.b.if_then(v.b.icmp_signed("==", optimizer, I64(code))):
             v.each_vector(count, rule)

@@ -50,7 +50,9 @@ class OwnLoss:
             try:
                 value, slope = (f if is_jitted(f) else njit(**POLICY)(f) for f in (loss, derivative))
             except TypeError:
-                raise ValueError(f"loss: expected two functions of two numbers (y, yhat), got {loss!r} and {derivative!r}") from None
+                raise ValueError(
+                    f"loss: expected two functions of two numbers (y, yhat), got {loss!r} and {derivative!r}"
+                ) from None
 
             def tile(units, samples, stride, a, y, weight, delta, result):
                 # weight J is added to result[0], weight dJ/da goes to delta; unit k of sample s lies at k stride + s
@@ -65,9 +67,13 @@ class OwnLoss:
                 carray(result, 1)[0] += total
 
             try:
-                self.function = cfunc(types.void(count, count, count, array, array, array, array, doubles), **POLICY)(tile)
+                self.function = cfunc(types.void(count, count, count, array, array, array, array, doubles), **POLICY)(
+                    tile
+                )
             except Exception as error:  # whatever Numba raises for code that it cannot compile
-                raise ValueError(f"loss: expected two functions of two numbers (y, yhat) that Numba can compile; {error}") from None
+                raise ValueError(
+                    f"loss: expected two functions of two numbers (y, yhat) that Numba can compile; {error}"
+                ) from None
 
     def __int__(self) -> int:
         return int(self.function.address)
@@ -80,7 +86,9 @@ class OwnLoss:
 
 
 @intrinsic
-def call_own(context, loss, units, samples, stride, a, a_at, y, y_at, weight, weight_at, delta, delta_at, result, result_at):
+def call_own(
+    context, loss, units, samples, stride, a, a_at, y, y_at, weight, weight_at, delta, delta_at, result, result_at
+):
     """
     Losses and their slopes of a tile, by the loss of one's own at the address `loss`.
 

@@ -14,7 +14,9 @@ BLOCK = 8
 
 
 @routine("iiaiiAii")
-def copy(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, s_column: Value, T: Value, t_row: Value, t_column: Value) -> None:
+def copy(
+    v: Assembler, n: Value, m: Value, S: Value, s_row: Value, s_column: Value, T: Value, t_row: Value, t_column: Value
+) -> None:
     """T_ij = S_ij for n x m matrices of any steps."""
     b = v.b
 
@@ -75,7 +77,9 @@ def pack_transposed(v: Assembler, depth: Value, m: Value, B: Value, b_column: Va
 
 
 @routine("iiaiiAi")
-def pack_tiles(v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_column: Value, out: Value, out_tile: Value) -> None:
+def pack_tiles(
+    v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_column: Value, out: Value, out_tile: Value
+) -> None:
     """Tiles of A, n x depth: every ROWS rows, column after column, out_tile apart. Behind row n nothing is written."""
     b = v.b
     short = ir.VectorType(v.scalar, ROWS)
@@ -103,7 +107,9 @@ def pack_tiles(v: Assembler, n: Value, depth: Value, A: Value, a_row: Value, a_c
 
 
 @routine("iiaisAi")
-def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: Value, out: Value, out_row: Value) -> None:
+def transpose(
+    v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: Value, out: Value, out_row: Value
+) -> None:
     """
     T_ji = scale S_ij for S of n x m with contiguous rows. Rows of T are written in whole vectors, zeros behind column n.
 
@@ -112,7 +118,9 @@ def transpose(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, scale: V
     factor = v.broadcast(scale)
 
     def rows(i: Value) -> None:
-        transpose_block(v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row, factor)
+        transpose_block(
+            v, v.b.sub(n, i), m, lambda r: v.at(S, v.b.mul(v.b.add(i, r), s_row)), v.at(out, i), out_row, factor
+        )
 
     v.loop(0, n, v.lanes, rows)
 
@@ -137,7 +145,12 @@ def transpose_exact(v: Assembler, n: Value, m: Value, S: Value, s_row: Value, ou
 def read_transposed(v: Assembler, n: Value, m: Value, X: Value, out: Value, out_row: Value) -> None:
     """T_ji = X_ij for n rows of m elements, one after another; zeros behind column n of T, in whole vectors."""
     b = v.b
-    v.loop(0, n, v.lanes, lambda i: transpose_block(v, b.sub(n, i), m, lambda r: v.at(X, b.mul(b.add(i, r), m)), v.at(out, i), out_row))
+    v.loop(
+        0,
+        n,
+        v.lanes,
+        lambda i: transpose_block(v, b.sub(n, i), m, lambda r: v.at(X, b.mul(b.add(i, r), m)), v.at(out, i), out_row),
+    )
 
 
 @routine("iianAi")

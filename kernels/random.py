@@ -14,7 +14,12 @@ HIGH, LOW, INCREMENT_HIGH, INCREMENT_LOW, HELD, HALF, LENGTH = range(7)
 # The multiplier of the generator.
 FACTOR_HIGH, FACTOR_LOW = np.uint64(2549297995355413924), np.uint64(4865540595714422341)
 # What SeedSequence mixes with: hashes of what comes in and of what goes out, and its two multipliers; words of its pool.
-IN, IN_FACTOR, OUT, OUT_FACTOR = np.uint32(0x43B0D7E5), np.uint32(0x931E8875), np.uint32(0x8B51F9DD), np.uint32(0x58F38DED)
+IN, IN_FACTOR, OUT, OUT_FACTOR = (
+    np.uint32(0x43B0D7E5),
+    np.uint32(0x931E8875),
+    np.uint32(0x8B51F9DD),
+    np.uint32(0x58F38DED),
+)
 LEFT, RIGHT, POOL = np.uint32(0xCA01F9DD), np.uint32(0x4973F715), 4
 WORD, BITS = np.uint64(0xFFFFFFFF), np.uint64(32)
 

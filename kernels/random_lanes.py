@@ -44,7 +44,10 @@ def shuffle_lanes(w: Assembler, n: Value, lanes: Value, active: Value, streams: 
         return b.add(b.add(product(x1, f1), b.lshr(left, bits)), b.add(b.lshr(right, bits), b.lshr(carry, bits)))
 
     def some(first: Value) -> None:
-        increment_high, increment_low = load(row(streams, first, INCREMENT_HIGH)), load(row(streams, first, INCREMENT_LOW))
+        increment_high, increment_low = (
+            load(row(streams, first, INCREMENT_HIGH)),
+            load(row(streams, first, INCREMENT_LOW)),
+        )
         every = b.icmp_signed("!=", load(row(active, first, 0)), v.const_int(0))
         numbers = b.add(v.splat(first, v.integers), ir.Constant(v.integers, [I64(k) for k in range(v.lanes)]))
         v.loop(0, n, 1, lambda i: store(v.splat(i, v.integers), row(orders, first, i)))
@@ -53,14 +56,21 @@ def shuffle_lanes(w: Assembler, n: Value, lanes: Value, active: Value, streams: 
             """32 random bits for the streams that draw, and the streams behind them."""
             fresh = b.and_(drawing, b.not_(held))
             new = product(low, int(FACTOR_LOW))
-            top = b.add(b.add(high_product(low, int(FACTOR_LOW)), product(high, int(FACTOR_LOW))), product(low, int(FACTOR_HIGH)))
+            top = b.add(
+                b.add(high_product(low, int(FACTOR_LOW)), product(high, int(FACTOR_LOW))),
+                product(low, int(FACTOR_HIGH)),
+            )
             new_low = b.add(new, increment_low)
             carried = b.zext(b.icmp_unsigned("<", new_low, new), v.integers)
             new_high = b.add(b.add(top, increment_high), carried)
             folded, turn = b.xor(new_high, new_low), b.lshr(new_high, v.const_int(58))
             number = v.rotate_right(folded, turn)
             found = b.select(held, half, b.and_(number, word))
-            high, low, half = b.select(fresh, new_high, high), b.select(fresh, new_low, low), b.select(fresh, b.lshr(number, bits), half)
+            high, low, half = (
+                b.select(fresh, new_high, high),
+                b.select(fresh, new_low, low),
+                b.select(fresh, b.lshr(number, bits), half),
+            )
             return [found, high, low, b.xor(held, drawing), half]
 
         def swap(k: Value, *stream: Value) -> list[Value]:

@@ -48,7 +48,9 @@ def reciprocal_backward(dY, X, dX):
         Shapes that differ.
     """
     if X.shape != dY.shape or dX.shape != dY.shape:
-        raise ValueError("reciprocal_backward: X and dX must have the shape of dY; (dY, X, dX) came as", dY.shape, X.shape, dX.shape)
+        raise ValueError(
+            "reciprocal_backward: X and dX must have the shape of dY; (dY, X, dX) came as", dY.shape, X.shape, dX.shape
+        )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
             # d(1/x)/dx = -1/x^2
@@ -145,7 +147,9 @@ def exp_backward(dY, Y, dX):
         Shapes that differ.
     """
     if Y.shape != dY.shape or dX.shape != dY.shape:
-        raise ValueError("exp_backward: Y and dX must have the shape of dY; (dY, Y, dX) came as", dY.shape, Y.shape, dX.shape)
+        raise ValueError(
+            "exp_backward: Y and dX must have the shape of dY; (dY, Y, dX) came as", dY.shape, Y.shape, dX.shape
+        )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
             # de^x/dx = e^x

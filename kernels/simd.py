@@ -238,7 +238,10 @@ class Assembler:
                         low.append(source + block * 2 * merged + i)
                         high.append(source + block * 2 * merged + merged + i)
             pairs = [(rows[2 * i], rows[2 * i + 1]) for i in range(half)]
-            rows = [self.b.fadd(self.b.shuffle_vector(x, y, _order(low)), self.b.shuffle_vector(x, y, _order(high))) for x, y in pairs]
+            rows = [
+                self.b.fadd(self.b.shuffle_vector(x, y, _order(low)), self.b.shuffle_vector(x, y, _order(high)))
+                for x, y in pairs
+            ]
         return rows[0]
 
     def shuffle(self, x: Value, y: Value, order: Sequence[int]) -> Value:
@@ -259,7 +262,12 @@ class Assembler:
     # Control
 
     def loop(
-        self, start: Value | int, stop: Value, step: Value | int, body: Callable[..., Sequence[Value] | None], carried: Sequence[Value] = ()
+        self,
+        start: Value | int,
+        stop: Value,
+        step: Value | int,
+        body: Callable[..., Sequence[Value] | None],
+        carried: Sequence[Value] = (),
     ) -> list[Value]:
         """
         ``for i in range(start, stop, step)``, step > 0: `body(i, *carried)` returns the carried values of the next turn.

@@ -23,8 +23,19 @@ def _item(v: Assembler, p: Value, i: Value) -> Value:
 
 
 @routine("iiinannaAi")
-def csr_forward(v: Assembler, samples: Value, n_in: Value, n_out: Value, order: Value, data: Value, indices: Value, indptr: Value,
-                W: Value, out: Value, out_row: Value) -> None:  # fmt: skip
+def csr_forward(
+    v: Assembler,
+    samples: Value,
+    n_in: Value,
+    n_out: Value,
+    order: Value,
+    data: Value,
+    indices: Value,
+    indptr: Value,
+    W: Value,
+    out: Value,
+    out_row: Value,
+) -> None:
     """z_j = sum_i x_i w_ij + b_j for the rows order_0 ... of a sparse matrix, one after another; row n_in of `W` is b. Unchecked."""
     b = v.b
     whole = b.mul(b.sdiv(n_out, I64(TOGETHER * v.lanes)), I64(TOGETHER * v.lanes))
@@ -52,8 +63,21 @@ def csr_forward(v: Assembler, samples: Value, n_in: Value, n_out: Value, order: 
 
 
 @routine("iiiiinannaiA")
-def csr_gradient(v: Assembler, samples: Value, n_in: Value, n_out: Value, j0: Value, j1: Value, order: Value, data: Value,
-                 indices: Value, indptr: Value, delta: Value, delta_row: Value, out: Value) -> None:  # fmt: skip
+def csr_gradient(
+    v: Assembler,
+    samples: Value,
+    n_in: Value,
+    n_out: Value,
+    j0: Value,
+    j1: Value,
+    order: Value,
+    data: Value,
+    indices: Value,
+    indptr: Value,
+    delta: Value,
+    delta_row: Value,
+    out: Value,
+) -> None:
     """dw_ij += sum_s x_si delta_sj and db_j += sum_s delta_sj, for columns j0 ... j1, on the rows order_0 ...; row n_in of `out` is db."""
     b = v.b
 
@@ -70,9 +94,11 @@ def csr_gradient(v: Assembler, samples: Value, n_in: Value, n_out: Value, j0: Va
             v.loop(j0, j1, v.lanes, vector)
 
         v.loop(
-            _item(v, indptr, r), _item(v, indptr, b.add(r, I64(1))), 1,
+            _item(v, indptr, r),
+            _item(v, indptr, b.add(r, I64(1))),
+            1,
             lambda k: add(_item(v, indices, k), v.broadcast(v.load_scalar(v.at(data, k)))),
-        )  # fmt: skip
+        )
         add(n_in, v.const(1))
 
     v.loop(0, samples, 1, sample)
@@ -114,8 +140,13 @@ def csr_linear_forward(data, indices, indptr, rows, W, b, out):
     Lecture L4, L25: z_j = sum_i x_i w_ij + b_j, over the x_i that are stored. 2 d_out flops for each.
     """
     if b.shape[0] != W.shape[1] or out.shape[0] != rows.shape[0] or out.shape[1] != W.shape[1]:
-        raise ValueError("csr_linear_forward: expected W (d_in, d_out), b (d_out,) and out (n, d_out); (W, b, rows, out) came as",
-                         W.shape, b.shape, rows.shape, out.shape)  # fmt: skip
+        raise ValueError(
+            "csr_linear_forward: expected W (d_in, d_out), b (d_out,) and out (n, d_out); (W, b, rows, out) came as",
+            W.shape,
+            b.shape,
+            rows.shape,
+            out.shape,
+        )
     for r in range(rows.shape[0]):
         _check_row(rows[r], data, indices, indptr)
         z = out[r]
@@ -124,7 +155,9 @@ def csr_linear_forward(data, indices, indptr, rows, W, b, out):
         for k in range(indptr[rows[r]], indptr[rows[r] + 1]):
             i, x = indices[k], data[k]
             if i < 0 or i >= W.shape[0]:
-                raise ValueError("indices: expected columns of X, which has as many as W has rows; (column, W) came as", i, W.shape)
+                raise ValueError(
+                    "indices: expected columns of X, which has as many as W has rows; (column, W) came as", i, W.shape
+                )
             # z_j = sum_i x_i w_ij + b_j
             w = W[i]
             for j in range(z.shape[0]):
@@ -155,8 +188,12 @@ def csr_weight_gradient(data, indices, indptr, rows, delta, out):
     Lecture L25, L27: dw_ij = sum_n x_ni delta_nj, over the x_ni that are stored. 2 d_out flops for each, and one pass over `out`.
     """
     if delta.shape[0] != rows.shape[0] or out.shape[1] != delta.shape[1]:
-        raise ValueError("csr_weight_gradient: expected delta (n, d_out) and out (d_in, d_out); (rows, delta, out) came as",
-                         rows.shape, delta.shape, out.shape)  # fmt: skip
+        raise ValueError(
+            "csr_weight_gradient: expected delta (n, d_out) and out (d_in, d_out); (rows, delta, out) came as",
+            rows.shape,
+            delta.shape,
+            out.shape,
+        )
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = 0
@@ -166,7 +203,11 @@ def csr_weight_gradient(data, indices, indptr, rows, delta, out):
         for k in range(indptr[rows[r]], indptr[rows[r] + 1]):
             i, x = indices[k], data[k]
             if i < 0 or i >= out.shape[0]:
-                raise ValueError("indices: expected columns of X, which has as many as out has rows; (column, out) came as", i, out.shape)
+                raise ValueError(
+                    "indices: expected columns of X, which has as many as out has rows; (column, out) came as",
+                    i,
+                    out.shape,
+                )
             # dw_ij = sum_n x_ni delta_nj
             w = out[i]
             for j in range(w.shape[0]):

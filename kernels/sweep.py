@@ -20,8 +20,18 @@ VECTORS = 8 if REGISTERS == 32 else 5
 
 
 @routine("iiiaanAaA")
-def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: Value, rows: Value, W: Value, step: Value,
-          z: Value) -> None:  # fmt: skip
+def sweep(
+    v: Assembler,
+    n: Value,
+    m: Value,
+    listed: Value,
+    x: Value,
+    x_before: Value,
+    rows: Value,
+    W: Value,
+    step: Value,
+    z: Value,
+) -> None:
     """
     One layer: w_ij <- w_ij - x'_i s_j and b_j <- b_j - s_j by the sample before, then z_j = b_j + sum_i x_i w_ij.
 
@@ -49,8 +59,20 @@ def sweep(v: Assembler, n: Value, m: Value, listed: Value, x: Value, x_before: V
     v.loop(0, chunks, 1, chunk)
 
 
-def _sweep_columns(v: Assembler, width: int, listed: bool, n: Value, x: Value, x_before: Value, rows: Value, W: Value, step: Value,
-                   z: Value, bias: Value, m: Value) -> None:  # fmt: skip
+def _sweep_columns(
+    v: Assembler,
+    width: int,
+    listed: bool,
+    n: Value,
+    x: Value,
+    x_before: Value,
+    rows: Value,
+    W: Value,
+    step: Value,
+    z: Value,
+    bias: Value,
+    m: Value,
+) -> None:
     """The sweep of `width` vectors of columns; few vectors take several rows at a time, so that enough sums run at once."""
     b = v.b
     together = {1: 8, 2: 4, 3: 2, 4: 2}.get(width, 1)
@@ -91,8 +113,18 @@ def _sweep_columns(v: Assembler, width: int, listed: bool, n: Value, x: Value, x
 
 
 @routine("iiiaaasAA")
-def errors_below(v: Assembler, kind: Value, n: Value, m: Value, W: Value, delta: Value, a: Value, rate: Value, below: Value,
-                 step: Value) -> None:  # fmt: skip
+def errors_below(
+    v: Assembler,
+    kind: Value,
+    n: Value,
+    m: Value,
+    W: Value,
+    delta: Value,
+    a: Value,
+    rate: Value,
+    below: Value,
+    step: Value,
+) -> None:
     """
     Error signals of the layer below: delta_i = f'(z_i) sum_j w_ij delta_j for n units, and s_i = alpha delta_i.
 

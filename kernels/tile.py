@@ -50,8 +50,24 @@ def panels(v: Assembler, m: Value, run: Any) -> None:
 
 
 @routine("iiiaiiiaiiaiAis")
-def gemm(v: Assembler, n: Value, m: Value, depth: Value, A: Value, a_row: Value, a_column: Value, a_tile: Value, B: Value,
-         b_row: Value, b_column: Value, start: Value, start_row: Value, C: Value, c_row: Value, floor: Value) -> None:  # fmt: skip
+def gemm(
+    v: Assembler,
+    n: Value,
+    m: Value,
+    depth: Value,
+    A: Value,
+    a_row: Value,
+    a_column: Value,
+    a_tile: Value,
+    B: Value,
+    b_row: Value,
+    b_column: Value,
+    start: Value,
+    start_row: Value,
+    C: Value,
+    c_row: Value,
+    floor: Value,
+) -> None:
     """
     C_ij = max(floor, S_ij + sum_k A_ik B_kj) for an n x m block C whose rows are contiguous.
 
@@ -79,7 +95,16 @@ def gemm(v: Assembler, n: Value, m: Value, depth: Value, A: Value, a_row: Value,
         with b.if_then(turned):
             for i in range(width):
                 column = b.add(at, I64(i * v.lanes))
-                v.outlined("turn", turn, b.sub(m, column), depth, v.at(B, b.mul(column, b_column)), b_column, v.at(stack, i * v.lanes), row)
+                v.outlined(
+                    "turn",
+                    turn,
+                    b.sub(m, column),
+                    depth,
+                    v.at(B, b.mul(column, b_column)),
+                    b_column,
+                    v.at(stack, i * v.lanes),
+                    row,
+                )
         panel = b.select(turned, stack, v.at(B, b.mul(at, b_column)))
         name, body = f"panel.{width}.{'part' if masked else 'whole'}", functools.partial(_panel, v, width, masked)
         v.outlined(name, body, *common, panel, row, first, v.at(C, at), left)
@@ -90,8 +115,25 @@ def gemm(v: Assembler, n: Value, m: Value, depth: Value, A: Value, a_row: Value,
     panels(v, m, run)
 
 
-def _panel(v: Assembler, width: int, masked: bool, n: Value, depth: Value, A: Value, a_row: Value, a_column: Value, a_tile: Value,
-           start_row: Value, c_row: Value, floor: Value, B: Value, b_row: Value, start: Value, C: Value, left: Value) -> None:  # fmt: skip
+def _panel(
+    v: Assembler,
+    width: int,
+    masked: bool,
+    n: Value,
+    depth: Value,
+    A: Value,
+    a_row: Value,
+    a_column: Value,
+    a_tile: Value,
+    start_row: Value,
+    c_row: Value,
+    floor: Value,
+    B: Value,
+    b_row: Value,
+    start: Value,
+    C: Value,
+    left: Value,
+) -> None:
     """All rows of a panel of `width` vectors of columns, ROWS at a time; `left` columns in the last vector."""
     b = v.b
     mask = v.first(left) if masked else None
@@ -99,8 +141,23 @@ def _panel(v: Assembler, width: int, masked: bool, n: Value, depth: Value, A: Va
 
     def rows(count: int, i: Value) -> None:
         Ai = v.at(v.at(A, b.mul(b.sdiv(i, I64(ROWS)), a_tile)), b.mul(b.and_(i, I64(ROWS - 1)), a_row))
-        _tile(v, count, width, mask, depth, Ai, a_row, a_column, B, b_row, v.at(start, b.mul(i, start_row)), start_row,
-              v.at(C, b.mul(i, c_row)), c_row, least)  # fmt: skip
+        _tile(
+            v,
+            count,
+            width,
+            mask,
+            depth,
+            Ai,
+            a_row,
+            a_column,
+            B,
+            b_row,
+            v.at(start, b.mul(i, start_row)),
+            start_row,
+            v.at(C, b.mul(i, c_row)),
+            c_row,
+            least,
+        )
 
     v.loop(0, b.and_(n, I64(-ROWS)), ROWS, lambda i: rows(ROWS, i))
     count = ROWS // 2
@@ -110,8 +167,23 @@ def _panel(v: Assembler, width: int, masked: bool, n: Value, depth: Value, A: Va
         count //= 2
 
 
-def _tile(v: Assembler, rows: int, width: int, mask: Value | None, depth: Value, A: Value, a_row: Value, a_column: Value, B: Value,
-          b_row: Value, start: Value, start_row: Value, C: Value, c_row: Value, least: Value) -> None:  # fmt: skip
+def _tile(
+    v: Assembler,
+    rows: int,
+    width: int,
+    mask: Value | None,
+    depth: Value,
+    A: Value,
+    a_row: Value,
+    a_column: Value,
+    B: Value,
+    b_row: Value,
+    start: Value,
+    start_row: Value,
+    C: Value,
+    c_row: Value,
+    least: Value,
+) -> None:
     """C = max(least, S + A B) for one tile of `rows` rows and `width` vectors; `mask` is that of the last vector."""
     b = v.b
     cells = [(r, j, mask if j == width - 1 else None) for r in range(rows) for j in range(width)]

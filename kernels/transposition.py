@@ -7,8 +7,16 @@ from collections.abc import Callable
 from .simd import I64, Assembler, Value
 
 
-def transpose_block(v: Assembler, n: Value, m: Value, row: Callable[[Value], Value], target: Value, t_row: Value,
-                    scale: Value | None = None, stored: Value | None = None) -> None:  # fmt: skip
+def transpose_block(
+    v: Assembler,
+    n: Value,
+    m: Value,
+    row: Callable[[Value], Value],
+    target: Value,
+    t_row: Value,
+    scale: Value | None = None,
+    stored: Value | None = None,
+) -> None:
     """
     Up to `lanes` rows of m elements become columns: T_ji = scale S_ij, blocks of lanes x lanes turned in registers.
 

@@ -5,7 +5,20 @@ import numpy as np
 from ._jit import inner, jit
 from .batch import update_layers
 from .network import parameter_count
-from .optimizer import ADAM, ADAMW, MOMENTUM, NADAM, NESTEROV, RMSPROP, RPROP, SGD, states_of, step_rates, sum_of_squares, update
+from .optimizer import (
+    ADAM,
+    ADAMW,
+    MOMENTUM,
+    NADAM,
+    NESTEROV,
+    RMSPROP,
+    RPROP,
+    SGD,
+    states_of,
+    step_rates,
+    sum_of_squares,
+    update,
+)
 
 
 @inner
@@ -13,8 +26,24 @@ def _update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, e
     kind = w.dtype.type
     rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
     w, g, first, second = w.reshape(-1), g.reshape(-1), first.reshape(-1), second.reshape(-1)
-    update(optimizer, w.size, w, 0, g, 0, first, 0, second, 0, kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon),
-           kind(decay))  # fmt: skip
+    update(
+        optimizer,
+        w.size,
+        w,
+        0,
+        g,
+        0,
+        first,
+        0,
+        second,
+        0,
+        kind(rate),
+        kind(pace),
+        kind(beta1),
+        kind(beta2),
+        kind(epsilon),
+        kind(decay),
+    )
 
 
 @jit
@@ -67,7 +96,9 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
         `g` or `velocity` of another shape.
     """
     if g.shape != w.shape or velocity.shape != w.shape:
-        raise ValueError("momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
+        raise ValueError(
+            "momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape
+        )
     _update(MOMENTUM, w, g, velocity, velocity, 1, learning_rate, momentum, 0.0, 0.0, 0.0)
 
 
@@ -91,7 +122,9 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
     The form of Bengio et al. (2013) that scikit-learn uses: the weights kept are those of the look-ahead point.
     """
     if g.shape != w.shape or velocity.shape != w.shape:
-        raise ValueError("nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape)
+        raise ValueError(
+            "nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape
+        )
     _update(NESTEROV, w, g, velocity, velocity, 1, learning_rate, momentum, 0.0, 0.0, 0.0)
 
 
@@ -124,7 +157,9 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     (2015), as in scikit-learn; in the paper's other form, and in PyTorch, eps is added after the correction.
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
-        raise ValueError("adam_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape)
+        raise ValueError(
+            "adam_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape
+        )
     if step < 1:
         raise ValueError("adam_update: step counts from 1, got", step)
     _update(ADAM, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
@@ -152,7 +187,13 @@ def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_
     Loshchilov and Hutter (2019): the decay does not pass through the running means.
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
-        raise ValueError("adamw_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape)
+        raise ValueError(
+            "adamw_update: g, m and v must have the shape of w; (w, g, m, v) came as",
+            w.shape,
+            g.shape,
+            m.shape,
+            v.shape,
+        )
     if step < 1:
         raise ValueError("adamw_update: step counts from 1, got", step)
     _update(ADAMW, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, learning_rate * weight_decay)
@@ -178,7 +219,13 @@ def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     Dozat (2016), with a constant b1.
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
-        raise ValueError("nadam_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape)
+        raise ValueError(
+            "nadam_update: g, m and v must have the shape of w; (w, g, m, v) came as",
+            w.shape,
+            g.shape,
+            m.shape,
+            v.shape,
+        )
     if step < 1:
         raise ValueError("nadam_update: step counts from 1, got", step)
     _update(NADAM, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
@@ -206,7 +253,9 @@ def rmsprop_update(w, g, square, learning_rate, decay, epsilon):
         `g` or `square` of another shape.
     """
     if g.shape != w.shape or square.shape != w.shape:
-        raise ValueError("rmsprop_update: g and square must have the shape of w; they came as", w.shape, g.shape, square.shape)
+        raise ValueError(
+            "rmsprop_update: g and square must have the shape of w; they came as", w.shape, g.shape, square.shape
+        )
     _update(RMSPROP, w, g, square, square, 1, learning_rate, 0.0, decay, epsilon, 0.0)
 
 
@@ -239,8 +288,13 @@ def rprop_update(w, g, before, size, learning_rate, shrink, grow):
     waits for one update. Steps stay between 1e-6 and 50.
     """
     if g.shape != w.shape or before.shape != w.shape or size.shape != w.shape:
-        raise ValueError("rprop_update: g, before and size must have the shape of w; they came as", w.shape, g.shape, before.shape,
-                         size.shape)  # fmt: skip
+        raise ValueError(
+            "rprop_update: g, before and size must have the shape of w; they came as",
+            w.shape,
+            g.shape,
+            before.shape,
+            size.shape,
+        )
     _update(RPROP, w, g, before, size, 1, learning_rate, shrink, grow, 0.0, 0.0)
 
 
@@ -276,11 +330,24 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
     g <- g + l2 W for the weights W, without the biases, and then the rule of `optimizer`; adamw takes alpha l2 W off the weights instead.
     """
     states = states_of(optimizer)
-    if gradient.size != params.size or (states > 0 and first.size != params.size) or (states > 1 and second.size != params.size):
-        raise ValueError("network_update: gradient, first and second must have the size of params; (params, gradient, first, second) have",
-                         params.size, gradient.size, first.size, second.size)  # fmt: skip
+    if (
+        gradient.size != params.size
+        or (states > 0 and first.size != params.size)
+        or (states > 1 and second.size != params.size)
+    ):
+        raise ValueError(
+            "network_update: gradient, first and second must have the size of params; (params, gradient, first, second) have",
+            params.size,
+            gradient.size,
+            first.size,
+            second.size,
+        )
     if params.size != parameter_count(sizes):
-        raise ValueError("network_update: params must have parameter_count(sizes) numbers; (sizes, params) came as", sizes, params.size)
+        raise ValueError(
+            "network_update: params must have parameter_count(sizes) numbers; (sizes, params) came as",
+            sizes,
+            params.size,
+        )
     if step < 1:
         raise ValueError("network_update: step counts from 1, got", step)
     rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)

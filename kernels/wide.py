@@ -68,11 +68,36 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
             count = min(GROUP, rows - g * GROUP)
             read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, at)
             if csr is not None:
-                outputs_of_sparse(csr, order, start + g * GROUP, count, g * GROUP % TILE, stride, sizes, activations,
-                                  plan, params, space, begin + g * GROUP // TILE * size)  # fmt: skip
+                outputs_of_sparse(
+                    csr,
+                    order,
+                    start + g * GROUP,
+                    count,
+                    g * GROUP % TILE,
+                    stride,
+                    sizes,
+                    activations,
+                    plan,
+                    params,
+                    space,
+                    begin + g * GROUP // TILE * size,
+                )
                 if dropout is not None:
-                    drop_outputs(0, 0, sizes[1], whole_vectors(count, params.itemsize), stride, activations, plan, dropout[0], seed, step,
-                                 g * GROUP, space, at)  # fmt: skip
+                    drop_outputs(
+                        0,
+                        0,
+                        sizes[1],
+                        whole_vectors(count, params.itemsize),
+                        stride,
+                        activations,
+                        plan,
+                        dropout[0],
+                        seed,
+                        step,
+                        g * GROUP,
+                        space,
+                        at,
+                    )
         # Forward: A(l) = f(A(l-1) W(l) + b(l)).
         for l in range(begun, layers):
             bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
@@ -83,11 +108,38 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
                 forward_rows(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, packed, space, at)
                 if dropout is not None and l + 1 < layers:
                     units = min(HEIGHT, sizes[l + 1] - i * HEIGHT)
-                    drop_outputs(l, i * HEIGHT, units, columns, stride, activations, plan, dropout[l], seed, step, tile * TILE, space, at)
+                    drop_outputs(
+                        l,
+                        i * HEIGHT,
+                        units,
+                        columns,
+                        stride,
+                        activations,
+                        plan,
+                        dropout[l],
+                        seed,
+                        step,
+                        tile * TILE,
+                        space,
+                        at,
+                    )
         for group in prange(groups):
             g = np.int64(group)
-            judge(min(GROUP, rows - g * GROUP), stride, sizes, activations, loss, parameter, decision, plan, space,
-                  begin + g * GROUP // TILE * size, g * GROUP % TILE, results, 2 * g)  # fmt: skip
+            judge(
+                min(GROUP, rows - g * GROUP),
+                stride,
+                sizes,
+                activations,
+                loss,
+                parameter,
+                decision,
+                plan,
+                space,
+                begin + g * GROUP // TILE * size,
+                g * GROUP % TILE,
+                results,
+                2 * g,
+            )
         if not finite(results, groups):
             results[-1] = 1 + number
             break
@@ -104,13 +156,28 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
                     at = begin + tile * size
                     tile_errors_below(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, space, at)
                     if dropout is not None:
-                        drop_errors(l - 1, i * HEIGHT, columns, stride, sizes, plan, dropout[l - 1], seed, step, tile * TILE, space, at)
+                        drop_errors(
+                            l - 1,
+                            i * HEIGHT,
+                            columns,
+                            stride,
+                            sizes,
+                            plan,
+                            dropout[l - 1],
+                            seed,
+                            step,
+                            tile * TILE,
+                            space,
+                            at,
+                        )
         # Update: every block takes its gradient from all samples and is updated while it is in cache, if its length is not asked for.
         if csr is not None:
             band = csr_band(params.itemsize)
             for task in prange((sizes[1] + band - 1) // band):
                 j = np.int64(task) * band
-                sparse_gradient(csr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin)
+                sparse_gradient(
+                    csr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin
+                )
         shrink = kind(1 - rate * decay)
         for task in prange(blocks):
             block = np.int64(task)
@@ -119,14 +186,48 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
             if clip is not None:
                 lengths[block] = np.sqrt(block_length(block, sizes, plan, gradient))
             else:
-                block_update(block, sizes, plan, params, packed, gradient, kind(1), plain, optimizer, first, second, rate, pace, beta1,
-                             beta2, epsilon, decay)  # fmt: skip
+                block_update(
+                    block,
+                    sizes,
+                    plan,
+                    params,
+                    packed,
+                    gradient,
+                    kind(1),
+                    plain,
+                    optimizer,
+                    first,
+                    second,
+                    rate,
+                    pace,
+                    beta1,
+                    beta2,
+                    epsilon,
+                    decay,
+                )
         if clip is not None:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)
             for block in range(blocks):  # bound by memory: one thread does
-                block_update(block, sizes, plan, params, packed, gradient, factor, plain, optimizer, first, second, rate, pace, beta1,
-                             beta2, epsilon, decay)  # fmt: skip
+                block_update(
+                    block,
+                    sizes,
+                    plan,
+                    params,
+                    packed,
+                    gradient,
+                    factor,
+                    plain,
+                    optimizer,
+                    first,
+                    second,
+                    rate,
+                    pace,
+                    beta1,
+                    beta2,
+                    epsilon,
+                    decay,
+                )
 
 
 learn_wide, learn_wide_parallel = jit(_wide), jit(_wide, parallel=True)

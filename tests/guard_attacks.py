@@ -21,7 +21,10 @@ from fastbp import kernels
 from fastbp.kernels import lean, minibatch, node
 
 # The extremes, and both sides of whole vectors, register tiles, tiles of samples and blocks.
-EDGES = sorted({0, 1, 2, 3, 5, 11} | {edge + d for edge in (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) for d in (-1, 0, 1)})
+EDGES = sorted(
+    {0, 1, 2, 3, 5, 11}
+    | {edge + d for edge in (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512) for d in (-1, 0, 1)}
+)
 LARGE = ((260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63), (511, 130, 1), (3, 70, 300, 70, 2))
 
 
@@ -86,7 +89,9 @@ def _scaled(g, n, k, m):
 def _matmul_parallel(g, n, k, m):
     A, B, out = g.read(n, k), g.read(k, m), g.write(n, m)
     if g.strided and g.random.integers(2):
-        A, B, out = (x.T for x in (g.read(k, n, strided=False), g.read(m, k, strided=False), g.write(m, n, strided=False)))
+        A, B, out = (
+            x.T for x in (g.read(k, n, strided=False), g.read(m, k, strided=False), g.write(m, n, strided=False))
+        )
     with kernels.threads(2):
         kernels.matmul_parallel(A, B, out)
 
@@ -104,7 +109,11 @@ def _csr_gradient(g, n, k, m):
 def _loss(g, units):
     """Codes of a loss and of an output activation that go with it, and the parameter."""
     pair = LOSS_PAIRS[g.random.integers(len(LOSS_PAIRS))]
-    return kernels.LOSSES[pair[0]], g.same(np.full(units if pair[0] in PARAMETRIC else 0, 0.3)), kernels.ACTIVATIONS[pair[1]]
+    return (
+        kernels.LOSSES[pair[0]],
+        g.same(np.full(units if pair[0] in PARAMETRIC else 0, 0.3)),
+        kernels.ACTIVATIONS[pair[1]],
+    )
 
 
 def _output_delta(g, n, k, m):
@@ -130,8 +139,12 @@ MATRICES = {
     "matmul_parallel": _matmul_parallel,
     "scaled_matmul": _scaled,
     "linear_forward": lambda g, n, k, m: kernels.linear_forward(g.read(n, k), g.read(k, m), g.read(m), g.write(n, m)),
-    "activation_forward": lambda g, n, k, m: kernels.activation_forward(int(g.random.integers(14)), g.read(n, m), g.write(n, m)),
-    "activation_derivative": lambda g, n, k, m: kernels.activation_derivative(int(g.random.integers(13)), g.read(n, m), g.write(n, m)),
+    "activation_forward": lambda g, n, k, m: kernels.activation_forward(
+        int(g.random.integers(14)), g.read(n, m), g.write(n, m)
+    ),
+    "activation_derivative": lambda g, n, k, m: kernels.activation_derivative(
+        int(g.random.integers(13)), g.read(n, m), g.write(n, m)
+    ),
     "hidden_delta": _hidden_delta,
     "weight_gradient": lambda g, n, k, m: kernels.weight_gradient(g.read(n, k), g.read(n, m), g.write(k, m)),
     "bias_gradient": lambda g, n, k, m: kernels.bias_gradient(g.read(n, m), g.write(m)),
@@ -151,14 +164,18 @@ MATRICES = {
     "nadam_update": _update(kernels.nadam_update, 2, 3, 0.01, 0.9, 0.999, 1e-8),
     "rmsprop_update": _update(kernels.rmsprop_update, 1, 0.01, 0.9, 1e-8),
     "rprop_update": _update(kernels.rprop_update, 2, 0.02, 0.5, 1.2),
-    "node.activation_forward": lambda g, n, k, m: node.activation_forward(int(g.random.integers(14)), g.read(n, m), g.write(n, m)),
+    "node.activation_forward": lambda g, n, k, m: node.activation_forward(
+        int(g.random.integers(14)), g.read(n, m), g.write(n, m)
+    ),
     "node.activation_backward": _activation_backward,
     "node.add_forward": lambda g, n, k, m: node.add_forward(g.read(n, m), g.read(n, m), g.write(n, m)),
     "node.add_backward": lambda g, n, k, m: node.add_backward(g.read(n, m), g.write(n, m), g.write(n, m)),
     "node.add_bias_forward": lambda g, n, k, m: node.add_bias_forward(g.read(n, m), g.read(m), g.write(n, m)),
     "node.add_bias_backward": lambda g, n, k, m: node.add_bias_backward(g.read(n, m), g.write(n, m), g.write(m)),
     "node.binary_log_loss_forward": lambda g, n, k, m: node.binary_log_loss_forward(g.read(n, m), g.read(n, m)),
-    "node.binary_log_loss_backward": lambda g, n, k, m: node.binary_log_loss_backward(1.5, g.read(n, m), g.read(n, m), g.write(n, m)),
+    "node.binary_log_loss_backward": lambda g, n, k, m: node.binary_log_loss_backward(
+        1.5, g.read(n, m), g.read(n, m), g.write(n, m)
+    ),
     "node.copy_forward": lambda g, n, k, m: node.copy_forward(g.read(n, m), g.write(n, m)),
     "node.copy_backward": lambda g, n, k, m: node.copy_backward(g.read(n, m), g.read(n, m), g.write(n, m)),
     "node.exp_forward": lambda g, n, k, m: node.exp_forward(g.read(n, m, strided=False), g.write(n, m, strided=False)),
@@ -166,9 +183,13 @@ MATRICES = {
     "node.log_loss_forward": lambda g, n, k, m: node.log_loss_forward(g.read(n, m), g.read(n, m)),
     "node.log_loss_backward": lambda g, n, k, m: node.log_loss_backward(1.5, g.read(n, m), g.read(n, m), g.write(n, m)),
     "node.matmul_forward": lambda g, n, k, m: node.matmul_forward(g.read(n, k), g.read(k, m), g.write(n, m)),
-    "node.matmul_backward": lambda g, n, k, m: node.matmul_backward(g.read(n, m), g.read(n, k), g.read(k, m), g.write(n, k), g.write(k, m)),
+    "node.matmul_backward": lambda g, n, k, m: node.matmul_backward(
+        g.read(n, m), g.read(n, k), g.read(k, m), g.write(n, k), g.write(k, m)
+    ),
     "node.multiply_forward": lambda g, n, k, m: node.multiply_forward(g.read(n, m), g.read(n, m), g.write(n, m)),
-    "node.multiply_backward": lambda g, n, k, m: node.multiply_backward(*(g.read(n, m) for _ in "yab"), g.write(n, m), g.write(n, m)),
+    "node.multiply_backward": lambda g, n, k, m: node.multiply_backward(
+        *(g.read(n, m) for _ in "yab"), g.write(n, m), g.write(n, m)
+    ),
     "node.negate_forward": lambda g, n, k, m: node.negate_forward(g.read(n, m), g.write(n, m)),
     "node.negate_backward": lambda g, n, k, m: node.negate_backward(g.read(n, m), g.write(n, m)),
     "node.reciprocal_forward": lambda g, n, k, m: node.reciprocal_forward(g.read(n, m), g.write(n, m)),
@@ -178,12 +199,14 @@ MATRICES = {
     "node.shift_forward": lambda g, n, k, m: node.shift_forward(2.5, g.read(n, m), g.write(n, m)),
     "node.shift_backward": lambda g, n, k, m: node.shift_backward(g.read(n, m), g.write(n, m)),
     "node.squared_error_forward": lambda g, n, k, m: node.squared_error_forward(g.read(n, m), g.read(n, m)),
-    "node.squared_error_backward": lambda g, n, k, m: node.squared_error_backward(1.5, g.read(n, m), g.read(n, m), g.write(n, m)),
+    "node.squared_error_backward": lambda g, n, k, m: node.squared_error_backward(
+        1.5, g.read(n, m), g.read(n, m), g.write(n, m)
+    ),
     "node.sum_forward": lambda g, n, k, m: node.sum_forward(g.read(n, m)),
     "node.sum_backward": lambda g, n, k, m: node.sum_backward(1.5, g.write(n, m)),
     "node.transpose_forward": lambda g, n, k, m: node.transpose_forward(g.read(n, m), g.write(m, n)),
     "node.transpose_backward": lambda g, n, k, m: node.transpose_backward(g.read(n, m), g.write(m, n)),
-}  # fmt: skip
+}
 
 
 # Kernels of whole networks.
@@ -231,8 +254,17 @@ def network(g, own=False, tiny=False, trained=True):
     layers = g.same(sizes, np.int64), g.same([kernels.ACTIVATIONS[f] for f in names], np.int64)
     parameter = g.same(np.full(sizes[-1] if pair[0] in PARAMETRIC else 0, 0.3))
     Y = g.same(g.random.uniform(size=(n, sizes[-1])))
-    return Network(n, sizes, tuple(names), g.read(n, sizes[0], strided=False), Y, g.same(g.random.uniform(0.5, 2, n)), layers,
-                   (loss, parameter, int(g.random.integers(3))), params)  # fmt: skip
+    return Network(
+        n,
+        sizes,
+        tuple(names),
+        g.read(n, sizes[0], strided=False),
+        Y,
+        g.same(g.random.uniform(0.5, 2, n)),
+        layers,
+        (loss, parameter, int(g.random.integers(3))),
+        params,
+    )
 
 
 def _order(g, n):
@@ -253,7 +285,9 @@ def _forward(g, say, parallel=False):
 def _infer(g, say, parallel=False):
     net = network(g, trained=False)
     say(net.sizes, net.n, net.names)
-    scaling, rescaling = (g.same(g.random.uniform(0.5, 2, (2, g.one_of(0, d))), np.float64) for d in (net.sizes[0], net.sizes[-1]))
+    scaling, rescaling = (
+        g.same(g.random.uniform(0.5, 2, (2, g.one_of(0, d))), np.float64) for d in (net.sizes[0], net.sizes[-1])
+    )
     X, out = g.same(net.X, g.dtype if parallel else np.float64), g.write(net.n, net.sizes[-1], strided=False)
     decision = g.same(np.zeros(g.one_of(0, net.n)), np.int64, written=True)
     rest = (X, scaling, *net.layers, net.params, rescaling, 0.4, out, decision)
@@ -315,11 +349,29 @@ def _prepared(g, say):
     order, batch_size = _order(g, net.n), g.size(300, 1)
     # the ways that other tests compile: dropout, a clip, or sparse samples with or without a clip
     way = g.one_of("plain", "dropout", "clip", "sparse", "sparse clip")
-    dropout = g.same(np.where(np.arange(len(net.names)) < len(net.names) - 1, 0.4, 0.0), np.float64) if way == "dropout" else None
+    dropout = (
+        g.same(np.where(np.arange(len(net.names)) < len(net.names) - 1, 0.4, 0.0), np.float64)
+        if way == "dropout"
+        else None
+    )
     X = g.csr(net.n, net.sizes[0]) if "sparse" in way else net.X
     say(net.sizes, net.n, net.names, net.rest[0], optimizer, order.size, batch_size, way)
-    epoch = kernels.prepare_minibatch(X, net.Y, net.weight, order.size, batch_size, *net.layers, *net.rest, net.params, *rule, *betas, 1e-6,
-                                      dropout=dropout, clip=1e-3 if "clip" in way else np.inf, parallel=g.parallel)  # fmt: skip
+    epoch = kernels.prepare_minibatch(
+        X,
+        net.Y,
+        net.weight,
+        order.size,
+        batch_size,
+        *net.layers,
+        *net.rest,
+        net.params,
+        *rule,
+        *betas,
+        1e-6,
+        dropout=dropout,
+        clip=1e-3 if "clip" in way else np.inf,
+        parallel=g.parallel,
+    )
     with kernels.threads(1 + g.parallel):
         for step in (0, -(-order.size // batch_size)):
             assert epoch(order, step, 1e-4, g.one_of(0.0, 0.01)).failed == -1
@@ -349,8 +401,22 @@ def _many(g, say):
     streams = g.same(g.random.integers(0, 2, (count, 6)), np.uint64, written=True)
     losses, corrects = (g.same(np.ones((epochs, count)), np.float64, written=True) for _ in range(2))
     with np.errstate(all="ignore"):
-        kernels.online_many(net.X, net.Y, net.weight, *net.layers, net.rest[0], net.rest[2], params, rates, l2, streams, shuffled, losses,
-                            corrects, g.same(np.zeros(count), np.int64, written=True))  # fmt: skip
+        kernels.online_many(
+            net.X,
+            net.Y,
+            net.weight,
+            *net.layers,
+            net.rest[0],
+            net.rest[2],
+            params,
+            rates,
+            l2,
+            streams,
+            shuffled,
+            losses,
+            corrects,
+            g.same(np.zeros(count), np.int64, written=True),
+        )
 
 
 NETWORKS = {
@@ -409,12 +475,17 @@ def _a_gap(g, say):
 def _a_work_space(g, say):
     say("reads behind a work space of Python")
     net = network(g)
-    work = minibatch.workspace(9, 9, minibatch.layers(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False)
+    work = minibatch.workspace(
+        9, 9, minibatch.layers(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
+    )
     for side in (work.space, work.packed, work.gradient):
         kernels.exp(_around(side), np.empty(side.size + 2, g.dtype))
 
 
-PLANTED = {f"planted {call.__name__}": call for call in (_beside_a_work_space, _beside_an_array, _what_is_read, _a_gap, _a_work_space)}
+PLANTED = {
+    f"planted {call.__name__}": call
+    for call in (_beside_a_work_space, _beside_an_array, _what_is_read, _a_gap, _a_work_space)
+}
 
 
 def attacks(first, strided, parallel):

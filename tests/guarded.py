@@ -95,7 +95,10 @@ def in_numba(random):
     from numba.core.runtime import _nrt_python, rtsys
 
     class MemInfo(ctypes.Structure):
-        _fields_ = [(name, ctypes.c_void_p) for name in ("references", "destructor", "its_argument", "data", "size", "allocator")]
+        _fields_ = [
+            (name, ctypes.c_void_p)
+            for name in ("references", "destructor", "its_argument", "data", "size", "allocator")
+        ]
 
     allocation = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint)
     destruction = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
@@ -127,9 +130,14 @@ def in_numba(random):
 
 # What allocates the work spaces of whole-network kernels, in Python.
 WORK = (
-    ("network", "_prepare_forward"), ("inference", "_plan"), ("minibatch", "workspace"), ("minibatch", "pace_of"),
-    ("online", "lean_space"), ("online", "sweep_space"), ("many", "lanes_space"),
-)  # fmt: skip
+    ("network", "_prepare_forward"),
+    ("inference", "_plan"),
+    ("minibatch", "workspace"),
+    ("minibatch", "pace_of"),
+    ("online", "lean_space"),
+    ("online", "sweep_space"),
+    ("many", "lanes_space"),
+)
 
 
 @contextlib.contextmanager
@@ -166,7 +174,11 @@ def run(attacks, seed, examples, say):
         random = np.random.default_rng([seed, number, *name.encode()])
         memory = Guarded(random)
         with work_spaces(memory):
-            attack(memory, random, lambda what, name=name, number=number: say(f"{name}, example {number} of seed {seed}: {what}"))
+            attack(
+                memory,
+                random,
+                lambda what, name=name, number=number: say(f"{name}, example {number} of seed {seed}: {what}"),
+            )
         memory.check()
         assert not broken, f"written beside arrays of compiled code, of so many bytes: {broken}"
     return len(sizes)

@@ -7,12 +7,75 @@ import numpy as np
 
 from fastbp import storage
 
-NUMBERS = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**53, 2**62, 2**63, 2**64, 10**30, -(2**63), 0.0, -0.0, 0.5, 1e-320, 1e308, -1e308,
-           float("nan"), float("inf"), -float("inf")]  # fmt: skip
-WORDS = ["", "a", "softmax", "logistic", "regression", "multilabel", "own", "O", "<U1000000", "S9999999", "M8[ns]", "f8,f8", "V1000000",
-         "given", "\0", "\ud800", "../../x", "%s" * 50, "x" * 3000, "PCG64", "MT19937", "nan"]  # fmt: skip
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2,
+    3,
+    7,
+    255,
+    2**31 - 1,
+    2**31,
+    2**53,
+    2**62,
+    2**63,
+    2**64,
+    10**30,
+    -(2**63),
+    0.0,
+    -0.0,
+    0.5,
+    1e-320,
+    1e308,
+    -1e308,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+]
+WORDS = [
+    "",
+    "a",
+    "softmax",
+    "logistic",
+    "regression",
+    "multilabel",
+    "own",
+    "O",
+    "<U1000000",
+    "S9999999",
+    "M8[ns]",
+    "f8,f8",
+    "V1000000",
+    "given",
+    "\0",
+    "\ud800",
+    "../../x",
+    "%s" * 50,
+    "x" * 3000,
+    "PCG64",
+    "MT19937",
+    "nan",
+]
 SMALL = [None, True, False, [], {}, [[]], [1, 2], {"a": 1}, [None] * 300, list(range(3000))]
-KINDS = ["BOOL", "U8", "I8", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "F64", "I64", "U64", "F8_E4M3", "C64", "x"]
+KINDS = [
+    "BOOL",
+    "U8",
+    "I8",
+    "I16",
+    "U16",
+    "F16",
+    "BF16",
+    "I32",
+    "U32",
+    "F32",
+    "F64",
+    "I64",
+    "U64",
+    "F8_E4M3",
+    "C64",
+    "x",
+]
 
 
 def mutated(base, rng):
@@ -65,7 +128,11 @@ def _container(base, rng):
             header[_one_of([*header, "x", "run.state.9", "history.x"], rng)] = header.pop(name)
         else:
             del header[name]
-        if not isinstance(header, dict) or not header or not all(isinstance(v, dict) and v.get("shape", 0) != "" for v in header.values()):
+        if (
+            not isinstance(header, dict)
+            or not header
+            or not all(isinstance(v, dict) and v.get("shape", 0) != "" for v in header.values())
+        ):
             break
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + data
@@ -96,7 +163,9 @@ def _contents(base, rng):
             elif way == 4:
                 tensors[_one_of([*tensors, "history.x", "run.state.5", "x"], rng)] = tensors[name]
             else:
-                tensors[name] = tensors[name][: int(rng.integers(len(tensors[name]) + 1))] if tensors[name].ndim else tensors[name]
+                tensors[name] = (
+                    tensors[name][: int(rng.integers(len(tensors[name]) + 1))] if tensors[name].ndim else tensors[name]
+                )
     text = json.dumps(header).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     metadata = {"fastbp": text, "sha256": storage.checksum(text, tensors)}
     return storage.to_bytes({name: np.ascontiguousarray(array) for name, array in tensors.items()}, metadata=metadata)
@@ -162,7 +231,9 @@ def _lie(tree, rng):
         node[key] = old * int(rng.integers(2, 50)) if rng.random() < 0.5 else old[: rng.integers(len(old) + 1)]
     elif way == 3:
         other, k = places[rng.integers(len(places))]
-        node[key] = json.loads(json.dumps(other[k])) if k in other or (isinstance(other, list) and k < len(other)) else None
+        node[key] = (
+            json.loads(json.dumps(other[k])) if k in other or (isinstance(other, list) and k < len(other)) else None
+        )
     elif way == 4 and isinstance(old, int | float):
         node[key] = old + rng.choice([-1, 1, 10**6, 2**40]).item()
     else:

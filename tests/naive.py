@@ -217,7 +217,9 @@ def loss(kind, activation, a, y, p=None):
 
 def loss_scale(kind, activation, a, y, p=None):
     """Size of what is summed: the terms, and for log-loss the numbers 1 - a of which logarithms are taken."""
-    return sum(abs(term) for term in loss_terms(kind, activation, a, y, p)).sum(axis=1) + a.shape[1] * (kind == "log_loss")
+    return sum(abs(term) for term in loss_terms(kind, activation, a, y, p)).sum(axis=1) + a.shape[1] * (
+        kind == "log_loss"
+    )
 
 
 def correct(decision, a, y):
@@ -353,8 +355,30 @@ class Epoch(NamedTuple):
     penalty: float
 
 
-def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss_kind, loss_parameter, decision, params, optimizer, first,
-                    second, step, learning_rate, beta1, beta2, epsilon, l2, clip=np.inf, masks=None):  # fmt: skip
+def minibatch_epoch(
+    X,
+    Y,
+    weight,
+    order,
+    batch_size,
+    sizes,
+    activations,
+    loss_kind,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    step,
+    learning_rate,
+    beta1,
+    beta2,
+    epsilon,
+    l2,
+    clip=np.inf,
+    masks=None,
+):
     """One pass; rates and penalties may be one a batch, and ``masks(step, rows)`` gives the masks of a batch."""
     params, first, second = (x.astype(np.float64) for x in (params, first, second))
     batches = -(-len(order) // batch_size)
@@ -367,7 +391,9 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss_ki
         some = order[number * batch_size : (number + 1) * batch_size]
         step += 1
         mask = None if masks is None else masks(step, len(some))
-        g, outputs = gradient(X[some], Y[some], weight[some], sizes, activations, loss_kind, params, loss_parameter, mask)
+        g, outputs = gradient(
+            X[some], Y[some], weight[some], sizes, activations, loss_kind, params, loss_parameter, mask
+        )
         losses.extend(weight[some] * loss(loss_kind, activations[-1], outputs, Y[some], loss_parameter))
         right.extend(correct(decision, outputs, Y[some]))
         penalty += len(some) * decay / 2 * (is_weight * params**2).sum()
@@ -388,11 +414,33 @@ def minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss_ki
     return Epoch(np.mean(losses), np.mean(right), step, params, first, second, penalty / len(order))
 
 
-def online_epoch(X, Y, weight, order, sizes, activations, loss_kind, loss_parameter, decision, params, learning_rate, l2):
+def online_epoch(
+    X, Y, weight, order, sizes, activations, loss_kind, loss_parameter, decision, params, learning_rate, l2
+):
     """Per-sample learning: a batch of one sample at a time. Returns loss, accuracy, params."""
     none = np.empty(0)
-    found = minibatch_epoch(X, Y, weight, order, 1, sizes, activations, loss_kind, loss_parameter, decision, params, "sgd", none, none, 0,
-                            learning_rate, 0, 0, 0, l2)  # fmt: skip
+    found = minibatch_epoch(
+        X,
+        Y,
+        weight,
+        order,
+        1,
+        sizes,
+        activations,
+        loss_kind,
+        loss_parameter,
+        decision,
+        params,
+        "sgd",
+        none,
+        none,
+        0,
+        learning_rate,
+        0,
+        0,
+        0,
+        l2,
+    )
     return found.loss, found.correct, found.params
 
 

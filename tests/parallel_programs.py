@@ -26,7 +26,9 @@ def learn(threads=2):
     rng = np.random.default_rng(0)
     X, more = rng.normal(size=(800, 30)), rng.normal(size=(3000, 30))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
-    net = fastbp.train(X, y, hidden=(64, 32), epochs=2, batch_size=400, seed=1, threads=threads, dtype=DTYPE, progress=False)
+    net = fastbp.train(
+        X, y, hidden=(64, 32), epochs=2, batch_size=400, seed=1, threads=threads, dtype=DTYPE, progress=False
+    )
     return net.params.tobytes() + net.predict_proba(more).tobytes()
 
 
@@ -114,7 +116,9 @@ def one_network(rounds):
     import fastbp
 
     rng = np.random.default_rng(0)
-    net = fastbp.train(rng.normal(size=(50, 30)), rng.normal(size=50), hidden=(64,), epochs=1, seed=0, dtype=DTYPE, progress=False)
+    net = fastbp.train(
+        rng.normal(size=(50, 30)), rng.normal(size=50), hidden=(64,), epochs=1, seed=0, dtype=DTYPE, progress=False
+    )
     few, many = rng.normal(size=(3, 30)), rng.normal(size=(5000, 30))
     inputs = [few, many, few.astype("float32"), many.astype("float32")]
     wanted = [net.predict(X).tobytes() for X in inputs]
@@ -178,7 +182,9 @@ def fork_while_compiling(rounds):
             learn()
 
     def child():
-        own = fastbp.train([[0.0], [1.0]], [0.0, 1.0], hidden=(), epochs=3, loss=(OWN_LOSS, OWN_SLOPE), progress=True, seed=0)
+        own = fastbp.train(
+            [[0.0], [1.0]], [0.0, 1.0], hidden=(), epochs=3, loss=(OWN_LOSS, OWN_SLOPE), progress=True, seed=0
+        )
         return numba.njit(lambda x: x + 2.5)(1.0) == 3.5 and np.isfinite(own.params).all() and learn() == WANTED
 
     others = [threading.Thread(target=work) for work in (compile_on, train_on, train_on)]
@@ -273,7 +279,9 @@ def dask_workers(rounds):
     distributed = __import__("distributed")
     yield learn() == WANTED
     for processes in (True, False):
-        cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=processes, dashboard_address=None)
+        cluster = distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=processes, dashboard_address=None
+        )
         with cluster, distributed.Client(cluster) as client:
             for _ in range(rounds):
                 results = client.gather([client.submit(child_task, DTYPE, pure=False) for _ in range(AT_ONCE)])

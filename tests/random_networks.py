@@ -29,7 +29,9 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
     activations = [draw(st.sampled_from(hidden)) for _ in units]
     if same:
         activations = activations[:1] * len(units)
-    task = draw(st.sampled_from(["regression", "classification", "multilabel"] if "logistic" in outputs else ["regression"]))
+    task = draw(
+        st.sampled_from(["regression", "classification", "multilabel"] if "logistic" in outputs else ["regression"])
+    )
     loss, parameter, classes, count, scaled = "log_loss", (), None, draw(st.integers(1, 5)), False
     if task == "regression":
         last, loss = draw(st.sampled_from([f for f in outputs if f != "softmax"])), "squared_error"
@@ -45,9 +47,14 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
         last = "logistic"
     sizes, activations = (inputs, *units, count), (*activations, last)
     # e^z of e^z is soon beyond all numbers
-    activations = tuple("tanh" if f == "exp" and "exp" in activations[k + 1 :] else f for k, f in enumerate(activations))
+    activations = tuple(
+        "tanh" if f == "exp" and "exp" in activations[k + 1 :] else f for k, f in enumerate(activations)
+    )
     gains = [0.3 if f == "exp" else 1.5 for f in activations]
-    parts = [random.normal(size=(n + 1, m)) * gain / np.sqrt(n) for (n, m), gain in zip(itertools.pairwise(sizes), gains, strict=True)]
+    parts = [
+        random.normal(size=(n + 1, m)) * gain / np.sqrt(n)
+        for (n, m), gain in zip(itertools.pairwise(sizes), gains, strict=True)
+    ]
     x_mean, x_scale = np.zeros(inputs), np.ones(inputs)
     if draw(st.booleans()):
         x_scale = np.exp(random.normal(size=inputs) * 2)
@@ -86,7 +93,8 @@ def labels(draw):
         return np.array([False, True])
     if kind in ("text", "object"):
         return np.array(
-            sorted(draw(st.lists(st.sampled_from(ODD), min_size=count, max_size=count, unique=True))), object if kind == "object" else str
+            sorted(draw(st.lists(st.sampled_from(ODD), min_size=count, max_size=count, unique=True))),
+            object if kind == "object" else str,
         )
     whole = np.sort(draw(st.lists(st.integers(-100, 100), min_size=count, max_size=count, unique=True)))
     return whole.astype("M8[D]") if kind == "date" else whole.astype(float) if kind == "float" else whole

@@ -54,7 +54,16 @@ def betas(optimizer):
 class Task:
     """A network and its samples."""
 
-    def __init__(self, sizes, n, seed=0, dtype=np.float64, hidden="logistic", pair=("squared_error", "logistic"), decision="argmax"):
+    def __init__(
+        self,
+        sizes,
+        n,
+        seed=0,
+        dtype=np.float64,
+        hidden="logistic",
+        pair=("squared_error", "logistic"),
+        decision="argmax",
+    ):
         rng = np.random.default_rng(seed)
         self.sizes, self.pair, self.decision, self.dtype, self.n = tuple(sizes), pair, decision, dtype, n
         self.names = [hidden] * (len(sizes) - 2) + [pair[1]]
@@ -74,7 +83,10 @@ class Task:
 
     def codes(self):
         """Arguments that describe the network to a kernel."""
-        sizes, activations = frozen(self.sizes, np.int64), frozen([kernels.ACTIVATIONS[f] for f in self.names], np.int64)
+        sizes, activations = (
+            frozen(self.sizes, np.int64),
+            frozen([kernels.ACTIVATIONS[f] for f in self.names], np.int64),
+        )
         return sizes, activations, kernels.LOSSES[self.pair[0]], self.loss_parameter, DECISIONS[self.decision]
 
     def words(self):
@@ -90,12 +102,38 @@ class Task:
         """Whether batches take the way of narrow networks."""
         return batches.is_narrow(min(batch_size, self.n), self.params)
 
-    def minibatch(self, params, batch_size, optimizer="sgd", first=None, second=None, step=0, learning_rate=0.5, l2=0.0, kernel=None):
+    def minibatch(
+        self,
+        params,
+        batch_size,
+        optimizer="sgd",
+        first=None,
+        second=None,
+        step=0,
+        learning_rate=0.5,
+        l2=0.0,
+        kernel=None,
+    ):
         none = np.empty(0, self.dtype)
         first, second = none if first is None else first, none if second is None else second
         call = kernels.minibatch_epoch if kernel is None else kernel
-        return call(self.X, self.Y, self.weight, self.order, batch_size, *self.codes(), params, kernels.OPTIMIZERS[optimizer],
-                    first, second, step, learning_rate, *betas(optimizer), 1e-6, l2)  # fmt: skip
+        return call(
+            self.X,
+            self.Y,
+            self.weight,
+            self.order,
+            batch_size,
+            *self.codes(),
+            params,
+            kernels.OPTIMIZERS[optimizer],
+            first,
+            second,
+            step,
+            learning_rate,
+            *betas(optimizer),
+            1e-6,
+            l2,
+        )
 
     def states(self, optimizer):
         """The state of a rule before its first update."""
@@ -104,14 +142,43 @@ class Task:
     def prepared(self, params, batch_size, optimizer, states, sparse=False, loss=None, **options):
         """An epoch of `prepare_minibatch`; samples dense or in compressed rows, and perhaps a loss of one's own."""
         sizes, activations, code, *rest = self.codes()
-        return kernels.prepare_minibatch(self.csr() if sparse else self.X, self.Y, self.weight, self.order.size, batch_size, sizes,
-                                         activations, code if loss is None else loss, *rest, params, kernels.OPTIMIZERS[optimizer],
-                                         *states, *betas(optimizer), 1e-6, **options)  # fmt: skip
+        return kernels.prepare_minibatch(
+            self.csr() if sparse else self.X,
+            self.Y,
+            self.weight,
+            self.order.size,
+            batch_size,
+            sizes,
+            activations,
+            code if loss is None else loss,
+            *rest,
+            params,
+            kernels.OPTIMIZERS[optimizer],
+            *states,
+            *betas(optimizer),
+            1e-6,
+            **options,
+        )
 
     def reference(self, params, batch_size, optimizer, states, step, learning_rate, l2, **options):
         """The same pass in NumPy."""
-        return naive.minibatch_epoch(self.X, self.Y, self.weight, self.order, batch_size, *self.words(), params, optimizer, *states, step,
-                                     learning_rate, *betas(optimizer), 1e-6, l2, **options)  # fmt: skip
+        return naive.minibatch_epoch(
+            self.X,
+            self.Y,
+            self.weight,
+            self.order,
+            batch_size,
+            *self.words(),
+            params,
+            optimizer,
+            *states,
+            step,
+            learning_rate,
+            *betas(optimizer),
+            1e-6,
+            l2,
+            **options,
+        )
 
     def csr(self):
         """The samples in compressed rows."""
@@ -123,7 +190,11 @@ def check_pass(task, batch_size, optimizer, rates, l2, epochs=2, masks=None, **o
     """Passes of a prepared epoch against the reference, in guarded arrays; `options` of `prepare_minibatch`."""
     arena = Arena(task.dtype)
     params, *states = (arena.put(x, written=True) for x in (task.params, *task.states(optimizer)))
-    epoch, want, step = task.prepared(params, batch_size, optimizer, states, **options), [task.params, *task.states(optimizer)], 0
+    epoch, want, step = (
+        task.prepared(params, batch_size, optimizer, states, **options),
+        [task.params, *task.states(optimizer)],
+        0,
+    )
     for _ in range(epochs):
         found = epoch(task.order, step, rates, l2)
         clip = options.get("clip", np.inf)
@@ -138,18 +209,62 @@ def check_pass(task, batch_size, optimizer, rates, l2, epochs=2, masks=None, **o
     arena.check()
 
 
-def user_online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2):
-    return kernels.online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2)
+def user_online_epoch(
+    X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
+):
+    return kernels.online_epoch(
+        X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
+    )
 
 
 def user_forward(X, sizes, activations, params, out):
     kernels.forward(X, sizes, activations, params, out)
 
 
-def user_minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first,
-                         second, step, learning_rate, beta1, beta2, epsilon, l2):  # fmt: skip
-    return kernels.minibatch_epoch(X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer,
-                                   first, second, step, learning_rate, beta1, beta2, epsilon, l2)  # fmt: skip
+def user_minibatch_epoch(
+    X,
+    Y,
+    weight,
+    order,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    step,
+    learning_rate,
+    beta1,
+    beta2,
+    epsilon,
+    l2,
+):
+    return kernels.minibatch_epoch(
+        X,
+        Y,
+        weight,
+        order,
+        batch_size,
+        sizes,
+        activations,
+        loss,
+        loss_parameter,
+        decision,
+        params,
+        optimizer,
+        first,
+        second,
+        step,
+        learning_rate,
+        beta1,
+        beta2,
+        epsilon,
+        l2,
+    )
 
 
 @functools.cache
@@ -191,10 +306,28 @@ def refused(call, names, change):
     """Make the call with one argument changed: it must raise ValueError and write to no array."""
     arena, arguments = Arena(), []
     good = {
-        "X": (5, 2), "Y": (5, 2), "weight": 5, "order": [0, 1, 2, 3, 4], "batch_size": 2, "sizes": [2, 3, 2], "activations": [1, 1],
-        "loss": 0, "loss_parameter": 0, "decision": 2, "params": 17, "optimizer": 0, "first": 0, "second": 0, "step": 0,
-        "learning_rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.0, "out": (5, 2),
-    }  # fmt: skip
+        "X": (5, 2),
+        "Y": (5, 2),
+        "weight": 5,
+        "order": [0, 1, 2, 3, 4],
+        "batch_size": 2,
+        "sizes": [2, 3, 2],
+        "activations": [1, 1],
+        "loss": 0,
+        "loss_parameter": 0,
+        "decision": 2,
+        "params": 17,
+        "optimizer": 0,
+        "first": 0,
+        "second": 0,
+        "step": 0,
+        "learning_rate": 0.1,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "epsilon": 1e-8,
+        "l2": 0.0,
+        "out": (5, 2),
+    }
     assert set(change) <= set(good)
     for name in names:
         value = (good | change)[name]
@@ -203,7 +336,9 @@ def refused(call, names, change):
             value.flags.writeable = name == "order"
         elif name in ("X", "Y", "weight", "loss_parameter", "params", "first", "second", "out"):
             value = arena.put(np.ones(value))
-            value.flags.writeable = name not in ("X", "Y", "weight", "loss_parameter") and not (name == "params" and "out" in names)
+            value.flags.writeable = name not in ("X", "Y", "weight", "loss_parameter") and not (
+                name == "params" and "out" in names
+            )
         arguments.append(value)
     with pytest.raises(ValueError, match=r".+"):
         call(*arguments)

@@ -116,7 +116,9 @@ def test_activation_forward_of_small_and_large_inputs_is_right_in_all_digits(kin
     z = np.concatenate([z, -z[z < (0.5 if kind == "gelu" else 100)]])[None].astype(dtype)
     out = np.empty_like(z)
     kernels.activation_forward(kernels.ACTIVATIONS[kind], z, out)
-    np.testing.assert_allclose(out, naive.activation_forward(kind, z), rtol=1e-6 if dtype == np.float32 else 4e-15, atol=1e-37)
+    np.testing.assert_allclose(
+        out, naive.activation_forward(kind, z), rtol=1e-6 if dtype == np.float32 else 4e-15, atol=1e-37
+    )
 
 
 def check_derivative(call, kind, arena, n, d, seed):
@@ -210,7 +212,9 @@ def test_output_delta_is_the_slope_of_the_loss(pair, hard):
     wanted = finite_difference(total, z)
     total(z)
     kernels.output_delta(loss, p, activation, a, y, delta)
-    np.testing.assert_allclose(delta, wanted, rtol=0, atol=3e-8 if pair == ("squared_error", "exp") else 1e-8)  # J is up to 200
+    np.testing.assert_allclose(
+        delta, wanted, rtol=0, atol=3e-8 if pair == ("squared_error", "exp") else 1e-8
+    )  # J is up to 200
     if activation == kernels.SOFTMAX:  # the outputs sum to 1, whatever is added to all z
         np.testing.assert_allclose(delta.sum(axis=1), 0, atol=1e-15)
 
@@ -236,7 +240,14 @@ def test_evaluate(dtype, pair, decision, n, d, seed):
     check_evaluate(kernels.evaluate, pair, decision, Arena(dtype), n, d, seed)
 
 
-@given(pair=pairs, decision=st.sampled_from(sorted(decisions)), n=st.integers(1, 9), d=columns, seed=seeds, layout=st.sampled_from(LAYOUTS))
+@given(
+    pair=pairs,
+    decision=st.sampled_from(sorted(decisions)),
+    n=st.integers(1, 9),
+    d=columns,
+    seed=seeds,
+    layout=st.sampled_from(LAYOUTS),
+)
 def test_evaluate_in_users_njit(pair, decision, n, d, seed, layout):
     check_evaluate(in_njit(user_evaluate), pair, decision, Arena(layout=layout), n, d, seed)
 
@@ -262,7 +273,9 @@ def test_evaluate_of_nothing_is_nan():
 
 
 @pytest.mark.parametrize("via", ["python", "njit"])
-@pytest.mark.parametrize(("kind", "shapes"), [(-1, 2 * [(3, 4)]), (14, 2 * [(3, 4)]), (1, [(3, 4), (3, 5)]), (13, [(3, 4), (2, 4)])])
+@pytest.mark.parametrize(
+    ("kind", "shapes"), [(-1, 2 * [(3, 4)]), (14, 2 * [(3, 4)]), (1, [(3, 4), (3, 5)]), (13, [(3, 4), (2, 4)])]
+)
 def test_activation_forward_refuses(kind, shapes, via):
     call = kernels.activation_forward if via == "python" else in_njit(user_activation_forward)
     arena = Arena()
@@ -273,7 +286,8 @@ def test_activation_forward_refuses(kind, shapes, via):
 
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize(
-    ("kind", "shapes"), [(-1, 2 * [(3, 4)]), (13, 2 * [(3, 4)]), (14, 2 * [(3, 4)]), (1, [(3, 4), (3, 5)]), (3, [(3, 4), (2, 4)])]
+    ("kind", "shapes"),
+    [(-1, 2 * [(3, 4)]), (13, 2 * [(3, 4)]), (14, 2 * [(3, 4)]), (1, [(3, 4), (3, 5)]), (3, [(3, 4), (2, 4)])],
 )
 def test_activation_derivative_refuses(kind, shapes, via):
     call = kernels.activation_derivative if via == "python" else in_njit(user_activation_derivative)
@@ -285,8 +299,24 @@ def test_activation_derivative_refuses(kind, shapes, via):
 
 # Loss codes that are unknown, or do not go with the activation or with the number of parameters.
 BAD_PAIRS = [
-    *[(-1, 0, 1), (7, 0, 1), (65535, 0, 1), (0, 0, -1), (0, 0, 14), (0, 0, kernels.GELU), (3, 0, kernels.SILU), (0, 0, kernels.MISH)],
-    *[(1, 0, kernels.IDENTITY), (1, 0, kernels.TANH), (1, 0, kernels.RELU), (1, 0, 14), (2, 0, kernels.IDENTITY), (2, 0, kernels.SOFTMAX)],
+    *[
+        (-1, 0, 1),
+        (7, 0, 1),
+        (65535, 0, 1),
+        (0, 0, -1),
+        (0, 0, 14),
+        (0, 0, kernels.GELU),
+        (3, 0, kernels.SILU),
+        (0, 0, kernels.MISH),
+    ],
+    *[
+        (1, 0, kernels.IDENTITY),
+        (1, 0, kernels.TANH),
+        (1, 0, kernels.RELU),
+        (1, 0, 14),
+        (2, 0, kernels.IDENTITY),
+        (2, 0, kernels.SOFTMAX),
+    ],
     *[(4, 0, 1), (4, 3, 1), (6, 5, 1), (6, 0, 1)],
 ]
 
@@ -299,7 +329,11 @@ def coded(loss, length, activation):
 @pytest.mark.parametrize(
     ("codes", "shapes"),
     [(pair, 3 * [(3, 4)]) for pair in BAD_PAIRS]
-    + [((0, 0, 1), [(3, 4), (3, 5), (3, 4)]), ((0, 0, 1), [(3, 4), (2, 4), (3, 4)]), ((1, 0, 13), [(3, 4), (3, 4), (3, 3)])],
+    + [
+        ((0, 0, 1), [(3, 4), (3, 5), (3, 4)]),
+        ((0, 0, 1), [(3, 4), (2, 4), (3, 4)]),
+        ((1, 0, 13), [(3, 4), (3, 4), (3, 3)]),
+    ],
 )
 def test_output_delta_refuses(codes, shapes, via):
     call = kernels.output_delta if via == "python" else in_njit(user_output_delta)
@@ -360,11 +394,18 @@ def test_nan_reaches_loss_and_delta(pair, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_huge_values_saturate(dtype):
     big = np.array([[-np.inf, -1e30, -1e4, 0, 1e4, 1e30, np.inf]], dtype)
-    wanted = {"logistic": [0, 0, 0, 0.5, 1, 1, 1], "tanh": [-1, -1, -1, 0, 1, 1, 1], "relu": [0, 0, 0, *big[0, 3:]], "identity": big[0],
-              "leaky_relu": big[0] * np.where(big[0] > 0, 1, dtype(0.01)), "elu": [-1, -1, -1, *big[0, 3:]],
-              "selu": [*[dtype(-1.7580993408473766)] * 3, *big[0, 3:] * dtype(1.0507009873554805)],
-              "softplus": [0, 0, 0, dtype(np.log(2)), *big[0, 4:]], "hard_sigmoid": [0, 0, 0, 0.5, 1, 1, 1],
-              "exp": [0, 0, 0, 1, np.inf, np.inf, np.inf]}  # fmt: skip
+    wanted = {
+        "logistic": [0, 0, 0, 0.5, 1, 1, 1],
+        "tanh": [-1, -1, -1, 0, 1, 1, 1],
+        "relu": [0, 0, 0, *big[0, 3:]],
+        "identity": big[0],
+        "leaky_relu": big[0] * np.where(big[0] > 0, 1, dtype(0.01)),
+        "elu": [-1, -1, -1, *big[0, 3:]],
+        "selu": [*[dtype(-1.7580993408473766)] * 3, *big[0, 3:] * dtype(1.0507009873554805)],
+        "softplus": [0, 0, 0, dtype(np.log(2)), *big[0, 4:]],
+        "hard_sigmoid": [0, 0, 0, 0.5, 1, 1, 1],
+        "exp": [0, 0, 0, 1, np.inf, np.inf, np.inf],
+    }
     for kind, values in wanted.items():
         out = np.empty_like(big)
         kernels.activation_forward(kernels.ACTIVATIONS[kind], big, out)
@@ -379,11 +420,15 @@ def test_the_smooth_relus_of_huge_values(kind, dtype):
     kernels.activation_forward(kernels.ACTIVATIONS[kind], z, a)
     kernels.activation_derivative(kernels.ACTIVATIONS[kind], z, slope)
     np.testing.assert_allclose(a, np.maximum(z, 0), rtol=4 * np.finfo(dtype).eps, atol=1e-30)
-    np.testing.assert_allclose(slope, [[0, 0, 0, 0.6 if kind == "mish" else 0.5, 1, 1, 1]], rtol=4 * np.finfo(dtype).eps, atol=1e-30)
+    np.testing.assert_allclose(
+        slope, [[0, 0, 0, 0.6 if kind == "mish" else 0.5, 1, 1, 1]], rtol=4 * np.finfo(dtype).eps, atol=1e-30
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("row", [[1e30, 0, -1e30], [-1e30, -1e30, -1e30], [1e4, 1e4, 1], [-np.inf, 0, 1], [-np.inf, 1e30, -1e30]], ids=str)
+@pytest.mark.parametrize(
+    "row", [[1e30, 0, -1e30], [-1e30, -1e30, -1e30], [1e4, 1e4, 1], [-np.inf, 0, 1], [-np.inf, 1e30, -1e30]], ids=str
+)
 def test_softmax_of_huge_values(row, dtype):
     z, out = np.array([row], dtype), np.empty((1, 3), dtype)
     kernels.activation_forward(kernels.SOFTMAX, z, out)
@@ -426,7 +471,11 @@ def test_poisson_at_the_edges(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_errors_at_the_corners(dtype):
     e, p = np.array([[-2, -0.5, 0, 0.5, 2]], dtype), np.full(5, 0.5, dtype)
-    wanted = {"absolute_error": [-1, -1, 0, 1, 1], "huber": [-0.5, -0.5, 0, 0.5, 0.5], "quantile": [-0.5, -0.5, 0, 0.5, 0.5]}
+    wanted = {
+        "absolute_error": [-1, -1, 0, 1, 1],
+        "huber": [-0.5, -0.5, 0, 0.5, 0.5],
+        "quantile": [-0.5, -0.5, 0, 0.5, 0.5],
+    }
     for name, slopes in wanted.items():
         out = np.empty_like(e)
         kernels.output_delta(kernels.LOSSES[name], p, kernels.IDENTITY, e, np.zeros_like(e), out)
@@ -439,13 +488,19 @@ def test_log_cosh_of_small_and_large_errors(dtype):
     wanted = np.log(np.cosh(e.astype(np.longdouble)))
     series = e.astype(np.longdouble) ** 2
     wanted = np.where(e < 1e-3, series / 2 - series**2 / 12, wanted)
-    got = [kernels.evaluate(kernels.LOG_COSH, np.empty(0, dtype), 0, 0, *(np.full((1, 1), x, dtype) for x in (x, 0)), np.ones(1, dtype))[0]
-           for x in e]  # fmt: skip
+    got = [
+        kernels.evaluate(
+            kernels.LOG_COSH, np.empty(0, dtype), 0, 0, *(np.full((1, 1), x, dtype) for x in (x, 0)), np.ones(1, dtype)
+        )[0]
+        for x in e
+    ]
     np.testing.assert_allclose(got, wanted.astype(np.float64), rtol=2e-5 if dtype == np.float32 else 2e-11)
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
-@pytest.mark.parametrize(("user", "kind"), [(user_activation_forward, kernels.SOFTMAX), (user_activation_derivative, kernels.TANH)])
+@pytest.mark.parametrize(
+    ("user", "kind"), [(user_activation_forward, kernels.SOFTMAX), (user_activation_derivative, kernels.TANH)]
+)
 def test_no_allocation(allocations, user, kind):
     arrays = [np.full((9, 9), 0.5) for _ in range(2)]
     counts = [allocations(compiled(user), times, kind, *arrays) for times in (1, 1000)]
@@ -458,6 +513,8 @@ def test_no_allocation_per_sample(allocations):
     for n in (1, 1000):
         a, y, out = (np.full((n, 9), 0.5) for _ in range(3))
         delta = allocations(in_njit(user_output_delta), kernels.SQUARED_ERROR, NONE, kernels.SOFTMAX, a, y, out)
-        loss = allocations(in_njit(user_evaluate), kernels.LOG_LOSS, NONE, kernels.LOGISTIC, kernels.ARGMAX, a, y, np.ones(n))
+        loss = allocations(
+            in_njit(user_evaluate), kernels.LOG_LOSS, NONE, kernels.LOGISTIC, kernels.ARGMAX, a, y, np.ones(n)
+        )
         counts.append((delta, loss))
     assert counts[0] == counts[1]

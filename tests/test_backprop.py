@@ -83,7 +83,11 @@ def test_hidden_delta_is_the_slope(kind):
 
 def check_weight_gradient(call, arena, n, d_in, d_out, seed):
     rng = np.random.default_rng(seed)
-    a, delta, out = arena.put(rng.normal(size=(n, d_in))), arena.put(rng.normal(size=(n, d_out))), arena.space(d_in, d_out)
+    a, delta, out = (
+        arena.put(rng.normal(size=(n, d_in))),
+        arena.put(rng.normal(size=(n, d_out))),
+        arena.space(d_in, d_out),
+    )
     call(a, delta, out)
     assert_close(out, naive.weight_gradient(a, delta), scale=naive.weight_gradient(abs(a), abs(delta)))
     arena.check()
@@ -126,17 +130,29 @@ def test_gradients_of_a_layer_are_slopes():
     dW, db = np.empty((3, 5)), np.empty(5)
     kernels.weight_gradient(X, delta, dW)
     kernels.bias_gradient(delta, db)
-    np.testing.assert_allclose(dW, finite_difference(lambda W: (error * np.tanh(X @ W + b)).sum(), W), rtol=0, atol=1e-8)
-    np.testing.assert_allclose(db, finite_difference(lambda b: (error * np.tanh(X @ W + b)).sum(), b), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        dW, finite_difference(lambda W: (error * np.tanh(X @ W + b)).sum(), W), rtol=0, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        db, finite_difference(lambda b: (error * np.tanh(X @ W + b)).sum(), b), rtol=0, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize(
     ("kind", "shapes"),  # delta_next, W_next, a, out of 5 samples, 3 units below and 4 above
-    [(-1, [(5, 4), (3, 4), (5, 3), (5, 3)]), (kernels.SOFTMAX, [(5, 4), (3, 4), (5, 3), (5, 3)]), (14, [(5, 4), (3, 4), (5, 3), (5, 3)]),
-     (1, [(5, 5), (3, 4), (5, 3), (5, 3)]), (1, [(4, 4), (3, 4), (5, 3), (5, 3)]), (1, [(5, 4), (4, 3), (5, 3), (5, 3)]),
-     (1, [(5, 4), (3, 4), (5, 2), (5, 2)]), (1, [(5, 4), (3, 4), (5, 3), (5, 2)]), (1, [(5, 4), (3, 4), (5, 3), (4, 3)])],
-)  # fmt: skip
+    [
+        (-1, [(5, 4), (3, 4), (5, 3), (5, 3)]),
+        (kernels.SOFTMAX, [(5, 4), (3, 4), (5, 3), (5, 3)]),
+        (14, [(5, 4), (3, 4), (5, 3), (5, 3)]),
+        (1, [(5, 5), (3, 4), (5, 3), (5, 3)]),
+        (1, [(4, 4), (3, 4), (5, 3), (5, 3)]),
+        (1, [(5, 4), (4, 3), (5, 3), (5, 3)]),
+        (1, [(5, 4), (3, 4), (5, 2), (5, 2)]),
+        (1, [(5, 4), (3, 4), (5, 3), (5, 2)]),
+        (1, [(5, 4), (3, 4), (5, 3), (4, 3)]),
+    ],
+)
 def test_hidden_delta_refuses(kind, shapes, via):
     call = kernels.hidden_delta if via == "python" else in_njit(user_hidden_delta)
     arena = Arena()
@@ -146,7 +162,9 @@ def test_hidden_delta_refuses(kind, shapes, via):
 
 
 @pytest.mark.parametrize("via", ["python", "njit"])
-@pytest.mark.parametrize("shapes", [[(5, 3), (4, 2), (3, 2)], [(5, 3), (5, 2), (2, 2)], [(5, 3), (5, 2), (3, 3)], [(5, 3), (5, 2), (2, 3)]])
+@pytest.mark.parametrize(
+    "shapes", [[(5, 3), (4, 2), (3, 2)], [(5, 3), (5, 2), (2, 2)], [(5, 3), (5, 2), (3, 3)], [(5, 3), (5, 2), (2, 3)]]
+)
 def test_weight_gradient_refuses(shapes, via):
     call = kernels.weight_gradient if via == "python" else in_njit(user_weight_gradient)
     arena = Arena()
@@ -179,7 +197,8 @@ def test_nan_reaches_the_gradients(at):
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 @pytest.mark.parametrize(
-    ("user", "codes", "matrices"), [(user_hidden_delta, (1,), 4), (user_weight_gradient, (), 3), (user_bias_gradient, (), 1)]
+    ("user", "codes", "matrices"),
+    [(user_hidden_delta, (1,), 4), (user_weight_gradient, (), 3), (user_bias_gradient, (), 1)],
 )
 def test_no_allocation(allocations, user, codes, matrices):
     arrays = [np.ones((9, 9)) for _ in range(matrices)] + ([np.empty(9)] if user is user_bias_gradient else [])

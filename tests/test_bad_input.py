@@ -83,11 +83,23 @@ BAD_X = {
     "three dimensions": (X[None], "X: expected 2 dimensions"),
     "no sample": (X[:0], "X: expected at least one sample"),
     "no feature": (X[:, :0], "X: expected at least one feature"),
-    "a nan": (np.where(np.arange(120).reshape(40, 3) == 7, np.nan, X), "X: expected finite numbers, got nan at row 2, column 1"),
-    "an inf": (np.where(np.arange(120).reshape(40, 3) == 0, np.inf, X), "X: expected finite numbers, got inf at row 0, column 0"),
+    "a nan": (
+        np.where(np.arange(120).reshape(40, 3) == 7, np.nan, X),
+        "X: expected finite numbers, got nan at row 2, column 1",
+    ),
+    "an inf": (
+        np.where(np.arange(120).reshape(40, 3) == 0, np.inf, X),
+        "X: expected finite numbers, got inf at row 0, column 0",
+    ),
     "text": (X.astype(str), "X: expected real numbers, got text"),
-    "text in an object array": (np.array([[1, "a", 2]] * 40, object), "X: expected numbers, got 'a' of type str at row 0, column 1"),
-    "None": (np.array([[1, None, 2]] * 40, object), "X: expected numbers, got None of type NoneType at row 0, column 1"),
+    "text in an object array": (
+        np.array([[1, "a", 2]] * 40, object),
+        "X: expected numbers, got 'a' of type str at row 0, column 1",
+    ),
+    "None": (
+        np.array([[1, None, 2]] * 40, object),
+        "X: expected numbers, got None of type NoneType at row 0, column 1",
+    ),
     "an infinite value in a frame": (
         pd.DataFrame({"a": [1.0, np.inf] * 20}),
         "X: expected finite numbers, got inf in column 'a', row 1",
@@ -128,11 +140,23 @@ BAD_Y = {
     "no column": (np.empty((40, 0)), {}, "y: expected at least one column"),
     "text for regression": (np.array(["a", "b"] * 20), {"task": "regression"}, "y: expected real numbers, got text"),
     "fractions for classes": (Y, {"task": "classification"}, "y: expected labels for classification, got the fraction"),
-    "columns for classes": (np.column_stack([LABELS] * 2), {"task": "classification"}, "y: expected one column of labels"),
-    "twos for multilabel": (np.full((40, 2), 2), {"task": "multilabel"}, "y: expected only 0 and 1 for multilabel, got"),
+    "columns for classes": (
+        np.column_stack([LABELS] * 2),
+        {"task": "classification"},
+        "y: expected one column of labels",
+    ),
+    "twos for multilabel": (
+        np.full((40, 2), 2),
+        {"task": "multilabel"},
+        "y: expected only 0 and 1 for multilabel, got",
+    ),
     "complex": (Y + 1j, {}, "y: expected real numbers or labels"),
     "missing label": (np.array(["a", None] * 20, object), {}, "y: expected a label for each sample, got None at row 1"),
-    "mixed labels": (np.array(["a", 1] * 20, object), {"task": "classification"}, "y: expected labels of one sortable type"),
+    "mixed labels": (
+        np.array(["a", 1] * 20, object),
+        {"task": "classification"},
+        "y: expected labels of one sortable type",
+    ),
     "shorter": (Y[:10], {}, "y: expected one target for each of the 40 samples"),
 }
 
@@ -153,7 +177,10 @@ BAD_OPTIONS = [
     ({"output": "sigmoid"}, r"output \(for classification\): expected one of"),
     ({"output": "identity"}, r"output \(for classification\): expected one of"),
     ({"loss": "mse"}, "loss: expected one of"),
-    ({"task": "regression", "loss": "log_loss"}, "loss: expected one of 'squared_error'.* for regression, got 'log_loss'; pass task"),
+    (
+        {"task": "regression", "loss": "log_loss"},
+        "loss: expected one of 'squared_error'.* for regression, got 'log_loss'; pass task",
+    ),
     ({"optimizer": "Adam"}, "optimizer: expected one of .* did you mean 'adam'"),
     ({"optimizer": None}, "optimizer: expected one of .* got None"),
     ({"learning_rate": -0.1}, "learning_rate: expected a finite number above 0, got -0.1"),
@@ -198,7 +225,9 @@ BAD_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS, ids=[str(i) + next(iter(o)) for i, (o, _) in enumerate(BAD_OPTIONS)])
+@pytest.mark.parametrize(
+    ("options", "message"), BAD_OPTIONS, ids=[str(i) + next(iter(o)) for i, (o, _) in enumerate(BAD_OPTIONS)]
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         fastbp.train(X, LABELS, **{**QUICK, **options})
@@ -242,7 +271,10 @@ class TestPrediction:
     def test_numbers_out_of_range(self, dtype, rows):
         net = fastbp.train(X * 1e-3, Y, dtype=dtype, **QUICK)
         far = np.where(np.arange(3) == 1, 1e37 if dtype == "float32" else 1e307, X[:rows])
-        with pytest.raises(ValueError, match=f"X: expected numbers (within the range of|that can be standardised in) {dtype}, got [0-9]"):
+        with pytest.raises(
+            ValueError,
+            match=f"X: expected numbers (within the range of|that can be standardised in) {dtype}, got [0-9]",
+        ):
             net.predict(far)
 
     def test_scores(self):
@@ -268,5 +300,7 @@ class TestPrediction:
         assert net.feature_names == ("a", "b", "c")
         mixed = frame({"extra": LABELS, "c": columns["c"], "a": columns["a"], "b": columns["b"]})
         assert (net.predict_proba(mixed) == net.predict_proba(X)).all()
-        with pytest.raises(ValueError, match="X: expected the columns that the network was trained on; missing: 'a', 'b'"):
+        with pytest.raises(
+            ValueError, match="X: expected the columns that the network was trained on; missing: 'a', 'b'"
+        ):
             net.predict(frame({"c": columns["c"]}))

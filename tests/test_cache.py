@@ -108,7 +108,11 @@ def test_cache_folder_is_named_by_the_digest():
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 def test_folders_are_for_their_owner_alone(folder):
     assert hits(kernel()) == 0
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder, *files(folder))] == [0o700, 0o700, 0o600]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder.parent, folder, *files(folder))] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
 
 
 # What is told apart
@@ -161,8 +165,16 @@ def test_other_settings_of_numba_are_told_apart(name, folder, monkeypatch):
 
 def damaged(data, how):
     middle = len(data) // 2
-    return {"empty": b"", "short": data[:20], "half": data[:middle], "cut": data[:-1], "grown": data + b"\0", "garbage": os.urandom(999),
-            "zeros": bytes(len(data)), "swapped": data[middle:] + data[:middle]}[how]  # fmt: skip
+    return {
+        "empty": b"",
+        "short": data[:20],
+        "half": data[:middle],
+        "cut": data[:-1],
+        "grown": data + b"\0",
+        "garbage": os.urandom(999),
+        "zeros": bytes(len(data)),
+        "swapped": data[middle:] + data[:middle],
+    }[how]
 
 
 @pytest.mark.parametrize("how", ["empty", "short", "half", "cut", "grown", "garbage", "zeros", "swapped"])

@@ -42,7 +42,9 @@ COMMAND = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(TRAIN)]
 
 def start(folder, *arguments, command=COMMAND, **environment):
     variables = {key: str(value) for key, value in (os.environ | {"NUMBA_CACHE_DIR": folder} | environment).items()}
-    return subprocess.Popen([*command, *arguments], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*command, *arguments], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def end(process):
@@ -90,7 +92,9 @@ def test_ctrl_c_at_any_moment_of_a_compilation(cache, tmp_path):
         assert len(out.split()) == 2, (process.returncode, out, err)
         how, found = out.split()
         assert found == cache[1][1]
-        if process.returncode != 0:  # it came when all was told: Python is about to end, and takes it as an error, or no longer at all
+        if (
+            process.returncode != 0
+        ):  # it came when all was told: Python is about to end, and takes it as an error, or no longer at all
             assert process.returncode == -signal.SIGINT or "KeyboardInterrupt" in err, err
             how = "ended"
         assert not leftovers(folder)
@@ -121,7 +125,9 @@ def test_killed_at_any_moment_of_a_compilation(cache, tmp_path):
         assert train(folder) == cache[1]
 
 
-@pytest.mark.parametrize("how", ["empty", "short", "half", "cut", "grown", "garbage", "zeros", "swapped", "flipped", "gone", "folder"])
+@pytest.mark.parametrize(
+    "how", ["empty", "short", "half", "cut", "grown", "garbage", "zeros", "swapped", "flipped", "gone", "folder"]
+)
 def test_every_file_is_damaged(how, cache, tmp_path):
     folder = tmp_path / "cache"
     shutil.copytree(cache[0], folder)
@@ -153,9 +159,18 @@ def test_files_change_their_names(cache, tmp_path):
 
 
 def test_other_processors_and_settings_share_a_folder(cache, tmp_path):
-    kinds = [{}, {"NUMBA_BOUNDSCHECK": 1}, {"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""},
-             {"NUMBA_OPT": 1}, {"NUMBA_DISABLE_JIT": 1}, {"NUMBA_DISABLE_INTEL_SVML": 1}, {"FASTBP_VECTOR_BYTES": 16},
-             {"FASTBP_VECTOR_BYTES": 32}, {"NUMBA_LOOP_VECTORIZE": 0}]  # fmt: skip
+    kinds = [
+        {},
+        {"NUMBA_BOUNDSCHECK": 1},
+        {"NUMBA_CPU_NAME": "generic"},
+        {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""},
+        {"NUMBA_OPT": 1},
+        {"NUMBA_DISABLE_JIT": 1},
+        {"NUMBA_DISABLE_INTEL_SVML": 1},
+        {"FASTBP_VECTOR_BYTES": 16},
+        {"FASTBP_VECTOR_BYTES": 32},
+        {"NUMBA_LOOP_VECTORIZE": 0},
+    ]
     first = [train(tmp_path, **kind) for kind in kinds]
     kept = {file: file.stat().st_mtime_ns for file in files(tmp_path)}
     assert [train(tmp_path, **kind) for kind in kinds] == first
@@ -173,7 +188,9 @@ def test_no_file_may_grow(cache, tmp_path):
 
 @pytest.mark.parametrize("size", ["16k", "64k", "300k"])
 def test_the_disk_is_full(size, cache, tmp_path):
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(tmp_path)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(tmp_path)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("may not mount")
     try:
@@ -184,13 +201,25 @@ def test_the_disk_is_full(size, cache, tmp_path):
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("setpriv"), reason="needs root, who becomes another")
-@pytest.mark.parametrize("home", ["another's", "none", "empty cache of root", "whole cache of root", "readable cache of root"])
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() or not shutil.which("setpriv"), reason="needs root, who becomes another"
+)
+@pytest.mark.parametrize(
+    "home", ["another's", "none", "empty cache of root", "whole cache of root", "readable cache of root"]
+)
 def test_another_user(home, cache, tmp_path):
     other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", *COMMAND]
     if home in ("another's", "none"):
         environment = {"HOME": str(tmp_path)} if home == "another's" else {}
-        without = ["env", "-u", "NUMBA_CACHE_DIR", "-u", "XDG_CACHE_HOME", *(["-u", "HOME"] if home == "none" else []), *other]
+        without = [
+            "env",
+            "-u",
+            "NUMBA_CACHE_DIR",
+            "-u",
+            "XDG_CACHE_HOME",
+            *(["-u", "HOME"] if home == "none" else []),
+            *other,
+        ]
         assert train("", command=without, **environment) == cache[1]
         return
     folder = tmp_path / "cache"
@@ -232,13 +261,19 @@ def test_an_edit_of_any_kernel_is_seen(tmp_path):
     shutil.copytree(root / "kernels", package / "fastbp" / "kernels", dirs_exist_ok=True)
     code = "import numpy as np, fastbp.kernels as k; w = np.ones(3); k.sgd_update(w, np.full(3, 2.0), 0.25); print(w[0], k.__file__)"
     source = package / "fastbp" / "kernels" / "optimizer.py"
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+        "PYTHONPATH": str(package),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     seen = []
     for name in sorted(path.name for path in source.parent.glob("*.py")):
         file = source.parent / name
         file.write_text(file.read_text() + f"\nEDITED = {len(seen)}\n")
         module = f"fastbp.kernels.{name[:-3]}".removesuffix(".__init__")
-        more = f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels._cache'].source_digest())"
+        more = (
+            f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels._cache'].source_digest())"
+        )
         command = [sys.executable, "-c", code + more]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.startswith(f"0.5 {package}")

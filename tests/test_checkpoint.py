@@ -52,7 +52,13 @@ RUNS = {
     **{name: {"optimizer": name} for name in fastbp.kernels.OPTIMIZERS},
     "float64": {"dtype": "float64", "dropout": (0.2, 0.1)},
     "sample by sample": {"optimizer": "sgd", "batch_size": 1, "learning_rate": 0.01},
-    "tiny, sample by sample": {"hidden": (3,), "activation": "logistic", "optimizer": "sgd", "batch_size": 1, "validation": None},
+    "tiny, sample by sample": {
+        "hidden": (3,),
+        "activation": "logistic",
+        "optimizer": "sgd",
+        "batch_size": 1,
+        "validation": None,
+    },
     "no validation": {"validation": None, "target_loss": 1e-9},
     "in order": {"shuffle": False, "clip_norm": 0.5, "l2": 0.01},
     "cosine": {"schedule": "cosine", "warmup": 2},
@@ -80,7 +86,12 @@ def test_what_a_file_cannot_hold_is_said_again(tmp_path):
     def slope(y, a):
         return a - y
 
-    given = {"loss": (loss, slope), "validation": (X[:30], Y[:30]), "metric": lambda y, p: -abs(y - p).mean(), "sample_weight": abs(Y)}
+    given = {
+        "loss": (loss, slope),
+        "validation": (X[:30], Y[:30]),
+        "metric": lambda y, p: -abs(y - p).mean(),
+        "sample_weight": abs(Y),
+    }
     options = PLAN | given
     wanted, path = fastbp.train(X, Y, **options), tmp_path / "run.fbp"
     broken_off(path, X, Y, 4, **options)
@@ -122,7 +133,13 @@ def path(begun, tmp_path):
 
 
 OTHERS = {
-    "X": [(X + 1e-12, LABELS), (X[::-1], LABELS), (X.astype(np.float32), LABELS), (X[:-1], LABELS[:-1]), (X[:, :3], LABELS)],
+    "X": [
+        (X + 1e-12, LABELS),
+        (X[::-1], LABELS),
+        (X.astype(np.float32), LABELS),
+        (X[:-1], LABELS[:-1]),
+        (X[:, :3], LABELS),
+    ],
     "y": [(X, np.where(Y > 0.5, "high", "low")), (X, np.where(Y > 0, "much", "little"))],
 }
 
@@ -135,8 +152,16 @@ def test_other_data_are_refused(name, path):
 
 
 def test_other_options_are_refused_and_equal_ones_are_not(path):
-    for name, value in {"epochs": 13, "hidden": (6, 4), "learning_rate": 0.1, "seed": 4, "dtype": "float64", "validation": (X, LABELS),
-                        "shuffle": False, "class_weight": {"low": 2.0}}.items():  # fmt: skip
+    for name, value in {
+        "epochs": 13,
+        "hidden": (6, 4),
+        "learning_rate": 0.1,
+        "seed": 4,
+        "dtype": "float64",
+        "validation": (X, LABELS),
+        "shuffle": False,
+        "class_weight": {"low": 2.0},
+    }.items():
         with pytest.raises(ValueError, match=rf"^{name}: expected .*with which the run in .* was begun, got"):
             fastbp.resume(path, X, LABELS, **{name: value})
     with pytest.raises(ValueError, match="did you mean 'hidden'"):
@@ -156,7 +181,9 @@ def test_a_network_is_no_checkpoint(path):
 
 
 def test_a_file_that_is_there_is_not_written_over(path, begun):
-    with pytest.raises(ValueError, match=r"checkpoint: expected a file that is not there yet, got .*go on with fastbp\.resume"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint: expected a file that is not there yet, got .*go on with fastbp\.resume"
+    ):
         fastbp.train(X, LABELS, checkpoint=path, **PLAN)
     assert path.read_bytes() == begun
 
@@ -178,8 +205,14 @@ def test_another_version_is_told(path):
 def test_how_often_it_is_written(tmp_path, monkeypatch):
     written = []
     real = storage.write
-    monkeypatch.setattr(storage, "write", lambda path, header, tensors: written.append(len(tensors["history.loss"]) if
-                        "history.loss" in tensors else 0) or real(path, header, tensors))  # fmt: skip
+    monkeypatch.setattr(
+        storage,
+        "write",
+        lambda path, header, tensors: (
+            written.append(len(tensors["history.loss"]) if "history.loss" in tensors else 0)
+            or real(path, header, tensors)
+        ),
+    )
     fastbp.train(X, LABELS, checkpoint=tmp_path / "a", checkpoint_every=5, **PLAN)
     assert written == [0, 5, 10, 12]
     written.clear()
@@ -269,7 +302,9 @@ CHILD = """
 
 
 def killed_at_random(folder, kills):
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(CHILD), str(folder), str(kills)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(CHILD), str(folder), str(kills)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == str(kills)
 
@@ -332,7 +367,9 @@ def test_a_disk_that_is_full_costs_the_newest_checkpoint_only(tmp_path):
 
 @pytest.mark.long
 def test_a_file_system_that_is_full(tmp_path):
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], capture_output=True
+    ).returncode:
         pytest.skip("file systems cannot be mounted here")
     try:
         write = f"with open({str(tmp_path / '.full')!r}, 'wb', 0) as file:\n        while file.write(b'0' * 512): pass"
@@ -385,8 +422,12 @@ def test_the_command_line_goes_on(capsys, tmp_path):
     assert run(capsys, *typed, *plan, "--checkpoint", kept)[0] == 0
     with storage.sound(kept):
         assert json.dumps(storage.read(kept)[0]["run"]["said"]["hidden"]) == "[5]"
-    assert_one_line(*run(capsys, *typed, *plan, "--checkpoint", kept), "--checkpoint: expected a file that is not there yet")
-    assert_one_line(*run(capsys, *typed, "--resume", kept, "--hidden", "64"), "--hidden: expected [5], with which the run in")
+    assert_one_line(
+        *run(capsys, *typed, *plan, "--checkpoint", kept), "--checkpoint: expected a file that is not there yet"
+    )
+    assert_one_line(
+        *run(capsys, *typed, "--resume", kept, "--hidden", "64"), "--hidden: expected [5], with which the run in"
+    )
     assert run(capsys, *typed, "--resume", kept, "--hidden", "5")[0] == 0
     assert_same(fastbp.load(model), wanted)
     table.write_text(table.read_text().replace("high", "high up"))

@@ -56,7 +56,9 @@ def rows_of(out):
 
 def test_train_info_and_predict(capsys, table, tmp_path):
     model = tmp_path / "model.fbp"
-    status, out, err = run(capsys, "train", table, "--target", "kind", "--hidden", "8,4", "--seed", 1, "--save", model, "--quiet")
+    status, out, err = run(
+        capsys, "train", table, "--target", "kind", "--hidden", "8,4", "--seed", 1, "--save", model, "--quiet"
+    )
     assert (status, err) == (0, "")
     shown = rows_of(out)
     assert shown["task"] == "classification"
@@ -67,7 +69,9 @@ def test_train_info_and_predict(capsys, table, tmp_path):
     frame = pd.read_csv(table)
     training, _, validation, _ = map(float, shown["accuracy"].split())
     assert validation == pytest.approx(net.history["validation_accuracy"][net.best_epoch - 1], abs=1e-4)
-    assert 0.8 * training + 0.2 * validation == pytest.approx(net.score(frame[["length", "width"]], frame["kind"]), abs=1e-3)
+    assert 0.8 * training + 0.2 * validation == pytest.approx(
+        net.score(frame[["length", "width"]], frame["kind"]), abs=1e-3
+    )
 
     status, out, _ = run(capsys, "info", model)
     shown = rows_of(out)
@@ -124,7 +128,10 @@ def test_multilabel_and_threshold(capsys, table, tmp_path):
 
 
 def test_quantiles_and_the_options_of_training(capsys, table, tmp_path):
-    model, plan = tmp_path / "m.fbp", ["--schedule", "cosine", "--warmup", 1, "--dropout", 0.1, "--clip-norm", 2, "--activation", "gelu"]
+    model, plan = (
+        tmp_path / "m.fbp",
+        ["--schedule", "cosine", "--warmup", 1, "--dropout", 0.1, "--clip-norm", 2, "--activation", "gelu"],
+    )
     frame = pd.read_csv(table)
     frame.assign(kind=frame["length"] * 2).to_csv(tmp_path / "t.csv", index=False)
     command = [
@@ -164,12 +171,27 @@ def test_a_network_without_column_names_takes_as_many_columns(capsys, tmp_path):
     status, out, _ = run(capsys, "predict", model, tmp_path / "two.csv")
     assert status == 0
     np.testing.assert_allclose([float(v) for v in out.split()[1:]], net.predict([[1, 0], [2, 1]]), rtol=1e-6)
-    assert_one_line(*run(capsys, "predict", model, tmp_path / "three.csv"), "takes 2 columns", "got 3 columns", "three.csv")
+    assert_one_line(
+        *run(capsys, "predict", model, tmp_path / "three.csv"), "takes 2 columns", "got 3 columns", "three.csv"
+    )
 
 
 def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):
     model, report, pictures = tmp_path / "m.fbp", tmp_path / "r.html", tmp_path / "new" / "pictures"
-    command = ["train", passengers, "--target", "survived", "--categories", "zip", "--drop", "class", "--epochs", 2, "--save", model]
+    command = [
+        "train",
+        passengers,
+        "--target",
+        "survived",
+        "--categories",
+        "zip",
+        "--drop",
+        "class",
+        "--epochs",
+        2,
+        "--save",
+        model,
+    ]
     status, out, err = run(capsys, *command, "--report", report, "--plot", pictures)
     assert status == 0
     assert err.startswith("fastbp: warning: left out: 'name' (")
@@ -194,7 +216,12 @@ def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):
 
 def test_pieces_are_predicted_as_the_whole(capsys, monkeypatch, passengers, tmp_path):
     model, whole, pieces = tmp_path / "m.fbp", tmp_path / "whole.csv", tmp_path / "pieces.csv"
-    assert run(capsys, "train", passengers, "--target", "survived", "--categories", "zip", "--epochs", 2, "--save", model)[0] == 0
+    assert (
+        run(capsys, "train", passengers, "--target", "survived", "--categories", "zip", "--epochs", 2, "--save", model)[
+            0
+        ]
+        == 0
+    )
     assert run(capsys, "predict", model, passengers, "--proba", "--output", whole)[0] == 0
     monkeypatch.setattr("fastbp.tables.files.MOST_ROWS", 7)
     assert run(capsys, "predict", model, passengers, "--proba", "--output", pieces)[0] == 0
@@ -218,7 +245,11 @@ def test_json(capsys, passengers, tmp_path):
     assert status == 0
     assert (facts["task"], facts["epochs"], facts["stop_reason"], facts["seed"]) == ("classification", 2, "epochs", 4)
     assert facts["rows"] == {"training": 96, "validation": 24}
-    assert facts["scores"]["validation"].keys() == facts["baseline"]["validation"].keys() == {"accuracy", "log loss", "AUC"}
+    assert (
+        facts["scores"]["validation"].keys()
+        == facts["baseline"]["validation"].keys()
+        == {"accuracy", "log loss", "AUC"}
+    )
     assert facts["columns"][3]["kind"] == "left out"
     assert facts["saved"] == str(model)
     assert facts["warnings"][0].startswith("left out: 'name'")
@@ -233,7 +264,18 @@ def test_json(capsys, passengers, tmp_path):
 def test_a_skewed_target_is_told(capsys, tmp_path):
     x = np.random.default_rng(0).normal(size=200)
     pd.DataFrame({"x": x, "price": np.exp(3 * x)}).to_csv(tmp_path / "t.csv", index=False)
-    command = ["train", tmp_path / "t.csv", "--target", "price", "--epochs", 1, "--save", tmp_path / "m", "--plot", tmp_path]
+    command = [
+        "train",
+        tmp_path / "t.csv",
+        "--target",
+        "price",
+        "--epochs",
+        1,
+        "--save",
+        tmp_path / "m",
+        "--plot",
+        tmp_path,
+    ]
     status, out, err = run(capsys, *command)
     assert status == 0
     assert err.startswith("fastbp: warning: the target is heavily skewed")
@@ -244,7 +286,21 @@ def test_a_skewed_target_is_told(capsys, tmp_path):
 @pytest.mark.parametrize(("to", "ending"), [("onnx", ".onnx"), ("c", ".c"), ("numpy", ".py")])
 def test_export(capsys, passengers, tmp_path, to, ending):
     model = tmp_path / "m.fbp"
-    run(capsys, "train", passengers, "--target", "survived", "--drop", "boarded", "--drop", "zip", "--epochs", 1, "--save", model)
+    run(
+        capsys,
+        "train",
+        passengers,
+        "--target",
+        "survived",
+        "--drop",
+        "boarded",
+        "--drop",
+        "zip",
+        "--epochs",
+        1,
+        "--save",
+        model,
+    )
     status, out, err = run(capsys, "export", model, "--to", to, "--table", passengers)
     assert (status, err) == (0, "")
     shown = rows_of(out)
@@ -276,11 +332,15 @@ def test_warmup_tells_where_the_kernels_are(capsys):
     ],
 )
 def test_mistakes_in_the_options(capsys, table, tmp_path, options, words):
-    assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m.fbp", "--quiet", *options), words)
+    assert_one_line(
+        *run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m.fbp", "--quiet", *options), words
+    )
 
 
 def test_a_place_that_cannot_be_written_is_told_before_training(capsys, table, tmp_path):
-    assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "none" / "m.fbp"), "--save", "no folder")
+    assert_one_line(
+        *run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "none" / "m.fbp"), "--save", "no folder"
+    )
     assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", tmp_path), "--save", "is a folder")
     assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", table), "--save", "is read from")
     assert table.read_text().startswith("length,width,kind")
@@ -288,7 +348,9 @@ def test_a_place_that_cannot_be_written_is_told_before_training(capsys, table, t
 
 def test_columns_that_are_not_there(capsys, passengers, tmp_path):
     command = ["train", passengers, "--target", "survived", "--save", tmp_path / "m"]
-    assert_one_line(*run(capsys, *command, "--drop", "clas"), "there is no column 'clas'; did you mean 'class'?", "passengers.csv")
+    assert_one_line(
+        *run(capsys, *command, "--drop", "clas"), "there is no column 'clas'; did you mean 'class'?", "passengers.csv"
+    )
     assert_one_line(*run(capsys, *command, "--categories", "survived"), "--categories: 'survived' is not learnt from")
     assert_one_line(*run(capsys, *command, "--target", "survived"), "--target: expected columns that differ")
 
@@ -300,13 +362,17 @@ def test_pictures_and_reports_that_cannot_be_written_are_told_before_training(ca
     assert_one_line(*run(capsys, *command, "--report", tmp_path / "m"), "--report", "is the file of the model")
     assert_one_line(*run(capsys, *command, "--plot", table), "--plot", "cannot be made")
     if os.path.exists(os.devnull):
-        assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", os.devnull), "--save", "no ordinary file")
+        assert_one_line(
+            *run(capsys, "train", table, "--target", "kind", "--save", os.devnull), "--save", "no ordinary file"
+        )
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "sklearn", None)
         assert_one_line(*run(capsys, *command), "scikit-learn", 'pip install "fastbp[cli]"')
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "fastbp.report", raising=False)
-    assert_one_line(*run(capsys, *command, "--report", tmp_path / "r.html"), "--report needs jinja2", 'pip install "fastbp[cli]"')
+    assert_one_line(
+        *run(capsys, *command, "--report", tmp_path / "r.html"), "--report needs jinja2", 'pip install "fastbp[cli]"'
+    )
 
 
 def test_a_full_disk_leaves_the_old_files(capsys, monkeypatch, table, tmp_path):
@@ -362,7 +428,9 @@ def test_usage_errors_end_with_2(capsys, table):
 
 def test_warnings_take_one_line_and_python_keeps_its_own(capsys, table, tmp_path, monkeypatch):
     shown_before = warnings.showwarning
-    monkeypatch.setattr("fastbp.cli.train.train", lambda *_, **__: warnings.warn("odd\nthing", RuntimeWarning, stacklevel=1) or 1 / 0)
+    monkeypatch.setattr(
+        "fastbp.cli.train.train", lambda *_, **__: warnings.warn("odd\nthing", RuntimeWarning, stacklevel=1) or 1 / 0
+    )
     with pytest.raises(ZeroDivisionError):
         main(["train", str(table), "--target", "kind", "--save", str(tmp_path / "m")])
     assert capsys.readouterr().err == "fastbp: warning: odd thing\n"
@@ -374,7 +442,11 @@ def test_ctrl_c_outside_of_the_epochs_ends_with_130(capsys, table, tmp_path, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fastbp.cli.train.train", interrupted)
-    assert run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m") == (130, "", "fastbp: interrupted\n")
+    assert run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "m") == (
+        130,
+        "",
+        "fastbp: interrupted\n",
+    )
 
 
 def test_the_process_from_outside(table, tmp_path):
@@ -417,7 +489,10 @@ def test_ctrl_c_saves_the_network_so_far(table, tmp_path):
     model = tmp_path / "m.fbp"
     arguments = ["train", table, "--target", "kind", "--save", model, "--epochs", 10**9, "--progress"]
     child = subprocess.Popen(
-        [sys.executable, "-m", "fastbp", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "fastbp", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     shown = ""
     while "training" not in shown:

@@ -43,7 +43,14 @@ def test_everything_may_stand_in_the_file(capsys, folder):
     assert (status, err) == (0, "")
     assert "saved  m.fbp" in out
     net = fastbp.load("m.fbp")
-    said = {"hidden": [8, 4], "activation": ["tanh", "tanh"], "learning_rate": 1.0, "batch_size": 5, "epochs": 3, "validation": 0.25}
+    said = {
+        "hidden": [8, 4],
+        "activation": ["tanh", "tanh"],
+        "learning_rate": 1.0,
+        "batch_size": 5,
+        "epochs": 3,
+        "validation": 0.25,
+    }
     assert {key: net.options[key] for key in said} == said
     assert net.options["scale"] is False
     assert net.feature_names == ("c",)
@@ -52,7 +59,19 @@ def test_everything_may_stand_in_the_file(capsys, folder):
 def test_the_command_line_wins(capsys, folder):
     config(folder, WHOLE)
     (folder / "t.csv").rename("u.csv")
-    command = ["train", "--epochs", 2, "u.csv", "--drop=c", "--config=run.toml", "--hidden", "none", "--progress", "--save", "n.fbp"]
+    command = [
+        "train",
+        "--epochs",
+        2,
+        "u.csv",
+        "--drop=c",
+        "--config=run.toml",
+        "--hidden",
+        "none",
+        "--progress",
+        "--save",
+        "n.fbp",
+    ]
     assert run(capsys, *command)[0] == 0
     net = fastbp.load("n.fbp")
     assert (net.options["epochs"], net.options["hidden"], net.options["batch_size"]) == (2, [], 5)
@@ -61,7 +80,10 @@ def test_the_command_line_wins(capsys, folder):
 
 
 def test_a_single_text_stands_for_a_list_and_quantiles_are_numbers(capsys, folder):
-    config(folder, 'target = "a"\nloss = "quantile"\nquantile = [0.1, 0.9]\ntask = "regression"\ndrop = "kind"\nepochs = 1\n')
+    config(
+        folder,
+        'target = "a"\nloss = "quantile"\nquantile = [0.1, 0.9]\ntask = "regression"\ndrop = "kind"\nepochs = 1\n',
+    )
     assert run(capsys, "train", "t.csv", "--config", "run.toml", "--save", "m.fbp")[0] == 0
     assert fastbp.load("m.fbp").options["quantile"] == [0.1, 0.9]
 

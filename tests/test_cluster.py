@@ -54,7 +54,9 @@ def slow(y, predicted):
 
 def equal(nets, others):
     assert len(nets) == len(others)
-    assert {k: str(error) for k, error in nets.failures.items()} == {k: str(error) for k, error in others.failures.items()}
+    assert {k: str(error) for k, error in nets.failures.items()} == {
+        k: str(error) for k, error in others.failures.items()
+    }
     for k in {*range(len(nets))} - {*nets.failures}:
         assert same(nets[k], others[k])
 
@@ -81,7 +83,10 @@ def test_frames(client, one_each):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 2, "high", "low"), "y": NUMBERS})
     variants = [{"seed": 2}, {"rows": np.arange(50, 90)}, {"validation": 0.2}]
-    equal(fastbp.train_many(frame, "y", variants, engine=client, **COMMON), fastbp.train_many(frame, "y", variants, **COMMON))
+    equal(
+        fastbp.train_many(frame, "y", variants, engine=client, **COMMON),
+        fastbp.train_many(frame, "y", variants, **COMMON),
+    )
 
 
 def test_cross_validation(client, one_each):
@@ -91,7 +96,9 @@ def test_cross_validation(client, one_each):
 
 
 def test_ensemble(client, one_each):
-    found, other = (fastbp.ensemble(X, CLASSES, 3, bootstrap=True, engine=engine, **COMMON) for engine in (client, None))
+    found, other = (
+        fastbp.ensemble(X, CLASSES, 3, bootstrap=True, engine=engine, **COMMON) for engine in (client, None)
+    )
     assert found.predict_proba(X).tobytes() == other.predict_proba(X).tobytes()
 
 
@@ -99,8 +106,14 @@ def test_ensemble(client, one_each):
     "more", [{}, {"patience": 2, "optimizer": "sgd", "batch_size": 1}, {"metric": lambda y, p: np.mean(y == p).item()}]
 )
 def test_search(client, one_each, more):
-    space = {"learning_rate": fastbp.Uniform(1e-3, 0.1, log=True), "dropout": [0.0, 0.2] if "patience" not in more else [0.0]}
-    found, other = (fastbp.search(X, CLASSES, space, 9, engine=engine, **COMMON | {"epochs": 27} | more) for engine in (client, None))
+    space = {
+        "learning_rate": fastbp.Uniform(1e-3, 0.1, log=True),
+        "dropout": [0.0, 0.2] if "patience" not in more else [0.0],
+    }
+    found, other = (
+        fastbp.search(X, CLASSES, space, 9, engine=engine, **COMMON | {"epochs": 27} | more)
+        for engine in (client, None)
+    )
     assert found.trials == other.trials
     assert found.network.params.tobytes() == other.network.params.tobytes()
 
@@ -119,8 +132,13 @@ def wish():
 def test_in_this_process(one_each):
     variants = [{"seed": k} for k in range(6)]
     with local(1, processes=False) as workers, distributed.Client(workers) as client:
-        equal(fastbp.train_many(X, NUMBERS, variants, engine=client, epochs=3), fastbp.train_many(X, NUMBERS, variants, epochs=3))
-        found, other = (fastbp.search(X, NUMBERS, {"l2": [0, 0.1, 0.2]}, engine=engine, **COMMON) for engine in (client, None))
+        equal(
+            fastbp.train_many(X, NUMBERS, variants, engine=client, epochs=3),
+            fastbp.train_many(X, NUMBERS, variants, epochs=3),
+        )
+        found, other = (
+            fastbp.search(X, NUMBERS, {"l2": [0, 0.1, 0.2]}, engine=engine, **COMMON) for engine in (client, None)
+        )
         assert found.trials == other.trials
         assert client.submit(wish).result() is None  # what comes to the worker's thread next is not interrupted
 
@@ -174,7 +192,9 @@ def deadly(y, predicted):
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:.*networks are missing")
 def test_a_network_that_kills_its_workers(client, one_each):
-    found = fastbp.train_many(X, NUMBERS, [{}, {"metric": deadly, "validation": 0.2}, {"seed": 2}], engine=client, **COMMON)
+    found = fastbp.train_many(
+        X, NUMBERS, [{}, {"metric": deadly, "validation": 0.2}, {"seed": 2}], engine=client, **COMMON
+    )
     assert list(found.failures) == [1]
     assert re.match(r"variants\[1\]: (Attempted to run task|its workers were lost 3 times)", str(found.failures[1]))
 
@@ -197,7 +217,10 @@ def active(dask_worker):
 def test_a_client_that_is_closed_meanwhile(client, one_each):
     with distributed.Client(client.scheduler.address) as other:
         once_busy(client, 1, other.close)
-        with pytest.raises(RuntimeError, match="engine: the client was closed, or its cluster lost, before any of 1 networks was trained"):
+        with pytest.raises(
+            RuntimeError,
+            match="engine: the client was closed, or its cluster lost, before any of 1 networks was trained",
+        ):
             fastbp.train_many(X, NUMBERS, [ENDLESS], engine=other)
     require_idle(client)
 
@@ -205,9 +228,12 @@ def test_a_client_that_is_closed_meanwhile(client, one_each):
 def test_a_closed_client_keeps_what_is_finished(client, one_each, monkeypatch):
     received, variants = cluster._received, [ENDLESS, {"epochs": 1}]
     with distributed.Client(client.scheduler.address) as other:
-        monkeypatch.setattr(cluster, "_received", lambda *given: (other.close(), received(*given))[1])  # when the first result is there
+        monkeypatch.setattr(
+            cluster, "_received", lambda *given: (other.close(), received(*given))[1]
+        )  # when the first result is there
         with pytest.warns(
-            RuntimeWarning, match="1 of 2 networks are missing; the first is .*: the cluster was lost before the network was"
+            RuntimeWarning,
+            match="1 of 2 networks are missing; the first is .*: the cluster was lost before the network was",
         ):
             found = fastbp.train_many(X, NUMBERS, variants, engine=other)
     assert found[1].stop_reason == "epochs"
@@ -223,7 +249,9 @@ def test_ctrl_c_keeps_what_is_finished(client, one_each, monkeypatch):
         return received(*given)
 
     monkeypatch.setattr(cluster, "_received", interrupt)
-    with pytest.warns(RuntimeWarning, match="1 of 2 networks are missing; the first is .*: Ctrl-C came before the network was trained"):
+    with pytest.warns(
+        RuntimeWarning, match="1 of 2 networks are missing; the first is .*: Ctrl-C came before the network was trained"
+    ):
         found = fastbp.train_many(X, NUMBERS, [ENDLESS, {"epochs": 1}], engine=client)
     assert found[1].stop_reason == "epochs"
     require_idle(client)
@@ -240,7 +268,9 @@ def test_other_things_than_a_client():
 def test_a_closed_client(client):
     other = distributed.Client(client.scheduler.address)
     other.close()
-    with pytest.raises(RuntimeError, match="engine: expected a client that is connected to its cluster, got one that is closed"):
+    with pytest.raises(
+        RuntimeError, match="engine: expected a client that is connected to its cluster, got one that is closed"
+    ):
         fastbp.cross_validate(X, NUMBERS, engine=other)
 
 
@@ -259,7 +289,9 @@ def test_threads_beside_it(client):
 def test_workers_with_something_else(client, what, monkeypatch):
     there = re.escape(str(cluster.installation()[what]))
     monkeypatch.setitem(cluster.installation(), what, "7")  # in this process alone
-    with pytest.raises(RuntimeError, match=rf"engine: expected {what} 7, as here, on worker tcp://127.0.0.1:\d+, got {there};"):
+    with pytest.raises(
+        RuntimeError, match=rf"engine: expected {what} 7, as here, on worker tcp://127.0.0.1:\d+, got {there};"
+    ):
         fastbp.train_many(X, NUMBERS, [{}], engine=client)
 
 
@@ -286,7 +318,9 @@ def shown(dask_worker):
 def test_workers_without_fastbp(client):
     client.run(hidden)
     try:
-        with pytest.raises(RuntimeError, match=r"engine: expected fastbp \S+ on worker tcp://127.0.0.1:\d+, got ModuleNotFoundError"):
+        with pytest.raises(
+            RuntimeError, match=r"engine: expected fastbp \S+ on worker tcp://127.0.0.1:\d+, got ModuleNotFoundError"
+        ):
             fastbp.train_many(X, NUMBERS, [{}], engine=client)
     finally:
         client.run(shown)

@@ -9,8 +9,20 @@ from test_jit import run
 import fastbp
 from fastbp import kernels
 
-KEYS = ["fastbp", "python", "numpy", "numba", "llvmlite", "platform", "processor", "cores", "vector bytes", "threads", "threading layer",
-        "cache folder"]  # fmt: skip
+KEYS = [
+    "fastbp",
+    "python",
+    "numpy",
+    "numba",
+    "llvmlite",
+    "platform",
+    "processor",
+    "cores",
+    "vector bytes",
+    "threads",
+    "threading layer",
+    "cache folder",
+]
 
 
 def test_config():

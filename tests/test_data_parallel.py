@@ -56,12 +56,18 @@ def reference(n, more, weight, Y, scaled):
         draw, total = int(order.integers(2**63)), 0.0
         own = [np.random.default_rng([draw, s]).permutation(np.arange(places[s], places[s + 1])) for s in range(count)]
         for batch in range(batches):
-            rows = np.concatenate([part[batch * len(part) // batches : (batch + 1) * len(part) // batches] for part in own])
-            gradient, out = naive.gradient(scaled[rows], Y[rows], weight[rows], sizes, activations, "squared_error", params)
+            rows = np.concatenate(
+                [part[batch * len(part) // batches : (batch + 1) * len(part) // batches] for part in own]
+            )
+            gradient, out = naive.gradient(
+                scaled[rows], Y[rows], weight[rows], sizes, activations, "squared_error", params
+            )
             total += float((weight[rows, None] * (out - Y[rows]) ** 2).sum() / 2)
             gradient = naive.clip_gradient(gradient / len(rows), more.get("clip_norm") or np.inf)[0]
             step += 1
-            params, m, v = naive.adam_update(params, gradient + more.get("l2", 0.0) * params * free, m, v, step, 0.01, 0.9, 0.999, 1e-8)
+            params, m, v = naive.adam_update(
+                params, gradient + more.get("l2", 0.0) * params * free, m, v, step, 0.01, 0.9, 0.999, 1e-8
+            )
         losses.append(total / n)
     return params, losses
 
@@ -80,9 +86,20 @@ def test_reference(more):
 CASES = {
     "classes": {"y": CLASSES, "validation": 0.2, "metric": "score", "class_weight": "balanced"},
     "large batches": {"batch_size": 2000, "optimizer": "sgd", "validation": 0.3},
-    "everything": {"dropout": 0.2, "clip_norm": 0.5, "l2": 0.1, "optimizer": "nadam", "schedule": "one_cycle", "hidden": (70, 70)},
+    "everything": {
+        "dropout": 0.2,
+        "clip_norm": 0.5,
+        "l2": 0.1,
+        "optimizer": "nadam",
+        "schedule": "one_cycle",
+        "hidden": (70, 70),
+    },
     "own loss": {"loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "dtype": "float64"},
-    "quantiles": {"loss": "quantile", "quantile": (0.1, 0.9), "validation": (X[:300] + 0.1, NUMBERS[:300], np.arange(300.0))},
+    "quantiles": {
+        "loss": "quantile",
+        "quantile": (0.1, 0.9),
+        "validation": (X[:300] + 0.1, NUMBERS[:300], np.arange(300.0)),
+    },
     "in order": {"shuffle": False, "optimizer": "rprop", "batch_size": None},
     "labels": {"y": X[:, :3] > 3, "target_accuracy": 0.9},
 }
@@ -150,7 +167,11 @@ def test_a_checkpoint_goes_on(tmp_path):
     net = learnt(epochs=6, **more)
     kept = path.with_name("kept")
     learnt(
-        epochs=6, checkpoint=kept, checkpoint_every=2, callback=lambda epoch: os.replace(kept, path) if epoch.epoch == 3 else None, **more
+        epochs=6,
+        checkpoint=kept,
+        checkpoint_every=2,
+        callback=lambda epoch: os.replace(kept, path) if epoch.epoch == 3 else None,
+        **more,
     )
     with pytest.raises(ValueError, match="X: expected what the run in"):
         fastbp.resume(path, chunked(array=X + 1), NUMBERS, sample_weight=more["sample_weight"], progress=False)
@@ -178,7 +199,9 @@ def test_what_is_lazy_beside_x():
     y, weight = da.from_array(NUMBERS, chunks=700), da.from_array(np.arange(N) + 1.0, chunks=300)
     validation = (chunked(50, 5, X[:300]), y[:300], weight[:300])
     net = learnt(y=y, sample_weight=weight, validation=validation)
-    assert same(net, learnt(sample_weight=np.arange(N) + 1.0, validation=(X[:300], NUMBERS[:300], np.arange(300) + 1.0)))
+    assert same(
+        net, learnt(sample_weight=np.arange(N) + 1.0, validation=(X[:300], NUMBERS[:300], np.arange(300) + 1.0))
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +226,10 @@ def test_bad_input(change, text):
 
 def test_others_take_arrays_in_memory():
     for call in (fastbp.train_many, fastbp.search):
-        with pytest.raises(ValueError, match=r"X: expected an array or a frame in memory, got a dask Array; fastbp.train alone takes one"):
+        with pytest.raises(
+            ValueError,
+            match=r"X: expected an array or a frame in memory, got a dask Array; fastbp.train alone takes one",
+        ):
             call(chunked(), NUMBERS, [{}] if call is fastbp.train_many else {"l2": [0, 1]})
 
 
@@ -236,7 +262,10 @@ def test_frames():
     np.testing.assert_allclose(net.x_mean, known.x_mean, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(net.history["validation_loss"], known.history["validation_loss"], rtol=0.2)
     part = frame.iloc[:300]
-    found = [learnt(lazy(4), "target", validation=(Xv.drop(columns="target"), part["target"])) for Xv in (part, lazy(5).loc[:299])]
+    found = [
+        learnt(lazy(4), "target", validation=(Xv.drop(columns="target"), part["target"]))
+        for Xv in (part, lazy(5).loc[:299])
+    ]
     assert same(*found)
     np.testing.assert_array_equal(net.examples, known.examples)
 
@@ -245,7 +274,9 @@ def test_bad_frames():
     _, lazy = frames()
     with pytest.raises(ValueError, match=r"y: expected one of 'v', 'w', .*, got 'targe'; did you mean 'target'"):
         learnt(lazy(2), "targe")
-    with pytest.raises(ValueError, match=r"validation\[0\]: expected the columns that the network was trained on; missing: 'day'"):
+    with pytest.raises(
+        ValueError, match=r"validation\[0\]: expected the columns that the network was trained on; missing: 'day'"
+    ):
         learnt(lazy(2), "target", validation=(lazy(2).drop(columns="day"), NUMBERS))
     odd = lazy(2).assign(odd=lazy(2)["v"].map(lambda value: [value], meta=("odd", object)))
     with pytest.raises(ValueError, match="X: expected numbers, text, booleans or dates in column 'odd', got a list"):
@@ -267,7 +298,11 @@ distributed = pytest.importorskip("distributed")
 
 def local(workers, processes=False):
     return distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=processes, dashboard_address=None, host="127.0.0.1" if processes else None
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=processes,
+        dashboard_address=None,
+        host="127.0.0.1" if processes else None,
     )
 
 
@@ -282,16 +317,22 @@ def test_workers_do_not_matter(workers):
             assert same(found, net)
         if frame is not None:
             assert same(learnt(frames()[1](3), "target"), frame)
-        with pytest.raises(ValueError, match="threads: expected None where a dask client is in use, whose workers have theirs, got 1"):
+        with pytest.raises(
+            ValueError, match="threads: expected None where a dask client is in use, whose workers have theirs, got 1"
+        ):
             learnt(threads=1)
         bad = X.copy()
         bad[7, 2] = np.nan
-        with pytest.raises(ValueError, match=r"X from sample 0 on: expected finite numbers, got nan at row 7, column 2"):
+        with pytest.raises(
+            ValueError, match=r"X from sample 0 on: expected finite numbers, got nan at row 7, column 2"
+        ):
             learnt(chunked(array=bad))
 
 
 def test_a_client_that_is_closed():
-    told = pytest.raises(RuntimeError, match="client: expected one that is connected to its cluster until the end, got one that is clos")
+    told = pytest.raises(
+        RuntimeError, match="client: expected one that is connected to its cluster until the end, got one that is clos"
+    )
     with local(1) as cluster, distributed.Client(cluster) as client, told:
         learnt(epochs=9, callback=lambda epoch: client.close() if epoch.epoch == 2 else None)
 
@@ -361,7 +402,9 @@ def fatal(block):
 
 @pytest.mark.long
 def test_rows_that_kill_their_workers(client):
-    with pytest.raises(RuntimeError, match="X: expected rows that can be computed, got some that are lost, or kill their workers"):
+    with pytest.raises(
+        RuntimeError, match="X: expected rows that can be computed, got some that are lost, or kill their workers"
+    ):
         learnt(chunked().map_blocks(fatal, dtype=X.dtype, meta=X[:0]))
 
 

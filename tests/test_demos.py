@@ -39,8 +39,21 @@ SAID = {
         "∂f/∂w1 = -0.3932",
         "∂f/∂w2 = 0.1966",
     ],
-    "nodes": ["∇X = ∇Y1 + ∇Y2 + ∇Y3", "∇X1 = ∇Y, ∇X2 = ∇Y", "∇X = (∇Y)ᵀ", "∇X1 = ∇Y ⊙ X2", "∇B = Σj ∇Yj", "∇X = ∇Y Wᵀ, ∇W = Xᵀ ∇Y"],
-    "step": ["stopped by epochs after 500", "stopped by target_accuracy", "accuracy 1.00", "[0 1 1 0]", "can be changed: False"],
+    "nodes": [
+        "∇X = ∇Y1 + ∇Y2 + ∇Y3",
+        "∇X1 = ∇Y, ∇X2 = ∇Y",
+        "∇X = (∇Y)ᵀ",
+        "∇X1 = ∇Y ⊙ X2",
+        "∇B = Σj ∇Yj",
+        "∇X = ∇Y Wᵀ, ∇W = Xᵀ ∇Y",
+    ],
+    "step": [
+        "stopped by epochs after 500",
+        "stopped by target_accuracy",
+        "accuracy 1.00",
+        "[0 1 1 0]",
+        "can be changed: False",
+    ],
     "digits": ["are read right"],
 }
 
@@ -96,7 +109,11 @@ def test_measured_numbers_are_within_bounds(output, name, pattern, least, most):
 
 
 def test_more_bumps_make_a_smaller_error(output):
-    rows = [[float(text) for text in line.split()] for line in output("bumps")[0].splitlines() if re.match(r" +\d+ +0\.", line)]
+    rows = [
+        [float(text) for text in line.split()]
+        for line in output("bumps")[0].splitlines()
+        if re.match(r" +\d+ +0\.", line)
+    ]
     smooth_largest, smooth_mean, _, step_mean = zip(*(row[1:] for row in rows), strict=True)
     for errors in (smooth_largest, smooth_mean, step_mean):
         assert list(errors) == sorted(errors, reverse=True)

@@ -97,7 +97,9 @@ def test_in_users_njit_in_every_layout(users_function, n, d, share, layout, seed
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 def test_no_allocation(users_function, allocations):
     a, out = np.ones((9, 9)), np.empty((9, 9))
-    assert allocations(users_function, 1, a, 0.5, 0, 1, 0, out) == allocations(users_function, 1000, a, 0.5, 0, 1, 0, out)
+    assert allocations(users_function, 1, a, 0.5, 0, 1, 0, out) == allocations(
+        users_function, 1000, a, 0.5, 0, 1, 0, out
+    )
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, np.nan])
@@ -119,7 +121,13 @@ def test_other_shapes_are_refused(shape):
 # Epochs
 
 # Sizes, samples, batch: narrow networks, layer after layer, small batches, and layers of whose units some are packed or cut in bands
-WAYS = [((3, 5, 4, 2), 230, 100), ((3, 5, 4, 2), 30, 7), ((20, 33, 70, 3), 300, 140), ((260, 280, 7), 50, 20), ((4, 600, 2), 20, 9)]
+WAYS = [
+    ((3, 5, 4, 2), 230, 100),
+    ((3, 5, 4, 2), 30, 7),
+    ((20, 33, 70, 3), 300, 140),
+    ((260, 280, 7), 50, 20),
+    ((4, 600, 2), 20, 9),
+]
 HIDDEN = ("tanh", "gelu", "relu")
 
 
@@ -131,7 +139,9 @@ def masks_of(task, seed, shares):
     """A batch's masks for the reference."""
 
     def of_batch(step, rows):
-        return [mask(rows, d, share, seed, step, l) for l, (d, share) in enumerate(zip(task.sizes[1:], shares, strict=True))]
+        return [
+            mask(rows, d, share, seed, step, l) for l, (d, share) in enumerate(zip(task.sizes[1:], shares, strict=True))
+        ]
 
     return of_batch
 
@@ -144,7 +154,16 @@ def test_an_epoch_applies_the_masks(sizes, n, batch_size, hidden, dtype):
     assert task.narrow(batch_size) == (n in (230, 300))
     task.params *= dtype(0.5)  # the reference clips saturated units in float64
     for optimizer, rate in (("sgd", 0.1), ("momentum", 0.02)):
-        check_pass(task, batch_size, optimizer, rate, 0.01, masks=masks_of(task, 11, shares_of(task)), dropout=shares_of(task), seed=11)
+        check_pass(
+            task,
+            batch_size,
+            optimizer,
+            rate,
+            0.01,
+            masks=masks_of(task, 11, shares_of(task)),
+            dropout=shares_of(task),
+            seed=11,
+        )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -170,7 +189,9 @@ def test_the_gradient_is_the_slope_of_the_loss_with_the_mask_fixed(hidden, n):
         return (task.weight[task.order] * naive.loss("log_loss", "softmax", a, task.Y[task.order])).mean()
 
     params = task.params.copy()
-    found = task.prepared(params, n, "sgd", task.states("sgd"), dropout=shares_of(task), seed=5)(task.order, 8, 0.5, 0.0)
+    found = task.prepared(params, n, "sgd", task.states("sgd"), dropout=shares_of(task), seed=5)(
+        task.order, 8, 0.5, 0.0
+    )
     np.testing.assert_allclose(found.loss, loss(task.params), rtol=1e-12)
     np.testing.assert_allclose((task.params - params) / 0.5, finite_difference(loss, task.params), rtol=0, atol=2e-8)
 
@@ -180,7 +201,14 @@ def test_a_share_of_zero_changes_no_bit():
         task, found = Task(sizes, n, hidden="tanh"), []
         for shares in (None, np.zeros(len(sizes) - 1)):
             params = task.params.copy()
-            found.append((task.prepared(params, batch_size, "adam", task.states("adam"), dropout=shares)(task.order, 0, 0.01, 0.1), params))
+            found.append(
+                (
+                    task.prepared(params, batch_size, "adam", task.states("adam"), dropout=shares)(
+                        task.order, 0, 0.01, 0.1
+                    ),
+                    params,
+                )
+            )
         assert found[0][0] == found[1][0]
         np.testing.assert_array_equal(found[0][1], found[1][1])
 
@@ -190,12 +218,21 @@ def test_the_same_bits_on_threads(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
     for number, (sizes, n, batch_size) in enumerate([*WAYS, ((3, 5, 4, 2), 2300, 1100)]):
-        task, found, optimizer = Task(sizes, n, dtype=dtype, hidden=HIDDEN[number % 3]), [], list(kernels.OPTIMIZERS)[number]
+        task, found, optimizer = (
+            Task(sizes, n, dtype=dtype, hidden=HIDDEN[number % 3]),
+            [],
+            list(kernels.OPTIMIZERS)[number],
+        )
         for threads in (1, 2):
             params, states = task.params.copy(), task.states(optimizer)
             with kernels.threads(threads):
-                epoch = task.prepared(params, batch_size, optimizer, states, dropout=shares_of(task), seed=3, parallel=threads > 1)
-                found.append([epoch(task.order, step, 0.01, 0.001) for step in (0, 50)] + [x.tobytes() for x in (params, *states)])
+                epoch = task.prepared(
+                    params, batch_size, optimizer, states, dropout=shares_of(task), seed=3, parallel=threads > 1
+                )
+                found.append(
+                    [epoch(task.order, step, 0.01, 0.001) for step in (0, 50)]
+                    + [x.tobytes() for x in (params, *states)]
+                )
         assert found[0] == found[1]
 
 

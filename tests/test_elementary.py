@@ -193,7 +193,9 @@ SPECIAL = {
 def test_special_values(name, dtype):
     info = np.finfo(dtype)
     words = {"tiny": info.smallest_subnormal, "-tiny": -info.smallest_subnormal, "max": info.max, "-max": info.min}
-    x, wanted = (np.array([words.get(value, value) for value in column], dtype) for column in zip(*SPECIAL[name], strict=True))
+    x, wanted = (
+        np.array([words.get(value, value) for value in column], dtype) for column in zip(*SPECIAL[name], strict=True)
+    )
     got = compute(name, x)
     np.testing.assert_array_equal(got, wanted)
     numbers = ~np.isnan(wanted)
@@ -209,7 +211,8 @@ def test_nan_stays_nan_and_alone(name, dtype):
     patterns = {
         np.float32: np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF, 0x7FD55555, 0xFFABCDEF], np.uint32),
         np.float64: np.array(
-            [0x7FF8 << 48, 0xFFF8 << 48, (0x7FF0 << 48) + 1, 2**64 - 1, 0x7FFD555555555555, 0xFFFABCDEFABCDEF0], np.uint64
+            [0x7FF8 << 48, 0xFFF8 << 48, (0x7FF0 << 48) + 1, 2**64 - 1, 0x7FFD555555555555, 0xFFFABCDEFABCDEF0],
+            np.uint64,
         ),
     }
     nans = patterns[dtype].view(dtype)
@@ -282,7 +285,10 @@ def read_only(x):
     ids=["strided", "transposed", "two dtypes", "integers", "read-only", "number"],
 )
 def test_unfit_arrays_are_refused(x, out):
-    with pytest.raises(TypingError, match="erf: x and out must be C-contiguous arrays of one dtype, float32 or float64, and out writable"):
+    with pytest.raises(
+        TypingError,
+        match="erf: x and out must be C-contiguous arrays of one dtype, float32 or float64, and out writable",
+    ):
         ufunc.erf(x, out)
 
 
@@ -346,7 +352,11 @@ def test_every_width_has_the_same_bits(width, own_digests):
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_elementary; print(*test_elementary.digests())"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        env=os.environ | {"FASTBP_VECTOR_BYTES": str(width)}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        env=os.environ | {"FASTBP_VECTOR_BYTES": str(width)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == own_digests

@@ -23,7 +23,13 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (60, 3))
 CLASSES = np.array(["a", "b", "c"])[(X[:, 0] + X[:, 1]).argsort().argsort() // 20]
 NUMBERS = X @ [1.0, -2.0, 0.5]
-TASKS = {"classes": CLASSES, "two": CLASSES == "a", "numbers": NUMBERS, "several": X[:, :2] * 2, "labels": (X > 2).astype(int)}
+TASKS = {
+    "classes": CLASSES,
+    "two": CLASSES == "a",
+    "numbers": NUMBERS,
+    "several": X[:, :2] * 2,
+    "labels": (X > 2).astype(int),
+}
 FEW = {"epochs": 2, "hidden": 3, "progress": False}
 
 
@@ -93,7 +99,9 @@ def test_thresholds():
 
 def test_frames(tmp_path):
     kinds = np.where(X[:, 1] > 2, "high", "low")
-    frame = pd.DataFrame({"a": X[:, 0], "b": kinds, "name": [f"n{k}" for k in range(60)], "once": np.arange(60) == 1, "y": NUMBERS})
+    frame = pd.DataFrame(
+        {"a": X[:, 0], "b": kinds, "name": [f"n{k}" for k in range(60)], "once": np.arange(60) == 1, "y": NUMBERS}
+    )
     with pytest.warns(fastbp.TableWarning, match="left out: 'name'"):  # drawn twice, it is still a name
         found = fastbp.ensemble(frame, "y", 4, bootstrap=True, seed=3, **FEW)
     assert found.feature_names == ("a", "b", "once")
@@ -102,7 +110,9 @@ def test_frames(tmp_path):
     frame.to_csv(tmp_path / "t.csv", index=False)
     np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
     for export in (found.to_numpy, found.to_c):
-        with pytest.raises(ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"):
+        with pytest.raises(
+            ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"
+        ):
             export(tmp_path / "x")
 
 
@@ -135,7 +145,9 @@ def test_networks_that_fail_are_left_out(monkeypatch):
     whole = fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
     bad = [whole.networks[1].options["seed"]]
     monkeypatch.setattr(jobs.training, "learn", learn)
-    with pytest.warns(RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"):
+    with pytest.warns(
+        RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"
+    ):
         found = fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
     assert all(map(same, found.networks, (whole.networks[0], whole.networks[2])))
     bad += [net.options["seed"] for net in whole.networks]
@@ -215,7 +227,9 @@ def test_onnx(tmp_path_factory, model):
     model.to_onnx(path)
     raw = raw_rows(model.networks[0], 50, 1)
     session = onnxruntime.InferenceSession(path)
-    came = dict(zip((o.name for o in session.get_outputs()), session.run(None, {"X": raw.astype(model.dtype)}), strict=True))
+    came = dict(
+        zip((o.name for o in session.get_outputs()), session.run(None, {"X": raw.astype(model.dtype)}), strict=True)
+    )
     agree(model, raw, came.get("prediction"), came.get("probabilities"))
 
 
@@ -244,7 +258,11 @@ def test_c(tmp_path_factory, model):
     library = compiled(folder, text, "-Wconversion", "-Wno-float-conversion", "-Wshadow", "-Wdouble-promotion")
     raw, net = raw_rows(model.networks[0], 20, 1), model.networks[0]
     count = net.sizes[-1] if net.classes is None else len(net.classes)
-    x, out, labels = np.ascontiguousarray(raw, net.dtype), np.empty((len(raw), count), net.dtype), np.zeros((len(raw), count), np.intc)
+    x, out, labels = (
+        np.ascontiguousarray(raw, net.dtype),
+        np.empty((len(raw), count), net.dtype),
+        np.zeros((len(raw), count), np.intc),
+    )
     rows = [[ctypes.c_void_p(array[k].ctypes.data) for array in (x, out, labels)] for k in range(len(raw))]
     index = [library.e_predict(*row[: 3 if model.task == "multilabel" else 2]) for row in rows]
     if model.task == "regression":
@@ -316,7 +334,9 @@ def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
     assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N beside it")
     assert_one_line(*run(capsys, *command, "--ensemble", 0), "--ensemble: expected an integer of at least 1, got 0")
-    assert_one_line(*run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1")
+    assert_one_line(
+        *run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1"
+    )
     for option in ("--report", "--plot", "--checkpoint", "--resume"):
         result = run(capsys, *command, "--ensemble", 2, option, tmp_path / "x")
         assert_one_line(*result, f"{option}: expected a single network; leave out --ensemble")

@@ -60,7 +60,10 @@ def test_batch_gradient_is_the_slope_of_the_loss(pair, hidden, l2):
     def total(params):
         kernels.forward(task.X, sizes, activations, frozen(params), out)
         penalty = sum((W**2).sum() for W, _ in naive.layers(params, task.sizes))
-        return kernels.evaluate(loss, parameter, kernels.ACTIVATIONS[pair[1]], decision, out, task.Y, task.weight)[0] + l2 / 2 * penalty
+        return (
+            kernels.evaluate(loss, parameter, kernels.ACTIVATIONS[pair[1]], decision, out, task.Y, task.weight)[0]
+            + l2 / 2 * penalty
+        )
 
     np.testing.assert_allclose(batch_gradient(task, l2), finite_difference(total, task.params), rtol=0, atol=2e-8)
 
@@ -69,7 +72,13 @@ def test_weight_two_is_the_sample_twice():
     task, doubled = Task((3, 5, 2), 6), Task((3, 5, 2), 6)
     task.weight = frozen([1.0, 1, 2, 1, 1, 1])
     again = [0, 1, 2, 3, 4, 5, 2]
-    doubled.X, doubled.Y, doubled.weight, doubled.n, doubled.order = task.X[again], task.Y[again], frozen(np.ones(7)), 7, np.arange(7)
+    doubled.X, doubled.Y, doubled.weight, doubled.n, doubled.order = (
+        task.X[again],
+        task.Y[again],
+        frozen(np.ones(7)),
+        7,
+        np.arange(7),
+    )
     doubled.X, doubled.Y = frozen(doubled.X), frozen(doubled.Y)
     # Both are means, over 6 and over 7 rows.
     assert_close(6 * batch_gradient(task), 7 * batch_gradient(doubled))
@@ -96,7 +105,16 @@ def test_batches_of_one_are_per_sample_learning(l2):
 
 # Mini-batches: the epoch
 
-RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "adam": 0.02, "adamw": 0.02, "nadam": 0.02, "rmsprop": 0.005, "rprop": 0.01}
+RATES = {
+    "sgd": 0.5,
+    "momentum": 0.1,
+    "nesterov": 0.1,
+    "adam": 0.02,
+    "adamw": 0.02,
+    "nadam": 0.02,
+    "rmsprop": 0.005,
+    "rprop": 0.01,
+}
 # These divide gradients that are little more than rounding by their size
 SLOW = {"adam": 0.005, "adamw": 0.005, "nadam": 0.005, "rmsprop": 0.0005}
 
@@ -104,7 +122,9 @@ SLOW = {"adam": 0.005, "adamw": 0.005, "nadam": 0.005, "rmsprop": 0.0005}
 def check_minibatch(task, batch_size, optimizer, l2, epochs=3, rate=None):
     arena = Arena(task.dtype)
     params = arena.put(task.params, written=True)
-    first, second = (arena.put(np.zeros(task.params.size if STATES[optimizer] > k else 0), written=True) for k in range(2))
+    first, second = (
+        arena.put(np.zeros(task.params.size if STATES[optimizer] > k else 0), written=True) for k in range(2)
+    )
     rate, step = rate or RATES[optimizer], 0
     want, want_step = [x.astype(np.float64) for x in (params, first, second)], 0
     for _ in range(epochs):
@@ -123,7 +143,9 @@ def check_minibatch(task, batch_size, optimizer, l2, epochs=3, rate=None):
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 23, 100])
 @pytest.mark.parametrize("optimizer", STATES)
 def test_minibatch_epoch(optimizer, batch_size, dtype):
-    check_minibatch(Task((3, 5, 4), 23, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), batch_size, optimizer, 0.01)
+    check_minibatch(
+        Task((3, 5, 4), 23, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), batch_size, optimizer, 0.01
+    )
 
 
 @pytest.mark.parametrize("pair", LOSS_PAIRS, ids="-".join)
@@ -163,7 +185,9 @@ def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", STATES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), [(NARROW, 250, 100), (NARROW, 90, 5000), (WIDE, 250, 100), (WIDE, 90, 5000)])
+@pytest.mark.parametrize(
+    ("sizes", "n", "batch_size"), [(NARROW, 250, 100), (NARROW, 90, 5000), (WIDE, 250, 100), (WIDE, 90, 5000)]
+)
 def test_minibatch_epoch_of_every_rule(sizes, n, batch_size, optimizer, l2, dtype):
     task = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax"))
     check_minibatch(task, batch_size, optimizer, l2, epochs=2, rate=SLOW.get(optimizer))
@@ -178,7 +202,9 @@ def test_minibatch_epoch_of_large_networks():
     for number, (sizes, dtype) in enumerate(itertools.product(DEEP + LARGE, DTYPES)):
         task = Task(sizes, (45, 30, 140)[number % 3], number, dtype, "tanh", ("log_loss", "softmax"))
         optimizer = next(RULES)
-        check_minibatch(task, (20, 33, 130)[number % 3], optimizer, 0.01 * (number % 2), epochs=1, rate=SLOW.get(optimizer))
+        check_minibatch(
+            task, (20, 33, 130)[number % 3], optimizer, 0.01 * (number % 2), epochs=1, rate=SLOW.get(optimizer)
+        )
 
 
 def test_narrow_networks_in_all_parts():
@@ -195,7 +221,12 @@ def test_minibatch_epoch_in_users_njit(optimizer):
         found = []
         for kernel in (None, compiled(user_minibatch_epoch)):
             state = [task.params.copy(), *task.states(optimizer)]
-            found.append((task.minibatch(state[0], batch_size, optimizer, *state[1:], kernel=kernel), [x.tobytes() for x in state]))
+            found.append(
+                (
+                    task.minibatch(state[0], batch_size, optimizer, *state[1:], kernel=kernel),
+                    [x.tobytes() for x in state],
+                )
+            )
         assert found[0] == found[1]
 
 
@@ -234,7 +265,11 @@ def learned(task, batch_size, optimizer, kernel, epochs=2):
 def test_parallel_epoch_gives_the_same_bits(threads, dtype):
     if threads > config.NUMBA_NUM_THREADS:
         pytest.skip("one processor")
-    cases = [(sizes, n, batch) for sizes in (NARROW, WIDE) for n, batch in [(7, 3), (130, 64), (150, 65), (260, 129), (700, 300)]]
+    cases = [
+        (sizes, n, batch)
+        for sizes in (NARROW, WIDE)
+        for n, batch in [(7, 3), (130, 64), (150, 65), (260, 129), (700, 300)]
+    ]
     cases += [
         (NARROW, 2300, 1100),
         (NARROW, 2300, 5000),
@@ -245,7 +280,10 @@ def test_parallel_epoch_gives_the_same_bits(threads, dtype):
         task, optimizer = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")), next(RULES)
         with kernels.threads(threads) as allowed:
             assert allowed == (threads > 1)
-            found = [learned(task, batch_size, optimizer, kernel) for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel)]
+            found = [
+                learned(task, batch_size, optimizer, kernel)
+                for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel)
+            ]
         assert found[0] == found[1], (sizes, n, batch_size, optimizer)
 
 
@@ -310,8 +348,28 @@ BATCH_CASES = {
 @pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
 def test_minibatch_epoch_refuses(case, kernel):
-    names = ("X", "Y", "weight", "order", "batch_size", "sizes", "activations", "loss", "loss_parameter", "decision", "params", "optimizer",
-             "first", "second", "step", "learning_rate", "beta1", "beta2", "epsilon", "l2")  # fmt: skip
+    names = (
+        "X",
+        "Y",
+        "weight",
+        "order",
+        "batch_size",
+        "sizes",
+        "activations",
+        "loss",
+        "loss_parameter",
+        "decision",
+        "params",
+        "optimizer",
+        "first",
+        "second",
+        "step",
+        "learning_rate",
+        "beta1",
+        "beta2",
+        "epsilon",
+        "l2",
+    )
     kernel = compiled(kernel) if kernel is user_minibatch_epoch else kernel
     refused(kernel, names, (NETWORK_CASES | SAMPLE_CASES | BATCH_CASES)[case])
 
@@ -319,15 +377,38 @@ def test_minibatch_epoch_refuses(case, kernel):
 def test_minibatch_epoch_refuses_other_layouts():
     task = Task((4, 3, 2), 6)
     size = task.params.size
-    good = {"X": np.array(task.X), "Y": np.array(task.Y), "order": task.order, "params": task.params, "first": np.ones(size),
-            "second": np.ones(size)}  # fmt: skip
+    good = {
+        "X": np.array(task.X),
+        "Y": np.array(task.Y),
+        "order": task.order,
+        "params": task.params,
+        "first": np.ones(size),
+        "second": np.ones(size),
+    }
     gaps = {name: np.repeat(array, 2, axis=0)[::2] for name, array in good.items()}
     turned = {name: np.asfortranarray(good[name]) for name in ("X", "Y")}
     for name, array in [*gaps.items(), *turned.items()]:
         X, Y, order, params, first, second = (good | {name: array}).values()
         for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
             with pytest.raises(ValueError, match="C-contiguous"):
-                kernel(X, Y, task.weight, order, 2, *task.codes(), params, kernels.ADAM, first, second, 0, 0.1, 0.9, 0.99, 1e-6, 0.0)
+                kernel(
+                    X,
+                    Y,
+                    task.weight,
+                    order,
+                    2,
+                    *task.codes(),
+                    params,
+                    kernels.ADAM,
+                    first,
+                    second,
+                    0,
+                    0.1,
+                    0.9,
+                    0.99,
+                    1e-6,
+                    0.0,
+                )
 
 
 # Not a number, and no allocation
@@ -394,7 +475,9 @@ def test_the_failed_batch_is_the_same_on_threads():
         for threads in (1, 2):
             params = task.params.copy()
             with kernels.threads(threads):
-                result = task.prepared(params, batch_size, "sgd", task.states("sgd"), parallel=threads > 1)(task.order, 0, 0.1, 0.01)
+                result = task.prepared(params, batch_size, "sgd", task.states("sgd"), parallel=threads > 1)(
+                    task.order, 0, 0.1, 0.01
+                )
             assert result.failed == 2
             assert np.isnan(result.loss)
             found.append(params.tobytes())
@@ -418,9 +501,13 @@ def test_clipped_gradients(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64
     task = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("huber", "identity"))
-    g, _ = naive.gradient(task.X, task.Y, task.weight, task.sizes, task.names, "huber", task.params, task.loss_parameter)
+    g, _ = naive.gradient(
+        task.X, task.Y, task.weight, task.sizes, task.names, "huber", task.params, task.loss_parameter
+    )
     typical = np.linalg.norm(g) / n
-    rate = SLOW.get(optimizer, RATES[optimizer]) * (0.1 if optimizer in ("sgd", "momentum", "nesterov") and task.n < 100 else 1)
+    rate = SLOW.get(optimizer, RATES[optimizer]) * (
+        0.1 if optimizer in ("sgd", "momentum", "nesterov") and task.n < 100 else 1
+    )
     for clip in (0.5 * typical, typical):  # all batches, and some
         check_pass(task, batch_size, optimizer, rate, 0.01, clip=clip)
 
@@ -451,9 +538,15 @@ def test_one_rate_and_one_penalty_are_those_of_all_batches():
     for sizes, n, batch_size in WAYS:
         task, batches = Task(sizes, n), -(-n // batch_size)
         found = []
-        for rates, l2 in ((0.1, 0.02), (np.full(batches, 0.1), np.full(batches, 0.02)), (np.float32(0.1), [0.02] * batches)):
+        for rates, l2 in (
+            (0.1, 0.02),
+            (np.full(batches, 0.1), np.full(batches, 0.02)),
+            (np.float32(0.1), [0.02] * batches),
+        ):
             params = task.params.copy()
-            found.append((task.prepared(params, batch_size, "sgd", task.states("sgd"))(task.order, 0, rates, l2), params))
+            found.append(
+                (task.prepared(params, batch_size, "sgd", task.states("sgd"))(task.order, 0, rates, l2), params)
+            )
         assert found[0][0] == found[1][0]
         np.testing.assert_array_equal(found[0][1], found[1][1])
         np.testing.assert_allclose(found[2][1], found[0][1], rtol=0, atol=1e-7)  # 0.1 as float32 is another number
@@ -465,7 +558,9 @@ def test_the_penalty_is_that_before_the_updates():
     task = Task((3, 4, 2), 10)
     params = task.params.copy()
     found = task.prepared(params, 10, "sgd", task.states("sgd"))(task.order, 0, 0.5, 0.3)
-    assert found.penalty == pytest.approx(0.15 * sum((W**2).sum() for W, _ in naive.layers(task.params, task.sizes)), rel=1e-13)
+    assert found.penalty == pytest.approx(
+        0.15 * sum((W**2).sum() for W, _ in naive.layers(task.params, task.sizes)), rel=1e-13
+    )
     assert task.prepared(params, 10, "sgd", task.states("sgd"))(task.order, 0, 0.5, 0.0).penalty == 0
 
 
@@ -492,7 +587,9 @@ def test_no_allocation_per_sample_or_batch(allocations):
 
     def minibatch(batch_size):
         def call(task):
-            task.minibatch(task.params.copy(), batch_size, "adam", np.zeros(task.params.size), np.zeros(task.params.size))
+            task.minibatch(
+                task.params.copy(), batch_size, "adam", np.zeros(task.params.size), np.zeros(task.params.size)
+            )
 
         return call
 
@@ -511,5 +608,8 @@ def test_no_allocation_per_sample_or_batch(allocations):
 
 def test_every_width():
     # large networks, and the ways through a batch or a sample; one dtype each, to be short
-    chosen = {16: "(in_tiles or large_networks) and not float32", 32: "(large_networks or lectures_rule) and not float64"}
+    chosen = {
+        16: "(in_tiles or large_networks) and not float32",
+        32: "(large_networks or lectures_rule) and not float64",
+    }
     run_at_other_widths(["forward", "inference", "epochs", "online"], lambda width: chosen.get(width, chosen[16]))

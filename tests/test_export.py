@@ -56,7 +56,9 @@ def test_onnx(tmp_path_factory, net):
     raw, inputs = fresh(net)
     session = onnxruntime.InferenceSession(path)
     assert [(x.name, x.shape) for x in session.get_inputs()] == [("X", ["rows", raw.shape[1]])]
-    came = dict(zip((o.name for o in session.get_outputs()), session.run(None, {"X": raw.astype(net.dtype)}), strict=True))
+    came = dict(
+        zip((o.name for o in session.get_outputs()), session.run(None, {"X": raw.astype(net.dtype)}), strict=True)
+    )
     stored = {entry.key: json.loads(entry.value) for entry in onnx.load(path).metadata_props}
     assert stored.get("inputs") == (None if net.columns is None else list(net.columns.exported.names))
     if net.task == "regression":
@@ -69,7 +71,11 @@ def test_onnx(tmp_path_factory, net):
         if net.classes.dtype.kind == "M":
             labels = net.classes[labels]
         assert labels.dtype == (
-            object if net.classes.dtype.kind in "UO" else net.classes.dtype if net.classes.dtype.kind == "M" else np.int64
+            object
+            if net.classes.dtype.kind in "UO"
+            else net.classes.dtype
+            if net.classes.dtype.kind == "M"
+            else np.int64
         )
     return agree(net, inputs, None, came["probabilities"], labels)
 
@@ -136,7 +142,9 @@ def compiled(folder, text, *flags):
 @given(networks(hidden=naive.BASIC, outputs=("identity", "exp", "logistic", "softmax"), same=True))
 def test_sklearn(net):
     base = pytest.importorskip("sklearn.base")
-    if net.layer_activations[-1] == "logistic" and (net.task == "regression" or (net.task == "classification" and net.sizes[-1] > 1)):
+    if net.layer_activations[-1] == "logistic" and (
+        net.task == "regression" or (net.task == "classification" and net.sizes[-1] > 1)
+    ):
         with pytest.raises(ValueError, match=r"expected the output .* got 'logistic'; train without output="):
             net.to_sklearn()
         return
@@ -147,7 +155,13 @@ def test_sklearn(net):
         if net.task == "regression":
             agree(net, inputs, predicted.reshape(len(inputs), -1))
         elif net.task == "multilabel":
-            agree(net, inputs, None, other.predict_proba(inputs)[:, -own_columns(net) :], predicted.reshape(len(inputs), -1))
+            agree(
+                net,
+                inputs,
+                None,
+                other.predict_proba(inputs)[:, -own_columns(net) :],
+                predicted.reshape(len(inputs), -1),
+            )
         else:
             assert other.classes_.dtype == net.classes.dtype
             agree(net, inputs, None, other.predict_proba(inputs), predicted)
@@ -187,7 +201,13 @@ def test_torch(net):
 class TestFiles:
     def test_verified_on_the_rows_of_the_user_of_a_frame_and_of_none(self, kind, tmp_path):
         pd = pytest.importorskip("pandas")
-        frame = pd.DataFrame({"size": X[:, 0], "kind": np.where(X[:, 1] > 10, "*/ a", "b?"), "age": np.where(X[:, 2] > 0, X[:, 2], np.nan)})
+        frame = pd.DataFrame(
+            {
+                "size": X[:, 0],
+                "kind": np.where(X[:, 1] > 10, "*/ a", "b?"),
+                "age": np.where(X[:, 2] > 0, X[:, 2], np.nan),
+            }
+        )
         net = fastbp.train(frame, Y, epochs=2, seed=0)
         for rows in (None, frame[:5], net.encode(frame)[:5]):
             write(net, kind, tmp_path, rows)
@@ -202,7 +222,9 @@ class TestFiles:
         if kind == "c" and c.compiler() is None:
             pytest.skip("no C compiler")
         for y in (Y, Y > 0):
-            with pytest.raises(RuntimeError, match=r"was not kept: row \d+ of X, column \d of the \w+: expected .* dtype='float64'"):
+            with pytest.raises(
+                RuntimeError, match=r"was not kept: row \d+ of X, column \d of the \w+: expected .* dtype='float64'"
+            ):
                 write(trained(y), kind, tmp_path)
             assert list(tmp_path.iterdir()) == []
         path = tmp_path / FILES[kind]
@@ -218,7 +240,9 @@ class TestFiles:
             return
         if kind == "c" and c.compiler() is None:
             pytest.skip("no C compiler")
-        with pytest.raises(RuntimeError, match="train with dtype='float64' where inputs are large against their spread"):
+        with pytest.raises(
+            RuntimeError, match="train with dtype='float64' where inputs are large against their spread"
+        ):
             write(fastbp.train(far, Y, epochs=2, seed=0), kind, tmp_path)
         write(fastbp.train(far, Y, epochs=2, seed=0, dtype="float64"), kind, tmp_path)
 
@@ -283,12 +307,16 @@ def test_a_program_in_c(dtype, tmp_path):
     flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O2"]
     subprocess.run([c.compiler(), *flags, "main.c", "-o", "main", "-lm"], cwd=tmp_path, check=True)
     rows = "\n".join(" ".join(map(repr, row)) for row in X.tolist())
-    lines = subprocess.run([tmp_path / "main"], input=rows, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        [tmp_path / "main"], input=rows, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert [line.split()[0] for line in lines] == net.predict(X).tolist()
     np.testing.assert_allclose([float(line.split()[1]) for line in lines], net.predict_proba(X).max(axis=1), rtol=1e-4)
 
 
-@pytest.mark.parametrize(("stem", "name"), [("net", "net"), ("3", "net_3"), ("größe x", "gr__e_x"), ("_Net", "Net"), ("__", "net")])
+@pytest.mark.parametrize(
+    ("stem", "name"), [("net", "net"), ("3", "net_3"), ("größe x", "gr__e_x"), ("_Net", "Net"), ("__", "net")]
+)
 def test_identifier(stem, name):
     assert c.identifier(stem) == name
 
@@ -318,9 +346,13 @@ def test_sklearn_goes_on_learning():
 def test_what_sklearn_does_not_have():
     pytest.importorskip("sklearn")
     for options in ({"activation": "gelu"}, {"activation": ["relu", "tanh"]}):
-        with pytest.raises(ValueError, match=r"to_sklearn: expected one activation for all hidden layers.*activation='relu'"):
+        with pytest.raises(
+            ValueError, match=r"to_sklearn: expected one activation for all hidden layers.*activation='relu'"
+        ):
             trained(**options).to_sklearn()
-    with pytest.raises(ValueError, match="to_sklearn: expected the output 'identity' or 'exp' for regression, got 'softplus'"):
+    with pytest.raises(
+        ValueError, match="to_sklearn: expected the output 'identity' or 'exp' for regression, got 'softplus'"
+    ):
         trained(abs(Y), output="softplus").to_sklearn()
 
 
@@ -338,7 +370,11 @@ def test_from_sklearn(package, kind, number):
     pipeline, preprocessing = pytest.importorskip("sklearn.pipeline"), pytest.importorskip("sklearn.preprocessing")
     y = ESTIMATORS[kind][number]
     for dtype in (np.float32, np.float64):
-        model = estimator((6, 5), max_iter=20, random_state=0) if kind == "MLPClassifier" else estimator(hidden_layer_sizes=6, max_iter=20)
+        model = (
+            estimator((6, 5), max_iter=20, random_state=0)
+            if kind == "MLPClassifier"
+            else estimator(hidden_layer_sizes=6, max_iter=20)
+        )
         scalers = (
             [],
             [preprocessing.StandardScaler()],
@@ -367,11 +403,15 @@ def test_from_our_sklearn_with_what_scikit_learn_lacks(tmp_path):
         {"loss": "poisson"},
         {"loss": own},
     ):
-        model = ours.MLPRegressor(hidden_layer_sizes=(5, 4), activation=["gelu", "mish"], max_iter=5, random_state=0, **options)
+        model = ours.MLPRegressor(
+            hidden_layer_sizes=(5, 4), activation=["gelu", "mish"], max_iter=5, random_state=0, **options
+        )
         net = fastbp.from_sklearn(model.fit(X, abs(Y)))
         np.testing.assert_allclose(net.predict(X), model.predict(X), rtol=1e-9)
         net.save(tmp_path / "net.fbp")
-        assert fastbp.load(tmp_path / "net.fbp").loss_parameter == {"quantile": (0.1, 0.9), "huber": (2.0,)}.get(options["loss"], ())
+        assert fastbp.load(tmp_path / "net.fbp").loss_parameter == {"quantile": (0.1, 0.9), "huber": (2.0,)}.get(
+            options["loss"], ()
+        )
 
 
 def test_from_sklearn_refuses():
@@ -435,7 +475,11 @@ def test_from_torch_folds_and_skips(nn):
     for dtype in (torch.float32, torch.float64):
         sequential = nn.Sequential(*modules).to(dtype)
         net = fastbp.from_torch(sequential)
-        assert (net.task, net.sizes, net.layer_activations) == ("regression", (3, 8, 4, 2), ("relu", "identity", "identity"))
+        assert (net.task, net.sizes, net.layer_activations) == (
+            "regression",
+            (3, 8, 4, 2),
+            ("relu", "identity", "identity"),
+        )
         same(sequential, net)
     plain = nn.BatchNorm1d(3, affine=False)
     plain.running_mean.fill_(3.0)
@@ -502,9 +546,17 @@ def test_from_torch_refuses(nn):
         (plain, {"classes": [0, 1, 2]}, "classes: expected None for multilabel"),
         (plain, {"task": "classification", "classes": [0, 1]}, "classes: expected 3 different labels"),
         (plain, {"task": "classification", "classes": [0, 1, 1]}, "classes: expected 3 different labels"),
-        (nn.Sequential(linear, nn.Softmax(dim=1)), {"task": "regression"}, "sequential: expected an end that fits regression"),
+        (
+            nn.Sequential(linear, nn.Softmax(dim=1)),
+            {"task": "regression"},
+            "sequential: expected an end that fits regression",
+        ),
         (nn.Sequential(linear, nn.ReLU()), {"task": "multilabel"}, "sequential: expected an end that fits multilabel"),
-        (nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()), {"task": "classification"}, "expected one Sigmoid or a Softmax of two units"),
+        (
+            nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()),
+            {"task": "classification"},
+            "expected one Sigmoid or a Softmax of two units",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             fastbp.from_torch(sequential, **options)

@@ -40,8 +40,14 @@ def test_units_far_out(name, dtype):
     )
     assert np.isfinite(slope[~beyond]).all()
     flat = abs(z) >= 1e4  # far out every one of them is a straight line
-    ends = {"identity": (1, 1), "logistic": (0, 0), "tanh": (0, 0), "leaky_relu": (naive.LEAK, 1), "selu": (0, naive.SELU_SCALE),
-            "hard_sigmoid": (0, 0)}.get(name, (0, 1))  # fmt: skip
+    ends = {
+        "identity": (1, 1),
+        "logistic": (0, 0),
+        "tanh": (0, 0),
+        "leaky_relu": (naive.LEAK, 1),
+        "selu": (0, naive.SELU_SCALE),
+        "hard_sigmoid": (0, 0),
+    }.get(name, (0, 1))
     if name != "exp":
         np.testing.assert_allclose(slope[flat], np.where(z > 0, ends[1], ends[0])[flat], rtol=1e-6, atol=1e-7)
 
@@ -60,12 +66,18 @@ def test_softmax_far_out(dtype):
 def test_losses_of_outputs_that_are_0_and_1(pair, dtype):
     a, y = np.array([[0, 1, 0, 1], [1, 0, 1, 0]], dtype), np.array([[0, 1, 1, 0], [1, 0, 0, 1]], dtype)
     parameter = np.full(4 if pair[0] in PARAMETRIC else 0, 0.3, dtype)
-    codes, out, eps = (kernels.LOSSES[pair[0]], parameter, kernels.ACTIVATIONS[pair[1]]), np.empty_like(a), np.finfo(dtype).eps
+    codes, out, eps = (
+        (kernels.LOSSES[pair[0]], parameter, kernels.ACTIVATIONS[pair[1]]),
+        np.empty_like(a),
+        np.finfo(dtype).eps,
+    )
     kernels.output_delta(*codes, a, y, out)
     np.testing.assert_allclose(out, naive.output_delta(*pair, a, y, parameter), atol=1e-6)
     loss, _ = kernels.evaluate(*codes, kernels.ARGMAX, a, y, np.ones(2, dtype))
     assert np.isfinite(loss)
-    if pair[0] == "log_loss":  # a probability of 0 counts as the machine epsilon: each sample has one wrong output, or two
+    if (
+        pair[0] == "log_loss"
+    ):  # a probability of 0 counts as the machine epsilon: each sample has one wrong output, or two
         assert loss == pytest.approx(-np.log(float(eps)) * (2 if pair[1] == "logistic" else 1), rel=1e-6)
 
 
@@ -77,7 +89,12 @@ PAIRS = [("squared_error", "logistic"), ("log_loss", "logistic"), ("squared_erro
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_networks_of_saturated_units(pair, hidden, dtype):
     rng, rate = np.random.default_rng(1), 1e-35  # times a gradient of 1e30
-    for sizes, n, batch_size in [((3, 4, 2), 20, None), ((3, 6, 2), 20, None), ((3, 6, 2), 150, 100), ((3, 6, 2), 20, 7)]:
+    for sizes, n, batch_size in [
+        ((3, 4, 2), 20, None),
+        ((3, 6, 2), 20, None),
+        ((3, 6, 2), 150, 100),
+        ((3, 6, 2), 20, 7),
+    ]:
         task = Task(sizes, n, 3, dtype, hidden, pair)
         task.X = frozen(rng.choice([0, 1, -1, 1e4, -1e4, 1e30, -1e30], size=task.X.shape), dtype)
         task.Y = frozen(np.eye(2)[rng.integers(0, 2, n)], dtype)
@@ -105,7 +122,9 @@ def test_what_is_not_a_number_is_decided_and_ends_a_pass(dtype):
         X[where] = strange
         out, decision, none = np.empty((100, 3), dtype), np.full(100, -1), np.empty((2, 0))
         sizes, activations = (np.array(x) for x in task.codes()[:2])
-        finite = kernels.infer(X.astype(np.float64), none, sizes, activations, frozen(task.params), none, 0.5, out, decision)
+        finite = kernels.infer(
+            X.astype(np.float64), none, sizes, activations, frozen(task.params), none, 0.5, out, decision
+        )
         assert not finite
         assert ((decision >= 0) & (decision < 3)).all()
         assert np.isfinite(np.delete(out, where, axis=0)).all()
@@ -121,10 +140,13 @@ def test_what_is_not_a_number_is_decided_and_ends_a_pass(dtype):
 
 LEAST = {np.float32: 2.0**-126, np.float64: 2.0**-1022}
 NUMBERS = {
-    "momentum_update": (1, (0.3, 0.9)), "nesterov_update": (1, (0.3, 0.9)), "adam_update": (2, (3, 0.01, 0.9, 0.999, 1e-8)),
-    "adamw_update": (2, (3, 0.01, 0.9, 0.999, 1e-8, 0.1)), "nadam_update": (2, (3, 0.01, 0.9, 0.999, 1e-8)),
+    "momentum_update": (1, (0.3, 0.9)),
+    "nesterov_update": (1, (0.3, 0.9)),
+    "adam_update": (2, (3, 0.01, 0.9, 0.999, 1e-8)),
+    "adamw_update": (2, (3, 0.01, 0.9, 0.999, 1e-8, 0.1)),
+    "nadam_update": (2, (3, 0.01, 0.9, 0.999, 1e-8)),
     "rmsprop_update": (1, (0.01, 0.999, 1e-8)),
-}  # fmt: skip
+}
 
 
 @every_dtype
@@ -133,7 +155,10 @@ def test_states_do_not_stay_denormal(name, dtype):
     states, numbers = NUMBERS[name]
     w, g = np.ones(40, dtype), np.zeros(40, dtype)
     start = np.resize(
-        np.array([1.05 * LEAST[dtype], 0.5 * LEAST[dtype], 4 * np.finfo(dtype).smallest_subnormal, 8 * LEAST[dtype]], dtype), 40
+        np.array(
+            [1.05 * LEAST[dtype], 0.5 * LEAST[dtype], 4 * np.finfo(dtype).smallest_subnormal, 8 * LEAST[dtype]], dtype
+        ),
+        40,
     )
     arrays = [start.copy() for _ in range(states)]
     getattr(kernels, name)(w, g, *arrays, *numbers)

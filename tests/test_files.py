@@ -85,7 +85,9 @@ def test_wide_tables_come_in_smaller_pieces(tmp_path):
 
 
 def test_parquet_of_several_groups_of_rows(tmp_path):
-    frame = pd.DataFrame({"n": range(10), "t": list("abcdefghij"), "d": pd.date_range("2020-01-01", periods=10)}).set_index("n", drop=False)
+    frame = pd.DataFrame(
+        {"n": range(10), "t": list("abcdefghij"), "d": pd.date_range("2020-01-01", periods=10)}
+    ).set_index("n", drop=False)
     frame.index.name = None
     path = tmp_path / "t.parquet"
     frame.to_parquet(path, row_group_size=3)
@@ -116,7 +118,10 @@ MISTAKES = {
     "missing target": ("length,width\n1,2\n", "there is no column 'kind'; its columns are 'length', 'width'"),
     "a name nearly right": ("length,kinds\n1,2\n", "there is no column 'kind'; did you mean 'kinds'?"),
     "no feature": ("kind\na\nb\n", "no columns beside the target"),
-    "columns without names": (",,kind\n0,1,a\n1,2,b\n", "the columns 1, 2 have no names; name them in the first line, or remove them"),
+    "columns without names": (
+        ",,kind\n0,1,a\n1,2,b\n",
+        "the columns 1, 2 have no names; name them in the first line, or remove them",
+    ),
     "text among numbers": ("length,kind\n1,1.5\n2,2.5\n3,x\n", "column 'kind' holds text ('x' in line 4)"),
     "a long cell among numbers": (
         "length,kind\n1,1.5\n2,2.5\n3," + "x" * 10_000 + "\n",
@@ -124,7 +129,10 @@ MISTAKES = {
     ),
     "blank lines": ("length,kind\n\n1,1\n\n3,2\n4,\n", "in line 6 (1 such in all"),
     "open quote": ('length,kind\n1,a\n1,"a\n2,b\n', "line 3 opens a quote that is never closed"),
-    "an open quote in a long file": ('length,kind\n1,"a\n' + "2,b\n" * 50_000, "line 2 opens a quote that is never closed"),
+    "an open quote in a long file": (
+        'length,kind\n1,"a\n' + "2,b\n" * 50_000,
+        "line 2 opens a quote that is never closed",
+    ),
     "a letter behind a quote": ('length,kind\n1,"a"b\n', "line 2 is not CSV"),
     "missing labels": ("length,kind\n1,a\n2,\n3,NA\n", "column 'kind' has no value in line 3 (2 such in all"),
     "infinite": ("length,kind\n" + ROWS + "inf,b\n", "got inf in column 'length', line 32; correct it"),
@@ -148,7 +156,10 @@ MISTAKES = {
     "bars": ("length|kind\n1|a\n", "separated by '|'"),
     "NUL": ("length,kind\n1,a\n2,\0b\n", "line 3 holds a NUL byte"),
     "Latin-1": (b"length,kind\n1,a\n2,\xfc\n", "byte 19, in line 3, is not UTF-8 text; save the table as CSV in UTF-8"),
-    "UTF-8 cut short, behind a mark": (b"\xef\xbb\xbflength,kind\n1,\xc3\xbc\n2,\xc3", "byte 23, in line 3, is not UTF-8"),
+    "UTF-8 cut short, behind a mark": (
+        b"\xef\xbb\xbflength,kind\n1,\xc3\xbc\n2,\xc3",
+        "byte 23, in line 3, is not UTF-8",
+    ),
     "UTF-16": ("length,kind\n1,a\n".encode("utf-16"), "this is UTF-16 text; save the table as CSV in UTF-8"),
     "Excel": (b"PK\x03\x04\x14\0", "this is an Excel workbook or a zip archive"),
     "gzip": (b"\x1f\x8b\x08\0", "this is compressed; unpack it first"),

@@ -21,12 +21,20 @@ def test_parameter_count(sizes):
 
 
 @pytest.mark.parametrize(("dtype", "via"), [(np.float32, "python"), (np.float64, "python"), (np.float64, "njit")])
-@given(sizes=networks, n=st.integers(0, 9), hidden=st.sampled_from(naive.ELEMENTWISE), last=st.sampled_from(naive.ACTIVATIONS), seed=seeds)
+@given(
+    sizes=networks,
+    n=st.integers(0, 9),
+    hidden=st.sampled_from(naive.ELEMENTWISE),
+    last=st.sampled_from(naive.ACTIVATIONS),
+    seed=seeds,
+)
 def test_forward(dtype, via, sizes, n, hidden, last, seed):
     check_forward(kernels.forward if via == "python" else compiled(user_forward), dtype, sizes, n, hidden, last, seed)
 
 
-@pytest.mark.parametrize("n", [63, 64, 65, 130, 1100])  # the kernel takes tiles of 64 rows, and cuts them into 16 groups
+@pytest.mark.parametrize(
+    "n", [63, 64, 65, 130, 1100]
+)  # the kernel takes tiles of 64 rows, and cuts them into 16 groups
 def test_forward_over_tiles(n):
     assert tiles.GROUP == 64
     assert tiles.GROUPS == 16
@@ -42,7 +50,9 @@ def is_packed(sizes, dtype):
 def test_forward_of_large_networks(dtype):
     assert {is_packed(sizes, np.float32) for sizes in DEEP if sizes[1] == 128} == {False, True}
     for number, sizes in enumerate(DEEP + LARGE):
-        check_forward(kernels.forward, dtype, sizes, (5, 70, 33)[number % 3], "relu" if number % 2 else "tanh", "softmax", number)
+        check_forward(
+            kernels.forward, dtype, sizes, (5, 70, 33)[number % 3], "relu" if number % 2 else "tanh", "softmax", number
+        )
 
 
 def outputs(task, X, threads=None):
@@ -65,7 +75,15 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
         task = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last))
         whole = outputs(task, task.X)
-        for rows in (slice(0, 1), slice(7, 8), slice(3, 40), slice(63, 65), slice(1, 131), slice(None, None, 3), slice(None, None, -1)):
+        for rows in (
+            slice(0, 1),
+            slice(7, 8),
+            slice(3, 40),
+            slice(63, 65),
+            slice(1, 131),
+            slice(None, None, 3),
+            slice(None, None, -1),
+        ):
             np.testing.assert_array_equal(outputs(task, task.X[rows]), whole[rows])
         for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
             for rows in (slice(0, 0), slice(0, 5), slice(None)):
@@ -86,8 +104,11 @@ def test_forward_refuses_other_layouts():
 
 
 def test_whether_threads_pay_grows_with_the_work():
-    calls = [lambda n: kernels.forward_parallel_pays((n, n, n), n), lambda n: kernels.parallel_pays((n, n, n), n),
-             lambda n: kernels.matmul_parallel_pays(n, n, n)]  # fmt: skip
+    calls = [
+        lambda n: kernels.forward_parallel_pays((n, n, n), n),
+        lambda n: kernels.parallel_pays((n, n, n), n),
+        lambda n: kernels.matmul_parallel_pays(n, n, n),
+    ]
     for call in calls:
         assert [bool(call(n)) for n in (1, 10, 10_000)] == [False, False, True]
 
@@ -108,4 +129,8 @@ def check_forward(call, dtype, sizes, n, hidden, last, seed):
 @pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
 def test_forward_refuses(case, via):
     change = {**NETWORK_CASES, "out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}}[case]
-    refused(kernels.forward if via == "python" else compiled(user_forward), ("X", "sizes", "activations", "params", "out"), change)
+    refused(
+        kernels.forward if via == "python" else compiled(user_forward),
+        ("X", "sizes", "activations", "params", "out"),
+        change,
+    )

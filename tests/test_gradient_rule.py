@@ -14,7 +14,10 @@ SHAPES = {"narrow": ((3, 5, 2), 150), "wide": ((3, 5, 2), 20), "packed": ((20, 2
 
 def problem(way):
     sizes, n = SHAPES[way]
-    codes = np.array(sizes), np.array([kernels.ACTIVATIONS["tanh"]] * (len(sizes) - 2) + [kernels.ACTIVATIONS["identity"]])
+    codes = (
+        np.array(sizes),
+        np.array([kernels.ACTIVATIONS["tanh"]] * (len(sizes) - 2) + [kernels.ACTIVATIONS["identity"]]),
+    )
     X, Y, weight = RANDOM.normal(size=(n, sizes[0])), RANDOM.normal(size=(n, sizes[-1])), RANDOM.uniform(0.5, 2, n)
     params = RANDOM.normal(0, 0.2, kernels.parameter_count(codes[0]))
     return sizes, codes, X, Y, weight, params
@@ -62,7 +65,11 @@ def test_finite_differences():
 def test_a_network_is_updated_as_in_a_pass(optimizer):
     given = problem("narrow")
     params, n, code = given[-1], len(given[2]), kernels.OPTIMIZERS[optimizer]
-    other, gradient, numbers = params.copy(), np.zeros_like(params), (0.5, 1.2, 1e-8) if optimizer == "rprop" else (0.9, 0.99, 1e-8)
+    other, gradient, numbers = (
+        params.copy(),
+        np.zeros_like(params),
+        (0.5, 1.2, 1e-8) if optimizer == "rprop" else (0.9, 0.99, 1e-8),
+    )
     states, others = ([np.zeros_like(params) for _ in range(kernels.states_of(code))] for _ in range(2))
     passes, gradients = epoch(optimizer, given, params, states, numbers), epoch("gradient", given, other, [gradient])
     for step in range(4):
@@ -84,7 +91,12 @@ def test_a_network_is_updated_as_in_a_pass(optimizer):
 )
 def test_what_does_not_fit(change, text):
     count = kernels.parameter_count(np.array([2, 1]))
-    arguments = {"sizes": np.array([2, 1]), "params": np.zeros(count), "gradient": np.zeros(count), "optimizer": kernels.MOMENTUM}
+    arguments = {
+        "sizes": np.array([2, 1]),
+        "params": np.zeros(count),
+        "gradient": np.zeros(count),
+        "optimizer": kernels.MOMENTUM,
+    }
     arguments |= {"first": np.zeros(count), "second": NONE, "step": 1} | change
     with pytest.raises(ValueError, match=text):
         kernels.network_update(*arguments.values(), 0.1, 0.9, 0.99, 1e-8, 0.0)

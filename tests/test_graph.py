@@ -86,8 +86,11 @@ FUNCTIONS = {
     },
     "squared_error": (lambda a: graph.squared_error(a, B34), lambda a: naive.loss("squared_error", "", a, B34).sum()),
     "log_loss": (lambda a: graph.log_loss(a, B34), lambda a: naive.loss("log_loss", "softmax", a, B34).sum()),
-    "binary_log_loss": (lambda a: graph.binary_log_loss(a, B34), lambda a: naive.loss("log_loss", "logistic", a, B34).sum()),
-}  # fmt: skip
+    "binary_log_loss": (
+        lambda a: graph.binary_log_loss(a, B34),
+        lambda a: naive.loss("log_loss", "logistic", a, B34).sum(),
+    ),
+}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -95,7 +98,9 @@ FUNCTIONS = {
 def test_functions(name, dtype):
     f, wanted = FUNCTIONS[name]
     x = A34.astype(dtype)
-    np.testing.assert_allclose(f(Variable(x)).value, wanted(x.astype(float)), rtol=1e-6 if dtype == np.float32 else 1e-14)
+    np.testing.assert_allclose(
+        f(Variable(x)).value, wanted(x.astype(float)), rtol=1e-6 if dtype == np.float32 else 1e-14
+    )
     assert graph.check(f, [x]).worst < (3e-6 if dtype == np.float32 else 3e-11)
 
 
@@ -123,21 +128,33 @@ GRAPHED = ("identity", "logistic", "tanh", "relu")  # activations that have a no
     n=st.integers(1, 9),
     hidden=st.sampled_from(GRAPHED),
     pair=st.sampled_from(
-        [p for p in naive.LOSS_PAIRS if p[0] in ("squared_error", "log_loss") and p[1] in (*GRAPHED, "softmax") and p[1] != "relu"]
+        [
+            p
+            for p in naive.LOSS_PAIRS
+            if p[0] in ("squared_error", "log_loss") and p[1] in (*GRAPHED, "softmax") and p[1] != "relu"
+        ]
     ),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_a_network_has_the_gradients_of_the_training_kernels(sizes, n, hidden, pair, seed):
     task = Task(sizes, n, seed, hidden=hidden, pair=pair)
     trained = task.params.copy()
-    task.minibatch(trained, n, learning_rate=1.0)  # one step of sgd over all samples: w - dJ/dw, the mean over the samples
+    task.minibatch(
+        trained, n, learning_rate=1.0
+    )  # one step of sgd over all samples: w - dJ/dw, the mean over the samples
     layers = [(Variable(W.copy()), Variable(b.copy())) for W, b in naive.layers(task.params, task.sizes)]
     A = task.X
     for (W, b), f in zip(layers, task.names, strict=True):
         Z = A @ W + b
         A = Z if f == "identity" else getattr(graph, f)(Z)
     # the weight of a sample multiplies its loss: through its row of the outputs in squared error, of the targets in log-loss
-    loss = graph.squared_error if pair[0] == "squared_error" else graph.log_loss if pair[1] == "softmax" else graph.binary_log_loss
+    loss = (
+        graph.squared_error
+        if pair[0] == "squared_error"
+        else graph.log_loss
+        if pair[1] == "softmax"
+        else graph.binary_log_loss
+    )
     J = Variable(0.0)
     for i in range(n):
         row = Variable(np.eye(n)[i : i + 1]) @ A
@@ -328,7 +345,9 @@ def test_drawing_has_values_and_gradients(tmp_path):
     f.name = "f"
     drawing = graph.draw(f)
     after = texts_of(drawing)
-    assert sorted(after) == sorted(["w", 'x "1"', "×", "exp", "f", "−2", "0.00744", "3", "−0.00496", "−6", "0.00248", "0.00248", "1"])
+    assert sorted(after) == sorted(
+        ["w", 'x "1"', "×", "exp", "f", "−2", "0.00744", "3", "−0.00496", "−6", "0.00248", "0.00248", "1"]
+    )
     drawing.save(tmp_path / "f.svg")
     assert (tmp_path / "f.svg").read_text(encoding="utf-8") == drawing.svg
     assert drawing._repr_html_().startswith("<svg")

@@ -17,9 +17,19 @@ from fastbp.kernels import node, simd
 pytestmark = pytest.mark.skipif(not guarded.GUARDS, reason="pages are guarded by mprotect")
 # Public functions that take no arrays, or none but the sizes of a network.
 WITHOUT_ARRAYS = {
-    "OwnLoss", "Pass", "cache_folder", "forward_parallel_pays", "infer_parallel_pays", "matmul_parallel_pays", "parallel_pays",
-    "parameter_count", "peak_gflops", "states_of", "takes_input", "threads",
-}  # fmt: skip
+    "OwnLoss",
+    "Pass",
+    "cache_folder",
+    "forward_parallel_pays",
+    "infer_parallel_pays",
+    "matmul_parallel_pays",
+    "parallel_pays",
+    "parameter_count",
+    "peak_gflops",
+    "states_of",
+    "takes_input",
+    "threads",
+}
 
 
 class Attack:
@@ -30,9 +40,13 @@ class Attack:
         numbers = [str(int(x)) for x in (examples, seed, strided, parallel)]
         with open(self.file, "w") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "guard_attacks.py", first, *numbers], cwd=Path(__file__).parent, text=True, stdout=said,
-                stderr=subprocess.PIPE, env=os.environ | {"FASTBP_VECTOR_BYTES": str(width)},
-            )  # fmt: skip
+                [sys.executable, "guard_attacks.py", first, *numbers],
+                cwd=Path(__file__).parent,
+                text=True,
+                stdout=said,
+                stderr=subprocess.PIPE,
+                env=os.environ | {"FASTBP_VECTOR_BYTES": str(width)},
+            )
 
     def end(self, timeout=600):
         """What it was doing last, and its exit status; negative: the number of the signal that killed it."""
@@ -50,7 +64,9 @@ class Attack:
 
 
 def test_every_public_kernel_is_attacked():
-    functions = {name for name in kernels.__all__ if callable(getattr(kernels, name))} | {f"node.{name}" for name in node.__all__}
+    functions = {name for name in kernels.__all__ if callable(getattr(kernels, name))} | {
+        f"node.{name}" for name in node.__all__
+    }
     assert set(MATRICES) | set(NETWORKS) == functions - WITHOUT_ARRAYS
     assert functions >= WITHOUT_ARRAYS
     assert not set(MATRICES) & set(NETWORKS)
@@ -117,15 +133,45 @@ def test_vectors_of_other_widths(width, tmp_path):
 
 # Every index of compiled code checked
 
-FILES = ["activation_loss", "backprop", "dropout", "elementary", "epochs", "forward", "inference", "lanes", "lecture", "matmul", "node",
-         "online", "optimizer", "own_loss", "sparse", "sparse_epoch"]  # fmt: skip
+FILES = [
+    "activation_loss",
+    "backprop",
+    "dropout",
+    "elementary",
+    "epochs",
+    "forward",
+    "inference",
+    "lanes",
+    "lecture",
+    "matmul",
+    "node",
+    "online",
+    "optimizer",
+    "own_loss",
+    "sparse",
+    "sparse_epoch",
+]
 
 
 @pytest.mark.long
 def test_no_index_is_out_of_bounds(tmp_path):
     """The tests of the kernels pass while Numba checks the indices of its arrays (those of the routines, it knows nothing of)."""
     files = [f"test_{name}.py" for name in FILES]
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", *files, "-k", "not width and not allocat"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "1",
+        "-p",
+        "no:cacheprovider",
+        *files,
+        "-k",
+        "not width and not allocat",
+    ]
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-5000:]

@@ -12,7 +12,24 @@ from tasks import Task, frozen
 from fastbp import kernels
 from fastbp.kernels import network
 
-HOSTILE = [-(2**63), -(2**62), -(2**31), -1, 0, 1, 2, 3, 2**15, 2**31 - 1, 2**31, 2**32, 2**32 + 1, 2**40, 2**62, 2**63 - 1]
+HOSTILE = [
+    -(2**63),
+    -(2**62),
+    -(2**31),
+    -1,
+    0,
+    1,
+    2,
+    3,
+    2**15,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**32 + 1,
+    2**40,
+    2**62,
+    2**63 - 1,
+]
 hostile = st.sampled_from(HOSTILE)
 
 
@@ -57,26 +74,54 @@ def calls(change):
     rule, order, size = (given["optimizer"], none, none), given["order"], given["batch_size"]
     return {
         "minibatch_epoch": lambda: kernels.minibatch_epoch(
-            *samples, order, size, *net, params, *rule, given["step"], 0.1, 0.9, 0.99, 1e-8, 0.0),
-        "prepare_minibatch": lambda: kernels.prepare_minibatch(*samples, given["n"], size, *net, params, *rule, 0.9, 0.99, 1e-8)(
-            np.arange(5), 0, 0.1, 0.0),
+            *samples, order, size, *net, params, *rule, given["step"], 0.1, 0.9, 0.99, 1e-8, 0.0
+        ),
+        "prepare_minibatch": lambda: kernels.prepare_minibatch(
+            *samples, given["n"], size, *net, params, *rule, 0.9, 0.99, 1e-8
+        )(np.arange(5), 0, 0.1, 0.0),
         "online_epoch": lambda: kernels.online_epoch(*samples, order, *net, params, 0.1, 0.0),
         "online_many": lambda: kernels.online_many(
-            *samples, *net[:3], net[4], params[np.newaxis], np.ones(1), np.zeros(1), np.zeros((1, 6), np.uint64), True,
-            *np.empty((2, 2, 1)), np.zeros(1, np.int64)),
+            *samples,
+            *net[:3],
+            net[4],
+            params[np.newaxis],
+            np.ones(1),
+            np.zeros(1),
+            np.zeros((1, 6), np.uint64),
+            True,
+            *np.empty((2, 2, 1)),
+            np.zeros(1, np.int64),
+        ),
         "forward": lambda: kernels.forward(task.X, *net[:2], params, np.empty((5, 2))),
-        "infer": lambda: kernels.infer(np.array(task.X), np.empty((2, 0)), np.array(net[0]), np.array(net[1]), frozen(params),
-                                       np.empty((2, 0)), 0.5, np.empty((5, 2)), np.empty(5, np.int64)),
-    }  # fmt: skip
+        "infer": lambda: kernels.infer(
+            np.array(task.X),
+            np.empty((2, 0)),
+            np.array(net[0]),
+            np.array(net[1]),
+            frozen(params),
+            np.empty((2, 0)),
+            0.5,
+            np.empty((5, 2)),
+            np.empty(5, np.int64),
+        ),
+    }
 
 
-READ = {"minibatch_epoch": {"batch_size", "optimizer", "step", "order", "loss", "decision"}, "online_epoch": {"order", "loss", "decision"},
-        "online_many": {"loss", "decision"},
-        "prepare_minibatch": {"batch_size", "optimizer", "loss", "decision", "n"}, "forward": set(), "infer": set()}  # fmt: skip
+READ = {
+    "minibatch_epoch": {"batch_size", "optimizer", "step", "order", "loss", "decision"},
+    "online_epoch": {"order", "loss", "decision"},
+    "online_many": {"loss", "decision"},
+    "prepare_minibatch": {"batch_size", "optimizer", "loss", "decision", "n"},
+    "forward": set(),
+    "infer": set(),
+}
 
 
-@given(value=st.sampled_from([h for h in HOSTILE if not 0 <= h < 2**31] + [2**31 - 1]), place=st.integers(0, 4),
-       what=st.sampled_from(["sizes", "activations", "order", "batch_size", "optimizer", "step", "loss", "decision", "n"]))  # fmt: skip
+@given(
+    value=st.sampled_from([h for h in HOSTILE if not 0 <= h < 2**31] + [2**31 - 1]),
+    place=st.integers(0, 4),
+    what=st.sampled_from(["sizes", "activations", "order", "batch_size", "optimizer", "step", "loss", "decision", "n"]),
+)
 def test_hostile_numbers_are_refused(value, place, what):
     if what == "loss" and value > 0:
         return  # the address of a loss of one's own
@@ -107,9 +152,13 @@ def test_rows_and_places_of_sparse_matrices(row):
 
 def test_places_whose_differences_wrap_around_are_refused():
     task = small()
-    indptr = np.array([0, 2**63 - 1, -(2**63), -1, 4, 4], np.int64)  # every one is larger than that before it, but for the overflow
+    indptr = np.array(
+        [0, 2**63 - 1, -(2**63), -1, 4, 4], np.int64
+    )  # every one is larger than that before it, but for the overflow
     with np.errstate(over="ignore"):
         assert (np.diff(indptr) >= 0).all()
     X, none = (np.ones(4), np.zeros(4, np.int64), indptr), np.empty(0)
     with pytest.raises(ValueError, match="indptr"):
-        kernels.prepare_minibatch(X, task.Y, task.weight, 5, 2, *task.codes(), task.params.copy(), 0, none, none, 0.9, 0.99, 1e-8)
+        kernels.prepare_minibatch(
+            X, task.Y, task.weight, 5, 2, *task.codes(), task.params.copy(), 0, none, none, 0.9, 0.99, 1e-8
+        )

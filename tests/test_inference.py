@@ -21,7 +21,9 @@ from fastbp.kernels import inference
 def moments(rng, count, reciprocal, nothing=False):
     """Means and deviations (or their reciprocals) of `count` numbers; none at all for `nothing`."""
     deviation = rng.uniform(0.2, 5, count)
-    return np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])[:, : 0 if nothing else count].copy()
+    return np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])[
+        :, : 0 if nothing else count
+    ].copy()
 
 
 def codes(task):
@@ -66,41 +68,70 @@ def check(call, task, given_dtype, scaled, rescaled, decide=True, seed=0):
     arena.check()
 
 
-@pytest.mark.parametrize(("dtype", "given_dtype", "via"), [
-    (np.float32, np.float64, "python"), (np.float32, np.float32, "few"), (np.float64, np.float64, "few"),
-    (np.float64, np.float64, "python"), (np.float64, np.float64, "njit"),
-])  # fmt: skip
-@given(sizes=networks, n=st.integers(0, 20), hidden=st.sampled_from(naive.ELEMENTWISE), last=st.sampled_from(naive.ACTIVATIONS),
-       scaled=st.booleans(), rescaled=st.booleans(), decide=st.booleans(), seed=seeds)  # fmt: skip
+@pytest.mark.parametrize(
+    ("dtype", "given_dtype", "via"),
+    [
+        (np.float32, np.float64, "python"),
+        (np.float32, np.float32, "few"),
+        (np.float64, np.float64, "few"),
+        (np.float64, np.float64, "python"),
+        (np.float64, np.float64, "njit"),
+    ],
+)
+@given(
+    sizes=networks,
+    n=st.integers(0, 20),
+    hidden=st.sampled_from(naive.ELEMENTWISE),
+    last=st.sampled_from(naive.ACTIVATIONS),
+    scaled=st.booleans(),
+    rescaled=st.booleans(),
+    decide=st.booleans(),
+    seed=seeds,
+)
 def test_infer(dtype, given_dtype, via, sizes, n, hidden, last, scaled, rescaled, decide, seed):
     task = Task(sizes, n, seed, dtype, hidden, ("squared_error", last))
     check(compiled(user_infer) if via == "njit" else CALLS[via], task, given_dtype, scaled, rescaled, decide, seed)
 
 
-@pytest.mark.parametrize("n", [8, 9, 63, 64, 65, 130, 1100])  # few rows end at 8, tiles have 64 rows, and are cut into 16 groups
+@pytest.mark.parametrize(
+    "n", [8, 9, 63, 64, 65, 130, 1100]
+)  # few rows end at 8, tiles have 64 rows, and are cut into 16 groups
 def test_infer_over_tiles(n):
     assert inference.FEW == 8
-    check(kernels.infer, Task((3, 6, 2, 4), n, hidden="tanh", pair=("squared_error", "softmax")), np.float64, True, False)
+    check(
+        kernels.infer, Task((3, 6, 2, 4), n, hidden="tanh", pair=("squared_error", "softmax")), np.float64, True, False
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_infer_of_large_networks(dtype):
     for number, sizes in enumerate(DEEP + LARGE):
-        task = Task(sizes, (5, 70, 1)[number % 3], 0, dtype, "relu" if number % 2 else "tanh", ("squared_error", "softmax"))
+        task = Task(
+            sizes, (5, 70, 1)[number % 3], 0, dtype, "relu" if number % 2 else "tanh", ("squared_error", "softmax")
+        )
         check(kernels.infer, task, np.float64, number % 2 == 0, False)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("units", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 255, 257, 300])
 def test_every_width_of_a_layer_for_one_row(units, dtype):
-    check(inference.few_rows, Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity")), np.float64, True, True)
+    check(
+        inference.few_rows,
+        Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity")),
+        np.float64,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7), (5, 1)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
-        task, rng = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last)), np.random.default_rng(0)
+        task, rng = (
+            Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last)),
+            np.random.default_rng(0),
+        )
         network = (moments(rng, sizes[0], True), *codes(task), frozen(task.params), moments(rng, sizes[-1], False))
 
         def outputs(rows, call=kernels.infer, task=task, network=network):
@@ -110,7 +141,16 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
             return np.column_stack([out, decision])
 
         whole = outputs(slice(None))
-        for rows in (slice(0, 0), slice(0, 1), slice(7, 8), slice(3, 11), slice(3, 40), slice(63, 65), slice(1, 131), slice(None, None, 3)):
+        for rows in (
+            slice(0, 0),
+            slice(0, 1),
+            slice(7, 8),
+            slice(3, 11),
+            slice(3, 40),
+            slice(63, 65),
+            slice(1, 131),
+            slice(None, None, 3),
+        ):
             np.testing.assert_array_equal(outputs(rows), whole[rows])
         for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
             with kernels.threads(threads):
@@ -160,17 +200,32 @@ def test_infer_refuses(case, kernel):
 @pytest.mark.parametrize("n", [6, 12])
 def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
     task, decision = Task((4, 3, 2), n), np.empty(n, np.int64)
-    good = {"X": np.array(task.X), "scaling": np.ones((2, 4)), "rescaling": np.ones((2, 2)), "out": np.empty((n, 2)), "decision": decision}
-    bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1))), ("rescaling", np.ones((3, 2))),
-           ("decision", decision[1:]), ("decision", np.empty(n + 1, np.int64)), ("out", np.empty((2, n)).T),
-           ("X", np.asfortranarray(task.X))]  # fmt: skip
+    good = {
+        "X": np.array(task.X),
+        "scaling": np.ones((2, 4)),
+        "rescaling": np.ones((2, 2)),
+        "out": np.empty((n, 2)),
+        "decision": decision,
+    }
+    bad = [
+        ("scaling", np.ones((2, 3))),
+        ("scaling", np.ones((1, 4))),
+        ("rescaling", np.ones((2, 1))),
+        ("rescaling", np.ones((3, 2))),
+        ("decision", decision[1:]),
+        ("decision", np.empty(n + 1, np.int64)),
+        ("out", np.empty((2, n)).T),
+        ("X", np.asfortranarray(task.X)),
+    ]
     for name, array in bad:
         X, scaling, rescaling, out, decision = (good | {name: array}).values()
         with pytest.raises(ValueError, match=name):
             kernel(X, scaling, *codes(task), frozen(task.params), rescaling, 0.5, out, decision)
 
 
-@pytest.mark.parametrize(("dtype", "given_dtype", "task"), [("float32", np.float64, "classes"), ("float64", np.float32, "number")])
+@pytest.mark.parametrize(
+    ("dtype", "given_dtype", "task"), [("float32", np.float64, "classes"), ("float64", np.float32, "number")]
+)
 def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     X = (np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1).astype(given_dtype)
     y = np.arange(40) % 3 if task == "classes" else X[:, 0].astype(float) * 100 + 3
@@ -200,7 +255,9 @@ def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
 def test_missing_numbers_inside_compiled_code():
     pd = pytest.importorskip("pandas")
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": np.where(rng.random(60) < 0.3, np.nan, rng.normal(size=60)), "kind": rng.choice(["x", "y"], 60)})
+    frame = pd.DataFrame(
+        {"a": np.where(rng.random(60) < 0.3, np.nan, rng.normal(size=60)), "kind": rng.choice(["x", "y"], 60)}
+    )
     net = fastbp.train(frame, rng.normal(size=60), hidden=(4,), epochs=3, seed=0)
     assert net.columns.exported.names == ("a", "kind=x", "kind=y")
     raw, out, f = net.columns.encode_raw(frame), np.empty(1), net.jit()

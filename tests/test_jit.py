@@ -41,7 +41,9 @@ def test_import_compiles_nothing(tmp_path):
 def test_a_python_without_its_lock_is_warned_of():
     # No such Python is at hand: this one says that it is one.
     code = "import sys; sys._is_gil_enabled = lambda: False; import fastbp"
-    assert "RuntimeWarning: fastbp has not been tested on a Python without the global interpreter lock" in run(code).stderr
+    assert (
+        "RuntimeWarning: fastbp has not been tested on a Python without the global interpreter lock" in run(code).stderr
+    )
 
 
 # Numba's own settings

@@ -36,8 +36,23 @@ class Many:
 
     def arguments(self, part=slice(None)):
         task, (sizes, activations, loss, _, decision) = self.task, self.task.codes()
-        return [task.X, task.Y, task.weight, sizes, activations, loss, decision, self.params[part], self.rates[part], self.l2[part],
-                self.streams[part], self.shuffled, self.losses[:, part], self.corrects[:, part], self.failed[part]]  # fmt: skip
+        return [
+            task.X,
+            task.Y,
+            task.weight,
+            sizes,
+            activations,
+            loss,
+            decision,
+            self.params[part],
+            self.rates[part],
+            self.l2[part],
+            self.streams[part],
+            self.shuffled,
+            self.losses[:, part],
+            self.corrects[:, part],
+            self.failed[part],
+        ]
 
     def alone(self, k, params):
         """One network by itself, as `fastbp.train` runs it: losses, shares, and the epoch that failed."""
@@ -88,9 +103,18 @@ def test_bits_of_one_network_alone(hidden, pair, dtype):
         Many(task, groups(dtype), 2, shuffled=number % 3 < 2).check()
 
 
-@given(sizes=st.tuples(st.integers(1, 16), st.lists(st.integers(1, 4), min_size=1, max_size=3)), n=st.integers(0, 40),
-       networks=st.integers(0, 40), epochs=st.integers(0, 4), hidden=st.sampled_from(BASIC), pair=st.sampled_from(PAIRS),
-       decision=st.sampled_from(list(DECISIONS)), dtype=st.sampled_from(DTYPES), shuffled=st.booleans(), seed=seeds)  # fmt: skip
+@given(
+    sizes=st.tuples(st.integers(1, 16), st.lists(st.integers(1, 4), min_size=1, max_size=3)),
+    n=st.integers(0, 40),
+    networks=st.integers(0, 40),
+    epochs=st.integers(0, 4),
+    hidden=st.sampled_from(BASIC),
+    pair=st.sampled_from(PAIRS),
+    decision=st.sampled_from(list(DECISIONS)),
+    dtype=st.sampled_from(DTYPES),
+    shuffled=st.booleans(),
+    seed=seeds,
+)
 def test_bits_of_any_shape(sizes, n, networks, epochs, hidden, pair, decision, dtype, shuffled, seed):
     task = Task((sizes[0], *sizes[1]), n, seed, dtype, hidden, pair, decision)
     Many(task, networks, epochs, shuffled=shuffled).check()
@@ -106,7 +130,13 @@ def test_bits_of_long_orders_and_many_epochs(n, dtype):
 @pytest.mark.parametrize("hidden", ["identity", "relu"])
 def test_bits_beside_networks_that_fail(hidden, dtype):
     task = Task((3, 4, 2), 6, 2, dtype, hidden, ("squared_error", "identity"))
-    case = Many(task, 2 * groups(dtype), 5, rates=(0.05, 1e4, np.nan, 0.01, np.inf, 2.0, -0.1), l2=(0.0, 0.1, np.inf, 0.0, 0.02, np.nan))
+    case = Many(
+        task,
+        2 * groups(dtype),
+        5,
+        rates=(0.05, 1e4, np.nan, 0.01, np.inf, 2.0, -0.1),
+        l2=(0.0, 0.1, np.inf, 0.0, 0.02, np.nan),
+    )
     case.check()
     assert len(set(case.failed)) > 2  # some in the first epoch, some later, some never
     assert case.failed.min() == -1
@@ -144,8 +174,12 @@ def test_bits_of_no_samples():
     assert (case.failed == 0).all()
 
 
-def user_online_many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed):
-    kernels.online_many(X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed)
+def user_online_many(
+    X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed
+):
+    kernels.online_many(
+        X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed
+    )
 
 
 def test_in_users_njit():
@@ -172,8 +206,23 @@ def test_ranges_of_networks_in_threads():
 
 
 # Wrong arguments, each in place of a good one for 5 networks 2-3-2, 5 samples and 2 epochs
-NAMES = ("X", "Y", "weight", "sizes", "activations", "loss", "decision", "params", "learning_rates", "l2", "streams", "shuffled",
-         "losses", "corrects", "failed")  # fmt: skip
+NAMES = (
+    "X",
+    "Y",
+    "weight",
+    "sizes",
+    "activations",
+    "loss",
+    "decision",
+    "params",
+    "learning_rates",
+    "l2",
+    "streams",
+    "shuffled",
+    "losses",
+    "corrects",
+    "failed",
+)
 REFUSED = {
     "activation": ("activations", np.array([4, 1])),
     "loss": ("loss", 2),
@@ -229,4 +278,6 @@ def test_the_loop_allocates_nothing(allocations):
 
 def test_every_width():
     # one dtype each, to be short
-    run_at_other_widths(["lanes"], lambda width: f"bits and not any_shape and {'float32' if width == 16 else 'float64'}")
+    run_at_other_widths(
+        ["lanes"], lambda width: f"bits and not any_shape and {'float32' if width == 16 else 'float64'}"
+    )

@@ -85,7 +85,10 @@ def test_l9_one_hidden_layer_solves_xor_and_makes_it_separable(options):
 
 def test_l10_the_error_of_bumps_falls():
     x = np.linspace(0, 1, 1001)[:, None]
-    for f, measure in ((lambda x: np.sin(2 * np.pi * x), np.max), (lambda x: (x > 0.3).astype(float), np.mean)):  # smooth, and a step
+    for f, measure in (
+        (lambda x: np.sin(2 * np.pi * x), np.max),
+        (lambda x: (x > 0.3).astype(float), np.mean),
+    ):  # smooth, and a step
         errors = [measure(np.abs(fastbp.bumps(f, n).predict(x) - f(x[:, 0]))) for n in (5, 20, 80)]
         assert errors[0] > 2 * errors[1] > 4 * errors[2]
     # one pair of units is one bump: high in the middle, gone outside
@@ -163,7 +166,9 @@ def test_l16_the_sigmoid_neuron():
     assert round(float(a6.grad), 2) == round(float(a5.grad), 2) == -0.53
     assert float(a6.grad) == pytest.approx(-1 / float(a6) ** 2, rel=1e-14)
     slope = float(f) * (1 - float(f))
-    assert [float(v.grad) for v in (w1, w2, w0, x0, x1)] == pytest.approx([-2 * slope, slope, -slope, 2 * slope, -3 * slope], rel=1e-13)
+    assert [float(v.grad) for v in (w1, w2, w0, x0, x1)] == pytest.approx(
+        [-2 * slope, slope, -slope, 2 * slope, -3 * slope], rel=1e-13
+    )
 
 
 def test_l17_the_multivariable_chain_rule_term_by_term():
@@ -172,7 +177,9 @@ def test_l17_the_multivariable_chain_rule_term_by_term():
     z = y[0] * y[1] + y[2] * y[3] * y[0]
     z.backward()
     slopes = [2, math.exp(0.5), -1, -1 / 0.25]
-    assert float(x.grad) == pytest.approx(sum(float(yi.grad) * slope for yi, slope in zip(y, slopes, strict=True)), rel=1e-14)
+    assert float(x.grad) == pytest.approx(
+        sum(float(yi.grad) * slope for yi, slope in zip(y, slopes, strict=True)), rel=1e-14
+    )
     assert graph.check(lambda x: (2 * x) * graph.exp(x) - x / x * (2 * x), [0.5]).worst < 1e-10
 
 
@@ -241,7 +248,8 @@ def test_l25_fully_connected_network():
 
 def test_l26_all_weights_are_drawn_at_random():
     first, again, other = (
-        fastbp.train(XOR_X, XOR_Y, hidden=(3,), init="uniform", epochs=1, learning_rate=1e-30, seed=seed) for seed in (1, 1, 2)
+        fastbp.train(XOR_X, XOR_Y, hidden=(3,), init="uniform", epochs=1, learning_rate=1e-30, seed=seed)
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first.params, again.params)
     assert (first.params[:6] != other.params[:6]).all()
@@ -253,7 +261,14 @@ def test_l26_all_weights_are_drawn_at_random():
 def test_l27_l28_the_front_door_follows_the_lecture(sizes):
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(50, sizes[0])), rng.uniform(0.1, 0.9, size=(50, sizes[-1]))
-    options = {**LECTURE, "task": "regression", "hidden": sizes[1:-1], "dtype": "float64", "learning_rate": 0.5, "shuffle": False}
+    options = {
+        **LECTURE,
+        "task": "regression",
+        "hidden": sizes[1:-1],
+        "dtype": "float64",
+        "learning_rate": 0.5,
+        "shuffle": False,
+    }
     start = fastbp.train(X, Y, epochs=1, seed=0, **{**options, "learning_rate": 1e-300})
     trained = fastbp.train(X, Y, epochs=20, init=start, **options)
     params = start.params.copy()

@@ -53,8 +53,14 @@ def check_full_batch(n, what, sparse_samples):
         X = X.ravel().copy(), np.tile(np.arange(4), n), 4 * np.arange(n + 1)
         most *= 4
     for optimizer in ("sgd", "momentum"):
-        now, first, none = params.copy(), np.zeros(10 if optimizer == "momentum" else 0, np.float32), np.empty(0, np.float32)
-        epoch = kernels.prepare_minibatch(X, Y, weight, n, n, *net, now, kernels.OPTIMIZERS[optimizer], first, none, 0.0, 0.9, 1e-8)
+        now, first, none = (
+            params.copy(),
+            np.zeros(10 if optimizer == "momentum" else 0, np.float32),
+            np.empty(0, np.float32),
+        )
+        epoch = kernels.prepare_minibatch(
+            X, Y, weight, n, n, *net, now, kernels.OPTIMIZERS[optimizer], first, none, 0.0, 0.9, 1e-8
+        )
         found = epoch(np.arange(n), 0, 1.0, 0.0)
         assert found.loss == pytest.approx(loss, rel=2e-7)
         assert relative(-first if first.size else params.astype(np.float64) - now, gradient) < most
@@ -85,13 +91,18 @@ def test_long_sums_have_the_same_bits_on_threads():
         kernels.matmul_parallel(A, B, two)
     np.testing.assert_array_equal(one, two)
     # narrow, with several pieces in a part; wide; and sparse
-    for sizes, n, samples in [((3, 5, 2), 16 * batch.LONG + 5000, False), ((260, 280, 2), batch.LONG + 200, False),
-                              ((3, 5, 2), batch.SPARSE_LONG + 200, True)]:  # fmt: skip
+    for sizes, n, samples in [
+        ((3, 5, 2), 16 * batch.LONG + 5000, False),
+        ((260, 280, 2), batch.LONG + 200, False),
+        ((3, 5, 2), batch.SPARSE_LONG + 200, True),
+    ]:
         task, found = Task(sizes, n, dtype=np.float32, hidden="tanh"), []
         for parallel in (False, True):
             params, states = task.params.copy(), task.states("momentum")
             with kernels.threads(1 + parallel):
-                epoch = task.prepared(params, n, "momentum", states, sparse=samples, parallel=parallel, clip=10.0 if samples else np.inf)
+                epoch = task.prepared(
+                    params, n, "momentum", states, sparse=samples, parallel=parallel, clip=10.0 if samples else np.inf
+                )
                 found.append((epoch(task.order, 0, 0.1, 0.01), params.tobytes(), states[0].tobytes()))
         assert found[0] == found[1]
 
@@ -99,10 +110,16 @@ def test_long_sums_have_the_same_bits_on_threads():
 def test_a_batch_in_pieces_follows_the_same_gradient():
     """Both sides of every cut of the sums of gradients."""
     small, wide = (3, 5, 2), (260, 280, 2)
-    for sizes, n, samples, optimizer in [(small, 16 * batch.LONG + 1, False, "momentum"), (wide, batch.LONG, False, "sgd"),
-                                         (wide, batch.LONG + 1, False, "sgd"), (small, batch.SPARSE_LONG + 1, True, "sgd")]:  # fmt: skip
+    for sizes, n, samples, optimizer in [
+        (small, 16 * batch.LONG + 1, False, "momentum"),
+        (wide, batch.LONG, False, "sgd"),
+        (wide, batch.LONG + 1, False, "sgd"),
+        (small, batch.SPARSE_LONG + 1, True, "sgd"),
+    ]:
         task = Task(sizes, n, dtype=np.float32, hidden="tanh")
         params, states = task.params.copy(), task.states(optimizer)
         task.prepared(params, n, optimizer, states, sparse=samples)(task.order, 0, 0.5, 0.01)
-        wanted = task.reference(task.params.astype(np.float64), n, optimizer, task.states(optimizer), 0, 0.5, 0.01).params
+        wanted = task.reference(
+            task.params.astype(np.float64), n, optimizer, task.states(optimizer), 0, 0.5, 0.01
+        ).params
         assert relative(params - task.params.astype(np.float64), wanted - task.params) < 2e-4

@@ -34,7 +34,9 @@ VARIANTS = [
 def same(a, b):
     history = all(np.array_equal(a.history[name], b.history[name]) for name in a.history if name != "seconds")
     options = {**a.options, "threads": 0} == {**b.options, "threads": 0}
-    return history and options and a.params.tobytes() == b.params.tobytes() and a.x_scale.tobytes() == b.x_scale.tobytes()
+    return (
+        history and options and a.params.tobytes() == b.params.tobytes() and a.x_scale.tobytes() == b.x_scale.tobytes()
+    )
 
 
 def alone(inputs, y, variant, **common):
@@ -56,10 +58,14 @@ def test_each_has_the_bits_that_it_has_alone(threads):
 
 
 @settings(max_examples=5, deadline=None)
-@given(rows=st.lists(st.integers(0, 89), min_size=3, max_size=40), seed=st.integers(0, 2**70), threads=st.integers(1, 2))
+@given(
+    rows=st.lists(st.integers(0, 89), min_size=3, max_size=40), seed=st.integers(0, 2**70), threads=st.integers(1, 2)
+)
 def test_any_rows(rows, seed, threads):
     threads = min(threads, fastbp.config()["threads"])
-    (net,) = fastbp.train_many(X, NUMBERS, [{"rows": rows, "seed": seed}], threads=threads, epochs=2, batch_size=5, hidden=3)
+    (net,) = fastbp.train_many(
+        X, NUMBERS, [{"rows": rows, "seed": seed}], threads=threads, epochs=2, batch_size=5, hidden=3
+    )
     assert same(net, alone(X, NUMBERS, {"rows": rows, "seed": seed}, epochs=2, batch_size=5, hidden=3))
 
 
@@ -82,7 +88,8 @@ SIDE_BY_SIDE = {"optimizer": "sgd", "batch_size": 1, "hidden": 2}
 
 
 @pytest.mark.parametrize(
-    "way", [SIDE_BY_SIDE, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}, {"validation": np.float32(0.2)}]
+    "way",
+    [SIDE_BY_SIDE, {}, {"validation": (X[:9], CLASSES[:9])}, {"validation": 0.2}, {"validation": np.float32(0.2)}],
 )
 def test_alike_variants(way):
     variants = [{"learning_rate": 0.3}, {"seed": 4}, {"l2": 0.1}, {"seed": 2**70, "learning_rate": 0.01, "l2": 0.2}]
@@ -120,8 +127,15 @@ def test_a_failure_does_not_take_the_others_along():
     def metric(known, predicted):
         raise ValueError("no metric")
 
-    variants = [{"seed": 1}, {"optimizer": "sgd", "learning_rate": 1e30}, {"metric": metric, "validation": 0.2}, {"seed": 2}]
-    with pytest.warns(RuntimeWarning, match=r"2 of 4 networks are missing; the first is variants\[1\]: training diverged in epoch 1"):
+    variants = [
+        {"seed": 1},
+        {"optimizer": "sgd", "learning_rate": 1e30},
+        {"metric": metric, "validation": 0.2},
+        {"seed": 2},
+    ]
+    with pytest.warns(
+        RuntimeWarning, match=r"2 of 4 networks are missing; the first is variants\[1\]: training diverged in epoch 1"
+    ):
         nets = fastbp.train_many(X, NUMBERS, variants, progress=False, **COMMON)
     assert list(nets.failures) == [1, 2]
     for k in (0, 3):
@@ -146,15 +160,26 @@ BAD = {
     r"variants\[0\]: learning_rate: expected a finite number above 0, got -1": [{"learning_rate": -1}],
     r"variants\[1\]: rows: expected numbers from 0 to 89, got 3 to 90": [{}, {"rows": [3, 90]}],
     r"variants\[1\]: rows: expected numbers of samples, or a truth value for each of 90, got bool of shape \(3,\)": [
-        {}, {"rows": [True] * 3}],
+        {},
+        {"rows": [True] * 3},
+    ],
     r"variants\[1\]: expected targets like those of variants\[0\] \(classification, 3 classes\), got classification, 2 classes": [
-        {}, {"rows": np.flatnonzero(CLASSES != "a")}],
-    r"variants\[1\]: expected targets like .* \(classification, 3 classes\), got regression, 1 outputs": [{}, {"y": NUMBERS}],
+        {},
+        {"rows": np.flatnonzero(CLASSES != "a")},
+    ],
+    r"variants\[1\]: expected targets like .* \(classification, 3 classes\), got regression, 1 outputs": [
+        {},
+        {"y": NUMBERS},
+    ],
     r"variants\[1\]: sample_weight: expected shape \(90,\), got \(3,\)": [{}, {"sample_weight": np.ones(3)}],
-    r"variants\[1\]: sample_weight: expected shape \(90,\), got \(4,\)": [{}, {"rows": range(4), "sample_weight": np.ones(4)}],
+    r"variants\[1\]: sample_weight: expected shape \(90,\), got \(4,\)": [
+        {},
+        {"rows": range(4), "sample_weight": np.ones(4)},
+    ],
     r"variants\[0\]: y: expected numbers of at least 0 for the loss 'poisson', got -": [
-        {"y": NUMBERS, "loss": "poisson", "seed": k} for k in range(4)],
-}  # fmt: skip
+        {"y": NUMBERS, "loss": "poisson", "seed": k} for k in range(4)
+    ],
+}
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -171,7 +196,9 @@ def test_wrong_common_options_are_told():
 
 def test_the_longest_are_begun_first(monkeypatch):
     begun, real = [], training.learn
-    monkeypatch.setattr(training, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1])
+    monkeypatch.setattr(
+        training, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1]
+    )
     variants = [
         {"epochs": 1},
         {"epochs": 9},
@@ -229,8 +256,14 @@ def together(monkeypatch):
     return calls
 
 
-OTHERS = [{}, {"dtype": "float64", "hidden": (3, 4)}, {"shuffle": False, "loss": "squared_error"}, {"init": "uniform"},
-          {"scale": False, "hidden": (), "class_weight": "balanced"}, {"sample_weight": np.arange(90.0)}]  # fmt: skip
+OTHERS = [
+    {},
+    {"dtype": "float64", "hidden": (3, 4)},
+    {"shuffle": False, "loss": "squared_error"},
+    {"init": "uniform"},
+    {"scale": False, "hidden": (), "class_weight": "balanced"},
+    {"sample_weight": np.arange(90.0)},
+]
 
 
 @pytest.mark.parametrize("more", OTHERS)
@@ -238,7 +271,9 @@ OTHERS = [{}, {"dtype": "float64", "hidden": (3, 4)}, {"shuffle": False, "loss":
 def test_tiny_networks_side_by_side(more, y, together):
     if "class_weight" in more and y is NUMBERS:
         more = more | {"class_weight": None}
-    variants = [{"seed": 1}, {"seed": 2**70, "l2": 0.1}, {"seed": 0, "learning_rate": 0.02}] + [{"seed": 10 + k} for k in range(40)]
+    variants = [{"seed": 1}, {"seed": 2**70, "l2": 0.1}, {"seed": 0, "learning_rate": 0.02}] + [
+        {"seed": 10 + k} for k in range(40)
+    ]
     nets = fastbp.train_many(X, y, variants, progress=False, **TINY | {"learning_rate": 0.01} | more)
     assert sum(together) == 43
     params = nets.params
@@ -253,7 +288,10 @@ def test_tiny_networks_side_by_side(more, y, together):
 
 
 def test_tiny_networks_of_several_kinds(together):
-    variants = [{"hidden": 1 + k % 3, "seed": k} for k in range(12)] + [{"seed": 3, "validation": 0.2}, {"seed": 3, "rows": range(50)}]
+    variants = [{"hidden": 1 + k % 3, "seed": k} for k in range(12)] + [
+        {"seed": 3, "validation": 0.2},
+        {"seed": 3, "rows": range(50)},
+    ]
     nets = fastbp.train_many(X, NUMBERS, variants, **TINY)
     assert sorted(together) == [4, 4, 4]
     for net, variant in zip(nets, variants, strict=True):
@@ -262,7 +300,9 @@ def test_tiny_networks_of_several_kinds(together):
 
 def test_tiny_networks_that_diverge_are_told_as_if_alone(together):
     variants = [{"seed": k, "learning_rate": 1e30 if k in (3, 30) else 0.05} for k in range(50)]
-    with pytest.warns(RuntimeWarning, match=r"2 of 50 networks are missing; the first is variants\[3\]: training diverged in epoch 1"):
+    with pytest.warns(
+        RuntimeWarning, match=r"2 of 50 networks are missing; the first is variants\[3\]: training diverged in epoch 1"
+    ):
         nets = fastbp.train_many(X, NUMBERS, variants, **TINY)
     assert sum(together) == 50
     assert list(nets.failures) == [3, 30]

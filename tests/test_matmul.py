@@ -131,7 +131,12 @@ def edges(dtype):
     yield from itertools.product((0, 1, tile.ROWS - 1, tile.ROWS + 3), (0, 1, 5), widths)
     yield from itertools.product(rows, (1, 7), (1, lanes, 2 * lanes + 1, 3 * lanes, 4 * lanes + 3))
     for depth in (255, 256, 257, 511, 512, 513):
-        yield from [(1, depth, 1), (3, depth, lanes + 1), (blocks.PACKED_ROWS, depth, 3 * lanes), (9, depth, 3 * lanes + 1)]
+        yield from [
+            (1, depth, 1),
+            (3, depth, lanes + 1),
+            (blocks.PACKED_ROWS, depth, 3 * lanes),
+            (9, depth, 3 * lanes + 1),
+        ]
     for n in (blocks.PACKED_ROWS - 1, blocks.PACKED_ROWS, blocks.PACKED_ROWS + 1, blocks.HEIGHT - 1, blocks.HEIGHT + 1):
         yield from [(n, 3, 5), (n, 300, 2 * lanes), (n, 257, 3 * lanes * blocks.PANELS + 1)]
     for n in (blocks.TURNED_ROWS, blocks.TURNED_ROWS + 1):
@@ -157,7 +162,9 @@ def test_edges_in_every_layout(dtype):
         every = list(itertools.product(("C", "transposed"), repeat=3))
         # each shape in some of the layouts, large ones in all
         found = []
-        for layouts in (every if n * k * m > 4000 else [every[number % 8], every[(number * 5 + 3) % 8]]) + [("strided",) * 3]:
+        for layouts in (every if n * k * m > 4000 else [every[number % 8], every[(number * 5 + 3) % 8]]) + [
+            ("strided",) * 3
+        ]:
             arenas = [Arena(dtype, layout) for layout in layouts]
             a, b, out = arenas[0].put(A), arenas[1].put(B), arenas[2].space(n, m)
             call(a, b, out, 1.0, 0.0)
@@ -227,7 +234,9 @@ def test_factors(alpha, beta, dtype):
         a, b = arena.put(A), arena.put(B.T).T if layout == "turned" else arena.put(B)
         any_layout(dtype)(a, b, out, alpha, beta)
         assert_close(
-            out, alpha * matmul(A, B) + beta * before.astype(np.float64), scale=abs(alpha) * matmul(abs(A), abs(B)) + 2 * abs(before)
+            out,
+            alpha * matmul(A, B) + beta * before.astype(np.float64),
+            scale=abs(alpha) * matmul(abs(A), abs(B)) + 2 * abs(before),
         )
         arena.check()
 
@@ -288,8 +297,13 @@ def test_large_products(form, dtype):
     assert_close(out, matmul(A, B), scale=matmul(abs(A), abs(B)))
     arena.check()
     # Rows of A by themselves, and few columns of B, take other ways: straight from the operands, turned on the stack, packed.
-    for rows, columns in [(slice(0, 1), slice(None)), (slice(7, 7 + blocks.PACKED_ROWS - 1), slice(None)), (slice(None), slice(3, 8)),
-                          (slice(90, 100), slice(100, 160)), (slice(0, 200), slice(0, 400))]:  # fmt: skip
+    for rows, columns in [
+        (slice(0, 1), slice(None)),
+        (slice(7, 7 + blocks.PACKED_ROWS - 1), slice(None)),
+        (slice(None), slice(3, 8)),
+        (slice(90, 100), slice(100, 160)),
+        (slice(0, 200), slice(0, 400)),
+    ]:
         part = np.empty(out[rows, columns].shape, dtype)
         call(A[rows], B[:, columns], part, 1.0, 0.0)
         np.testing.assert_array_equal(part, out[rows, columns])
@@ -341,7 +355,10 @@ def test_threads_give_the_same_bits(dtype):
 def test_an_element_is_one_chain_of_multiply_adds():
     # float32 numbers of 8 bits: their products, and sums with float32 in float64, are exact but for the rounding to float32
     rng = np.random.default_rng(0)
-    A, B = (np.float32(rng.integers(-128, 128, shape) * 2.0 ** rng.integers(-9, 9, shape)) for shape in ((40, 600), (600, 70)))
+    A, B = (
+        np.float32(rng.integers(-128, 128, shape) * 2.0 ** rng.integers(-9, 9, shape))
+        for shape in ((40, 600), (600, 70))
+    )
     out = np.empty((40, 70), np.float32)
     any_layout(np.float32)(A, B, out, 1.0, 0.0)
     np.testing.assert_array_equal(out, chain(A, B))
@@ -351,9 +368,15 @@ def test_an_element_is_one_chain_of_multiply_adds():
 
 
 @pytest.mark.parametrize("via", ["python", "njit", "scaled", "parallel"])
-@pytest.mark.parametrize("shapes", [((2, 3), (4, 5), (2, 5)), ((2, 3), (3, 5), (1, 5)), ((2, 3), (3, 5), (2, 6)), ((2, 0), (1, 5), (2, 5))])
+@pytest.mark.parametrize(
+    "shapes", [((2, 3), (4, 5), (2, 5)), ((2, 3), (3, 5), (1, 5)), ((2, 3), (3, 5), (2, 6)), ((2, 0), (1, 5), (2, 5))]
+)
 def test_matmul_refuses_shapes_and_writes_nothing(shapes, via):
-    calls = {"python": kernels.matmul, "parallel": in_threads(1), "scaled": lambda A, B, out: kernels.scaled_matmul(2.0, A, B, 1.0, out)}
+    calls = {
+        "python": kernels.matmul,
+        "parallel": in_threads(1),
+        "scaled": lambda A, B, out: kernels.scaled_matmul(2.0, A, B, 1.0, out),
+    }
     call = calls.get(via, functools.partial(compiled(user_matmul), 1))
     arena = Arena()
     arrays = [arena.put(np.ones(shape)) for shape in shapes]
@@ -365,9 +388,14 @@ def test_matmul_refuses_shapes_and_writes_nothing(shapes, via):
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize(
     "shapes",
-    [((2, 3), (4, 5), 5, (2, 5)), ((2, 3), (3, 5), 4, (2, 5)), ((2, 3), (3, 5), 6, (2, 5)), ((2, 3), (3, 5), 5, (3, 5)),
-     ((2, 3), (3, 5), 5, (2, 1))],
-)  # fmt: skip
+    [
+        ((2, 3), (4, 5), 5, (2, 5)),
+        ((2, 3), (3, 5), 4, (2, 5)),
+        ((2, 3), (3, 5), 6, (2, 5)),
+        ((2, 3), (3, 5), 5, (3, 5)),
+        ((2, 3), (3, 5), 5, (2, 1)),
+    ],
+)
 def test_linear_forward_refuses_shapes_and_writes_nothing(shapes, via):
     call = kernels.linear_forward if via == "python" else functools.partial(compiled(user_linear_forward), 1)
     arena = Arena()
@@ -379,7 +407,11 @@ def test_linear_forward_refuses_shapes_and_writes_nothing(shapes, via):
 
 def test_matmul_parallel_refuses_what_matmul_refuses():
     call, one = in_threads(1), np.ones((3, 3))
-    for arrays in ([one.astype(int)] * 3, [one, one.astype(np.float32), one.copy()], [one, one, one.astype(np.float32)]):
+    for arrays in (
+        [one.astype(int)] * 3,
+        [one, one.astype(np.float32), one.copy()],
+        [one, one, one.astype(np.float32)],
+    ):
         with pytest.raises(TypingError, match="float32"):
             call(*arrays)
     fixed = one.copy()
@@ -429,11 +461,17 @@ def test_no_allocation(allocations, user, inputs):
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 def test_products_that_are_small_or_turned_allocate_nothing(allocations):
     few, many = blocks.PACKED_ROWS - 1, blocks.TURNED_ROWS
-    cases = {"few rows": (np.ones((few, 600)), np.ones((600, 700))), "turned": (np.ones((few, 300)), np.ones((500, 300)).T),
-             "turned, more rows": (np.ones((many, 30)), np.ones((50, 30)).T), "small": (np.ones((50, 20)), np.ones((20, 9)))}  # fmt: skip
+    cases = {
+        "few rows": (np.ones((few, 600)), np.ones((600, 700))),
+        "turned": (np.ones((few, 300)), np.ones((500, 300)).T),
+        "turned, more rows": (np.ones((many, 30)), np.ones((50, 30)).T),
+        "small": (np.ones((50, 20)), np.ones((20, 9))),
+    }
     for name, (A, B) in cases.items():
         arguments = (A, B, np.empty((A.shape[0], B.shape[1])))
-        assert allocations(compiled(user_matmul), 1, *arguments) == allocations(compiled(user_matmul), 5, *arguments), name
+        assert allocations(compiled(user_matmul), 1, *arguments) == allocations(compiled(user_matmul), 5, *arguments), (
+            name
+        )
     A, B = np.ones((400, 700)), np.ones((700, 500))
     arguments = (A, B, np.empty((400, 500)))
     assert allocations(compiled(user_matmul), 5, *arguments) - allocations(compiled(user_matmul), 1, *arguments) == 4

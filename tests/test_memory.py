@@ -20,7 +20,10 @@ CLASSES, NUMBERS = RANDOM.integers(0, 3, N), X[:, :2] @ [1.0, -2.0]
 WEIGHT = RANDOM.uniform(0.5, 2, N)
 OWN = {"validation": (X[:50], NUMBERS[:50], WEIGHT[:50])}
 CASES = {
-    **{name: (X, CLASSES, {"optimizer": name, "validation": 0.2}) for name in ("adam", "sgd", "momentum", "nesterov", "adamw", "nadam")},
+    **{
+        name: (X, CLASSES, {"optimizer": name, "validation": 0.2})
+        for name in ("adam", "sgd", "momentum", "nesterov", "adamw", "nadam")
+    },
     "rmsprop, cosine": (X, NUMBERS, {"optimizer": "rmsprop", "schedule": "cosine", "warmup": 1.5, "dtype": "float64"}),
     "rprop": (X, NUMBERS, {"optimizer": "rprop"}),
     "narrow": (X, CLASSES, {"hidden": 4, "batch_size": 100, "l2": 0.01, "target_loss": 1e-9}),
@@ -41,7 +44,11 @@ CASES = {
         CLASSES,
         {"optimizer": "sgd", "batch_size": 1, "scale": False, "learning_rate": 0.01, "validation": 0.2},
     ),
-    "tiny": (X[:, :3], CLASSES > 0, {"optimizer": "sgd", "batch_size": 1, "hidden": 2, "activation": "tanh", "validation": 0.2}),
+    "tiny": (
+        X[:, :3],
+        CLASSES > 0,
+        {"optimizer": "sgd", "batch_size": 1, "hidden": 2, "activation": "tanh", "validation": 0.2},
+    ),
 }
 
 
@@ -61,14 +68,21 @@ def learnt(X, y, **said):
 
 def same(a, b):
     history = all(np.array_equal(a.history[name], b.history[name]) for name in a.history if name != "seconds")
-    return history and a.params.tobytes() == b.params.tobytes() and a.stop_reason == b.stop_reason and a.best_epoch == b.best_epoch
+    return (
+        history
+        and a.params.tobytes() == b.params.tobytes()
+        and a.stop_reason == b.stop_reason
+        and a.best_epoch == b.best_epoch
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_gathered_and_copied_inputs_give_the_same_bits(case, small_blocks, monkeypatch):
     inputs, y, said = CASES[case]
     read, real = [], scaled.Gathered.read
-    monkeypatch.setattr(scaled.Gathered, "read", lambda self, rows, out: (read.append(len(rows)), real(self, rows, out)))
+    monkeypatch.setattr(
+        scaled.Gathered, "read", lambda self, rows, out: (read.append(len(rows)), real(self, rows, out))
+    )
     small_blocks(copied=True)
     copied = learnt(inputs, y, **said)
     assert not read
@@ -86,7 +100,9 @@ def test_gathered_and_copied_inputs_give_the_same_bits(case, small_blocks, monke
 
 def test_frames_are_gathered_too(small_blocks):
     pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 4, "high", "low"), "c": np.where(X[:, 2] > 5, X[:, 2], np.nan)})
+    frame = pd.DataFrame(
+        {"a": X[:, 0], "b": np.where(X[:, 1] > 4, "high", "low"), "c": np.where(X[:, 2] > 5, X[:, 2], np.nan)}
+    )
     nets = []
     for copied in (True, False):
         small_blocks(copied)
@@ -117,7 +133,9 @@ def test_the_bits_depend_on_the_numbers_alone(dtype, small_blocks, tmp_path):
 
 def test_moments_are_accurate_and_constant_columns_are_known():
     n = 30_000
-    values = np.stack([RANDOM.normal(1e6, 1e-3, n), RANDOM.exponential(1, n), np.full(n, 0.1), np.full(n, -1e9)], axis=1)
+    values = np.stack(
+        [RANDOM.normal(1e6, 1e-3, n), RANDOM.exponential(1, n), np.full(n, 0.1), np.full(n, -1e9)], axis=1
+    )
     mean, deviation = scaled.moments(values)
     for k in range(2):
         exact = math.fsum(values[:, k]) / n
@@ -135,7 +153,16 @@ def test_a_failed_batch_is_told_by_its_number_in_the_epoch(small_blocks):
         for copied in (True, False):
             small_blocks(copied)
             with pytest.raises(FloatingPointError) as raised:
-                learnt(inputs, NUMBERS, optimizer="sgd", scale=False, shuffle=False, learning_rate=1e-9, activation="identity", **said)
+                learnt(
+                    inputs,
+                    NUMBERS,
+                    optimizer="sgd",
+                    scale=False,
+                    shuffle=False,
+                    learning_rate=1e-9,
+                    activation="identity",
+                    **said,
+                )
             texts.append(str(raised.value))
     assert texts[0] == texts[1]
     assert texts[2] == texts[3]
@@ -214,7 +241,9 @@ print(len(net.predict(file)), net.score(file, y) >= 0)
 
 
 def child(path, limited, way, code=CHILD):
-    done = subprocess.run([sys.executable, "-c", code, str(path), str(limited), way], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path), str(limited), way], capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout.split(), done.stderr
 
 
@@ -234,7 +263,9 @@ def test_a_process_with_little_memory_learns_from_a_large_file(tmp_path):
 
 
 REFUSED = {
-    "hidden: a network of 70-1000000-1000000-1 units with the state of adam would take 28 TB": {"hidden": (10**6, 10**6)},
+    "hidden: a network of 70-1000000-1000000-1 units with the state of adam would take 28 TB": {
+        "hidden": (10**6, 10**6)
+    },
     "hidden: a network of 70-1000000000000000000000000-1 units": {"hidden": 10**24},
 }
 
@@ -245,13 +276,20 @@ def test_what_cannot_fit_is_refused_with_the_bytes(monkeypatch):
             learnt(X, NUMBERS, **said)
     net = learnt(X, CLASSES)
     for predict in (net.predict, net.predict_proba):
-        with pytest.raises(ValueError, match=r"X: predictions for 10000000000000 rows would take (80|120) TB of memory"):
+        with pytest.raises(
+            ValueError, match=r"X: predictions for 10000000000000 rows would take (80|120) TB of memory"
+        ):
             predict(np.broadcast_to(np.float32(1), (10**13, FEATURES)))
     monkeypatch.setattr(memory, "limit", lambda: 300_000)
-    with pytest.raises(ValueError, match=r"batch_size: the network and batches of 420 samples would take [0-9.]+ [kM]B of memory"):
+    with pytest.raises(
+        ValueError, match=r"batch_size: the network and batches of 420 samples would take [0-9.]+ [kM]B of memory"
+    ):
         learnt(X, NUMBERS, batch_size=10**9, hidden=100)
     learnt(X, NUMBERS, batch_size=8)
-    with pytest.raises(ValueError, match="y: targets of 20000 samples for 4 units would take 320 kB of memory, of which there are 300 kB"):
+    with pytest.raises(
+        ValueError,
+        match="y: targets of 20000 samples for 4 units would take 320 kB of memory, of which there are 300 kB",
+    ):
         learnt(np.arange(20_000.0)[:, None], np.arange(20_000) % 4)
     monkeypatch.setattr(memory, "limit", lambda: None)
     learnt(X, NUMBERS, batch_size=8)
@@ -269,19 +307,40 @@ def test_the_limit_is_that_of_the_machine_or_of_the_group(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(
     ("hidden", "batch_size", "optimizer"),
-    [((8,), 400, "adam"), ((300, 200), 32, "sgd"), ((500,), 400, "momentum"), ((500,), 3000, "sgd"), ((8,), 20_000, "adam")],
+    [
+        ((8,), 400, "adam"),
+        ((300, 200), 32, "sgd"),
+        ((500,), 400, "momentum"),
+        ((500,), 3000, "sgd"),
+        ((8,), 20_000, "adam"),
+    ],
 )
 def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, optimizer):
     n = max(N, batch_size)
     net = options.architecture(FEATURES, 1, "regression", hidden, "relu", "auto", "auto", 0.5, 1.0)
     said = dict.fromkeys(("learning_rate", "clip_norm", "target_loss", "target_accuracy", "max_seconds", "patience"))
-    plan = options.schedule(n, net, optimizer=optimizer, schedule="constant", warmup=0, batch_size=batch_size, epochs=1, l2=0, dropout=0,
-                            validation=False, **said)  # fmt: skip
+    plan = options.schedule(
+        n,
+        net,
+        optimizer=optimizer,
+        schedule="constant",
+        warmup=0,
+        batch_size=batch_size,
+        epochs=1,
+        l2=0,
+        dropout=0,
+        validation=False,
+        **said,
+    )
     dtype = np.dtype("float32")
     params = data.initial_parameters(net, None, RANDOM, dtype)
     ready = data.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
     _, taken = peak(lambda: local.Local(net, plan, ready, None, fit.Standing.first(params, optimizer, None), 0, 1))
-    counted = memory.network_bytes(net, plan, dtype) - (memory.COPIES - 1) * params.nbytes + memory.batch_bytes(net, plan, n, dtype)
+    counted = (
+        memory.network_bytes(net, plan, dtype)
+        - (memory.COPIES - 1) * params.nbytes
+        + memory.batch_bytes(net, plan, n, dtype)
+    )
     assert counted == pytest.approx(taken, rel=0.1, abs=20_000)
 
 
@@ -331,7 +390,9 @@ def test_a_file_larger_than_the_memory(tmp_path):
             rows = bright[start : start + step, None]
             file[start : start + step] = np.roll(noise, start // step, axis=0)[: len(rows)] + 50 * rows
         del file
-        code = CHILD.replace("np.arange(len(file)) % 2", "np.load(path + '.y.npy')").replace("threads=1", "threads=1, shuffle=False")
+        code = CHILD.replace("np.arange(len(file)) % 2", "np.load(path + '.y.npy')").replace(
+            "threads=1", "threads=1, shuffle=False"
+        )
         np.save(f"{path}.y.npy", bright)
         code, said, error = child(path, 400 << 20, "gathered", code)
         assert (code, said) == (0, [str(n), "True"]), error

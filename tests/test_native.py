@@ -67,8 +67,15 @@ def test_a_damaged_file_is_compiled_anew(damage, kept, tmp_path):
             file.unlink()
             file.mkdir()
             continue
-        file.write_bytes({"empty": b"", "short": data[:20], "cut": data[:-1], "grown": data + b"\0",
-                          "changed": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]}[damage])  # fmt: skip
+        file.write_bytes(
+            {
+                "empty": b"",
+                "short": data[:20],
+                "cut": data[:-1],
+                "grown": data + b"\0",
+                "changed": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            }[damage]
+        )
     assert run(READY, NUMBA_CACHE_DIR=tmp_path).stdout == "2 True\n"
     if damage == "folder":
         assert not [file for file in tmp_path.rglob("*") if file.is_file()]
@@ -152,8 +159,10 @@ ONE = """
     kernels.KERNEL
     print((out == WANTED).all())
 """
-PRODUCT, GRADIENT = (ONE.replace("KERNEL", kernel).replace("WANTED", wanted) for kernel, wanted in
-                     [("matmul(A, A, out)", "A @ A"), ("weight_gradient(A, A, out)", "A.T @ A")])  # fmt: skip
+PRODUCT, GRADIENT = (
+    ONE.replace("KERNEL", kernel).replace("WANTED", wanted)
+    for kernel, wanted in [("matmul(A, A, out)", "A @ A"), ("weight_gradient(A, A, out)", "A.T @ A")]
+)
 
 
 def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
@@ -219,7 +228,9 @@ def test_a_mix_of_dtypes_is_refused(name):
     count, call, _ = CALLS[name]
     for first, second in (DTYPES, DTYPES[::-1]):
         for odd in range(count):
-            with pytest.raises(TypingError, match=r"an aligned array of float(32|64) expected beside one of float(32|64), got"):
+            with pytest.raises(
+                TypingError, match=r"an aligned array of float(32|64) expected beside one of float(32|64), got"
+            ):
                 call(*[square(second if k == odd else first) for k in range(count)])
 
 
@@ -237,8 +248,28 @@ def test_what_is_written_must_not_be_read_only_and_the_rest_may_be(name):
 
 
 def test_order_is_of_int64():
-    arguments = [np.ones((5, 2)), np.ones((5, 1)), np.ones(5), np.arange(5, dtype=np.int32), 2, np.array([2, 1]), np.array([1]), 0,
-                 np.empty(0), 0, np.ones(3), 0, np.empty(0), np.empty(0), 0, 0.1, 0.9, 0.9, 1e-8, 0.0]  # fmt: skip
+    arguments = [
+        np.ones((5, 2)),
+        np.ones((5, 1)),
+        np.ones(5),
+        np.arange(5, dtype=np.int32),
+        2,
+        np.array([2, 1]),
+        np.array([1]),
+        0,
+        np.empty(0),
+        0,
+        np.ones(3),
+        0,
+        np.empty(0),
+        np.empty(0),
+        0,
+        0.1,
+        0.9,
+        0.9,
+        1e-8,
+        0.0,
+    ]
     with pytest.raises(TypingError, match="an aligned array of int64 expected"):
         kernels.minibatch_epoch(*arguments)
 

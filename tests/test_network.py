@@ -90,7 +90,9 @@ def test_save_and_load_give_the_same_network(name, nets, tmp_path):
     again = fastbp.load(path)
     for field in dataclasses.fields(net):
         ours, theirs = getattr(net, field.name), getattr(again, field.name)
-        if field.name == "examples":  # rows of the training part are the user's own, and not for a file that is passed on
+        if (
+            field.name == "examples"
+        ):  # rows of the training part are the user's own, and not for a file that is passed on
             assert 0 < len(ours) <= len(X)
             assert theirs is None
         elif isinstance(ours, np.ndarray):
@@ -109,8 +111,18 @@ def test_every_form_of_the_same_rows_gives_the_same_prediction(nets):
         wanted = net.predict(X[:rows])
         frozen = X[:rows].copy()
         frozen.flags.writeable = False
-        forms = X[:rows].astype(">f8"), np.asfortranarray(X[:rows]), np.repeat(X, 2, axis=0)[: 2 * rows : 2], X[:rows].tolist(), frozen
-        for form in (*forms, X[:rows].astype(np.dtype("f8", metadata={"unit": "m"})), np.frombuffer(X[:rows].tobytes()).reshape(rows, -1)):
+        forms = (
+            X[:rows].astype(">f8"),
+            np.asfortranarray(X[:rows]),
+            np.repeat(X, 2, axis=0)[: 2 * rows : 2],
+            X[:rows].tolist(),
+            frozen,
+        )
+        for form in (
+            *forms,
+            X[:rows].astype(np.dtype("f8", metadata={"unit": "m"})),
+            np.frombuffer(X[:rows].tobytes()).reshape(rows, -1),
+        ):
             for _ in range(2):
                 np.testing.assert_array_equal(net.predict(form), wanted)
         narrow = X[:rows].astype(np.float32)
@@ -251,7 +263,10 @@ def _header(path):
 
 def test_predicting_from_many_python_threads(nets):
     expected, seen = nets["text"].predict_proba(X), []
-    workers = [threading.Thread(target=lambda: seen.append((nets["text"].predict_proba(X) == expected).all())) for _ in range(8)]
+    workers = [
+        threading.Thread(target=lambda: seen.append((nets["text"].predict_proba(X) == expected).all()))
+        for _ in range(8)
+    ]
     for w in workers:
         w.start()
     for w in workers:

@@ -37,34 +37,72 @@ def activation(kind):
         return v.dY * naive.activation_derivative(kind, naive.of_derivative(kind, v.Z))
 
     code, taken = kernels.ACTIVATIONS[kind], "Z" if kind in naive.OF_INPUT else "Y"
-    return Case({"Z": "nd"}, lambda v: naive.activation_forward(kind, v.Z), {"Z": gradient}, (code, "Z"), (code, taken, "dY"))
+    return Case(
+        {"Z": "nd"}, lambda v: naive.activation_forward(kind, v.Z), {"Z": gradient}, (code, "Z"), (code, taken, "dY")
+    )
 
 
 NODES = {
-    "add": Case({"X1": "nd", "X2": "nd"}, lambda v: v.X1 + v.X2, {"X1": lambda v: v.dY, "X2": lambda v: v.dY}, ("X1", "X2"), ("dY",)),
+    "add": Case(
+        {"X1": "nd", "X2": "nd"},
+        lambda v: v.X1 + v.X2,
+        {"X1": lambda v: v.dY, "X2": lambda v: v.dY},
+        ("X1", "X2"),
+        ("dY",),
+    ),
     "transpose": Case({"X": "nd"}, lambda v: v.X.T, {"X": lambda v: v.dY.T}, ("X",), ("dY",)),
-    "multiply": Case({"X1": "nd", "X2": "nd"}, lambda v: v.X1 * v.X2, {"X1": lambda v: v.dY * v.X2, "X2": lambda v: v.dY * v.X1},
-                     ("X1", "X2"), ("dY", "X1", "X2")),
-    "add_bias": Case({"X": "nd", "b": "d"}, lambda v: v.X + v.b, {"X": lambda v: v.dY, "b": lambda v: v.dY.sum(axis=0)},
-                     ("X", "b"), ("dY",)),
-    "matmul": Case({"X": "nd", "W": "dm"}, lambda v: v.X @ v.W, {"X": lambda v: v.dY @ v.W.T, "W": lambda v: v.X.T @ v.dY},
-                   ("X", "W"), ("dY", "X", "W")),
+    "multiply": Case(
+        {"X1": "nd", "X2": "nd"},
+        lambda v: v.X1 * v.X2,
+        {"X1": lambda v: v.dY * v.X2, "X2": lambda v: v.dY * v.X1},
+        ("X1", "X2"),
+        ("dY", "X1", "X2"),
+    ),
+    "add_bias": Case(
+        {"X": "nd", "b": "d"},
+        lambda v: v.X + v.b,
+        {"X": lambda v: v.dY, "b": lambda v: v.dY.sum(axis=0)},
+        ("X", "b"),
+        ("dY",),
+    ),
+    "matmul": Case(
+        {"X": "nd", "W": "dm"},
+        lambda v: v.X @ v.W,
+        {"X": lambda v: v.dY @ v.W.T, "W": lambda v: v.X.T @ v.dY},
+        ("X", "W"),
+        ("dY", "X", "W"),
+    ),
     "reciprocal": Case({"X": "nd"}, lambda v: 1 / v.X, {"X": lambda v: -v.dY / v.X**2}, ("X",), ("dY", "X")),
     "shift": Case({"X": "nd"}, lambda v: 2.5 + v.X, {"X": lambda v: v.dY}, (2.5, "X"), ("dY",)),
     "exp": Case({"X": "nd"}, lambda v: np.exp(v.X), {"X": lambda v: v.dY * np.exp(v.X)}, ("X",), ("dY", "Y")),
     "scale": Case({"X": "nd"}, lambda v: -1.5 * v.X, {"X": lambda v: -1.5 * v.dY}, (-1.5, "X"), ("dY", -1.5)),
     "negate": Case({"X": "nd"}, lambda v: -v.X, {"X": lambda v: -v.dY}, ("X",), ("dY",)),
     **{f"activation {kind}": activation(kind) for kind in naive.ACTIVATIONS},
-}  # fmt: skip
+}
 LOSSES = {
-    "squared_error": Case({"A": "nd", "Y": "nd"}, lambda v: naive.loss("squared_error", "identity", v.A, v.Y).sum(),
-                          {"A": lambda v: v.dJ * (v.A - v.Y)}, ("A", "Y"), ("dJ", "A", "Y")),
-    "log_loss": Case({"A": "nd", "Y": "nd"}, lambda v: naive.loss("log_loss", "softmax", v.A, v.Y).sum(),
-                     {"A": lambda v: -v.dJ * v.Y / v.A}, ("A", "Y"), ("dJ", "A", "Y")),
-    "binary_log_loss": Case({"A": "nd", "Y": "nd"}, lambda v: naive.loss("log_loss", "logistic", v.A, v.Y).sum(),
-                            {"A": lambda v: v.dJ * ((1 - v.Y) / (1 - v.A) - v.Y / v.A)}, ("A", "Y"), ("dJ", "A", "Y")),
+    "squared_error": Case(
+        {"A": "nd", "Y": "nd"},
+        lambda v: naive.loss("squared_error", "identity", v.A, v.Y).sum(),
+        {"A": lambda v: v.dJ * (v.A - v.Y)},
+        ("A", "Y"),
+        ("dJ", "A", "Y"),
+    ),
+    "log_loss": Case(
+        {"A": "nd", "Y": "nd"},
+        lambda v: naive.loss("log_loss", "softmax", v.A, v.Y).sum(),
+        {"A": lambda v: -v.dJ * v.Y / v.A},
+        ("A", "Y"),
+        ("dJ", "A", "Y"),
+    ),
+    "binary_log_loss": Case(
+        {"A": "nd", "Y": "nd"},
+        lambda v: naive.loss("log_loss", "logistic", v.A, v.Y).sum(),
+        {"A": lambda v: v.dJ * ((1 - v.Y) / (1 - v.A) - v.Y / v.A)},
+        ("A", "Y"),
+        ("dJ", "A", "Y"),
+    ),
     "sum": Case({"X": "nd"}, lambda v: v.X.sum(), {"X": lambda v: np.full(v.X.shape, v.dJ)}, ("X",), ("dJ",)),
-}  # fmt: skip
+}
 
 
 def kernels_of(name):
@@ -128,7 +166,9 @@ def test_gradients_are_slopes(name):
     grads = [np.empty(v[k].shape) for k in case.gradients]
     backward(*((v | above)[x] if isinstance(x, str) else x for x in case.backward), *grads)
     for k, got in zip(case.gradients, grads, strict=True):
-        wanted = finite_difference(lambda x, k=k: float(np.sum(J_slope * case.value(SimpleNamespace(**(v | {k: x}))))), v[k])
+        wanted = finite_difference(
+            lambda x, k=k: float(np.sum(J_slope * case.value(SimpleNamespace(**(v | {k: x}))))), v[k]
+        )
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
 
 
@@ -226,7 +266,9 @@ def test_in_users_njit_in_every_layout(users_function, allocations):
         # Whatever the number of passes: what is left are the arguments. A product of other layouts may pack its operands.
         if layout == "C" and not config.DISABLE_JIT:
             losses = 8 * 3 * 2  # each of the three takes room for a row and for its sum once a call
-            assert allocations(users_function, 1, *read, *written) + losses == allocations(users_function, 9, *read, *written)
+            assert allocations(users_function, 1, *read, *written) + losses == allocations(
+                users_function, 9, *read, *written
+            )
     for layout in naive.LAYOUTS[1:]:
         for got, wanted in zip(found[layout], found["C"], strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
@@ -251,7 +293,10 @@ def test_shapes_that_do_not_fit_are_refused(name):
         forward, backward = kernels_of(name)
         calls = [
             (forward, [full[x] if isinstance(x, str) else x for x in case.forward] + ([] if name in LOSSES else [Y])),
-            (backward, [full[x] if isinstance(x, str) else x for x in case.backward] + [shape[k] for k in case.gradients]),
+            (
+                backward,
+                [full[x] if isinstance(x, str) else x for x in case.backward] + [shape[k] for k in case.gradients],
+            ),
         ]
     for kernel, arguments in calls:
         places = [i for i, x in enumerate(arguments) if isinstance(x, tuple)]
@@ -262,7 +307,8 @@ def test_shapes_that_do_not_fit_are_refused(name):
                 arena = Arena()
                 wrong = tuple(size + (k == axis) for k, size in enumerate(arguments[place]))
                 given = [
-                    x if not isinstance(x, tuple) else arena.put(numbers(wrong if i == place else x, rng)) for i, x in enumerate(arguments)
+                    x if not isinstance(x, tuple) else arena.put(numbers(wrong if i == place else x, rng))
+                    for i, x in enumerate(arguments)
                 ]
                 with pytest.raises(ValueError, match=r"must|expected"):
                     kernel(*given)

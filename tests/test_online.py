@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import BASIC, BASIC_PAIRS, DTYPES, LOSS_PAIRS, Arena, assert_close
 from numba import njit
-from tasks import DECISIONS, NETWORK_CASES, SAMPLE_CASES, Task, compiled, frozen, mixed, networks, refused, seeds, user_online_epoch
+from tasks import (
+    DECISIONS,
+    NETWORK_CASES,
+    SAMPLE_CASES,
+    Task,
+    compiled,
+    frozen,
+    mixed,
+    networks,
+    refused,
+    seeds,
+    user_online_epoch,
+)
 
 from fastbp import kernels
 from fastbp.kernels import lean, sweep
@@ -43,7 +55,9 @@ def test_what_is_lean():
             assert lean.is_lean(codes, activations, loss) == (sizes in LEAN_SIZES and name in BASIC)
         for pair in LOSS_PAIRS:
             codes, activations, loss, *_ = Task(sizes, 1, pair=pair).codes()
-            assert lean.is_lean(codes, activations, loss) == (sizes in LEAN_SIZES and pair in BASIC_PAIRS and pair[1] != "softmax")
+            assert lean.is_lean(codes, activations, loss) == (
+                sizes in LEAN_SIZES and pair in BASIC_PAIRS and pair[1] != "softmax"
+            )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -54,7 +68,13 @@ def test_online_epoch_of_tiny_networks(hidden, pair, dtype):
     every = [sizes for sizes in LEAN_SIZES + OTHERS if sizes[-1] > 1 or pair[1] != "softmax"]
     for number, (decision, sizes) in enumerate(itertools.product(DECISIONS, every)):
         task = Task(sizes, 5, number, dtype, hidden, pair, decision)
-        check_online(task, 1 + number % 2, 0.05 * (number % 3), learning_rate=0.1, order=(None, np.array([3, 3, 0, 4, 3]))[number // 2 % 2])
+        check_online(
+            task,
+            1 + number % 2,
+            0.05 * (number % 3),
+            learning_rate=0.1,
+            order=(None, np.array([3, 3, 0, 4, 3]))[number // 2 % 2],
+        )
 
 
 @pytest.mark.parametrize("learning_rate", [0.0, 0.1])
@@ -81,7 +101,9 @@ def test_online_epoch_of_every_width(width, dtype):
     every = [pair for pair in LOSS_PAIRS if pair[1] != "softmax" or pair[0] == "log_loss"]
     pairs = itertools.cycle(every[WIDTHS.index(width) % len(every) :])
     hidden = itertools.cycle(("tanh", "logistic", "relu", "gelu", "mish", "silu"))
-    for number, sizes in enumerate([(5, width, 5), (6, width), (17, width), (3, 6, width), (2, width, width, 3), (4, 9, width, 5)]):
+    for number, sizes in enumerate(
+        [(5, width, 5), (6, width), (17, width), (3, 6, width), (2, width, width, 3), (4, 9, width, 5)]
+    ):
         task = Task(sizes, 6, width + number, dtype, next(hidden), next(pairs), list(DECISIONS)[number % 3])
         check_online(task, 1, 0.02 * (number % 2), learning_rate=0.5 if width < 10 else 2 / width)
 
@@ -107,8 +129,20 @@ def swept(task, sparse, learning_rate=0.1):
     sizes, *codes = task.codes()
     params, results = task.params.copy(), np.zeros(3)
     *work, _ = one_by_one.sweep_space(task.X, sizes, params, 0.0)
-    one_by_one._swept_epoch(task.X, task.Y, task.weight, task.order, sizes, *codes, params, task.dtype(learning_rate), 0.0, *work, sparse,
-                            results)  # fmt: skip
+    one_by_one._swept_epoch(
+        task.X,
+        task.Y,
+        task.weight,
+        task.order,
+        sizes,
+        *codes,
+        params,
+        task.dtype(learning_rate),
+        0.0,
+        *work,
+        sparse,
+        results,
+    )
     return params, results
 
 
@@ -140,7 +174,12 @@ def test_when_zeros_are_left_out():
         return bool(one_by_one.sweep_space(task.X, task.codes()[0], task.params, l2)[-1])
 
     many, few = mostly_zeros((64, 9, 3), np.float64), mostly_zeros((64, 9, 3), np.float64, share=0.3)
-    assert [chosen(many), chosen(few), chosen(many, 0.1), chosen(mostly_zeros((63, 9, 3), np.float64))] == [True, False, False, False]
+    assert [chosen(many), chosen(few), chosen(many, 0.1), chosen(mostly_zeros((63, 9, 3), np.float64))] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     check_online(many, 2, l2=0.05, learning_rate=0.05)
     check_online(few, 2, learning_rate=0.05)
 
@@ -226,8 +265,25 @@ def test_prepared_per_sample_epochs_are_the_same():
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES])
 def test_online_epoch_refuses(case, via):
-    names = ("X", "Y", "weight", "order", "sizes", "activations", "loss", "loss_parameter", "decision", "params", "learning_rate", "l2")
-    refused(kernels.online_epoch if via == "python" else compiled(user_online_epoch), names, (NETWORK_CASES | SAMPLE_CASES)[case])
+    names = (
+        "X",
+        "Y",
+        "weight",
+        "order",
+        "sizes",
+        "activations",
+        "loss",
+        "loss_parameter",
+        "decision",
+        "params",
+        "learning_rate",
+        "l2",
+    )
+    refused(
+        kernels.online_epoch if via == "python" else compiled(user_online_epoch),
+        names,
+        (NETWORK_CASES | SAMPLE_CASES)[case],
+    )
 
 
 @pytest.mark.parametrize("tiny", [False, True])
@@ -238,5 +294,17 @@ def test_the_loops_of_per_sample_learning_allocate_nothing(tiny, allocations):
     loop, work = one_by_one._swept_epoch, one_by_one.sweep_space(task.X, sizes, task.params, 0.0)
     if tiny:
         loop, work = one_by_one._lean_epoch, one_by_one.lean_space(sizes, task.params)
-    arguments = (task.X, task.Y, task.weight, task.order, sizes, *codes, task.params.copy(), 0.1, 0.0, *work, np.zeros(3))
+    arguments = (
+        task.X,
+        task.Y,
+        task.weight,
+        task.order,
+        sizes,
+        *codes,
+        task.params.copy(),
+        0.1,
+        0.0,
+        *work,
+        np.zeros(3),
+    )
     assert allocations(loop, *arguments) == allocations(njit(lambda *arguments: None), *arguments)

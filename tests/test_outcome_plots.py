@@ -19,7 +19,9 @@ pytestmark = pytest.mark.filterwarnings("error")
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (120, 2))
 QUICK = {"hidden": 5, "epochs": 40, "seed": 0}
-SEVERAL = np.array(["left", "middle", "right, and $far$ away from it all"])[np.digitize(X[:, 0] + 0.3 * X[:, 1], [-0.3, 0.3])]
+SEVERAL = np.array(["left", "middle", "right, and $far$ away from it all"])[
+    np.digitize(X[:, 0] + 0.3 * X[:, 1], [-0.3, 0.3])
+]
 NUMBER = X[:, 0] + 0.1 * rng.normal(size=120)
 
 
@@ -131,12 +133,21 @@ def test_bad_input():
     net, other = fastbp.train(X, SEVERAL, **QUICK), fastbp.train(X, NUMBER, **QUICK)
     labels = fastbp.train(X, X > 0, **QUICK)
     for call, message in (
-        (lambda: plot.confusion(other, X, NUMBER), "net: expected a network for classification, got one for regression"),
-        (lambda: plot.confusion(labels, X, X > 0), "net: expected a network for classification, got one for multilabel"),
+        (
+            lambda: plot.confusion(other, X, NUMBER),
+            "net: expected a network for classification, got one for regression",
+        ),
+        (
+            lambda: plot.confusion(labels, X, X > 0),
+            "net: expected a network for classification, got one for multilabel",
+        ),
         (lambda: plot.predicted(net, X, SEVERAL), "net: expected a network for regression, got one for classification"),
         (lambda: plot.confusion("net", X, SEVERAL), "net: expected a fastbp.Network, got 'net'"),
         (lambda: plot.confusion(net, X, np.full(120, "up")), "y: expected labels seen in training .* got 'up'"),
-        (lambda: plot.predicted(other, X, NUMBER[:9]), "y: expected one target for each of the 120 samples of X, got 9"),
+        (
+            lambda: plot.predicted(other, X, NUMBER[:9]),
+            "y: expected one target for each of the 120 samples of X, got 9",
+        ),
         (lambda: plot.predicted(other, X[:0], []), "X: expected at least one sample"),
     ):
         with pytest.raises(ValueError, match=message):

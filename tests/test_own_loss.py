@@ -42,10 +42,22 @@ def learned(task, batch_size, loss=None, optimizer="sgd", learning_rate=0.1):
     params = task.params.copy()
     if batch_size == 0:
         sizes, activations, code, *rest = task.codes()
-        epoch = kernels.prepare_online(task.X, task.Y, task.weight, sizes, activations, code if loss is None else loss, *rest, params,
-                                       learning_rate, 0.01)  # fmt: skip
+        epoch = kernels.prepare_online(
+            task.X,
+            task.Y,
+            task.weight,
+            sizes,
+            activations,
+            code if loss is None else loss,
+            *rest,
+            params,
+            learning_rate,
+            0.01,
+        )
         return epoch(task.order), params
-    return task.prepared(params, batch_size, optimizer, task.states(optimizer), loss=loss)(task.order, 0, learning_rate, 0.01), params
+    return task.prepared(params, batch_size, optimizer, task.states(optimizer), loss=loss)(
+        task.order, 0, learning_rate, 0.01
+    ), params
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

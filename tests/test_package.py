@@ -30,7 +30,11 @@ def _not_sources(folder, names):
     """Names that a copy of the tree leaves out: hidden folders, builds, caches, environments."""
     made = {"build", "dist", "__pycache__", "_build"}
     path = Path(folder)
-    return [n for n in names if n.startswith(".") or n in made or n.endswith(".egg-info") or (path / n / "pyvenv.cfg").exists()]
+    return [
+        n
+        for n in names
+        if n.startswith(".") or n in made or n.endswith(".egg-info") or (path / n / "pyvenv.cfg").exists()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,9 @@ def installed(wheel, tmp_path_factory):
     _run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     python = scripts / "python"
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder.parent)
+    _run(
+        sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder.parent
+    )
     site = Path(_run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder.parent).strip())
     # The folders come behind the environment's own, and .pth files in them (an editable fastbp) are not read.
     others = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
@@ -62,7 +68,10 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
     assert {name.split("/")[0] for name in names} == {"fastbp", wheel.name.split("-py3")[0] + ".dist-info"}
-    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastbp").rglob("*.py")} | {"fastbp/py.typed", "fastbp/report.html"}
+    wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastbp").rglob("*.py")} | {
+        "fastbp/py.typed",
+        "fastbp/report.html",
+    }
     wanted |= {f"fastbp/kernels/{path.name}" for path in (ROOT / "kernels").glob("*.py")}
     assert {name for name in names if name.startswith("fastbp/")} == wanted
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

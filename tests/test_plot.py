@@ -159,7 +159,9 @@ def test_a_frame_gives_the_axes_their_names():
 
 def test_the_animation_has_a_frame_for_each_network(nets, tmp_path):
     net, y = nets["two classes"], TARGETS["two classes"]
-    networks = [(epoch, dataclasses.replace(net, params=net.params * np.float32(epoch / 30))) for epoch in (0, 10, 20, 30)]
+    networks = [
+        (epoch, dataclasses.replace(net, params=net.params * np.float32(epoch / 30))) for epoch in (0, 10, 20, 30)
+    ]
     fig, ax = plt.subplots(figsize=(3, 3))
     animation = plot.boundary_animation(iter(networks), X, y, ax=ax)
     path = tmp_path / "boundary.gif"
@@ -197,7 +199,9 @@ def test_of_more_units_the_axes_are_principal_components(nets):
 
 def test_one_unit_is_the_horizontal_axis_and_the_target_the_vertical_one(nets):
     ax = plot.layer_space(nets["regression"], X, TARGETS["regression"], 3)
-    np.testing.assert_allclose(points(ax), np.column_stack([nets["regression"].activations(X)[3], TARGETS["regression"]]), rtol=1e-6)
+    np.testing.assert_allclose(
+        points(ax), np.column_stack([nets["regression"].activations(X)[3], TARGETS["regression"]]), rtol=1e-6
+    )
     net, y = nets["two classes"], TARGETS["two classes"]
     ax = plot.layer_space(net, X, y, 3)
     np.testing.assert_allclose(points(ax)[:, 0], by_class(net, "two classes", net.activations(X)[3])[:, 0])
@@ -220,7 +224,8 @@ def test_the_grid_is_bent_as_the_layers_bend_it(nets):
 
 
 @pytest.mark.parametrize(
-    ("activation", "bias", "word"), [("relu", -1, "dead"), ("logistic", 7, "saturated"), ("tanh", -7, "saturated"), ("tanh", 1, None)]
+    ("activation", "bias", "word"),
+    [("relu", -1, "dead"), ("logistic", 7, "saturated"), ("tanh", -7, "saturated"), ("tanh", 1, None)],
 )
 def test_units_that_have_stopped_learning_are_named(activation, bias, word):
     y = TARGETS["two classes"]
@@ -250,7 +255,12 @@ def test_a_layer_in_which_all_samples_are_one_point(nets):
 def test_layer_spaces_is_a_row_of_layer_space(nets):
     net, y = nets["three classes"], TARGETS["three classes"]
     axes = plot.layer_spaces(net, X, y)
-    assert [ax.get_title() for ax in axes] == ["inputs", "layer 1: 5 tanh units", "layer 2: 2 tanh units", "output: 3 softmax units"]
+    assert [ax.get_title() for ax in axes] == [
+        "inputs",
+        "layer 1: 5 tanh units",
+        "layer 2: 2 tanh units",
+        "output: 3 softmax units",
+    ]
     for layer, ax in enumerate(axes):
         one = plot.layer_space(net, X, y, layer)
         assert (points(one) == points(ax)).all()
@@ -270,7 +280,12 @@ def test_learning_curves_are_the_history(nets):
     assert (validation.get_ydata() == net.history["validation_loss"]).all()
     assert set(best.get_xdata()) == {net.best_epoch}
     assert (stop.get_xdata(), stop.get_ydata()) == (200, net.history["loss"][-1])
-    assert legend(ax) == ["training", "validation", f"best epoch: {net.best_epoch}", "stopped after epoch 200:\nall epochs done"]
+    assert legend(ax) == [
+        "training",
+        "validation",
+        f"best epoch: {net.best_epoch}",
+        "stopped after epoch 200:\nall epochs done",
+    ]
     assert ax.get_ylabel() == "mean loss (log loss)"
 
 
@@ -296,7 +311,8 @@ def test_the_area_of_a_square_is_proportional_to_the_weight():
     ax = plot.hinton(W)
     (squares,) = drawn(ax, PolyCollection)
     centres, areas = zip(
-        *((path.vertices[:4].mean(axis=0), np.ptp(path.vertices, axis=0).prod()) for path in squares.get_paths()), strict=True
+        *((path.vertices[:4].mean(axis=0), np.ptp(path.vertices, axis=0).prod()) for path in squares.get_paths()),
+        strict=True,
     )
     rows, columns = np.nonzero(W)
     np.testing.assert_allclose(np.array(areas) / max(areas), np.abs(W[rows, columns]) / 4)
@@ -323,7 +339,12 @@ def test_the_width_of_a_connection_is_proportional_to_its_weight(nets):
         np.testing.assert_allclose(signed, 5 * W / np.abs(W).max(), rtol=1e-5)
     assert legend(ax) == ["w > 0", "w < 0"]
     assert {text.get_text() for text in ax.texts} == {"x1", "x2", "p(same)"}
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["inputs", "layer 1\ntanh", "layer 2\ntanh", "output\nlogistic"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        "inputs",
+        "layer 1\ntanh",
+        "layer 2\ntanh",
+        "output\nlogistic",
+    ]
 
 
 def test_signs_differ_by_colour_and_by_dash(nets):
@@ -338,14 +359,22 @@ def test_of_a_big_layer_the_first_units_are_drawn():
     ax = plot.network(net)
     assert [len(line.get_xdata()) for line in ax.lines] == [2, 16, 15, 1]
     assert [text.get_text() for text in ax.texts].count("⋮") == 1
-    assert [label.get_text() for label in ax.get_xticklabels()][1:3] == ["layer 1\nrelu", "layer 2\nrelu\n15 of 17 drawn"]
+    assert [label.get_text() for label in ax.get_xticklabels()][1:3] == [
+        "layer 1\nrelu",
+        "layer 2\nrelu\n15 of 17 drawn",
+    ]
 
 
 # activations, bumps, bump_error, captured
 
 
 def test_activations_are_drawn_with_their_derivatives():
-    f = {"identity": lambda z: z, "logistic": lambda z: 1 / (1 + np.exp(-z)), "tanh": np.tanh, "relu": lambda z: np.maximum(z, 0)}
+    f = {
+        "identity": lambda z: z,
+        "logistic": lambda z: 1 / (1 + np.exp(-z)),
+        "tanh": np.tanh,
+        "relu": lambda z: np.maximum(z, 0),
+    }
     axes = plot.activations(tuple(f))
     assert [ax.get_title() for ax in axes] == list(f)
     for ax, function in zip(axes, f.values(), strict=True):
@@ -456,7 +485,9 @@ BAD = {
         "net: expected a network that was trained for at least one epoch",
     ),
     "three inputs": (
-        lambda net: plot.boundary(fastbp.train(rng.normal(size=(9, 3)), np.arange(9.0), epochs=1), np.ones((2, 3)), [1.0, 2.5]),
+        lambda net: plot.boundary(
+            fastbp.train(rng.normal(size=(9, 3)), np.arange(9.0), epochs=1), np.ones((2, 3)), [1.0, 2.5]
+        ),
         "net: expected a network of two inputs, whose plane can be drawn, got 3",
     ),
     "two targets": (
@@ -470,21 +501,42 @@ BAD = {
     "other features": (lambda net: plot.layer_spaces(net, X[:, :1], TARGETS[TWO]), "X: expected 2 features, got 1"),
     "no sample": (lambda net: plot.boundary(net, X[:0], []), "X: expected at least one sample"),
     "other labels": (lambda net: plot.boundary(net, X, np.zeros(60)), "y: expected labels seen in training .* got 0.0"),
-    "fewer labels": (lambda net: plot.boundary(net, X, TARGETS[TWO][:9]), "y: expected one label for each of the 60 samples, got 9"),
+    "fewer labels": (
+        lambda net: plot.boundary(net, X, TARGETS[TWO][:9]),
+        "y: expected one label for each of the 60 samples, got 9",
+    ),
     "a layer too many": (lambda net: plot.layer_space(net, X, TARGETS[TWO], 4), "layer: expected at most 3, .* got 4"),
-    "a layer from the end": (lambda net: plot.layer_space(net, X, TARGETS[TWO], -1), "layer: expected an integer of at least 0, got -1"),
+    "a layer from the end": (
+        lambda net: plot.layer_space(net, X, TARGETS[TWO], -1),
+        "layer: expected an integer of at least 0, got -1",
+    ),
     "no frame": (lambda net: plot.boundary_animation([], X, TARGETS[TWO]), "networks: expected at least one pair"),
-    "no epochs": (lambda net: plot.boundary_animation([net], X, TARGETS[TWO]), "networks: expected pairs of an epoch and a network"),
-    "epochs alone": (lambda net: plot.boundary_animation([(1, 2)], X, TARGETS[TWO]), "net: expected a fastbp.Network, got 2"),
+    "no epochs": (
+        lambda net: plot.boundary_animation([net], X, TARGETS[TWO]),
+        "networks: expected pairs of an epoch and a network",
+    ),
+    "epochs alone": (
+        lambda net: plot.boundary_animation([(1, 2)], X, TARGETS[TWO]),
+        "net: expected a fastbp.Network, got 2",
+    ),
     "a vector of weights": (lambda net: plot.hinton([1.0, 2.0]), r"W: expected a matrix .* got shape \(2,\)"),
     "no weight": (lambda net: plot.hinton(np.empty((0, 3))), r"W: expected a matrix .* got shape \(0, 3\)"),
-    "an infinite weight": (lambda net: plot.hinton([[1.0, np.inf]]), "W: expected finite numbers, got inf at row 0, column 1"),
+    "an infinite weight": (
+        lambda net: plot.hinton([[1.0, np.inf]]),
+        "W: expected finite numbers, got inf at row 0, column 1",
+    ),
     "an unknown function": (lambda net: plot.activations(("sigmoid",)), "names: expected one of .* got 'sigmoid'"),
-    "softmax, which is not of one number": (lambda net: plot.activations(("softmax",)), "names: expected one of .* got 'softmax'"),
+    "softmax, which is not of one number": (
+        lambda net: plot.activations(("softmax",)),
+        "names: expected one of .* got 'softmax'",
+    ),
     "no function": (lambda net: plot.activations(()), "names: expected at least one of .* got none"),
     "no bump": (lambda net: plot.bumps(np.exp, 0), "n: expected an integer of at least 1, got 0"),
     "no counts": (lambda net: plot.bump_error(np.exp, ()), "counts: expected at least one number of bumps, got none"),
-    "a count of no bumps": (lambda net: plot.bump_error(np.exp, (4, 0)), "counts: expected an integer of at least 1, got 0"),
+    "a count of no bumps": (
+        lambda net: plot.bump_error(np.exp, (4, 0)),
+        "counts: expected an integer of at least 1, got 0",
+    ),
     "no points": (lambda net: plot.captured_share(np.empty((0, 2)), 0.5), "points: expected at least one point"),
     "no box": (lambda net: plot.captured_share(X, 0), "side: expected a finite number above 0, got 0"),
 }
@@ -501,5 +553,7 @@ def test_bad_input(nets, case):
 def test_without_matplotlib_the_error_tells_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "fastbp.plot")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r'fastbp.plot needs matplotlib; install it with: pip install "fastbp\[plot\]"'):
+    with pytest.raises(
+        ImportError, match=r'fastbp.plot needs matplotlib; install it with: pip install "fastbp\[plot\]"'
+    ):
         importlib.import_module("fastbp.plot")

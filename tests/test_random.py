@@ -16,8 +16,11 @@ def both(seed, child):
     return np.random.default_rng(np.random.SeedSequence(seed).spawn(child + 1)[child]), stream
 
 
-@given(seed=st.one_of(st.integers(0, 2**200), st.sampled_from([2**32 - 1, 2**32, 2**128 - 1, 2**128])), child=st.integers(0, 5),
-       lengths=st.lists(st.integers(0, 70), max_size=8))  # fmt: skip
+@given(
+    seed=st.one_of(st.integers(0, 2**200), st.sampled_from([2**32 - 1, 2**32, 2**128 - 1, 2**128])),
+    child=st.integers(0, 5),
+    lengths=st.lists(st.integers(0, 70), max_size=8),
+)
 def test_streams_have_numpys_bits(seed, child, lengths):
     random, stream = both(seed, child)
     for n in lengths:
@@ -27,7 +30,9 @@ def test_streams_have_numpys_bits(seed, child, lengths):
         kernels.fill_uniform(stream, np.full(n, -0.1), np.full(n, 0.3), numbers)
         np.testing.assert_array_equal(numbers, random.uniform(-0.1, 0.3, n))
     state = random.bit_generator.state
-    assert [int(stream[0]) << 64 | int(stream[1]), int(stream[2]) << 64 | int(stream[3])] == list(state["state"].values())
+    assert [int(stream[0]) << 64 | int(stream[1]), int(stream[2]) << 64 | int(stream[3])] == list(
+        state["state"].values()
+    )
     assert stream[kernels.HELD] == state["has_uint32"]
 
 

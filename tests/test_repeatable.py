@@ -39,7 +39,14 @@ LOSSES = {
 FURTHER = {
     "dropout": {"dropout": 0.3, "y": TWO},
     "clipped": {"clip_norm": 0.1, "y": TWO},
-    "both, decayed": {"dropout": 0.3, "clip_norm": 0.1, "optimizer": "adamw", "l2": 0.1, "schedule": "one_cycle", "y": TWO},
+    "both, decayed": {
+        "dropout": 0.3,
+        "clip_norm": 0.1,
+        "optimizer": "adamw",
+        "l2": 0.1,
+        "schedule": "one_cycle",
+        "y": TWO,
+    },
     "weighed": {"sample_weight": abs(X[:, 1]), "l2": 0.1, "optimizer": "nesterov", "y": X[:, 0]},
     "validated": {"validation": 0.2, "metric": "score", "warmup": 1, "y": FOUR},
 }
@@ -68,7 +75,14 @@ def watched_fit(case, folder, **more):
         fit("logistic", batch_size=50, epochs=1)
         seen.clear()
         found.append(
-            fit(case, progress=True, callback=lambda epoch: seen.append(epoch.loss), checkpoint=folder / "c", checkpoint_every=1, **more)
+            fit(
+                case,
+                progress=True,
+                callback=lambda epoch: seen.append(epoch.loss),
+                checkpoint=folder / "c",
+                checkpoint_every=1,
+                **more,
+            )
         )
 
     thread = threading.Thread(target=work)

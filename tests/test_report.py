@@ -21,7 +21,15 @@ from fastbp.network import STOP_REASONS
 from fastbp.scores import baseline, scores
 
 HOSTILE = "<script>alert(1)</script>"
-SECTIONS = ["Summary", "Scores", "How it learnt, and what it predicts", "What it relies on", "Worst mistakes", "The data", "The network"]
+SECTIONS = [
+    "Summary",
+    "Scores",
+    "How it learnt, and what it predicts",
+    "What it relies on",
+    "Worst mistakes",
+    "The data",
+    "The network",
+]
 rng = np.random.default_rng(0)
 N = 240
 
@@ -32,7 +40,9 @@ def passengers():
     age = rng.normal(30, 12, N).round(1)
     age[::7] = np.nan
     frame = pd.DataFrame({"sex": sex, HOSTILE: deck, "age": age, "fare": rng.lognormal(2, 1, N).round(2)})
-    frame["name"] = [f"<b onclick='alert(2)'>Passenger & co. {k}</b>, a name far too long for a table" for k in range(N)]
+    frame["name"] = [
+        f"<b onclick='alert(2)'>Passenger & co. {k}</b>, a name far too long for a table" for k in range(N)
+    ]
     frame.index = pd.RangeIndex(2, N + 2, name="line")
     lucky = rng.random(N) < np.where(sex == "female", 0.8, 0.2)
     return frame, np.where(lucky, "<i>yes</i>", "no & $no$")
@@ -158,16 +168,22 @@ def test_the_data_are_described(classified):
 
 
 def test_dates_and_answers_are_described():
-    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=60).strftime("%d.%m.%Y"), "sold": [True, False, False] * 20})
+    frame = pd.DataFrame(
+        {"when": pd.date_range("2024-01-01", periods=60).strftime("%d.%m.%Y"), "sold": [True, False, False] * 20}
+    )
     net = fastbp.train(frame, rng.normal(size=60), epochs=1)
-    described = [row["values"] for row in report._columns(net, [report._part("training", (frame, rng.normal(size=60)))])]
+    described = [
+        row["values"] for row in report._columns(net, [report._part("training", (frame, rng.normal(size=60)))])
+    ]
     assert described == ["2024-01-01 to 2024-02-29", "no (40), yes (20)"]
 
 
 def test_the_targets_are_counted(classified, regressed):
     net, parts, page = classified
     y = np.concatenate([y for _, y in parts])
-    assert [[row[0], row[-1]] for row in page.table("Rows of each class")[1:]] == [[c, str((y == c).sum())] for c in net.classes]
+    assert [[row[0], row[-1]] for row in page.table("Rows of each class")[1:]] == [
+        [c, str((y == c).sum())] for c in net.classes
+    ]
     _, (_, y), page = regressed
     counts, edges = np.histogram(y, report.BINS)
     rows = page.table("Rows by the value of the target")[1:]
@@ -187,7 +203,9 @@ def test_a_target_of_nearly_one_class_is_told_of(folder, regressed):
     y = (X[:, 0] > 1.3).astype(int)
     net = fastbp.train(X, y, epochs=1)
     report.write(folder / "rare.html", net, (X, y), None, table="t", target="rare")
-    assert any(f"{1 - y.mean():.0%} of the rows are of the class 0" in text for text in Page(folder / "rare.html").words["p"])
+    assert any(
+        f"{1 - y.mean():.0%} of the rows are of the class 0" in text for text in Page(folder / "rare.html").words["p"]
+    )
 
 
 def test_importances_are_those_of_the_watched_part(classified):
@@ -240,7 +258,9 @@ def test_nothing_comes_from_elsewhere(name, request):
     ids = [value for key, value in page.attributes if key == "id"]
     assert len(ids) == len(set(ids))
     links = {value[1:] for key, value in page.attributes if key in ("href", "xlink:href") and value.startswith("#")}
-    links |= set(re.findall(r"url\(#([^)]*)\)", page.html)) | {value for key, value in page.attributes if key == "aria-labelledby"}
+    links |= set(re.findall(r"url\(#([^)]*)\)", page.html)) | {
+        value for key, value in page.attributes if key == "aria-labelledby"
+    }
     assert links <= set(ids)
 
 
@@ -260,7 +280,14 @@ def test_several_outputs_labels_and_quantiles(folder):
         (numbers, {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)}, 2),
         (numbers > 1, {}, 1),
     ):
-        report.write(path, fastbp.train(X, y, epochs=5, seed=0, **options), (X[:59], y[:59]), (X[59:], y[59:]), table="t", target="c, d")
+        report.write(
+            path,
+            fastbp.train(X, y, epochs=5, seed=0, **options),
+            (X[:59], y[:59]),
+            (X[59:], y[59:]),
+            table="t",
+            target="c, d",
+        )
         page = Page(path)
         assert page.words["h2"] == SECTIONS
         assert len(page.words["figcaption"]) == pictures
@@ -314,7 +341,9 @@ def test_in_a_browser(browser, folder, classified, regressed, name, width, schem
     page.goto(address, wait_until="load")
     assert said == []
     assert asked == [address]
-    sizes = page.evaluate("[...document.querySelectorAll('figure svg')].map(p => p.getBoundingClientRect()).map(r => [r.width, r.height])")
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('figure svg')].map(p => p.getBoundingClientRect()).map(r => [r.width, r.height])"
+    )
     assert len(sizes) == 2
     assert min(map(min, sizes)) > 100
     assert page.evaluate("document.documentElement.scrollWidth") == width

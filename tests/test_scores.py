@@ -66,7 +66,11 @@ def test_two_classes(nets):
     expected = {"accuracy": net.score(X, TARGETS["two classes"]), "log loss": log_loss, "AUC": area(right, proba)}
     assert scores(net, X, TARGETS["two classes"]) == pytest.approx(expected, rel=1e-5)
     share = right.mean()
-    guessed = {"accuracy": max(share, 1 - share), "log loss": -share * np.log(share) - (1 - share) * np.log(1 - share), "AUC": 0.5}
+    guessed = {
+        "accuracy": max(share, 1 - share),
+        "log loss": -share * np.log(share) - (1 - share) * np.log(1 - share),
+        "AUC": 0.5,
+    }
     assert baseline(net, TARGETS["two classes"], TARGETS["two classes"]) == pytest.approx(guessed)
 
 
@@ -85,7 +89,11 @@ def test_labels(nets):
     net, y = nets["labels"], TARGETS["labels"]
     proba = net.predict_proba(X).astype(np.float64)
     log_loss = -np.log(np.where(y, proba, 1 - proba)).mean()
-    expected = {"accuracy": net.score(X, y), "log loss": log_loss, "AUC": np.mean([area(y[:, k], proba[:, k]) for k in (0, 1)])}
+    expected = {
+        "accuracy": net.score(X, y),
+        "log loss": log_loss,
+        "AUC": np.mean([area(y[:, k], proba[:, k]) for k in (0, 1)]),
+    }
     assert scores(net, X, y) == pytest.approx(expected, rel=1e-5)
     guessed = baseline(net, y, y)
     assert guessed["accuracy"] == ((y.mean(axis=0) > 0.5) == y).all(axis=1).mean()
@@ -106,12 +114,16 @@ def test_of_several_quantiles_the_middle_one_counts(nets, name, target):
     net, y = nets[name], TARGETS[target]
     columns, outputs = y.reshape(200, -1).T, net.predict(X).astype(np.float64)
     expected = of_numbers(y, outputs[:, 1::3])  # 0.4 is the nearest to 1/2
-    expected["pinball loss"] = np.mean([pinball(c, outputs[:, 3 * k + i], LEVELS[i]) for k, c in enumerate(columns) for i in range(3)])
+    expected["pinball loss"] = np.mean(
+        [pinball(c, outputs[:, 3 * k + i], LEVELS[i]) for k, c in enumerate(columns) for i in range(3)]
+    )
     assert scores(net, X, y) == pytest.approx(expected)
     assert scores(net, X, y)["R^2"] == pytest.approx(net.score(X, y))
     guess = np.quantile(y.reshape(200, -1), LEVELS, axis=0)
     expected = of_numbers(y, np.broadcast_to(guess[1], (200, len(columns))))
-    expected["pinball loss"] = np.mean([pinball(c, guess[i, k], LEVELS[i]) for k, c in enumerate(columns) for i in range(3)])
+    expected["pinball loss"] = np.mean(
+        [pinball(c, guess[i, k], LEVELS[i]) for k, c in enumerate(columns) for i in range(3)]
+    )
     assert baseline(net, y, y) == pytest.approx(expected)
 
 
@@ -129,7 +141,9 @@ def test_classes_that_do_not_occur(nets):
     net, y = nets["three classes"], TARGETS["three classes"]
     two = y != 1
     proba = net.predict_proba(X[two])
-    assert scores(net, X[two], y[two])["AUC"] == pytest.approx(np.mean([area(y[two] == k, proba[:, k]) for k in (0, 2)]))
+    assert scores(net, X[two], y[two])["AUC"] == pytest.approx(
+        np.mean([area(y[two] == k, proba[:, k]) for k in (0, 2)])
+    )
     assert "AUC" not in scores(net, X[y == 1], y[y == 1])
     assert np.isfinite(baseline(net, y[two], y)["log loss"])
 
@@ -174,7 +188,12 @@ def test_importances_are_repeatable_by_the_seed(nets):
 
 
 def test_all_inputs_of_a_column_are_shuffled_together():
-    frame = pd.DataFrame({"nothing": NOISE, "place": np.array(["by the sea", "in town", "up the hill"])[np.digitize(X[:, 0], [-0.4, 0.4])]})
+    frame = pd.DataFrame(
+        {
+            "nothing": NOISE,
+            "place": np.array(["by the sea", "in town", "up the hill"])[np.digitize(X[:, 0], [-0.4, 0.4])],
+        }
+    )
     frame["age"] = np.where(X[:, 1] > 1, np.nan, X[:, 1])
     y = (X[:, 0] > 0.4) * 3.0 + X[:, 0]
     net = fastbp.train(frame, y, hidden=8, epochs=60, seed=0)

@@ -36,7 +36,11 @@ def test_the_best_third_of_each_round_goes_on_to_three_times_the_epochs():
     rounds = []
     found = search(callback=lambda trials: rounds.append(list(trials)))
     assert [sorted(trial.epochs for trial in trials) for trials in rounds] == [
-        [1] * 27, [1] * 18 + [3] * 9, [1] * 18 + [3] * 6 + [9] * 3, [1] * 18 + [3] * 6 + [9] * 2 + [27]]  # fmt: skip
+        [1] * 27,
+        [1] * 18 + [3] * 9,
+        [1] * 18 + [3] * 6 + [9] * 3,
+        [1] * 18 + [3] * 6 + [9] * 2 + [27],
+    ]
     for before, after in itertools.pairwise(rounds):
         longest = before[0].epochs
         same_round = [trial for trial in before if trial.epochs == longest]
@@ -74,7 +78,13 @@ def test_a_search_is_repeatable_on_any_number_of_threads():
 
 def test_patience_metric_and_regression():
     found = fastbp.search(
-        X, X[:, 0] * X[:, 1], {"hidden": [4, 8]}, patience=2, metric="score", validation=(X[:40], X[:40, 0] * X[:40, 1]), **COMMON
+        X,
+        X[:, 0] * X[:, 1],
+        {"hidden": [4, 8]},
+        patience=2,
+        metric="score",
+        validation=(X[:40], X[:40, 0] * X[:40, 1]),
+        **COMMON,
     )
     assert {trial.accuracy for trial in found.trials} == {None}
     assert found.best.loss <= found.trials[1].loss
@@ -140,7 +150,13 @@ def test_bad_input(text):
         fastbp.search(X, CLASSES, **said)
 
 
-@given(low=st.floats(1e-6, 1e3), more=st.floats(1.5, 1e3), log=st.booleans(), integer=st.booleans(), seed=st.integers(0, 99))
+@given(
+    low=st.floats(1e-6, 1e3),
+    more=st.floats(1.5, 1e3),
+    log=st.booleans(),
+    integer=st.booleans(),
+    seed=st.integers(0, 99),
+)
 def test_uniform(low, more, log, integer, seed):
     low, high = (math.ceil(low), math.ceil(low * more) + 1) if integer else (low, low * more)
     number = Uniform(low, high, log=log, integer=integer).draw(np.random.default_rng(seed))
@@ -193,7 +209,9 @@ def table(tmp_path):
 
 
 def fastbp_search(table, *arguments):
-    return main(["search", table, "--target", "y", "--save", str(Path(table).with_name("best.fbp")), "--quiet", *arguments])
+    return main(
+        ["search", table, "--target", "y", "--save", str(Path(table).with_name("best.fbp")), "--quiet", *arguments]
+    )
 
 
 def test_the_command_line(table, capsys):
@@ -213,9 +231,15 @@ def test_the_command_line(table, capsys):
     assert {tuple(trial["hidden"]) for trial in facts["trials"]} <= {(4,), (8, 4), ()}
     assert all(1e-3 <= trial["learning_rate"] <= 1e-1 for trial in facts["trials"])
     net = fastbp.load(facts["saved"])
-    best = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["best"]["options"].items()}
+    best = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in facts["best"]["options"].items()
+    }
     again = {name: net.options[name] for name in ("learning_rate", "hidden")} | {"activation": best["activation"]}
-    assert again == {"learning_rate": best["learning_rate"], "hidden": list(best["hidden"]), "activation": best["activation"]}
+    assert again == {
+        "learning_rate": best["learning_rate"],
+        "hidden": list(best["hidden"]),
+        "activation": best["activation"],
+    }
     assert fastbp_search(table, "--trials", "4", "--space", "hidden=4|8", "--epochs", "3") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["trial", "hidden", "epochs", "loss", "accuracy"]

@@ -38,7 +38,9 @@ def assemble(dtype, parameters, emit, result=""):
     engine.finalize_object()
     scalar = ctypes.c_float if itemsize == 4 else ctypes.c_double
     kinds = {"a": ctypes.c_void_p, "i": ctypes.c_int64, "s": scalar, "": None}
-    function = ctypes.CFUNCTYPE(kinds[result], *[kinds[letter] for letter in parameters])(engine.get_function_address(symbol))
+    function = ctypes.CFUNCTYPE(kinds[result], *[kinds[letter] for letter in parameters])(
+        engine.get_function_address(symbol)
+    )
     function.engine = engine  # its memory
 
     def call(*arguments):
@@ -177,9 +179,15 @@ def test_every_vector_of_an_array(dtype):
 # Arithmetic
 
 OPERATIONS = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "abs": np.abs, "sqrt": np.sqrt,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "abs": np.abs,
+    "sqrt": np.sqrt,
     "copysign": np.copysign,
-}  # fmt: skip
+}
 
 
 def special(dtype):
@@ -219,7 +227,14 @@ def test_multiply_add(dtype):
 @pytest.mark.parametrize("how", ["<", "<=", "==", "!=", ">=", ">"])
 def test_comparisons_and_selection(how, dtype):
     x, y = special(dtype)
-    relation = {"<": np.less, "<=": np.less_equal, "==": np.equal, "!=": np.not_equal, ">=": np.greater_equal, ">": np.greater}[how]
+    relation = {
+        "<": np.less,
+        "<=": np.less_equal,
+        "==": np.equal,
+        "!=": np.not_equal,
+        ">=": np.greater_equal,
+        ">": np.greater,
+    }[how]
     got = elementwise(dtype, lambda v, x, y: v.select(v.compare(how, x, y), x, v.const(7)), x, y)
     np.testing.assert_array_equal(got, np.where(relation(x, y), x, dtype(7)))
 
@@ -249,7 +264,9 @@ def test_turned_bits(dtype):
     kind, bits = (np.uint32, 32) if dtype == np.float32 else (np.uint64, 64)
     x = np.random.default_rng(0).integers(0, 2**bits, 3 * lanes(dtype), kind)
     for count in (0, 1, 5, bits - 1):
-        got = elementwise(dtype, lambda v, x, count=count: v.from_bits(v.rotate_right(v.bits(x), v.const_int(count))), x.view(dtype))
+        got = elementwise(
+            dtype, lambda v, x, count=count: v.from_bits(v.rotate_right(v.bits(x), v.const_int(count))), x.view(dtype)
+        )
         np.testing.assert_array_equal(got.view(kind), x >> kind(count) | x << kind((bits - count) % bits))
 
 
@@ -269,7 +286,9 @@ def test_shuffles(dtype):
     n = lanes(dtype)
     x, y = draw(dtype, 2, n)
     order = [(3 * i + 1) % (2 * n) for i in range(n)]
-    np.testing.assert_array_equal(elementwise(dtype, lambda v, x, y: v.shuffle(x, y, order), x, y), np.concatenate([x, y])[order])
+    np.testing.assert_array_equal(
+        elementwise(dtype, lambda v, x, y: v.shuffle(x, y, order), x, y), np.concatenate([x, y])[order]
+    )
 
 
 def halves(x):
@@ -316,7 +335,17 @@ def test_loops_carry_values(dtype):
 
     n = lanes(dtype)
     call, x = assemble(dtype, "aaiii", emit), draw(dtype, 9 + n)
-    for start, stop, step in [(0, 7, 1), (2, 7, 2), (2, 6, 2), (3, 4, 9), (0, 0, 1), (5, 5, 2), (6, 2, 1), (0, -3, 1), (-2, 0, 3)]:
+    for start, stop, step in [
+        (0, 7, 1),
+        (2, 7, 2),
+        (2, 6, 2),
+        (3, 4, 9),
+        (0, 0, 1),
+        (5, 5, 2),
+        (6, 2, 1),
+        (0, -3, 1),
+        (-2, 0, 3),
+    ]:
         out, wanted = np.full(n + 1, np.nan, dtype), np.full(n, 5, dtype)
         call(x[2:], out, start, stop, step)
         turns = range(start, stop, step)
@@ -392,7 +421,9 @@ def test_outlined_code_exists_once(dtype):
     n = lanes(dtype)
     x, out = draw(dtype, 3 * n), np.empty(4 * n, dtype)
     assemble(dtype, "aa", emit)(x, out)
-    np.testing.assert_array_equal(out, np.concatenate([x + np.repeat(np.arange(3, dtype=dtype), n), np.full(n, 9, dtype)]))
+    np.testing.assert_array_equal(
+        out, np.concatenate([x + np.repeat(np.arange(3, dtype=dtype), n), np.full(n, 9, dtype)])
+    )
     assert len(emitted) == 1
 
 
@@ -418,7 +449,11 @@ def test_each_width_has_a_cache_folder_of_its_own():
 @pytest.mark.parametrize("width", ["8", "128", "wide", "16 "])
 def test_another_width_is_refused(width):
     done = subprocess.run(
-        [sys.executable, "-c", SAY], env=os.environ | {"FASTBP_VECTOR_BYTES": width}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", SAY],
+        env=os.environ | {"FASTBP_VECTOR_BYTES": width},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert f"FASTBP_VECTOR_BYTES: expected 16, 32 or 64, got {width!r}" in done.stderr

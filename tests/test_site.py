@@ -67,7 +67,11 @@ def folder():
 
 @pytest.fixture(scope="module")
 def pages(folder):
-    return {path.relative_to(folder).as_posix(): Page(path) for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts}
+    return {
+        path.relative_to(folder).as_posix(): Page(path)
+        for path in sorted(folder.rglob("*.html"))
+        if "_static" not in path.parts
+    }
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +102,26 @@ def visits(browser, address, pages):
     here = [Visit()]
 
     def failed(request):
-        if request.failure != "net::ERR_ABORTED":  # given up because the tab went on to the next page: the icon comes last
+        if (
+            request.failure != "net::ERR_ABORTED"
+        ):  # given up because the tab went on to the next page: the icon comes last
             here[0].errors.append(f"{request.failure}: {request.url}")
 
-    tab.on("console", lambda message: here[0].errors.append(message.text) if message.type in ("error", "warning") else None)
+    tab.on(
+        "console", lambda message: here[0].errors.append(message.text) if message.type in ("error", "warning") else None
+    )
     tab.on("pageerror", lambda error: here[0].errors.append(str(error)))
     tab.on("requestfailed", failed)
-    tab.on("response", lambda response: here[0].errors.append(f"{response.status}: {response.url}") if response.status >= 400 else None)
-    tab.on("request", lambda request: here[0].foreign.append(request.url) if not request.url.startswith((address, "data:")) else None)
+    tab.on(
+        "response",
+        lambda response: (
+            here[0].errors.append(f"{response.status}: {response.url}") if response.status >= 400 else None
+        ),
+    )
+    tab.on(
+        "request",
+        lambda request: here[0].foreign.append(request.url) if not request.url.startswith((address, "data:")) else None,
+    )
     for name, visit in seen.items():
         here[0] = visit
         tab.goto(address + name, wait_until="load")
@@ -171,7 +187,9 @@ def test_every_script_has_a_page_with_a_picture(pages, gallery):
     assert scripts
     assert shown == scripts
     for name in scripts:
-        assert any(f"sphx_glr_{name}_0" in source for source in pages[f"{gallery}/{name}.html"].pictures), f"{name} has no picture"
+        assert any(f"sphx_glr_{name}_0" in source for source in pages[f"{gallery}/{name}.html"].pictures), (
+            f"{name} has no picture"
+        )
 
 
 @pytest.mark.parametrize("name", ["fastbp", "fastbp.graph", "fastbp.plot", "fastbp.kernels", "fastbp.kernels.node"])
@@ -203,6 +221,8 @@ def test_examples_of_the_guides_run(guide, tmp_path, monkeypatch):
     if guide == "many.md":
         pytest.importorskip("dask.array")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / guide).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / guide).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
     assert blocks
     exec("\n".join(blocks), {"__name__": guide})

@@ -59,7 +59,11 @@ def assert_alike(ours, theirs, X, rtol=1e-9):
     np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol * np.abs(wanted).max())
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=rtol, atol=rtol)
     assert (ours.n_iter_, ours.t_, ours.n_layers_, ours.out_activation_) == (
-        theirs.n_iter_, theirs.t_, theirs.n_layers_, theirs.out_activation_)  # fmt: skip
+        theirs.n_iter_,
+        theirs.t_,
+        theirs.n_layers_,
+        theirs.out_activation_,
+    )
     assert ours.loss_ == pytest.approx(theirs.loss_, rel=rtol)
     for name in ("loss_curve_", "validation_scores_", "best_loss_", "best_validation_score_"):
         assert hasattr(ours, name) == hasattr(theirs, name)
@@ -68,7 +72,9 @@ def assert_alike(ours, theirs, X, rtol=1e-9):
             assert getattr(ours, name, None) is None
         else:
             np.testing.assert_allclose(getattr(ours, name), value, rtol=rtol)
-    assert {k for k in vars(ours) if k.endswith("_")} - {"validation_loss_curve_"} == {k for k in vars(theirs) if k.endswith("_")}
+    assert {k for k in vars(ours) if k.endswith("_")} - {"validation_loss_curve_"} == {
+        k for k in vars(theirs) if k.endswith("_")
+    }
 
 
 OPTIONS = {
@@ -157,10 +163,18 @@ def test_the_same_words(capsys):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model(max_iter=3, verbose=True, random_state=0, batch_size=500).fit(DIGITS, NUMBERS)
-            model(max_iter=40, solver="sgd", learning_rate="adaptive", tol=0.5, n_iter_no_change=1, verbose=True, random_state=0).fit(
+            model(
+                max_iter=40,
+                solver="sgd",
+                learning_rate="adaptive",
+                tol=0.5,
+                n_iter_no_change=1,
+                verbose=True,
+                random_state=0,
+            ).fit(DIGITS, NUMBERS)
+            model(max_iter=50, early_stopping=True, tol=0.5, n_iter_no_change=2, verbose=True, random_state=0).fit(
                 DIGITS, NUMBERS
             )
-            model(max_iter=50, early_stopping=True, tol=0.5, n_iter_no_change=2, verbose=True, random_state=0).fit(DIGITS, NUMBERS)
         said.append(capsys.readouterr().out)
         warned.append([(w.category, str(w.message)) for w in caught])
     assert said[0] == said[1]
@@ -197,7 +211,9 @@ def test_in_scikit_learns_company():
     scores = []
     for model in (reference.MLPClassifier, MLPClassifier):
         pipeline = make_pipeline(StandardScaler(), model(max_iter=20, random_state=0))
-        search = GridSearchCV(clone(pipeline), {"mlpclassifier__alpha": [1e-4, 1.0]}, n_jobs=2, cv=3).fit(DIGITS, NUMBERS)
+        search = GridSearchCV(clone(pipeline), {"mlpclassifier__alpha": [1e-4, 1.0]}, n_jobs=2, cv=3).fit(
+            DIGITS, NUMBERS
+        )
         scores.append(search.cv_results_["mean_test_score"])
     np.testing.assert_allclose(scores[0], scores[1])
     again = pickle.loads(pickle.dumps(search))

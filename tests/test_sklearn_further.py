@@ -78,11 +78,15 @@ def fair_slope(y, a):
         {"loss": "quantile", "quantile": [0.2, 0.5, 0.7], "activation": "tanh"},
         {"loss": (fair, fair_slope), "activation": "tanh"},
     ],
-    ids=lambda given: str(given) if "loss" not in given else str(given["loss"]) if isinstance(given["loss"], str) else "own",
+    ids=lambda given: (
+        str(given) if "loss" not in given else str(given["loss"]) if isinstance(given["loss"], str) else "own"
+    ),
 )
 def test_the_slope_of_the_loss(given):
     # far from every corner: one step of plain descent from random weights
-    model = MLPRegressor(**{"activation": "tanh", "solver": "sgd", "momentum": 0, "batch_size": 150, "alpha": 0.1} | given)
+    model = MLPRegressor(
+        **{"activation": "tanh", "solver": "sgd", "momentum": 0, "batch_size": 150, "alpha": 0.1} | given
+    )
     model.set_params(hidden_layer_sizes=(4, 3), random_state=1, max_iter=1, shuffle=False, learning_rate_init=1e-4)
     before = clone(model).initialize(10)
     start = weights(before)
@@ -137,9 +141,15 @@ def test_a_wrong_loss_is_refused_and_one_that_is_no_number_stops():
         MLPRegressor(loss=(fair, lambda y, a: a - y)).fit(X, Y)
     y = np.arange(150) / 50
     undefined = njit(lambda y, a: (a - y) ** 2 / 2 if abs(y - 2.5) > 1e-6 else np.nan)
-    with pytest.raises(ValueError, match="loss: expected finite numbers, the loss of your own gave others in epoch 1, batch 7"):
-        MLPRegressor(loss=(undefined, njit(lambda y, a: a - y)), shuffle=False, batch_size=20, activation="tanh").fit(X, y)
-    with pytest.raises(ValueError, match="loss: expected finite numbers, the loss of your own gave NaN under solver='lbfgs'"):
+    with pytest.raises(
+        ValueError, match="loss: expected finite numbers, the loss of your own gave others in epoch 1, batch 7"
+    ):
+        MLPRegressor(loss=(undefined, njit(lambda y, a: a - y)), shuffle=False, batch_size=20, activation="tanh").fit(
+            X, y
+        )
+    with pytest.raises(
+        ValueError, match="loss: expected finite numbers, the loss of your own gave NaN under solver='lbfgs'"
+    ):
         MLPRegressor(loss=(undefined, njit(lambda y, a: a - y)), solver="lbfgs").fit(X, y)
 
 
@@ -196,7 +206,9 @@ def test_what_stops_can_be_chosen():
 
 def test_callbacks():
     seen = []
-    model = MLPClassifier(**SMALL | {"max_iter": 50}, callback=lambda epoch: seen.append(epoch) or epoch.epoch == 5).fit(DIGITS, NUMBERS)
+    model = MLPClassifier(
+        **SMALL | {"max_iter": 50}, callback=lambda epoch: seen.append(epoch) or epoch.epoch == 5
+    ).fit(DIGITS, NUMBERS)
     assert [epoch.epoch for epoch in seen] == [1, 2, 3, 4, 5]
     assert [epoch.loss for epoch in seen] == model.loss_curve_
     assert seen[-1].accuracy > seen[0].accuracy
@@ -222,7 +234,9 @@ def test_further_solvers_learn_and_go_on(solver):
 
 def test_the_decay_of_adamw():
     # nothing to learn from: every step takes its share of the weights
-    model = MLPRegressor(solver="adamw", alpha=0.1, learning_rate_init=0.5, max_iter=3, hidden_layer_sizes=(3,), tol=0, random_state=0)
+    model = MLPRegressor(
+        solver="adamw", alpha=0.1, learning_rate_init=0.5, max_iter=3, hidden_layer_sizes=(3,), tol=0, random_state=0
+    )
     start = model.initialize(2).coefs_[0].copy()
     model.set_params(warm_start=True, shuffle=False).fit(np.zeros((4, 2)), np.zeros(4))
     np.testing.assert_allclose(model.coefs_[0], start * 0.95**3, rtol=1e-12)
@@ -230,7 +244,13 @@ def test_the_decay_of_adamw():
 
 def test_dropout_schedules_and_clipping():
     plain = MLPClassifier(**SMALL).fit(DIGITS, NUMBERS)
-    for more in ({"dropout": 0.3}, {"clip_norm": 0.1}, {"learning_rate": "cosine"}, {"learning_rate": "one_cycle"}, {"warmup": 3}):
+    for more in (
+        {"dropout": 0.3},
+        {"clip_norm": 0.1},
+        {"learning_rate": "cosine"},
+        {"learning_rate": "one_cycle"},
+        {"warmup": 3},
+    ):
         one, other = (MLPClassifier(**SMALL, **more).fit(DIGITS, NUMBERS) for _ in range(2))
         np.testing.assert_array_equal(weights(one), weights(other))
         assert abs(weights(one) - weights(plain)).max() > 1e-4
@@ -247,7 +267,10 @@ def test_dropout_schedules_and_clipping():
         ({"dropout": 1.0}, "dropout"),
         ({"dropout": [0.1, 0.2]}, "dropout: expected one share"),
         ({"clip_norm": 0}, "clip_norm"),
-        ({"activation": ["relu", "relu"]}, "activation: expected one name, or one for each of the 1 hidden layers, got 2"),
+        (
+            {"activation": ["relu", "relu"]},
+            "activation: expected one name, or one for each of the 1 hidden layers, got 2",
+        ),
         ({"activation": ["softmax"]}, "activation: expected one of"),
         ({"scoring": "acuracy"}, "scoring"),
         ({"callback": 3}, "callback"),
@@ -281,7 +304,9 @@ def test_a_network_without_fitting():
     model = MLPClassifier(hidden_layer_sizes=(5,), random_state=0).initialize(64, ["odd", "even"])
     proba = model.predict_proba(DIGITS)
     hidden = np.maximum(DIGITS @ model.coefs_[0] + model.intercepts_[0], 0)
-    np.testing.assert_allclose(proba[:, 1], 1 / (1 + np.exp(-(hidden @ model.coefs_[1] + model.intercepts_[1])[:, 0])), rtol=1e-12)
+    np.testing.assert_allclose(
+        proba[:, 1], 1 / (1 + np.exp(-(hidden @ model.coefs_[1] + model.intercepts_[1])[:, 0])), rtol=1e-12
+    )
     assert set(model.predict(DIGITS)) <= {"odd", "even"}
     model.partial_fit(DIGITS, np.where(EVEN, "odd", "even"))
     assert abs(model.predict_proba(DIGITS) - proba).max() > 0
@@ -296,12 +321,16 @@ def test_a_network_without_fitting():
 
 
 def test_several_quantiles():
-    model = MLPRegressor(loss="quantile", quantile=[0.1, 0.5, 0.9], random_state=0, max_iter=300, learning_rate="cosine", solver="adamw")
+    model = MLPRegressor(
+        loss="quantile", quantile=[0.1, 0.5, 0.9], random_state=0, max_iter=300, learning_rate="cosine", solver="adamw"
+    )
     model.set_params(learning_rate_init=0.01, tol=0, n_iter_no_change=300).fit(X, Y)
     np.testing.assert_allclose((Y[:, None] < model.predict(X)).mean(axis=0), [0.1, 0.5, 0.9], atol=0.04)
     residual = ((Y - model.predict(X)[:, 1]) ** 2).sum()
     assert model.score(X, Y) == pytest.approx(1 - residual / ((Y - Y.mean()) ** 2).sum())
-    stopped = MLPRegressor(loss="quantile", quantile=[0.1, 0.9], early_stopping=True, random_state=0, max_iter=5).fit(X, Y)
+    stopped = MLPRegressor(loss="quantile", quantile=[0.1, 0.9], early_stopping=True, random_state=0, max_iter=5).fit(
+        X, Y
+    )
     assert len(stopped.validation_scores_) == 5
 
 
@@ -317,7 +346,13 @@ def test_partial_fit_of_several_labels():
 
 
 def test_partial_fit_with_early_stopping():
-    more = {"random_state": 0, "early_stopping": True, "hidden_layer_sizes": (8,), "n_iter_no_change": 3, "learning_rate_init": 0.05}
+    more = {
+        "random_state": 0,
+        "early_stopping": True,
+        "hidden_layer_sizes": (8,),
+        "n_iter_no_change": 3,
+        "learning_rate_init": 0.05,
+    }
     model = MLPClassifier(**more)
     calls, with_warning = 0, 0
     while not with_warning and calls < 200:
@@ -344,14 +379,22 @@ def test_partial_fit_with_early_stopping():
 def test_in_company(tmp_path):
     model = MLPClassifier(**SMALL, class_weight="balanced", activation=["gelu"])
     assert cross_val_score(clone(model).set_params(max_iter=80), DIGITS, EVEN, cv=3).mean() > 0.8
-    assert CalibratedClassifierCV(model, cv=2).fit(DIGITS, NUMBERS, sample_weight=WEIGHT).predict_proba(DIGITS).shape == (400, 10)
-    bags = BaggingClassifier(clone(model).set_params(max_iter=80), n_estimators=2, n_jobs=2, random_state=0).fit(DIGITS, NUMBERS)
+    assert CalibratedClassifierCV(model, cv=2).fit(DIGITS, NUMBERS, sample_weight=WEIGHT).predict_proba(
+        DIGITS
+    ).shape == (400, 10)
+    bags = BaggingClassifier(clone(model).set_params(max_iter=80), n_estimators=2, n_jobs=2, random_state=0).fit(
+        DIGITS, NUMBERS
+    )
     assert bags.score(DIGITS, NUMBERS) > 0.8
     joblib.dump(model.fit(DIGITS, NUMBERS), tmp_path / "model.joblib")
     np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict(DIGITS), model.predict(DIGITS))
     for frame, output in ((pd.DataFrame, "pandas"), (pl.DataFrame, "polars")):
         table = frame({f"pixel{k}": DIGITS[:, k] for k in range(64)})
-        columns = ColumnTransformer([("scaled", StandardScaler(), [f"pixel{k}" for k in range(10, 30)])], remainder="passthrough")
-        pipeline = make_pipeline(columns.set_output(transform=output), FunctionTransformer(), MLPClassifier(**SMALL)).fit(table, NUMBERS)
+        columns = ColumnTransformer(
+            [("scaled", StandardScaler(), [f"pixel{k}" for k in range(10, 30)])], remainder="passthrough"
+        )
+        pipeline = make_pipeline(
+            columns.set_output(transform=output), FunctionTransformer(), MLPClassifier(**SMALL)
+        ).fit(table, NUMBERS)
         assert pipeline.predict(table).shape == (400,)
         assert len(pipeline[-1].feature_names_in_) == 64

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 SEARCHES = {
     "grid": GridSearchCV(MODEL, {RATE: [1e-3, 1e-2]}, cv=2),
-    "epochs": HalvingRandomSearchCV(MODEL, SPACE, resource="mlpclassifier__max_iter", max_resources=9, min_resources=1, **HALVING),
+    "epochs": HalvingRandomSearchCV(
+        MODEL, SPACE, resource="mlpclassifier__max_iter", max_resources=9, min_resources=1, **HALVING
+    ),
     "samples": HalvingRandomSearchCV(MODEL, SPACE, resource="n_samples", min_resources=60, **HALVING),
 }
 

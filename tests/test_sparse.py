@@ -17,7 +17,9 @@ side = st.integers(0, 9)
 def draw(n, d, seed, dtype=np.float64, index=np.int32):
     """A sparse matrix with empty rows among others, as its three arrays, and the same one dense."""
     rng = np.random.default_rng(seed)
-    dense = (rng.normal(size=(n, d)) * (rng.uniform(size=(n, d)) < rng.choice([0.0, 0.3, 1.0], size=(n, 1)))).astype(dtype)
+    dense = (rng.normal(size=(n, d)) * (rng.uniform(size=(n, d)) < rng.choice([0.0, 0.3, 1.0], size=(n, 1)))).astype(
+        dtype
+    )
     X = csr_matrix(dense)
     return (X.data, X.indices.astype(index), X.indptr.astype(index)), dense
 
@@ -96,11 +98,19 @@ def test_what_does_not_fit_is_refused(name):
     }
     given |= change
     arena = Arena()
-    values = {k: np.asarray(given[k], np.int32 if k != "rows" else np.int64) for k in ("indices", "indptr", "rows")} | {"data": data}
+    values = {k: np.asarray(given[k], np.int32 if k != "rows" else np.int64) for k in ("indices", "indptr", "rows")} | {
+        "data": data
+    }
     values |= {k: arena.put(np.ones(given[k]), written=k in ("out", "dW")) for k in ("W", "b", "out", "delta", "dW")}
     X = [values[k] for k in ("data", "indices", "indptr", "rows")]
-    calls = [(kernels.csr_linear_forward, [*X, values["W"], values["b"], values["out"]], {"bias", "out rows", "out columns"}),
-             (kernels.csr_weight_gradient, [*X, values["delta"], values["dW"]], {"gradient columns", "delta rows"})]  # fmt: skip
+    calls = [
+        (
+            kernels.csr_linear_forward,
+            [*X, values["W"], values["b"], values["out"]],
+            {"bias", "out rows", "out columns"},
+        ),
+        (kernels.csr_weight_gradient, [*X, values["delta"], values["dW"]], {"gradient columns", "delta rows"}),
+    ]
     shapes = set.union(*(own for *_, own in calls))
     for kernel, arguments, own in calls:
         if name in own or name not in shapes:

@@ -17,7 +17,16 @@ WAYS = [
     *[((40, 5, 4, 2), 150, 100), ((40, 3), 20, 7), ((700, 33, 3), 300, 140)],
     *[((50, 130, 7), 50, 20), ((9, 600, 2), 20, 9), ((900, 65), 30, 30)],
 ]
-RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01, "adamw": 0.01, "nadam": 0.01, "rmsprop": 0.001, "rprop": 0.01}
+RATES = {
+    "sgd": 0.05,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+    "adam": 0.01,
+    "adamw": 0.01,
+    "nadam": 0.01,
+    "rmsprop": 0.001,
+    "rprop": 0.01,
+}
 
 
 def scarce(task, share=0.15, seed=0):
@@ -40,7 +49,9 @@ def learned(task, batch_size, optimizer, sparse, rates=None, l2=0.01, **options)
 
 
 def check_same(task, batch_size, optimizer, **options):
-    (dense, wanted), (found, arrays) = (learned(task, batch_size, optimizer, sparse, **options) for sparse in (False, True))
+    (dense, wanted), (found, arrays) = (
+        learned(task, batch_size, optimizer, sparse, **options) for sparse in (False, True)
+    )
     double = task.dtype == np.float64
     np.testing.assert_allclose(found, dense, rtol=1e-12 if double else 2e-5)
     for got, want in zip(arrays, wanted, strict=True):
@@ -83,7 +94,13 @@ def test_against_the_reference(sizes, n, batch_size):
     check_pass(task, batch_size, "adam", 0.01, 0.01, sparse=True, clip=0.5)
 
 
-@given(sizes=networks, n=st.integers(1, 12), batch_size=st.integers(1, 14), share=st.sampled_from([0.0, 0.3, 1.0]), seed=seeds)
+@given(
+    sizes=networks,
+    n=st.integers(1, 12),
+    batch_size=st.integers(1, 14),
+    share=st.sampled_from([0.0, 0.3, 1.0]),
+    seed=seeds,
+)
 def test_shapes(sizes, n, batch_size, share, seed):
     task = Task(sizes, n, seed, hidden="gelu")
     X = np.array(task.X)
@@ -108,7 +125,9 @@ def test_stored_zeros_and_numbers_in_any_order_and_twice():
     rows = [slice(a, b) for a, b in itertools.pairwise(indptr)]
     turned = [np.concatenate([x[r][::-1] for r in rows]) for x in (data, indices)]
     zeros = [np.concatenate([np.append(x[r], k) for r in rows]) for x, k in ((data, 0), (indices, 3))]
-    halves = [np.concatenate([np.repeat(x[r] / k, 2) for r in rows]).astype(x.dtype) for x, k in ((data, 2), (indices, 1))]
+    halves = [
+        np.concatenate([np.repeat(x[r] / k, 2) for r in rows]).astype(x.dtype) for x, k in ((data, 2), (indices, 1))
+    ]
     for (values, columns), places in ((turned, indptr), (zeros, indptr + np.arange(21)), (halves, 2 * indptr)):
         task.csr = lambda parts=(values, columns, places): tuple(frozen(x) for x in parts)
         for got, want in zip(learned(task, 7, "adam", True)[1], wanted, strict=True):

@@ -79,7 +79,10 @@ def attack(folder, count, seed):
     """Read so many changed files; returns how often each thing happened, and the most memory that reading took for its size."""
     rng, found, path = np.random.default_rng(seed), collections.Counter(), folder / f"{seed}.fbp"
     bases = [(file.read_bytes(), KNOWN[file.name]) for file in FILES]
-    bases = [(data, known | {"given": pd.DataFrame(g) if isinstance(g := known["given"], dict) else np.array(g)}) for data, known in bases]
+    bases = [
+        (data, known | {"given": pd.DataFrame(g) if isinstance(g := known["given"], dict) else np.array(g)})
+        for data, known in bases
+    ]
     checkpoint, ensemble = (bases[FILES.index(MODELS / name)] for name in ("3-checkpoint.fbp", "4-ensemble.fbp"))
     before = signal.signal(signal.SIGALRM, _hangs)
     try:
@@ -143,7 +146,11 @@ def test_reading_takes_memory_by_the_size_of_the_file(tmp_path):
         {"loss_parameter": [0.5] * 100_000},
     ]
     whole = {"format": 4, "options": {}, "networks": [header]}
-    lies += [whole | {"networks": [{}] * 100_000}, whole | {"networks": [header] * 1000}, whole | {"networks": {"0": header}}]
+    lies += [
+        whole | {"networks": [{}] * 100_000},
+        whole | {"networks": [header] * 1000},
+        whole | {"networks": {"0": header}},
+    ]
     files = [(header | lie, tensors) for lie in lies]
     sizes = []
     for lie, arrays in files:

@@ -10,7 +10,14 @@ from fastbp.train import DEFAULTS
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))
 SIDE, KIND = (X[:, 0] * X[:, 1] > 0).astype(int), rng.integers(0, 3, 90)
-LECTURE = {"optimizer": "sgd", "batch_size": 1, "activation": "logistic", "output": "logistic", "loss": "squared_error", "y": SIDE}
+LECTURE = {
+    "optimizer": "sgd",
+    "batch_size": 1,
+    "activation": "logistic",
+    "output": "logistic",
+    "loss": "squared_error",
+    "y": SIDE,
+}
 CASES = {
     "tiny, sample by sample": LECTURE | {"hidden": (2,), "l2": 0.01, "dtype": "float64"},
     "sample by sample": LECTURE | {"hidden": (7,)},
@@ -20,7 +27,8 @@ CASES = {
     "in order": {"batch_size": 20, "shuffle": False, "y": KIND},
     "validated": {"batch_size": 20, "validation": 0.3, "y": SIDE},
     "patient": {"batch_size": 20, "validation": 0.3, "patience": 3, "learning_rate": 0.05, "epochs": 200, "y": SIDE},
-    "patient, sample by sample": LECTURE | {"hidden": (7,), "validation": 0.3, "patience": 3, "learning_rate": 1.0, "epochs": 200},
+    "patient, sample by sample": LECTURE
+    | {"hidden": (7,), "validation": 0.3, "patience": 3, "learning_rate": 1.0, "epochs": 200},
     "scheduled": {"batch_size": 20, "schedule": "cosine", "warmup": 2, "optimizer": "adamw", "l2": 0.1, "y": X[:, 2]},
     "own loss": {"batch_size": 20, "loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "y": X[:, 2]},
     "large weights": {"batch_size": 20, "hidden": (300, 300), "epochs": 3, "y": KIND},
@@ -54,7 +62,11 @@ def test_same_bits_as_one_call_an_epoch(monkeypatch, case, dtype):
     assert none == 0
     assert 0 < calls <= len(found.history["loss"])
     np.testing.assert_array_equal(found.params, single.params)
-    assert (found.stop_reason, found.best_epoch, list(found.history)) == (single.stop_reason, single.best_epoch, list(single.history))
+    assert (found.stop_reason, found.best_epoch, list(found.history)) == (
+        single.stop_reason,
+        single.best_epoch,
+        list(single.history),
+    )
     for name, values in single.history.items():
         if name != "seconds":
             np.testing.assert_array_equal(found.history[name], values)
@@ -68,9 +80,17 @@ def test_few_calls(monkeypatch):
     assert calls < 100
 
 
-@pytest.mark.parametrize(("case", "rate"), [("wide", 1e30), ("sample by sample", 1e30), ("tiny, sample by sample", 1e38)])
+@pytest.mark.parametrize(
+    ("case", "rate"), [("wide", 1e30), ("sample by sample", 1e30), ("tiny, sample by sample", 1e38)]
+)
 def test_divergence_is_told_the_same(monkeypatch, case, rate):
-    options = CASES[case] | {"learning_rate": rate, "optimizer": "sgd", "output": "auto", "loss": "auto", "activation": "relu"}
+    options = CASES[case] | {
+        "learning_rate": rate,
+        "optimizer": "sgd",
+        "output": "auto",
+        "loss": "auto",
+        "activation": "relu",
+    }
     told = []
     for several in (False, True):
         with pytest.raises(FloatingPointError) as error:
@@ -80,7 +100,15 @@ def test_divergence_is_told_the_same(monkeypatch, case, rate):
 
 
 def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
-    steep = {"y": X[:, 2], "optimizer": "sgd", "learning_rate": 2.5, "batch_size": 20, "hidden": (), "scale": False, "epochs": 300}
+    steep = {
+        "y": X[:, 2],
+        "optimizer": "sgd",
+        "learning_rate": 2.5,
+        "batch_size": 20,
+        "hidden": (),
+        "scale": False,
+        "epochs": 300,
+    }
     nets = []
     for several in (False, True):
         with pytest.warns(fastbp.DivergenceWarning) as warned:
@@ -107,7 +135,9 @@ def test_rounds(monkeypatch):
 def test_it_is_compiled_once_it_pays(monkeypatch):
     monkeypatch.setattr(stretches, "COMPILED_FROM", 30)
     monkeypatch.setattr(stretches, "_without", stretches.Counter())
-    monkeypatch.setattr(stretches.compilation, "_ready", set(stretches.compilation._ready) - {("wide epochs", "float32")})
+    monkeypatch.setattr(
+        stretches.compilation, "_ready", set(stretches.compilation._ready) - {("wide epochs", "float32")}
+    )
     calls = []
     learn = stretches.Stretches.learn
     monkeypatch.setattr(stretches.Stretches, "learn", lambda self, *rest: calls.append(1) or learn(self, *rest))
@@ -117,7 +147,13 @@ def test_it_is_compiled_once_it_pays(monkeypatch):
     fastbp.train(X, KIND, **options)
     assert calls
     before = len(calls)
-    for more in ({"callback": lambda epoch: None}, {"max_seconds": 100.0}, {"target_loss": 0.0}, {"dropout": 0.1}, {"clip_norm": 1.0}):
+    for more in (
+        {"callback": lambda epoch: None},
+        {"max_seconds": 100.0},
+        {"target_loss": 0.0},
+        {"dropout": 0.1},
+        {"clip_norm": 1.0},
+    ):
         fastbp.train(X, KIND, **options | more)
     assert len(calls) == before
 

@@ -25,18 +25,20 @@ EVERY = np.ones(N, bool)
 def passengers():
     """A table as people have it."""
     rng = np.random.default_rng(1)
-    return pd.DataFrame({
-        "id": np.arange(N) + 7,
-        "name": [f"passenger {k}" for k in range(N)],
-        "class": rng.integers(1, 4, N),
-        "sex": rng.choice(["female", "male"], N),
-        "age": np.where(rng.random(N) < 0.2, np.nan, rng.normal(40, 12, N)),
-        "port": rng.choice(["S", "C", None], N, p=[0.6, 0.3, 0.1]),
-        "boarded": pd.Timestamp("1912-04-10") + pd.to_timedelta(rng.integers(0, 400, N), "h"),
-        "alone": rng.random(N) < 0.4,
-        "ship": "Titanic",
-        "cabin": None,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": np.arange(N) + 7,
+            "name": [f"passenger {k}" for k in range(N)],
+            "class": rng.integers(1, 4, N),
+            "sex": rng.choice(["female", "male"], N),
+            "age": np.where(rng.random(N) < 0.2, np.nan, rng.normal(40, 12, N)),
+            "port": rng.choice(["S", "C", None], N, p=[0.6, 0.3, 0.1]),
+            "boarded": pd.Timestamp("1912-04-10") + pd.to_timedelta(rng.integers(0, 400, N), "h"),
+            "alone": rng.random(N) < 0.4,
+            "ship": "Titanic",
+            "cabin": None,
+        }
+    )
 
 
 def learn(values, training=EVERY, name="a"):
@@ -47,19 +49,37 @@ def learn(values, training=EVERY, name="a"):
 def encoded(values, later=None):
     """Inputs by name, of the column itself or of later values of it."""
     columns = learn(values)
-    return dict(zip(columns.inputs, columns.encode(pd.DataFrame({"a": values if later is None else later})).T, strict=True))
+    return dict(
+        zip(columns.inputs, columns.encode(pd.DataFrame({"a": values if later is None else later})).T, strict=True)
+    )
 
 
 def test_what_becomes_of_each_column():
     columns, raw = Columns.fit(passengers(), list(passengers()), EVERY)
     np.testing.assert_array_equal(raw, columns.encode_raw(passengers()))
     assert [(row.name, row.kind, row.warning) for row in columns.rows] == [
-        ("id", "left out", True), ("name", "left out", True), ("class", "number", False), ("sex", "category", False),
-        ("age", "number", False), ("port", "category", False), ("boarded", "date", False), ("alone", "yes/no", False),
-        ("ship", "left out", False), ("cabin", "left out", False),
-    ]  # fmt: skip
+        ("id", "left out", True),
+        ("name", "left out", True),
+        ("class", "number", False),
+        ("sex", "category", False),
+        ("age", "number", False),
+        ("port", "category", False),
+        ("boarded", "date", False),
+        ("alone", "yes/no", False),
+        ("ship", "left out", False),
+        ("cabin", "left out", False),
+    ]
     assert columns.names == ("class", "sex", "age", "port", "boarded", "alone")
-    assert columns.inputs[:8] == ("class", "sex=female", "sex=male", "age", "age (missing)", "port=C", "port=S", "port (missing)")
+    assert columns.inputs[:8] == (
+        "class",
+        "sex=female",
+        "sex=male",
+        "age",
+        "age (missing)",
+        "port=C",
+        "port=S",
+        "port (missing)",
+    )
     assert sum(row.inputs for row in columns.rows) == len(columns.inputs)
     notes = {row.name: row.note for row in columns.rows}
     assert "row number" in notes["id"]
@@ -136,7 +156,9 @@ def test_other_whole_numbers_are_kept(name):
 
 def test_nothing_left():
     for values in (["x"] * N, [None] * N, [f"v{k}" for k in range(N)]):
-        with pytest.raises(ValueError, match="X: expected at least one column to learn from, but all are left out \\('a': "):
+        with pytest.raises(
+            ValueError, match="X: expected at least one column to learn from, but all are left out \\('a': "
+        ):
             fastbp.train(pd.DataFrame({"a": values}), TARGET)
     with pytest.raises(ValueError, match="there are none"):
         fastbp.train(pd.DataFrame({"y": TARGET}), "y")
@@ -181,7 +203,9 @@ def test_things_that_are_no_values():
 def test_parts_of_dates():
     days = [datetime.datetime(2024, 2, 29, 6), datetime.datetime(1969, 12, 31, 18), datetime.datetime(2023, 1, 1)]
     parts = date_parts(np.array(days, "datetime64[us]").astype(np.int64) / 86_400e6)
-    np.testing.assert_allclose(parts["days"], [(day - datetime.datetime(1970, 1, 1)).total_seconds() / 86400 for day in days])
+    np.testing.assert_allclose(
+        parts["days"], [(day - datetime.datetime(1970, 1, 1)).total_seconds() / 86400 for day in days]
+    )
     for name, number in (("Monday", 0), ("Wednesday", 2), ("Thursday", 3), ("Sunday", 6)):
         np.testing.assert_array_equal(parts[name], [day.weekday() == number for day in days])
     in_year = [(day.timetuple().tm_yday - 1 + day.hour / 24) / 365.2425 for day in days]
@@ -192,8 +216,12 @@ def test_parts_of_dates():
 
 def test_dates_only_the_parts_that_differ_are_kept():
     days = pd.date_range("2024-01-01", periods=N, freq="D")
-    assert learn(days).inputs == ("a (days)", "a (year sin)", "a (year cos)", *(f"a ({d})" for d in (
-        "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")))  # fmt: skip
+    assert learn(days).inputs == (
+        "a (days)",
+        "a (year sin)",
+        "a (year cos)",
+        *(f"a ({d})" for d in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")),
+    )
     hours = learn(pd.date_range("2024-01-01 08:00", periods=N, freq="min"))
     assert hours.inputs[-2:] == ("a (hour sin)", "a (hour cos)")
     assert not any("day)" in name for name in hours.inputs)
@@ -209,10 +237,14 @@ def test_dates_as_text(form):
     dates = [datetime.datetime(2020, 1, 1, 5) + datetime.timedelta(days=11 * k) for k in range(N)]
     texts = np.array([d.isoformat() if form == "ISO" else d.strftime(form) for d in dates], object)
     assert date_formats(texts, np.ones(N, int)) == [form]
-    whole = np.array(dates, "datetime64[us]" if "%H" in form or form == "ISO" else "datetime64[D]").astype("datetime64[us]")
+    whole = np.array(dates, "datetime64[us]" if "%H" in form or form == "ISO" else "datetime64[D]").astype(
+        "datetime64[us]"
+    )
     np.testing.assert_array_equal(read_date(texts, form), whole)
     columns = learn(texts)
-    np.testing.assert_array_equal(columns.encode(pd.DataFrame({"a": texts})), columns.encode(pd.DataFrame({"a": whole})))
+    np.testing.assert_array_equal(
+        columns.encode(pd.DataFrame({"a": texts})), columns.encode(pd.DataFrame({"a": whole}))
+    )
     assert ("read as" in columns.rows[0].note) == (form != "ISO")
 
 
@@ -231,7 +263,9 @@ def test_dates_with_time_zones_are_read_in_utc():
     zoned = pd.date_range("2024-01-01", periods=N, freq="7h", tz="Europe/Berlin")
     utc = zoned.tz_convert("UTC").tz_localize(None)
     for same in (zoned, zoned.tz_convert("Asia/Tokyo"), [stamp.isoformat() for stamp in zoned]):
-        np.testing.assert_allclose(learn(same).encode(pd.DataFrame({"a": same})), learn(utc).encode(pd.DataFrame({"a": utc})), atol=1e-9)
+        np.testing.assert_allclose(
+            learn(same).encode(pd.DataFrame({"a": same})), learn(utc).encode(pd.DataFrame({"a": utc})), atol=1e-9
+        )
     with pytest.raises(ValueError, match="expected dates in column 'a', as in training, got 'soon'"):
         learn(utc).encode(pd.DataFrame({"a": ["soon", "later"]}))
 
@@ -271,7 +305,12 @@ def test_a_network_takes_raw_rows_in_any_order(tmp_path):
     net.save(tmp_path / "m.fbp")
     again = fastbp.load(tmp_path / "m.fbp")
     assert again.columns == net.columns
-    for rows in (frame[frame.columns[::-1]], frame.assign(extra="x"), frame[list(net.feature_names)], pl.from_pandas(frame)):
+    for rows in (
+        frame[frame.columns[::-1]],
+        frame.assign(extra="x"),
+        frame[list(net.feature_names)],
+        pl.from_pandas(frame),
+    ):
         np.testing.assert_array_equal(net.predict_proba(rows), proba)
         np.testing.assert_array_equal(again.predict_proba(rows), proba)
     np.testing.assert_array_equal(net.predict_proba(net.encode(frame)), proba)
@@ -282,7 +321,9 @@ def test_a_network_takes_raw_rows_in_any_order(tmp_path):
         net.predict(frame.rename(columns={"age": "Age"}))
     with pytest.raises(ValueError, match=r"y: expected one of .*'sex'.*got 'survived'"):
         fastbp.train(frame, "survived")
-    with pytest.raises(ValueError, match="y: expected one target for each sample, got the name 'survived'; X must be a table"):
+    with pytest.raises(
+        ValueError, match="y: expected one target for each sample, got the name 'survived'; X must be a table"
+    ):
         fastbp.train(np.ones((4, 2)), "survived")
     on = fastbp.train(frame, y, init=net, epochs=1)
     assert on.columns is net.columns
@@ -312,11 +353,15 @@ def test_a_wide_table():
         net.predict(wide[["c999"]])
 
 
-CELLS = st.sampled_from([None, "", " x", "x", "yes", "12", "1e5", "2024-01-05", "05/06/2024", "?", 1, 2.5, True, datetime.date(2024, 1, 5)])
+CELLS = st.sampled_from(
+    [None, "", " x", "x", "yes", "12", "1e5", "2024-01-05", "05/06/2024", "?", 1, 2.5, True, datetime.date(2024, 1, 5)]
+)
 
 
 @settings(max_examples=60)
-@given(st.lists(st.lists(CELLS, min_size=6, max_size=6), min_size=1, max_size=3), st.lists(CELLS, min_size=1, max_size=6))
+@given(
+    st.lists(st.lists(CELLS, min_size=6, max_size=6), min_size=1, max_size=3), st.lists(CELLS, min_size=1, max_size=6)
+)
 def test_any_mixture_of_cells_gives_finite_inputs_or_one_clear_error(values, later):
     frame = pd.DataFrame({f"c{k}": pd.Series(column * 3, dtype=object) for k, column in enumerate(values)})
     fitted, error = attempt(Columns.fit, frame, list(frame), np.ones(18, bool))
@@ -340,9 +385,19 @@ def attempt(call, *arguments):
         return None, str(error)
 
 
-@pytest.mark.parametrize("change", [
-    {"kind": "magic"}, {"kind": None}, {"values": ["a", 1]}, {"values": "ab"}, {"values": []}, {"other": 1}, {"name": 7}, {"more": 1},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "magic"},
+        {"kind": None},
+        {"values": ["a", 1]},
+        {"values": "ab"},
+        {"values": []},
+        {"other": 1},
+        {"name": 7},
+        {"more": 1},
+    ],
+)
 def test_columns_that_lie_are_refused(change):
     stored = learn(["a", "b"] * 60).to_json()
     stored = json.loads(json.dumps(stored))
@@ -360,7 +415,9 @@ def test_a_table_may_be_the_path_of_a_file(ending, tmp_path):
     assert net.feature_names == ("zip", "x")
     np.testing.assert_array_equal(net.params, fastbp.train(frame, "y", epochs=3, seed=0).params)
     np.testing.assert_array_equal(net.predict(str(path)), net.predict(frame))
-    frame[frame["zip"] != "2x"].to_csv(tmp_path / "digits.csv", index=False)  # alone, 01 and 03 would be read as numbers
+    frame[frame["zip"] != "2x"].to_csv(
+        tmp_path / "digits.csv", index=False
+    )  # alone, 01 and 03 would be read as numbers
     np.testing.assert_array_equal(net.predict(tmp_path / "digits.csv"), net.predict(frame)[frame["zip"] != "2x"])
     with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
         net.predict(tmp_path / "none.csv")

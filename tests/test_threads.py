@@ -217,10 +217,22 @@ def test_a_child_that_is_killed_while_it_holds_the_lock_of_the_bars_stops_nobody
 # Long: every program of `parallel_programs`, on every layer
 
 ROUNDS = {
-    "plain": 5, "settings": 5, "python_threads": 50, "one_network": 50, "pools": 4, "fork_after_the_users_region": 10,
-    "fork_before_the_import": 10, "threads_in_a_fork": 10, "fork_while_compiling": 15, "beside_the_users_region": 20,
-    "within_the_users_region": 20, "kernels_in_the_users_region": 50, "joblib_workers": 4, "dask_workers": 4, "the_end_comes": 1,
-}  # fmt: skip
+    "plain": 5,
+    "settings": 5,
+    "python_threads": 50,
+    "one_network": 50,
+    "pools": 4,
+    "fork_after_the_users_region": 10,
+    "fork_before_the_import": 10,
+    "threads_in_a_fork": 10,
+    "fork_while_compiling": 15,
+    "beside_the_users_region": 20,
+    "within_the_users_region": 20,
+    "kernels_in_the_users_region": 50,
+    "joblib_workers": 4,
+    "dask_workers": 4,
+    "the_end_comes": 1,
+}
 NEEDS = {"joblib_workers": "joblib", "dask_workers": "distributed"}
 
 
@@ -229,7 +241,9 @@ def with_layer(layer):
     variables = os.environ | {"NUMBA_THREADING_LAYER": layer}
     if layer == "tbb":  # pip puts the library beside Python's, where the loader does not look
         try:
-            paths = [file.locate() for file in importlib.metadata.files("tbb") or () if file.name.startswith("libtbb.so")]
+            paths = [
+                file.locate() for file in importlib.metadata.files("tbb") or () if file.name.startswith("libtbb.so")
+            ]
         except importlib.metadata.PackageNotFoundError:
             pytest.skip("no tbb")
         variables["LD_LIBRARY_PATH"] = os.pathsep.join([str(Path(path).resolve().parent) for path in paths[:1]])

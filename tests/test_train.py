@@ -43,7 +43,8 @@ def test_tasks_are_read_from_y(blobs):
 
 
 @pytest.mark.parametrize(
-    "labels", [["x", "y", "z"], [-7, 0, 12], [2.0, 3.0, 9.0], np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "M8[D]")]
+    "labels",
+    [["x", "y", "z"], [-7, 0, 12], [2.0, 3.0, 9.0], np.array(["2020-01-01", "2021-01-01", "2022-01-01"], "M8[D]")],
 )
 def test_labels_come_back_as_they_were_given(labels, blobs, tmp_path):
     X, y = blobs[0], np.array(labels)[blobs[1]]
@@ -79,7 +80,9 @@ def test_one_unit_per_class_with_squared_error(blobs):
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adam"])
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_every_optimizer_and_activation_learns(optimizer, activation, blobs):
-    net = fastbp.train(*blobs, hidden=(8,), optimizer=optimizer, activation=activation, seed=0, learning_rate=0.01, epochs=60)
+    net = fastbp.train(
+        *blobs, hidden=(8,), optimizer=optimizer, activation=activation, seed=0, learning_rate=0.01, epochs=60
+    )
     assert net.history["loss"][-1] < net.history["loss"][0]
     assert net.score(*blobs) > 0.8
 
@@ -132,7 +135,9 @@ class TestStopping:
 
     def test_patience_keeps_the_best_weights(self, blobs):
         X, y = blobs
-        net = fastbp.train(X[:60], y[:60], validation=(X[60:], y[60:]), patience=5, epochs=3000, learning_rate=0.02, seed=0)
+        net = fastbp.train(
+            X[:60], y[:60], validation=(X[60:], y[60:]), patience=5, epochs=3000, learning_rate=0.02, seed=0
+        )
         watched = net.history["validation_loss"]
         assert net.stop_reason == "patience"
         assert net.best_epoch == 1 + int(watched.argmin()) == len(watched) - 5
@@ -187,21 +192,43 @@ class TestDivergence:
     @pytest.mark.parametrize(
         ("options", "where"),
         [
-            ({"learning_rate": 10.0}, r"epoch 1, batch 4 of 10: the loss of outputs of layer 3 \(8 to 1 units, identity\) up to .* was"),
-            ({"learning_rate": 0.35, "activation": "exp"}, r"epoch 1, batch \d+ of 10: the outputs of layer 1 \(5 to 8 units, exp\) were"),
-            ({"learning_rate": 3.0, "hidden": (), "batch_size": 1}, r"epoch 1: the weights of layer 1 \(5 to 1 units, identity\) were"),
+            (
+                {"learning_rate": 10.0},
+                r"epoch 1, batch 4 of 10: the loss of outputs of layer 3 \(8 to 1 units, identity\) up to .* was",
+            ),
+            (
+                {"learning_rate": 0.35, "activation": "exp"},
+                r"epoch 1, batch \d+ of 10: the outputs of layer 1 \(5 to 8 units, exp\) were",
+            ),
+            (
+                {"learning_rate": 3.0, "hidden": (), "batch_size": 1},
+                r"epoch 1: the weights of layer 1 \(5 to 1 units, identity\) were",
+            ),
         ],
     )
     def test_the_layer_is_named_and_what_to_try(self, options, where):
         X = np.random.default_rng(0).normal(size=(300, 5))
         rate = f"{options['learning_rate'] / 10:g}"
-        with pytest.raises(FloatingPointError, match=rf"diverged in {where} no longer finite .*; try a learning_rate of {rate}, clip_norm"):
+        with pytest.raises(
+            FloatingPointError,
+            match=rf"diverged in {where} no longer finite .*; try a learning_rate of {rate}, clip_norm",
+        ):
             fastbp.train(X, X[:, 0], **{"optimizer": "sgd", "hidden": (8, 8), "seed": 0} | options)
 
     def test_later_returns_the_last_finite_weights(self):
         X = np.linspace(-1, 1, 64)[:, None]
         with pytest.warns(fastbp.DivergenceWarning, match="diverged in epoch"):
-            net = fastbp.train(X, 3 * X[:, 0], hidden=(), optimizer="sgd", learning_rate=8, batch_size=64, scale=False, epochs=1000, seed=0)
+            net = fastbp.train(
+                X,
+                3 * X[:, 0],
+                hidden=(),
+                optimizer="sgd",
+                learning_rate=8,
+                batch_size=64,
+                scale=False,
+                epochs=1000,
+                seed=0,
+            )
         assert net.stop_reason == "diverged"
         assert np.isfinite(net.params).all()
         assert np.isfinite(net.history["loss"]).all()

@@ -54,7 +54,9 @@ def test_a_share_of_the_targets_lies_below_each_quantile():
     below = (Y[:, None] < net.predict(X)).mean(axis=0)
     np.testing.assert_allclose(below, (0.1, 0.5, 0.9), atol=0.02)
     assert net.predict(X).shape == (300, 3)
-    assert net.score(X, Y) == pytest.approx(1 - ((Y - net.predict(X)[:, 1]) ** 2).sum() / ((Y - Y.mean()) ** 2).sum(), abs=1e-6)
+    assert net.score(X, Y) == pytest.approx(
+        1 - ((Y - net.predict(X)[:, 1]) ** 2).sum() / ((Y - Y.mean()) ** 2).sum(), abs=1e-6
+    )
     several = fastbp.train(X, np.column_stack([Y, -Y]), loss="quantile", quantile=(0.2, 0.8), epochs=60, **QUIET)
     assert several.predict(X).shape == (300, 4)
     assert several.score(X, np.column_stack([Y, -Y])) > 0.3
@@ -67,7 +69,9 @@ def test_quantiles_are_kept_in_the_file_and_gone_on_with(tmp_path):
     assert again.loss_parameter == (0.1, 0.9)
     np.testing.assert_array_equal(again.predict(X), net.predict(X))
     assert fastbp.train(X, Y, init=again, epochs=2, **QUIET).loss_parameter == (0.1, 0.9)
-    with pytest.raises(ValueError, match=r"quantile: expected \(0.1, 0.9\), as in the network given as init, got \(0.3,\)"):
+    with pytest.raises(
+        ValueError, match=r"quantile: expected \(0.1, 0.9\), as in the network given as init, got \(0.3,\)"
+    ):
         fastbp.train(X, Y, init=again, quantile=0.3, **QUIET)
 
 
@@ -96,7 +100,9 @@ def error(y, a):
 def test_a_loss_of_ones_own_is_like_a_built_in_one(batch_size):
     plan = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.01, "batch_size": batch_size, "dtype": "float64"}
     for target, more in ((Y, {}), (LABELS, {"loss": "squared_error"})):
-        ours, built = (fastbp.train(X, target, **QUIET, **plan, **{**more, **own}) for own in ({"loss": (half_square, error)}, {}))
+        ours, built = (
+            fastbp.train(X, target, **QUIET, **plan, **{**more, **own}) for own in ({"loss": (half_square, error)}, {})
+        )
         np.testing.assert_allclose(ours.params, built.params, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(ours.history["loss"], built.history["loss"], rtol=1e-9)
 
@@ -141,11 +147,22 @@ def late(y, a):
     return 0.5 * (a - y) ** 2 if abs(y - 1) > 1e-6 else np.nan
 
 
-@pytest.mark.parametrize(("batch_size", "where"), [(32, "epoch 1, batch 4 of 10"), (1, "epoch 1, sample 101 in its order")])
+@pytest.mark.parametrize(
+    ("batch_size", "where"), [(32, "epoch 1, batch 4 of 10"), (1, "epoch 1, sample 101 in its order")]
+)
 def test_a_loss_of_ones_own_that_is_not_a_number_stops_with_epoch_and_batch(batch_size, where):
     y = np.arange(300) / 100  # the check looks at 60 of them, and not at the one that matters
-    plan = {"loss": (late, error), "scale": False, "shuffle": False, "optimizer": "sgd", "learning_rate": 1e-3, "epochs": 3}
-    with pytest.raises(FloatingPointError, match=f"training diverged in {where}: the loss of your own was no longer finite"):
+    plan = {
+        "loss": (late, error),
+        "scale": False,
+        "shuffle": False,
+        "optimizer": "sgd",
+        "learning_rate": 1e-3,
+        "epochs": 3,
+    }
+    with pytest.raises(
+        FloatingPointError, match=f"training diverged in {where}: the loss of your own was no longer finite"
+    ):
         fastbp.train(X, y, task="regression", batch_size=batch_size, **QUIET, **plan)
 
 
@@ -175,14 +192,18 @@ def test_dropout_is_for_training_alone():
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
     assert len({net.params.tobytes() for net in nets}) == 3
     np.testing.assert_array_equal(nets[0].predict(X), nets[0].predict(X))
-    one_by_one = fastbp.train(X, Y, dropout=0.4, optimizer="sgd", batch_size=1, epochs=20, hidden=(16, 8), learning_rate=0.01, **QUIET)
+    one_by_one = fastbp.train(
+        X, Y, dropout=0.4, optimizer="sgd", batch_size=1, epochs=20, hidden=(16, 8), learning_rate=0.01, **QUIET
+    )
     assert one_by_one.score(X, Y) > 0.8
 
 
 def test_a_step_is_never_longer_than_the_cut_gradient():
     start = fastbp.train(X, Y, epochs=0, dtype="float64", **QUIET)
     plan = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1.0, "batch_size": 300, "dtype": "float64"}
-    free, cut = (fastbp.train(X, Y, init=start, clip_norm=most, **plan, **QUIET).params - start.params for most in (None, 0.01))
+    free, cut = (
+        fastbp.train(X, Y, init=start, clip_norm=most, **plan, **QUIET).params - start.params for most in (None, 0.01)
+    )
     assert np.linalg.norm(free) > 0.1
     np.testing.assert_allclose(cut, free * (0.01 / np.linalg.norm(free)), rtol=1e-6, atol=1e-12)
 
@@ -232,7 +253,9 @@ def test_schedules():
     assert (np.diff(cycle[30:]) < 0).all()
     np.testing.assert_allclose(near("constant", 10)[:12], [*np.arange(1, 11) / 10, 1, 1], rtol=1e-12)
     assert near("cosine", 10)[10] == 1
-    np.testing.assert_array_equal(np.concatenate([schedules.factors("one_cycle", k, 1, 101, 0) for k in range(101)]), cycle)
+    np.testing.assert_array_equal(
+        np.concatenate([schedules.factors("one_cycle", k, 1, 101, 0) for k in range(101)]), cycle
+    )
 
 
 def test_the_rate_follows_the_schedule():
@@ -245,7 +268,15 @@ def test_the_rate_follows_the_schedule():
             rate = 0.3 * (1 + np.cos(np.pi * max(0, step - 3) / 9)) / 2 * min(1, (step + 1) / 3)
             e = X[rows] @ w + b - Y[rows]
             w, b, step = w - rate * X[rows].T @ e / len(e), b - rate * e.mean(), step + 1
-    plan = {"optimizer": "sgd", "learning_rate": 0.3, "schedule": "cosine", "warmup": 1.5, "batch_size": 200, "epochs": 6, "shuffle": False}
+    plan = {
+        "optimizer": "sgd",
+        "learning_rate": 0.3,
+        "schedule": "cosine",
+        "warmup": 1.5,
+        "batch_size": 200,
+        "epochs": 6,
+        "shuffle": False,
+    }
     net = fastbp.train(X, Y, init=start, dtype="float64", **plan, **QUIET)
     np.testing.assert_allclose(net.params, [*w, b], rtol=1e-10)
 
@@ -267,7 +298,9 @@ def test_the_metric_decides():
     np.testing.assert_array_equal(seen[0][0], LABELS[:80])
     assert set(seen[0][1]) <= {"up", "down"}
     np.testing.assert_allclose(found, net.history["validation_accuracy"], atol=1e-12)
-    r2 = fastbp.train(X, Y, validation=(X[:80], Y[:80]), metric="score", patience=2, epochs=200, learning_rate=0.1, **QUIET)
+    r2 = fastbp.train(
+        X, Y, validation=(X[:80], Y[:80]), metric="score", patience=2, epochs=200, learning_rate=0.1, **QUIET
+    )
     assert r2.score(X[:80], Y[:80]) == r2.history["validation_metric"].max()
     assert r2.stop_reason == "patience"
     assert len(r2.history["loss"]) == r2.best_epoch + 2
@@ -307,7 +340,10 @@ def test_no_epoch_is_a_network_with_its_first_weights():
         ({"output": "gelu"}, r"output \(for regression\): expected one of"),
         ({"metric": "score"}, "metric: expected 'loss' without a validation part"),
         ({"metric": "f1", "validation": 0.2}, "metric: expected one of 'loss', 'score', got 'f1'"),
-        ({"metric": lambda t, p: float("nan"), "validation": 0.2}, r"metric: expected a number from metric\(y_true, y_pred\), got nan"),
+        (
+            {"metric": lambda t, p: float("nan"), "validation": 0.2},
+            r"metric: expected a number from metric\(y_true, y_pred\), got nan",
+        ),
     ],
 )
 def test_what_is_refused(given, message):
@@ -316,5 +352,7 @@ def test_what_is_refused(given, message):
 
 
 def test_losses_of_numbers_are_not_for_classes():
-    with pytest.raises(ValueError, match="loss: expected one of 'log_loss', 'squared_error' or two functions for classification"):
+    with pytest.raises(
+        ValueError, match="loss: expected one of 'log_loss', 'squared_error' or two functions for classification"
+    ):
         fastbp.train(X, LABELS, loss="huber", **QUIET)

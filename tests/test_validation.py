@@ -41,7 +41,12 @@ def test_folds(values, folds, seed):
         assert drawn[0] != drawn[1] or len(values) < 20
 
 
-@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=20), folds=st.integers(2, 6), seed=st.integers(0, 2**40), data=st.data())
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=2, max_size=20),
+    folds=st.integers(2, 6),
+    seed=st.integers(0, 2**40),
+    data=st.data(),
+)
 def test_folds_of_groups(sizes, folds, seed, data):
     of_group = np.repeat(np.arange(len(sizes)), sizes)
     folds, n = min(folds, len(sizes)), len(of_group)
@@ -72,7 +77,9 @@ def by_hand(inputs, y, found, k, **options):
     return net, net.score(inputs[found.tests[k]], y[found.tests[k]])
 
 
-@pytest.mark.parametrize("y", [CLASSES, NUMBERS, np.column_stack([NUMBERS, X[:, 0]]), (X > 2).astype(int)], ids=["c", "r", "several", "ml"])
+@pytest.mark.parametrize(
+    "y", [CLASSES, NUMBERS, np.column_stack([NUMBERS, X[:, 0]]), (X > 2).astype(int)], ids=["c", "r", "several", "ml"]
+)
 def test_each_fit_is_that_of_a_loop(y, tmp_path):
     np.save(tmp_path / "X.npy", X)
     options = {"sample_weight": None, "validation": 0.2} if y is CLASSES else {}
@@ -85,7 +92,9 @@ def test_each_fit_is_that_of_a_loop(y, tmp_path):
         if k < 3:
             np.testing.assert_array_equal(found.predictions[found.tests[k]], told[found.tests[k]])
     assert np.isfinite(found.predictions).all()
-    again = fastbp.cross_validate(np.load(tmp_path / "X.npy", mmap_mode="r"), y.tolist(), folds=3, repeats=2, seed=4, **FEW, **options)
+    again = fastbp.cross_validate(
+        np.load(tmp_path / "X.npy", mmap_mode="r"), y.tolist(), folds=3, repeats=2, seed=4, **FEW, **options
+    )
     assert again.predictions.tobytes() == found.predictions.tobytes()
     assert again.scores.tobytes() == found.scores.tobytes()
 
@@ -103,7 +112,9 @@ def test_the_weights_of_samples_go_with_their_rows():
     for k in range(2):
         rows = np.setdiff1d(np.arange(60), found.tests[k])
         seed = found.networks[k].options["seed"]
-        assert same(found.networks[k], fastbp.train(X[rows], NUMBERS[rows], seed=seed, sample_weight=weight[rows], **FEW))
+        assert same(
+            found.networks[k], fastbp.train(X[rows], NUMBERS[rows], seed=seed, sample_weight=weight[rows], **FEW)
+        )
 
 
 def test_few_whole_numbers_stay_numbers_or_classes_in_every_part():
@@ -121,11 +132,15 @@ def test_the_standard_error_is_corrected():
 
 @pytest.mark.parametrize("kind", ["pandas", "polars"])
 def test_frames(kind):
-    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 2, "high", "low"), "who": np.arange(60) // 4, "y": NUMBERS})
+    frame = pd.DataFrame(
+        {"a": X[:, 0], "b": np.where(X[:, 1] > 2, "high", "low"), "who": np.arange(60) // 4, "y": NUMBERS}
+    )
     given_ = frame if kind == "pandas" else pytest.importorskip("polars").DataFrame(frame.to_dict("list"))
     found = fastbp.cross_validate(given_, "y", folds=3, groups="who", seed=1, **FEW)
     assert found.networks[0].feature_names == ("a", "b")
-    other = fastbp.cross_validate(frame[["a", "b"]], NUMBERS, folds=3, groups=[f"{k}" for k in frame["who"]], seed=1, **FEW)
+    other = fastbp.cross_validate(
+        frame[["a", "b"]], NUMBERS, folds=3, groups=[f"{k}" for k in frame["who"]], seed=1, **FEW
+    )
     for k, test in enumerate(found.tests):
         rows = np.setdiff1d(np.arange(60), test)
         assert not set(frame["who"][test]) & set(frame["who"][rows])
@@ -145,7 +160,9 @@ def test_a_fit_that_fails_is_told(monkeypatch):
 
     bad = fastbp.cross_validate(X, CLASSES, folds=3, seed=0, **FEW).networks[1].options["seed"]
     monkeypatch.setattr(jobs.training, "learn", learn)
-    with pytest.warns(RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"):
+    with pytest.warns(
+        RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"
+    ):
         found = fastbp.cross_validate(X, CLASSES, folds=3, seed=0, **FEW)
     assert np.isnan(found.scores).tolist() == [False, True, False]
     assert np.isnan(found.mean)
@@ -163,7 +180,11 @@ RARE = np.where(np.arange(60) == 7, "rare", CLASSES)
 BAD = [
     (CLASSES, {"folds": 1}, "folds: expected an integer of at least 2, got 1"),
     (CLASSES, {"folds": 61}, r"folds: expected at most as many as there are samples \(60\), got 61"),
-    (CLASSES, {"folds": 5, "groups": np.arange(60) % 4}, r"folds: expected at most as many as there are groups \(4\), got 5"),
+    (
+        CLASSES,
+        {"folds": 5, "groups": np.arange(60) % 4},
+        r"folds: expected at most as many as there are groups \(4\), got 5",
+    ),
     (NUMBERS, {"folds": 31}, "folds: expected two samples in each at least, as R.2 of one says nothing, got 31 of 60"),
     (CLASSES, {"repeats": 0}, "repeats: expected an integer of at least 1, got 0"),
     (CLASSES, {"seed": -1}, "seed: expected an integer of at least 0, got -1"),
@@ -176,7 +197,11 @@ BAD = [
     ),
     (CLASSES, {"groups": [1, 2]}, "groups: expected one label for each of the 60 samples, got 2"),
     (CLASSES, {"groups": [*range(59), None]}, "groups: expected a group for each sample, got None at row 59"),
-    (CLASSES, {"groups": "who"}, "groups: expected a group for each sample, got the name 'who'; X must be a table for that"),
+    (
+        CLASSES,
+        {"groups": "who"},
+        "groups: expected a group for each sample, got the name 'who'; X must be a table for that",
+    ),
     (CLASSES, {"fold": 3}, "cross_validate: expected one of .*, got 'fold'"),
     (CLASSES, {"checkpoint": "x"}, "cross_validate: expected one of .*, got 'checkpoint'"),
     (CLASSES, {"learning_rate": -1}, "learning_rate: expected a finite number above 0, got -1"),
@@ -224,7 +249,9 @@ def test_command_line(capsys, table, tmp_path):
     assert lines[8][:4] == ["mean", f"{found.mean:.4f}", "+-", f"{found.standard_error:.4f}"]
 
     (tmp_path / "run.toml").write_text("folds = 2\nepochs = 1\n")
-    status, out, _ = run(capsys, "cross-validate", table, "--target", "y", "--drop", "kind", "--json", "--config", tmp_path / "run.toml")
+    status, out, _ = run(
+        capsys, "cross-validate", table, "--target", "y", "--drop", "kind", "--json", "--config", tmp_path / "run.toml"
+    )
     facts = json.loads(out)
     assert status == 0
     assert (facts["task"], facts["score"], facts["folds"], facts["rows"]) == ("regression", "R^2", 2, [30, 30])
@@ -233,8 +260,14 @@ def test_command_line(capsys, table, tmp_path):
 
 def test_mistakes_on_the_command_line(capsys, table):
     command = ["cross-validate", table, "--target", "kind"]
-    assert_one_line(*run(capsys, *command, "--folds", 100), "--folds: expected at most as many as there are samples (60), got 100")
-    assert_one_line(*run(capsys, *command, "--groups", "whom"), "there is no column 'whom'; did you mean 'who'?", os.fspath(table))
-    assert_one_line(*run(capsys, *command, "--groups", "kind", "--folds", 2), "--groups: expected each class in so many groups")
+    assert_one_line(
+        *run(capsys, *command, "--folds", 100), "--folds: expected at most as many as there are samples (60), got 100"
+    )
+    assert_one_line(
+        *run(capsys, *command, "--groups", "whom"), "there is no column 'whom'; did you mean 'who'?", os.fspath(table)
+    )
+    assert_one_line(
+        *run(capsys, *command, "--groups", "kind", "--folds", 2), "--groups: expected each class in so many groups"
+    )
     assert_one_line(*run(capsys, *command, "--hidden", 0), "--hidden: expected an integer of at least 1, got 0")
     assert run(capsys, *command, "--save", "m.fbp")[0] == 2

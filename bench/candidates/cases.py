@@ -101,12 +101,19 @@ class Network:
         if self.images:
             X, labels = read_mnist(Path(self.images), self.samples)
         else:
-            X, labels = random.normal(size=(self.samples, self.sizes[0])), random.integers(0, max(2, self.sizes[-1]), self.samples)
+            X, labels = (
+                random.normal(size=(self.samples, self.sizes[0])),
+                random.integers(0, max(2, self.sizes[-1]), self.samples),
+            )
         Y = np.eye(self.sizes[-1])[labels] if self.sizes[-1] > 1 else labels[:, None]
         if self.output == "identity":
             Y = random.normal(size=(self.samples, self.sizes[-1]))
         whole = self.batch == self.samples
-        return X.astype(np.float32), Y.astype(np.float32), np.arange(self.samples) if whole else random.permutation(self.samples)
+        return (
+            X.astype(np.float32),
+            Y.astype(np.float32),
+            np.arange(self.samples) if whole else random.permutation(self.samples),
+        )
 
     def layers(self, dtype="float32"):
         """Initial W (d_in, d_out) and b (d_out,) of each layer."""
@@ -157,7 +164,9 @@ def all_cases(dtypes, mnist):
     """Every case of the table, from products to prediction."""
     shapes = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)]
     shapes += [(32, 784, 100), (200, 64, 64), (1000, 784, 512), (128, 2048, 2048)]
-    yield from (Product(formula, *shape, dtype) for dtype in dtypes for shape in shapes for formula in ("X W", "D W'", "X' D"))
+    yield from (
+        Product(formula, *shape, dtype) for dtype in dtypes for shape in shapes for formula in ("X W", "D W'", "X' D")
+    )
     yield Network("online", (2, 2, 1), 4_000, 1.5)
     yield Network("online", (64, 32, 10), 2_000, 7.0)
     yield Network("online", (784, 100, 10), 1_000, 2.7)
@@ -169,8 +178,12 @@ def all_cases(dtypes, mnist):
         for optimizer in ("sgd", "adam"):
             yield Network("minibatch", (64, 64, 10), 2_048, 2.5, **classes, batch=batch, optimizer=optimizer)
     for batch, optimizer, speedup in ((32, "sgd", 1.0), (128, "sgd", 1.0), (128, "adam", 1.0), (256, "sgd", 1.8)):
-        yield Network("minibatch", (784, 256, 128, 10), 1_024, 1.4, **classes, batch=batch, optimizer=optimizer, speedup=speedup)
+        yield Network(
+            "minibatch", (784, 256, 128, 10), 1_024, 1.4, **classes, batch=batch, optimizer=optimizer, speedup=speedup
+        )
     yield Network("minibatch", (2048, 2048, 2048, 10), 256, 1.2, **classes, batch=128, speedup=1.8)
-    yield Network("minibatch", (4, 32, 16, 4), 10_000, 3.0, "tanh", "identity", batch=10_000, optimizer="adam", speedup=1.8)
+    yield Network(
+        "minibatch", (4, 32, 16, 4), 10_000, 3.0, "tanh", "identity", batch=10_000, optimizer="adam", speedup=1.8
+    )
     yield Network("predict", (64, 32, 10), 10_000, 1.5, "logistic", "softmax")
     yield Network("predict", (784, 256, 128, 10), 10_000, 1.1, "relu", "softmax")

@@ -116,7 +116,9 @@ class Work:
         shape = (len(group.seeds), self.epochs, group.samples)
         if self.given:
             streams = [random_streams(seed)[2] for seed in group.seeds]
-            return np.array([[stream.permutation(group.samples) for _ in range(self.epochs)] for stream in streams], np.int32)
+            return np.array(
+                [[stream.permutation(group.samples) for _ in range(self.epochs)] for stream in streams], np.int32
+            )
         if group.samples == 4:
             return PERMUTATIONS.T[:, random.integers(len(PERMUTATIONS), size=shape[1::-1], dtype=np.int8)].T
         return random.permuted(np.broadcast_to(np.arange(group.samples, dtype=np.int32), shape), axis=2)
@@ -126,7 +128,9 @@ class Work:
         found, start = [], 0
         for group in self.groups():
             rows = params[start : start + len(group.seeds)]
-            found += [self._measure(row, *table) for row, table in zip(rows, group.tables(group.X, group.Y), strict=True)]
+            found += [
+                self._measure(row, *table) for row, table in zip(rows, group.tables(group.X, group.Y), strict=True)
+            ]
             start += len(group.seeds)
         return np.array(found).T
 
@@ -189,9 +193,23 @@ def _folds(path, networks):
 
 def all_works(spambase):
     """The three works; the last only where its data are."""
-    classes = {"hidden": "relu", "output": "softmax", "loss": "log_loss", "optimizer": "adam", "learning_rate": 1e-3, "batch": 32}
+    classes = {
+        "hidden": "relu",
+        "output": "softmax",
+        "loss": "log_loss",
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "batch": 32,
+    }
     yield Work("digits", networks=32, epochs=20, sizes=(64, 32, 10), **classes)
-    lecture = {"hidden": "logistic", "output": "logistic", "loss": "squared_error", "optimizer": "sgd", "learning_rate": 0.5, "batch": 1}
+    lecture = {
+        "hidden": "logistic",
+        "output": "logistic",
+        "loss": "squared_error",
+        "optimizer": "sgd",
+        "learning_rate": 0.5,
+        "batch": 1,
+    }
     yield Work("xor", networks=10_000, epochs=1_000, sizes=(2, 2, 1), **lecture)
     if os.path.exists(spambase):
         X, y = read_spambase(spambase)

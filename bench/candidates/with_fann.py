@@ -25,7 +25,9 @@ def _data(case):
         np.ctypeslib.as_array(inputs, (n_in,))[:] = X[order[number]]
         np.ctypeslib.as_array(outputs, (n_out,))[:] = Y[order[number]]
 
-    return ctypes.c_void_p(fann.fann_create_train_from_callback(case.samples, case.sizes[0], case.sizes[-1], SAMPLE(fill)))
+    return ctypes.c_void_p(
+        fann.fann_create_train_from_callback(case.samples, case.sizes[0], case.sizes[-1], SAMPLE(fill))
+    )
 
 
 def online(case, threads):

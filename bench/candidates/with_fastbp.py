@@ -66,7 +66,9 @@ def minibatch(case, threads):
 
     def step():
         nonlocal updates
-        *_, updates = epoch(*samples, case.batch, *network, optimizer, first, second, updates, rate, BETA1, BETA2, EPSILON, 0.0)
+        *_, updates = epoch(
+            *samples, case.batch, *network, optimizer, first, second, updates, rate, BETA1, BETA2, EPSILON, 0.0
+        )
 
     return step, lambda: params
 

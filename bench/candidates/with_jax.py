@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat, output_delta, slope
 
-ACTIVATE = {"relu": jax.nn.relu, "tanh": jnp.tanh, "logistic": jax.nn.sigmoid, "softmax": jax.nn.softmax, "identity": lambda z: z}
+ACTIVATE = {
+    "relu": jax.nn.relu,
+    "tanh": jnp.tanh,
+    "logistic": jax.nn.sigmoid,
+    "softmax": jax.nn.softmax,
+    "identity": lambda z: z,
+}
 
 
 def version():
@@ -75,7 +81,10 @@ def minibatch(case, threads, by_batch=False):
 
     def gradient(layers, x, y):
         a = _forward(case, layers, x)
-        return [(delta.T @ x / case.batch, delta.mean(axis=0)) for x, delta in zip(a[:-1], _deltas(case, layers, a, y), strict=True)]
+        return [
+            (delta.T @ x / case.batch, delta.mean(axis=0))
+            for x, delta in zip(a[:-1], _deltas(case, layers, a, y), strict=True)
+        ]
 
     def update(layers, g, m, v, updates):
         if case.optimizer == "sgd":

@@ -91,7 +91,12 @@ def _one_by_one(work):
     def forward(layers, x):
         a = [x]
         for W, b in layers:
-            a.append([jax.nn.sigmoid(sum(row[j] * unit for row, unit in zip(W, a[-1], strict=True)) + b[j]) for j in range(len(b))])
+            a.append(
+                [
+                    jax.nn.sigmoid(sum(row[j] * unit for row, unit in zip(W, a[-1], strict=True)) + b[j])
+                    for j in range(len(b))
+                ]
+            )
         return a
 
     def update(layers, x, y):
@@ -99,7 +104,10 @@ def _one_by_one(work):
         delta = [output_delta(work, *pair) for pair in zip(out, y, strict=True)]
         learnt = []
         for (W, b), units in zip(layers[::-1], a[::-1], strict=True):
-            moved = [[w - rate * d * unit for w, d in zip(row, delta, strict=True)] for row, unit in zip(W, units, strict=True)]
+            moved = [
+                [w - rate * d * unit for w, d in zip(row, delta, strict=True)]
+                for row, unit in zip(W, units, strict=True)
+            ]
             learnt.insert(0, (moved, [bias - rate * d for bias, d in zip(b, delta, strict=True)]))
             back = [sum(w * d for w, d in zip(row, delta, strict=True)) for row in W]
             delta = [d * slope(work.hidden, unit) for d, unit in zip(back, units, strict=True)]
@@ -108,7 +116,9 @@ def _one_by_one(work):
     def networks(layers, X, Y, orders):
         def learn(layers, sample):
             # Chosen by comparisons, for four samples faster than gathered.
-            x, y = ([sum(jnp.where(sample == t, column[t], 0) for t in range(len(X))) for column in M.T] for M in (X, Y))
+            x, y = (
+                [sum(jnp.where(sample == t, column[t], 0) for t in range(len(X))) for column in M.T] for M in (X, Y)
+            )
             return update(layers, x, y), None
 
         layers = [([list(row) for row in jnp.moveaxis(W, 0, -1)], list(b.T)) for W, b in layers]

@@ -11,7 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-warnings.filterwarnings("ignore", category=ConvergenceWarning)  # here, and in joblib's processes, which import this file
+warnings.filterwarnings(
+    "ignore", category=ConvergenceWarning
+)  # here, and in joblib's processes, which import this file
 
 
 def version():
@@ -20,7 +22,13 @@ def version():
 
 def _mlp(work, seed):
     net = {"hidden_layer_sizes": work.sizes[1:-1], "activation": work.hidden, "batch_size": work.batch, "alpha": 0}
-    rule = {"solver": work.optimizer, "learning_rate_init": work.learning_rate, "beta_1": BETA1, "beta_2": BETA2, "epsilon": EPSILON}
+    rule = {
+        "solver": work.optimizer,
+        "learning_rate_init": work.learning_rate,
+        "beta_1": BETA1,
+        "beta_2": BETA2,
+        "epsilon": EPSILON,
+    }
     # It stops for nothing but the number of epochs.
     return MLPClassifier(**net, **rule, max_iter=work.epochs, n_iter_no_change=work.epochs + 1, random_state=seed)
 

@@ -39,7 +39,9 @@ def _learnt(work, group, layers, orders):
             for name, slope in slopes(stacked, x, y).items():
                 stacked[name].grad = slope
             step()
-    return rows_of([(stacked[f"{2 * l}.weight"].mT.numpy(), stacked[f"{2 * l}.bias"].numpy()) for l in range(len(layers))])
+    return rows_of(
+        [(stacked[f"{2 * l}.weight"].mT.numpy(), stacked[f"{2 * l}.bias"].numpy()) for l in range(len(layers))]
+    )
 
 
 def _loss(work):

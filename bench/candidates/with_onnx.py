@@ -18,7 +18,9 @@ def model(sizes, layers, activations):
         nodes.append(helper.make_node("Gemm", [f"a{l}", f"W{l}", f"b{l}"], [f"z{l}"]))
         nodes.append(helper.make_node(OPERATORS[activation], [f"z{l}"], [f"a{l + 1}"]))
     ends = ("a0", sizes[0]), (f"a{len(activations)}", sizes[-1])
-    inputs, outputs = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])] for name, units in ends)
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])] for name, units in ends
+    )
     graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
     return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
 
@@ -26,7 +28,9 @@ def model(sizes, layers, activations):
 def predict(case, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(model(case.sizes, case.layers(), case.activations), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model(case.sizes, case.layers(), case.activations), options, providers=["CPUExecutionProvider"]
+    )
     feed, out = {"a0": case.data()[0]}, None
 
     def step():

@@ -16,7 +16,13 @@ def minibatch(case, threads):
     if case.output == "softmax":
         kind, y = MLPClassifier, Y.argmax(axis=1)
         first = {"classes": range(case.sizes[-1])}
-    net = {"hidden_layer_sizes": case.sizes[1:-1], "activation": case.hidden, "batch_size": case.batch, "shuffle": False, "alpha": 0}
+    net = {
+        "hidden_layer_sizes": case.sizes[1:-1],
+        "activation": case.hidden,
+        "batch_size": case.batch,
+        "shuffle": False,
+        "alpha": 0,
+    }
     rule = {"solver": case.optimizer, "learning_rate_init": LEARNING_RATE[case.optimizer], "momentum": 0}
     mlp = kind(**net, **rule, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
     # The first call lays the weights out; ours go in their place, with an optimizer that has not seen anything.

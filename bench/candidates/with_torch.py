@@ -3,7 +3,12 @@
 import torch
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat
 
-MODULES = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "logistic": torch.nn.Sigmoid, "softmax": lambda: torch.nn.Softmax(dim=1)}
+MODULES = {
+    "relu": torch.nn.ReLU,
+    "tanh": torch.nn.Tanh,
+    "logistic": torch.nn.Sigmoid,
+    "softmax": lambda: torch.nn.Softmax(dim=1),
+}
 
 
 def version():

@@ -31,7 +31,9 @@ class Worker:
 
     def __init__(self, candidate, threads, daemon=True):
         self.candidate, self.threads = candidate, threads
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER)  # read when the libraries are loaded
+        os.environ.update(
+            dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER
+        )  # read when the libraries are loaded
         if threads == 1:
             os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         else:

@@ -53,9 +53,14 @@ def started(processes, each=1):
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
         known = os.path.join(folder, "scheduler.json")
-        stack.enter_context(process({"cls": "distributed.Scheduler", "opts": local | {"scheduler_file": known, "port": 0}}))
+        stack.enter_context(
+            process({"cls": "distributed.Scheduler", "opts": local | {"scheduler_file": known, "port": 0}})
+        )
         client = stack.enter_context(Client(scheduler_file=known))
-        own = {"cls": "distributed.Worker", "opts": local | {"nthreads": 1, "memory_limit": 0, "local_directory": folder}}
+        own = {
+            "cls": "distributed.Worker",
+            "opts": local | {"nthreads": 1, "memory_limit": 0, "local_directory": folder},
+        }
         for _ in range(processes):
             stack.enter_context(process({f"worker {k}": own for k in range(each)}, client.scheduler.address))
         client.wait_for_workers(processes * each, timeout=300)
@@ -65,7 +70,9 @@ def started(processes, each=1):
 @contextlib.contextmanager
 def process(spec, *scheduler):
     """A scheduler or workers, until the block is left."""
-    running = subprocess.Popen([sys.executable, "-m", "dask", "spec", *scheduler, "--spec", json.dumps(spec)], stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "dask", "spec", *scheduler, "--spec", json.dumps(spec)], stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
@@ -166,7 +173,9 @@ def steps(client, sizes):
         return sum(answer.result() for answer in [actor.gradient(params) for actor in actors])
 
     def by_tasks():
-        return sum(client.gather([client.submit(np.add, params, 1, workers=[address], pure=False) for address in addresses]))
+        return sum(
+            client.gather([client.submit(np.add, params, 1, workers=[address], pure=False) for address in addresses])
+        )
 
     for direct, step in ((False, by_actors), (True, by_actors), (False, by_tasks)):
         client.direct_to_workers = direct
@@ -214,7 +223,12 @@ def sending():
             rates.append([str(processes), *(f"{rate / 1e6:,.0f} MB/s" for rate in transfers(client))])
         for name, taken in {"empty task": one_by_one, "empty task of one message": at_once, "network": network}.items():
             tasks.append([str(processes), name, *ms(*vars(taken).values())])
-    print("\n" + table(["processes", "", *CLOCK], tasks) + "\n\n" + table(["processes", "scatter to all", "gather"], rates))
+    print(
+        "\n"
+        + table(["processes", "", *CLOCK], tasks)
+        + "\n\n"
+        + table(["processes", "scatter to all", "gather"], rates)
+    )
     print(f"\nnetworks 64-32-10: {sent:,.0f} bytes of options each, {back:,.0f} bytes back")
     of_scheduler, loads = [], []
     for workers in TOGETHER:
@@ -222,7 +236,12 @@ def sending():
             without, with_samples, at_once = (empty_tasks(client, *way) for way in ((False,), (True,), (True, True)))
         loads.append(with_samples.scheduler)
         of_scheduler.append([str(workers), *ms(without.scheduler, with_samples.scheduler, at_once.scheduler)])
-    print("\n" + table(["workers in one process", "scheduler, ms of a task", "with samples on all", "of one message"], of_scheduler))
+    print(
+        "\n"
+        + table(
+            ["workers in one process", "scheduler, ms of a task", "with samples on all", "of one message"], of_scheduler
+        )
+    )
     by_task, by_network = np.median(clients, axis=0).tolist()
     return Sending(float(np.median(loads)), by_task, by_network, sent + back)
 
@@ -245,7 +264,9 @@ def stepping():
 
 
 def main():
-    print(f"Dask {distributed.__version__}, {os.cpu_count()} cores; all but the clock are processor seconds", flush=True)
+    print(
+        f"Dask {distributed.__version__}, {os.cpu_count()} cores; all but the clock are processor seconds", flush=True
+    )
     model = sending()
     print("\n" + model.table() + "\n", flush=True)
     for text in step_tables(list(stepping())):

@@ -47,7 +47,15 @@ class Sending:
         ]
 
     def table(self):
-        head = ["workers", "tasks a second", "scheduler", "client", "its network", "threads at work", "all at work with networks of"]
+        head = [
+            "workers",
+            "tasks a second",
+            "scheduler",
+            "client",
+            "its network",
+            "threads at work",
+            "all at work with networks of",
+        ]
         return table(head, map(self.row, WORKERS))
 
 
@@ -99,14 +107,22 @@ class Step:
     def fastest(self):
         for batch in BATCHES:
             workers, times = self.best(batch)
-            yield [self.title, f"{batch:,}", f"{two(1e3 * batch * self.row / THREADS)} ms", f"{workers:,}", f"{times:.2g} ×"]
+            yield [
+                self.title,
+                f"{batch:,}",
+                f"{two(1e3 * batch * self.row / THREADS)} ms",
+                f"{workers:,}",
+                f"{times:.2g} ×",
+            ]
 
 
 def step_tables(steps):
     """What a step sends, and how many workers pay."""
     sent = ["parameters", "workers", "bytes of a step", "time of its messages", "batch from which it pays"]
     best = ["parameters", "batch", "one worker alone", "best number of workers", "times as fast"]
-    return table(sent, [row for step in steps for row in step.rows()]), table(best, [row for step in steps for row in step.fastest()])
+    return table(sent, [row for step in steps for row in step.rows()]), table(
+        best, [row for step in steps for row in step.fastest()]
+    )
 
 
 def two(number):
@@ -116,7 +132,13 @@ def two(number):
 
 def size(count):
     """Bytes in words."""
-    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB" if count >= 1e6 else f"{count / 1e3:.3g} kB"
+    return (
+        f"{count / 1e9:.3g} GB"
+        if count >= 1e9
+        else f"{count / 1e6:.3g} MB"
+        if count >= 1e6
+        else f"{count / 1e3:.3g} kB"
+    )
 
 
 def table(head, rows):

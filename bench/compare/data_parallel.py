@@ -30,9 +30,15 @@ def problem(n):
 
 def seconds(X, y, batch_size, workers=0, threads=None):
     """Least seconds of an epoch, on so many worker processes, or here."""
-    cluster = LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) if workers else nullcontext()
+    cluster = (
+        LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
+        if workers
+        else nullcontext()
+    )
     with cluster, Client(cluster) if workers else nullcontext():
-        net = fastbp.train(X, y, hidden=HIDDEN, epochs=1 + EPOCHS, batch_size=batch_size, seed=0, progress=False, threads=threads)
+        net = fastbp.train(
+            X, y, hidden=HIDDEN, epochs=1 + EPOCHS, batch_size=batch_size, seed=0, progress=False, threads=threads
+        )
     return np.diff(net.history["seconds"]).min()
 
 

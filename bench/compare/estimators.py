@@ -72,7 +72,9 @@ def samples(name, folder):
 
 def main(folder=None):
     warnings.filterwarnings("ignore")  # that it has not converged
-    print("| data | options | scikit-learn, s | fastbp, s | ratio | scikit-learn, score | fastbp, score |\n|---|---|---|---|---|---|---|")
+    print(
+        "| data | options | scikit-learn, s | fastbp, s | ratio | scikit-learn, score | fastbp, score |\n|---|---|---|---|---|---|---|"
+    )
     for name, options, rounds in CASES:
         if folder is None and name.startswith(("MNIST", "Spambase")):
             continue
@@ -89,7 +91,10 @@ def main(folder=None):
                 time.sleep(PAUSE)
         theirs, ours = map(statistics.median, seconds)
         said = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "defaults"
-        print(f"| {name} | `{said}` | {theirs:.3f} | {ours:.3f} | {theirs / ours:.1f} × | {scores[0]:.4f} | {scores[1]:.4f} |", flush=True)
+        print(
+            f"| {name} | `{said}` | {theirs:.3f} | {ours:.3f} | {theirs / ours:.1f} × | {scores[0]:.4f} | {scores[1]:.4f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,11 @@ SKLEARN = networks(hidden=naive.BASIC, outputs=("identity", "exp", "logistic", "
 )
 # name, networks, answers to rows of raw values (and the inputs that they are)
 EXPORTS = [
-    ("ONNX (onnxruntime)", networks(), lambda net, raw, inputs: onnx.answers(net, onnx.file_of(net).SerializeToString(), raw)),
+    (
+        "ONNX (onnxruntime)",
+        networks(),
+        lambda net, raw, inputs: onnx.answers(net, onnx.file_of(net).SerializeToString(), raw),
+    ),
     ("C", networks(), lambda net, raw, inputs: c.answers(net, c_source.text(net, "net"), "net", raw)),
     ("NumPy", networks(), lambda net, raw, inputs: numpy.answers(net, numpy.text(net), raw)),
     ("scikit-learn", SKLEARN, lambda net, raw, inputs: sklearn.answers(net, sklearn.estimator_of(net), inputs)),
@@ -40,7 +44,9 @@ def measure(strategy, ask, count):
     """Number of networks, and the largest difference for each type."""
     worst, seen = {"float32": 0.0, "float64": 0.0}, 0
 
-    @settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(strategy)
     def one(net):
         nonlocal seen

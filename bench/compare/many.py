@@ -45,7 +45,11 @@ CANDIDATES = {
     "many_torch": ("PyTorch bmm", "epochs"),
 }
 LEAST = {"networks": 8, "epochs": 1}
-AT_LEAST, AT_MOST, PART = 0.07, 60, 50  # seconds of a turn, seconds of the whole work, and the share that is done beyond
+AT_LEAST, AT_MOST, PART = (
+    0.07,
+    60,
+    50,
+)  # seconds of a turn, seconds of the whole work, and the share that is done beyond
 REHEARSED, NEAR = 4, 4  # networks whose weights are compared; standard errors between mean losses
 # Differences of weights, as shares of the largest change: where rounding decides on which side of its kink a ReLU is, those of one unit
 # differ by more, so the check is of all but one in a hundred.
@@ -58,7 +62,9 @@ class Run:
 
     def __init__(self, work, worker):
         self.worker, self.seconds = worker, []
-        self.weights = worker.ask("prepare", replace(work, networks=min(REHEARSED, work.networks), epochs=1, given=True))
+        self.weights = worker.ask(
+            "prepare", replace(work, networks=min(REHEARSED, work.networks), epochs=1, given=True)
+        )
         self.name, kind = CANDIDATES[worker.candidate]
         part = replace(work, **{kind: min(getattr(work, kind), max(LEAST[kind], getattr(work, kind) // PART))})
         worker.ask("prepare", part)
@@ -78,7 +84,10 @@ class Run:
         before = rows_of(work.layers(range(len(ours.weights))))
         difference = np.quantile(np.abs(self.weights - ours.weights), COMPARED) / np.abs(ours.weights - before).max()
         apart = abs(self.losses.mean() - ours.losses.mean()) / np.hypot(self.error, ours.error)
-        print(f"{work.name}: {self.worker.candidate}, {self.worker.threads} threads: weights differ by {difference:.0e}", file=sys.stderr)
+        print(
+            f"{work.name}: {self.worker.candidate}, {self.worker.threads} threads: weights differ by {difference:.0e}",
+            file=sys.stderr,
+        )
         if difference > TOLERANCE:
             yield f"weights differ by {difference:.0e}"
         if self.to_the_end and apart > NEAR:
@@ -104,7 +113,9 @@ def report(work, runs):
         seconds, faults = median(run.seconds), list(run.faults(work, ours))
         if run is not ours and not faults:
             counted[run.name] = seconds
-        outcome = (f"{run.losses.mean():.4f} ± {run.error:.4f}", f"{run.rights.mean():.4f}") if run.to_the_end else ("", "")
+        outcome = (
+            (f"{run.losses.mean():.4f} ± {run.error:.4f}", f"{run.rights.mean():.4f}") if run.to_the_end else ("", "")
+        )
         notes = [f"not counted: {fault}" for fault in faults]
         if run.scale > 1:
             notes.append(f"{run.part.networks} networks, {run.part.epochs} epochs, scaled up")

@@ -87,7 +87,9 @@ def main():
             for name, times in taken.items():
                 seconds.setdefault(name, {})[sizes, rows] = statistics.median(times)
     cases = [(sizes, rows) for sizes in SIZES for rows in ROWS]
-    heads = ["-".join(map(str, sizes)) + (", one row, µs" if rows == 1 else f", {rows} rows, ms") for sizes, rows in cases]
+    heads = [
+        "-".join(map(str, sizes)) + (", one row, µs" if rows == 1 else f", {rows} rows, ms") for sizes, rows in cases
+    ]
     print("| |", " | ".join(heads), "|")
     print("|---|" + "---|" * len(cases))
     for name, found in seconds.items():

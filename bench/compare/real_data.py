@@ -37,7 +37,9 @@ def fit_fastbp(X, y, seed):
 def main():
     warnings.filterwarnings("ignore")  # scikit-learn says that it has not converged
     fastbp.warmup("float32")
-    print("| data | score | scikit-learn | fastbp | scikit-learn, s | fastbp, s | ratio |\n|---|---|---|---|---|---|---|")
+    print(
+        "| data | score | scikit-learn | fastbp | scikit-learn, s | fastbp, s | ratio |\n|---|---|---|---|---|---|---|"
+    )
     rows = [("digits", fit_sklearn), ("breast_cancer", fit_sklearn), ("wine", fit_sklearn)]
     for name, peer in [*rows, ("diabetes", fit_sklearn), ("diabetes", fit_sklearn_scaled_targets)]:
         X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
@@ -56,7 +58,8 @@ def main():
         cells = [f"{m:.4f} ± {e:.4f}" for m, e in zip(mean, error, strict=True)]
         metric = "R²" if name == "diabetes" else "accuracy"
         print(
-            f"| {label} | {metric} | {cells[0]} | {cells[1]} | {time_[0]:.3f} | {time_[1]:.3f} | {time_[0] / time_[1]:.0f} × |", flush=True
+            f"| {label} | {metric} | {cells[0]} | {cells[1]} | {time_[0]:.3f} | {time_[1]:.3f} | {time_[0] / time_[1]:.0f} × |",
+            flush=True,
         )
 
 

@@ -33,7 +33,14 @@ BATCH = 32
 
 def ours(X, y, seed, threads):
     space = {"hidden": HIDDEN, "learning_rate": RATES, "l2": PENALTIES}
-    options = {"validation": 0.2, "batch_size": BATCH, "epochs": EPOCHS, "seed": seed, "threads": threads, "progress": False}
+    options = {
+        "validation": 0.2,
+        "batch_size": BATCH,
+        "epochs": EPOCHS,
+        "seed": seed,
+        "threads": threads,
+        "progress": False,
+    }
     found = fastbp.search(X, y, space, TRIALS, **options)
     return found.network, sum(trial.epochs for trial in found.trials) + len(found.network.history["loss"])
 

@@ -133,7 +133,9 @@ def _in_words(error: Exception, arguments: dict[str, Any]) -> str:
     name, colon, rest = str(error).partition(":")
     if colon and name in ("X", "y") and "table" in arguments:
         table = "stdin" if arguments["table"] == "-" else arguments["table"]
-        column = f" target {', '.join(map(repr, arguments['target']))}:" if name == "y" and "target" in arguments else ""
+        column = (
+            f" target {', '.join(map(repr, arguments['target']))}:" if name == "y" and "target" in arguments else ""
+        )
         return f"{table}:{column}{rest}"
     if colon and name in arguments and name not in ("table", "model"):
         return f"--{name.replace('_', '-')}:{rest}"

@@ -72,7 +72,9 @@ class Options:
         for key, value in _load(path).items():
             name = key.replace("_", "-")
             if name not in self._actions or name == "config":
-                near = difflib.get_close_matches(name, [other for other in self._actions if other != "config"], n=1, cutoff=0)
+                near = difflib.get_close_matches(
+                    name, [other for other in self._actions if other != "config"], n=1, cutoff=0
+                )
                 raise ValueError(f"{path}: there is no option {key!r}; did you mean {near[0]!r}?")
             action = self._actions[name]
             values = value if isinstance(value, list) and name in self._repeatable else [value]

@@ -17,8 +17,14 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     known = Options(command)
     training.add_table(known)
     known.add("--folds", type=int, default=5, metavar="N", help="parts of the rows; each is tested once (default: 5)")
-    known.add("--repeats", type=int, default=1, metavar="N", help="times that this is done, with other folds (default: 1)")
-    known.add("--groups", metavar="COLUMN", help="rows with the same value, of a patient for instance, stay in one fold; not learnt from")
+    known.add(
+        "--repeats", type=int, default=1, metavar="N", help="times that this is done, with other folds (default: 1)"
+    )
+    known.add(
+        "--groups",
+        metavar="COLUMN",
+        help="rows with the same value, of a patient for instance, stay in one fold; not learnt from",
+    )
     training.add_options(known)
     training.add_outputs(command, known)
     return known
@@ -38,11 +44,15 @@ def run(a: argparse.Namespace) -> None:
     if a.json:
         print(json.dumps(_facts(a, found, task, score)))
         return
-    rows = [(f"{k // a.folds + 1}", f"{k % a.folds + 1}", f"{len(test)}", f"{value:.4f}")
-            for k, (test, value) in enumerate(zip(found.tests, found.scores, strict=True))]  # fmt: skip
+    rows = [
+        (f"{k // a.folds + 1}", f"{k % a.folds + 1}", f"{len(test)}", f"{value:.4f}")
+        for k, (test, value) in enumerate(zip(found.tests, found.scores, strict=True))
+    ]
     for line in [("repeat", "fold", "rows", score), *rows]:
         print("".join(f"{cell:>10}" for cell in line))
-    print(f"\nmean  {found.mean:.4f} +- {found.standard_error:.4f} (standard error, corrected for overlapping training parts)")
+    print(
+        f"\nmean  {found.mean:.4f} +- {found.standard_error:.4f} (standard error, corrected for overlapping training parts)"
+    )
     print(f"seed  {found.seed}")
 
 

@@ -14,13 +14,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.usage = "%(prog)s [-h] [NAME] [--plot [FOLDER]]"
     names = f"{', '.join(demo.DEMOS)} (default: {', '.join(demo.DEFAULT)})"
     command.add_argument("name", nargs="?", choices=demo.DEMOS, metavar="NAME", help=names)
-    command.add_argument("--plot", nargs="?", const=True, metavar="FOLDER", help="show the pictures too, or write them to a folder")
+    command.add_argument(
+        "--plot", nargs="?", const=True, metavar="FOLDER", help="show the pictures too, or write them to a folder"
+    )
 
 
 def run(a: argparse.Namespace) -> None:
     """Run the demo, or those that are run by default."""
     if a.name is None and a.plot in demo.DEMOS:
-        raise ValueError(f"--plot: {a.plot} is a demo, its name comes first: fastbp demo {a.plot} --plot; a folder may be ./{a.plot}")
+        raise ValueError(
+            f"--plot: {a.plot} is a demo, its name comes first: fastbp demo {a.plot} --plot; a folder may be ./{a.plot}"
+        )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have all symbols of the lecture
     for k, name in enumerate([a.name] if a.name else demo.DEFAULT):

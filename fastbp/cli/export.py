@@ -21,9 +21,18 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = command.add_argument
     add("model", metavar="MODEL", help="a file that fastbp train has saved")
-    add("--to", required=True, choices=tuple(ENDINGS), help="ONNX, one file of C99, or Python code that needs nothing but NumPy")
+    add(
+        "--to",
+        required=True,
+        choices=tuple(ENDINGS),
+        help="ONNX, one file of C99, or Python code that needs nothing but NumPy",
+    )
     add("--output", metavar="FILE", help="default: the name of the model, with the ending .onnx, .c or .py")
-    add("--table", metavar="TABLE", help="CSV or Parquet file; compare the predictions for its rows (default: for rows drawn at random)")
+    add(
+        "--table",
+        metavar="TABLE",
+        help="CSV or Parquet file; compare the predictions for its rows (default: for rows drawn at random)",
+    )
 
 
 def run(a: argparse.Namespace) -> None:

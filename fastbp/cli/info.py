@@ -58,7 +58,9 @@ def facts(model: Network | Ensemble) -> dict[str, Any]:
         "columns": columns,
         "epochs": len(net.history.get("loss", ())),
         "best_epoch": net.best_epoch,
-        "at_best_epoch": {key: value for key, value in _best_epoch(net).items() if math.isfinite(value)},  # JSON has no others
+        "at_best_epoch": {
+            key: value for key, value in _best_epoch(net).items() if math.isfinite(value)
+        },  # JSON has no others
         "stop_reason": net.stop_reason,
         "train_seconds": net.train_seconds,
         "compile_seconds": net.compile_seconds,

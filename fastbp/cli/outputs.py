@@ -14,7 +14,9 @@ def check_writable(option: str, path: str, *inputs: str) -> None:
     if not folder.is_dir():
         raise ValueError(f"{option}: there is no folder {str(folder)!r}; make it, or choose another")
     if os.path.exists(path) and not os.path.isfile(path):  # a device would be replaced by a file
-        raise ValueError(f"{option}: {path!r} is {'a folder' if os.path.isdir(path) else 'no ordinary file'}; name a file")
+        raise ValueError(
+            f"{option}: {path!r} is {'a folder' if os.path.isdir(path) else 'no ordinary file'}; name a file"
+        )
     if not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
         raise ValueError(f"{option}: {path!r} cannot be written; choose another place")
     if any(os.path.exists(path) and os.path.exists(other) and os.path.samefile(path, other) for other in inputs):

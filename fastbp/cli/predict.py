@@ -18,12 +18,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = command.add_argument
     add("model", metavar="MODEL", help="a file that fastbp train has saved")
-    add("table", metavar="TABLE", help="CSV or Parquet file of any length, - for stdin; columns are found by name, others are ignored")
+    add(
+        "table",
+        metavar="TABLE",
+        help="CSV or Parquet file of any length, - for stdin; columns are found by name, others are ignored",
+    )
     add("--output", metavar="FILE", help="write the predictions here (default: to the screen)")
     add("--json", action="store_true", help="a JSON object in each line instead of CSV")
     kind = command.add_mutually_exclusive_group()
     kind.add_argument("--proba", action="store_true", help="the probability of each class")
-    kind.add_argument("--threshold", type=float, metavar="P", help="choose the second of two classes above this probability (default: 0.5)")
+    kind.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="choose the second of two classes above this probability (default: 0.5)",
+    )
 
 
 def run(a: argparse.Namespace) -> None:
@@ -32,7 +41,9 @@ def run(a: argparse.Namespace) -> None:
         check_writable("--output", a.output, a.model, a.table)
     model = storage.load(a.model)
     if model.task == "regression" and (a.proba or a.threshold is not None):
-        option, what = ("--proba", "there are no probabilities") if a.proba else ("--threshold", "there is nothing to decide")
+        option, what = (
+            ("--proba", "there are no probabilities") if a.proba else ("--threshold", "there is nothing to decide")
+        )
         raise ValueError(f"{option}: {what} in regression; leave it out")
     if a.output:
         with naming(a.output), storage.written_whole(a.output, "x", encoding="utf-8", newline="") as file:
@@ -74,7 +85,13 @@ def inputs(model: Network | Ensemble, table: files.Table) -> Any:
 
 def _predictions(model: Network | Ensemble, X: Any, a: argparse.Namespace) -> tuple[Any, list[str]]:
     """Return what is asked for, and the names of its columns."""
-    predicted = model.predict_proba(X) if a.proba else model.predict(X) if a.threshold is None else model.predict(X, a.threshold)
+    predicted = (
+        model.predict_proba(X)
+        if a.proba
+        else model.predict(X)
+        if a.threshold is None
+        else model.predict(X, a.threshold)
+    )
     if predicted.ndim == 1:
         return predicted, ["prediction"]
     if a.proba and model.classes is not None:

@@ -25,7 +25,12 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     """Add the arguments of the command."""
     known = Options(command)
     training.add_table(known)
-    known.add("--save", required=True, metavar="MODEL", help="the file to write the network to that is trained with the best options")
+    known.add(
+        "--save",
+        required=True,
+        metavar="MODEL",
+        help="the file to write the network to that is trained with the best options",
+    )
     known.add("--trials", type=int, default=64, metavar="N", help="choices of options (default: 64)")
     known.add(
         "--space",
@@ -120,4 +125,12 @@ def _facts(a: argparse.Namespace, found: Search) -> dict[str, Any]:
     trials = [{name: None if value != value else value for name, value in row.items()} for row in found.table()]
     best = {"options": found.best.options, "loss": found.best.loss, "accuracy": found.best.accuracy}
     seed = found.network.options["seed"]
-    return {"table": a.table, "target": a.target, "best": best, "trials": trials, "seed": seed, "saved": a.save, "warnings": a.warnings}
+    return {
+        "table": a.table,
+        "target": a.target,
+        "best": best,
+        "trials": trials,
+        "seed": seed,
+        "saved": a.save,
+        "warnings": a.warnings,
+    }

@@ -36,10 +36,17 @@ def show_scores(parts: Sequence[tuple[str, int, dict[str, float], dict[str, floa
     """Print a table of scores: name, rows, scores and those of the baseline for each part."""
     names = list(dict.fromkeys(name for *_, found, _ in parts for name in found))
     table = [["", *(cell for part, rows, _, _ in parts for cell in (f"{part} ({rows})", "baseline"))]]
-    table += [[name, *(_number(of[name]) if name in of else "-" for *_, found, guess in parts for of in (found, guess))] for name in names]
+    table += [
+        [name, *(_number(of[name]) if name in of else "-" for *_, found, guess in parts for of in (found, guess))]
+        for name in names
+    ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for first, *rest in table:
-        print("  ".join([f"{first:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))]))
+        print(
+            "  ".join(
+                [f"{first:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))]
+            )
+        )
 
 
 def _number(score: float) -> str:
@@ -64,7 +71,12 @@ def summary(model: Network | Ensemble) -> list[tuple[str, str]]:
     if isinstance(model, Ensemble):
         drawn = ", of rows drawn with replacement" if model.options.get("bootstrap") else ""
         seconds = sum(each.train_seconds for each in model.networks)
-        return [("ensemble", f"{len(model.networks)} networks{drawn}"), *rows, ("loss", net.loss), ("seconds", f"{seconds:.2f} to train")]
+        return [
+            ("ensemble", f"{len(model.networks)} networks{drawn}"),
+            *rows,
+            ("loss", net.loss),
+            ("seconds", f"{seconds:.2f} to train"),
+        ]
     return [
         *rows,
         ("loss", net.loss),

@@ -35,9 +35,24 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     add("--ensemble", type=int, metavar="N", help="train N networks that differ by chance, which predict together")
     add("--bootstrap", action="store_true", help="each network of the ensemble learns from rows drawn with replacement")
     begin = command.add_mutually_exclusive_group()
-    add("--checkpoint", group=begin, metavar="FILE", help="a new file to keep the run in, so that --resume can go on with it")
-    add("--resume", group=begin, metavar="FILE", help="go on with the run that this file keeps; table and options as they were")
-    add("--checkpoint-every", type=int, metavar="N", help="epochs from one writing of that file to the next (default: ten seconds)")
+    add(
+        "--checkpoint",
+        group=begin,
+        metavar="FILE",
+        help="a new file to keep the run in, so that --resume can go on with it",
+    )
+    add(
+        "--resume",
+        group=begin,
+        metavar="FILE",
+        help="go on with the run that this file keeps; table and options as they were",
+    )
+    add(
+        "--checkpoint-every",
+        type=int,
+        metavar="N",
+        help="epochs from one writing of that file to the next (default: ten seconds)",
+    )
     add("--plot", metavar="FOLDER", help="write pictures: learning-curves.png, and confusion.png or predicted.png")
     add("--report", metavar="FILE.html", help="write a report to read in a browser")
     training.add_outputs(command, known)
@@ -54,7 +69,10 @@ def run(a: argparse.Namespace) -> None:
     with naming(a.save):
         model.save(a.save)
     net = members(model)[0]
-    measured = [(name, len(yp), scores(model, Xp, yp), baseline(net, parts["training"][1], yp)) for name, (Xp, yp) in parts.items()]
+    measured = [
+        (name, len(yp), scores(model, Xp, yp), baseline(net, parts["training"][1], yp))
+        for name, (Xp, yp) in parts.items()
+    ]
     written = [("saved", a.save)]
     if a.plot:
         with naming(a.plot):
@@ -157,7 +175,9 @@ def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
     return [str(folder / name) for name in pictures]
 
 
-def _facts(a: argparse.Namespace, model: Network | Ensemble, measured: list[Any], written: list[tuple[str, str]]) -> dict[str, Any]:
+def _facts(
+    a: argparse.Namespace, model: Network | Ensemble, measured: list[Any], written: list[tuple[str, str]]
+) -> dict[str, Any]:
     """Everything that the tables say, and more, as values for JSON."""
     return {
         "table": a.table,

@@ -18,8 +18,18 @@ Part = tuple[Any, Any]  # raw columns and targets
 def add_table(known: Options) -> None:
     """Add the table, and what its columns are for."""
     add = known.add
-    add("table", metavar="TABLE", help="CSV or Parquet file, - for stdin; text, dates, booleans and missing values are understood")
-    add("--target", required=True, action="append", metavar="COLUMN", help="what to predict; repeat it for several columns of numbers")
+    add(
+        "table",
+        metavar="TABLE",
+        help="CSV or Parquet file, - for stdin; text, dates, booleans and missing values are understood",
+    )
+    add(
+        "--target",
+        required=True,
+        action="append",
+        metavar="COLUMN",
+        help="what to predict; repeat it for several columns of numbers",
+    )
     add("--drop", action="append", metavar="COLUMN", help="a column not to learn from; repeat it for several")
     add(
         "--categories",
@@ -33,12 +43,35 @@ def add_options(known: Options) -> None:
     """Add the options of `fastbp.train`."""
     add = known.add
     add("--task", default="auto", choices=("auto", *options.TASKS), help="default: auto, from the values of the target")
-    add("--hidden", type=_hidden, default=(64,), metavar="64,32", help="units of each hidden layer; none: a linear unit (default: 64)")
+    add(
+        "--hidden",
+        type=_hidden,
+        default=(64,),
+        metavar="64,32",
+        help="units of each hidden layer; none: a linear unit (default: 64)",
+    )
     add("--activation", default="relu", choices=options.ELEMENTWISE, help="of the hidden layers (default: relu)")
-    add("--output", default="auto", choices=("auto", *kernels.ACTIVATIONS), help="activation of the last layer (default: auto)")
+    add(
+        "--output",
+        default="auto",
+        choices=("auto", *kernels.ACTIVATIONS),
+        help="activation of the last layer (default: auto)",
+    )
     add("--loss", default="auto", choices=("auto", *kernels.LOSSES), help="default: auto")
-    add("--quantile", type=_levels, default=losses.LEVEL, metavar="0.1,0.9", help="level of --loss quantile, or several (default: 0.5)")
-    add("--huber-delta", type=float, default=losses.DELTA, metavar="D", help="where --loss huber turns into a line (default: 1)")
+    add(
+        "--quantile",
+        type=_levels,
+        default=losses.LEVEL,
+        metavar="0.1,0.9",
+        help="level of --loss quantile, or several (default: 0.5)",
+    )
+    add(
+        "--huber-delta",
+        type=float,
+        default=losses.DELTA,
+        metavar="D",
+        help="where --loss huber turns into a line (default: 1)",
+    )
     add("--optimizer", default="adam", choices=tuple(kernels.OPTIMIZERS), help="default: adam")
     add("--learning-rate", type=float, metavar="RATE", help="default: by optimizer and width")
     add("--schedule", default="constant", choices=schedules.SCHEDULES, help="of the learning rate (default: constant)")
@@ -48,10 +81,22 @@ def add_options(known: Options) -> None:
     add("--target-loss", type=float, metavar="LOSS", help="stop at this loss of the training rows")
     add("--target-accuracy", type=float, metavar="SHARE", help="stop at this accuracy of the training rows, 0 to 1")
     add("--max-seconds", type=float, metavar="S", help="stop after this time")
-    add("--validation", type=float, default=0.2, metavar="SHARE", help="set aside, to choose the best epoch by; 0: none (default: 0.2)")
+    add(
+        "--validation",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="set aside, to choose the best epoch by; 0: none (default: 0.2)",
+    )
     add("--patience", type=int, metavar="N", help="stop when the validation loss has not fallen for N epochs")
     add("--l2", type=float, default=0.0, metavar="F", help="weight of the penalty on large weights (default: 0)")
-    add("--dropout", type=float, default=0.0, metavar="P", help="share of hidden units left out in training (default: 0)")
+    add(
+        "--dropout",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of hidden units left out in training (default: 0)",
+    )
     add("--clip-norm", type=float, metavar="LENGTH", help="cut gradients that are longer")
     add("--no-scale", dest="scale", action="store_false", help="do not standardise the columns")
     add("--dtype", default="float32", choices=compilation.DTYPES, help="default: float32")
@@ -63,7 +108,11 @@ def add_outputs(command: argparse.ArgumentParser, known: Options) -> None:
     """Add how results are shown, and the file that options may come from."""
     add = known.add
     add("--json", action="store_true", help="one JSON object instead of tables")
-    add("--config", metavar="FILE.toml", help="options from a file, by their long names, and the table; those typed here win")
+    add(
+        "--config",
+        metavar="FILE.toml",
+        help="options from a file, by their long names, and the table; those typed here win",
+    )
     bar = command.add_mutually_exclusive_group()
     add("--quiet", group=bar, dest="progress", action="store_false", default=None, help="no progress bar")
     add(
@@ -88,13 +137,17 @@ def read(a: argparse.Namespace, table: files.Table, *other: str) -> Part:
     table.require([*a.target, *drop, *categories])
     names = [name for name in table.names if name not in {*a.target, *drop}]
     if not names:
-        raise ValueError(f"{table.path}: there are no columns beside the target; expected at least one to predict it from")
+        raise ValueError(
+            f"{table.path}: there are no columns beside the target; expected at least one to predict it from"
+        )
     for name in categories:
         if name not in names:
             raise ValueError(f"--categories: {name!r} is not learnt from; name another column, or leave it out")
     y = table.target(a.target, a.task)
     if a.validation and len(y) < 2:
-        raise ValueError(f"{table.path}: there is only one row; expected more, to learn from some and to set some aside")
+        raise ValueError(
+            f"{table.path}: there is only one row; expected more, to learn from some and to set some aside"
+        )
     X = table.frame[names]
     return X.assign(**{name: X[name].astype("category") for name in categories}), y
 

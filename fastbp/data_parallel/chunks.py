@@ -32,7 +32,9 @@ def is_lazy(X: Any) -> bool:
 def in_memory(name: str, X: Any) -> Any:
     """X; raises ValueError where it is a collection of Dask."""
     if is_lazy(X):
-        raise ValueError(f"{name}: expected an array or a frame in memory, got a dask {type(X).__name__}; fastbp.train alone takes one")
+        raise ValueError(
+            f"{name}: expected an array or a frame in memory, got a dask {type(X).__name__}; fastbp.train alone takes one"
+        )
     return X
 
 
@@ -116,7 +118,9 @@ class Frame:
         return self.frame[columns].to_delayed(optimize_graph=False)
 
 
-def read_table(name: str, X: Any, compute: Compute, persist: Callable[[Any], Any]) -> tuple[Chunked | Frame, tuple[str, ...] | None]:
+def read_table(
+    name: str, X: Any, compute: Compute, persist: Callable[[Any], Any]
+) -> tuple[Chunked | Frame, tuple[str, ...] | None]:
     """
     X as chunks or a frame, and the columns of a frame.
 
@@ -196,7 +200,11 @@ def _encoded(name: str, part: Any, columns: tables.Columns) -> NDArray[Any]:
 
 
 def read_inputs(
-    table: Chunked | Frame, names: Sequence[str] | None, training: NDArray[np.bool_], start: Network | None, compute: Compute
+    table: Chunked | Frame,
+    names: Sequence[str] | None,
+    training: NDArray[np.bool_],
+    start: Network | None,
+    compute: Compute,
 ) -> tuple[Chunked, tables.Columns | None]:
     """As `data.read_inputs`: the inputs, and how a frame became them."""
     columns = None if start is None else start.columns
@@ -218,7 +226,9 @@ def _plain(table: Frame, names: Sequence[str]) -> Chunked:
     return Chunked([delayed(np.asarray)(part) for part in table.partitions(names)], table.starts, len(names))
 
 
-def inputs(name: str, X: Any, columns: tables.Columns | None, count: int, compute: Compute, persist: Callable[[Any], Any]) -> Chunked:
+def inputs(
+    name: str, X: Any, columns: tables.Columns | None, count: int, compute: Compute, persist: Callable[[Any], Any]
+) -> Chunked:
     """As `tables.inputs`, of any X: the `count` inputs of a network, in chunks."""
     if not is_lazy(X):
         from dask import delayed

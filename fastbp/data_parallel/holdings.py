@@ -83,7 +83,9 @@ class Here:
         """Hold all of them."""
         all_ = content(0, shards)
         rows = [all_.raw] if all_.watched is None else [all_.raw, all_.watched]
-        arrays = [of.places.joined(parts) for of, parts in zip(rows, self.compute([of.parts for of in rows]), strict=True)]
+        arrays = [
+            of.places.joined(parts) for of, parts in zip(rows, self.compute([of.parts for of in rows]), strict=True)
+        ]
         self.holding = Holding(arrays[0], arrays[1] if arrays[1:] else None, 0, all_.training, all_.held_out, self.size)
 
     def begin(self, run: Run, progress: bool | None) -> float:
@@ -104,7 +106,9 @@ def holdings(threads: Any) -> Holdings:
     if client is None:
         return Here(fit.thread_count(threads))
     if threads is not None:
-        raise ValueError(f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}")
+        raise ValueError(
+            f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}"
+        )
     from .remote import There
 
     return There(client)

@@ -57,7 +57,9 @@ class Chunks:
     ) -> tuple[chunks.Chunked, tables.Columns | None]:
         """The inputs, in chunks, and how a frame became them."""
         inputs, columns = chunks.read_inputs(X, names, training, start, self.holdings.compute)
-        self._raw = columns is None or names is not None  # else X has the inputs already, and not what an exported network takes
+        self._raw = (
+            columns is None or names is not None
+        )  # else X has the inputs already, and not what an exported network takes
         return inputs, columns
 
     def read_others(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> chunks.Chunked:
@@ -70,10 +72,14 @@ class Chunks:
         size = options.default_shared_batch_size(n) if size is None and not full else size
         least = n if size is None else size
         if isinstance(least, numbers.Integral) and least < shards.FEWEST:
-            raise ValueError(f"batch_size: expected at least {shards.FEWEST} samples of a dask collection, got {least} of {n}")
+            raise ValueError(
+                f"batch_size: expected at least {shards.FEWEST} samples of a dask collection, got {least} of {n}"
+            )
         return size
 
-    def settle(self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]) -> None:
+    def settle(
+        self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]
+    ) -> None:
         """Bring the rows into shards, and these to who will hold them."""
         n = len(parts.train)
         self.parts, self.batches = parts, -(-n // plan.batch_size)
@@ -97,7 +103,9 @@ class Chunks:
 
         def of(first: int, end: int) -> tuple[chunks.Rows, shards.Share]:
             part = slice(places[first], places[end])
-            return X.rows(numbers[part]), shards.Share(rows.y.take(part), weight[part], places[first : end + 1], X.exported)
+            return X.rows(numbers[part]), shards.Share(
+                rows.y.take(part), weight[part], places[first : end + 1], X.exported
+            )
 
         return of
 
@@ -132,7 +140,9 @@ class Chunks:
         """What `net` predicts for the samples to watch."""
         return np.concatenate(list(self.ask("predicted", net)))
 
-    def learner(self, net: options.Architecture, scaling: data.Scaling, dtype: np.dtype[Any], predicts: bool) -> sources.Maker:
+    def learner(
+        self, net: options.Architecture, scaling: data.Scaling, dtype: np.dtype[Any], predicts: bool
+    ) -> sources.Maker:
         """The examples are taken now, while the raw values are there."""
         self.examples()
 
@@ -160,8 +170,17 @@ class Learner:
         Weights and state of the optimizer, updated in place.
     """
 
-    def __init__(self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: fit.Standing) -> None:
-        self.net, self.plan, self.samples, self.run, self.params, self.state = net, plan, samples, run, at.params, at.state
+    def __init__(
+        self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: fit.Standing
+    ) -> None:
+        self.net, self.plan, self.samples, self.run, self.params, self.state = (
+            net,
+            plan,
+            samples,
+            run,
+            at.params,
+            at.state,
+        )
         self.watches = samples.parts.validation is not None
         self.step = len(at.rows) * samples.batches
         self.failing = np.empty((0, net.sizes[0]), at.params.dtype)
@@ -176,7 +195,9 @@ class Learner:
         draw = None if random is None else int(random.integers(2**63))
         loss, correct, failed = 0.0, 0.0, -1
         for batch, rate in enumerate(plan.rates(self.step, batches).tolist()):
-            found = tree.total(self.samples.ask("gradient", self.params, self.step + batch, draw, batch), shards.Step.__add__)
+            found = tree.total(
+                self.samples.ask("gradient", self.params, self.step + batch, draw, batch), shards.Step.__add__
+            )
             loss, correct = loss + found.loss, correct + found.correct
             if not np.isfinite(found.loss):
                 failed = batch
@@ -195,7 +216,9 @@ class Learner:
         first, second = (*self.state, none, none)[:2]
         rule = kernels.OPTIMIZERS[plan.optimizer]
         numbers = options.NUMBERS[plan.optimizer]
-        kernels.network_update(self.net.size_array, self.params, gradient, rule, first, second, step, rate, *numbers, plan.l2)
+        kernels.network_update(
+            self.net.size_array, self.params, gradient, rule, first, second, step, rate, *numbers, plan.l2
+        )
 
     def stretches(self) -> None:
         """A batch is several calls."""

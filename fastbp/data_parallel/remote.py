@@ -49,10 +49,18 @@ class Remote(Holding):
     """
 
     def __init__(
-        self, here: dict[str, Any], raw: list[Any], watched: list[Any], places: Places, watched_places: Places | None, *content: Any
+        self,
+        here: dict[str, Any],
+        raw: list[Any],
+        watched: list[Any],
+        places: Places,
+        watched_places: Places | None,
+        *content: Any,
     ) -> None:
         cluster.require_same("client", get_worker().address, here, cluster.installation())
-        super().__init__(places.joined(raw), None if watched_places is None else watched_places.joined(watched), *content)
+        super().__init__(
+            places.joined(raw), None if watched_places is None else watched_places.joined(watched), *content
+        )
 
 
 @dataclass
@@ -99,7 +107,9 @@ class There:
             return call()
         except (asyncio.CancelledError, concurrent.futures.CancelledError, KilledWorker) as error:
             self._require_running()
-            raise RuntimeError(f"X: expected rows that can be computed, got some that are lost, or kill their workers: {error}") from error
+            raise RuntimeError(
+                f"X: expected rows that can be computed, got some that are lost, or kill their workers: {error}"
+            ) from error
         except TimeoutError:
             raise
         except OSError as error:
@@ -108,7 +118,9 @@ class There:
 
     def _require_running(self) -> None:
         if self.client.status != "running":
-            raise RuntimeError(f"client: expected one that is connected to its cluster until the end, got one that is {self.client.status}")
+            raise RuntimeError(
+                f"client: expected one that is connected to its cluster until the end, got one that is {self.client.status}"
+            )
 
     def place(self, shards: int, content: Callable[[int, int], Content], near: Sequence[Any]) -> None:
         """Hold so many shards, in a row on each worker; in the order in which the workers hold the chunks that are there already."""
@@ -116,7 +128,9 @@ class There:
         places, bounds = [0], cuts(shards, self.size)
         for address in addresses:
             places.append(places[-1] + self.threads[address])
-        for address, begin, end in zip(addresses, bounds[places[:-1]].tolist(), bounds[places[1:]].tolist(), strict=True):
+        for address, begin, end in zip(
+            addresses, bounds[places[:-1]].tolist(), bounds[places[1:]].tolist(), strict=True
+        ):
             if begin < end:
                 self._held.append(Held(content(begin, end), address))
                 self._start(self._held[-1])
@@ -150,7 +164,15 @@ class There:
             raw, watched = (self.client.compute(chunks) for chunks in parts)
             # By this worker or none: of tasks that others may do, too, the scheduler forgets some while there are no workers at all.
             held.future = self.client.submit(
-                Remote, cluster.installation(), raw, watched, *places, *share, actor=True, pure=False, workers=[held.address]
+                Remote,
+                cluster.installation(),
+                raw,
+                watched,
+                *places,
+                *share,
+                actor=True,
+                pure=False,
+                workers=[held.address],
             )
 
     def _finish(self, held: Held) -> None:

@@ -104,7 +104,9 @@ class Step:
     def __add__(self, other: Step) -> Step:
         np.add(self.gradient, other.gradient, out=self.gradient)
         failing = other.failing if self.failing is None else self.failing
-        return Step(self.rows + other.rows, self.loss + other.loss, self.correct + other.correct, self.gradient, failing)
+        return Step(
+            self.rows + other.rows, self.loss + other.loss, self.correct + other.correct, self.gradient, failing
+        )
 
 
 def merged(left: Moments, right: Moments) -> Moments:
@@ -140,21 +142,27 @@ class Holding:
     threads : int
     """
 
-    def __init__(self, raw: Array, watched: Array | None, first: int, training: Share, held_out: Share | None, threads: int) -> None:
+    def __init__(
+        self, raw: Array, watched: Array | None, first: int, training: Share, held_out: Share | None, threads: int
+    ) -> None:
         self.raw: Array | None = _checked("X", raw, training)
         self.watched = None if watched is None or held_out is None else _checked("validation", watched, held_out)
         self.first, self.training, self.held_out = first, training, held_out
         self.count = len(training.places) - 1
         self.threads = min(threads, self.count)
         self.pool = ThreadPoolExecutor(self.threads, "fastbp") if self.threads > 1 else None
-        self.known: dict[bool, tuple[Array, Array, Array]] = {}  # inputs, targets, weights: by whether they are held out
+        self.known: dict[
+            bool, tuple[Array, Array, Array]
+        ] = {}  # inputs, targets, weights: by whether they are held out
 
     def _reduced(self, value: Callable[[int, int], V], add: Callable[[V, V], V]) -> list[tree.Node[V]]:
         """Values of all shards, of which each thread takes some in a row, added up; ``value(shard, thread)``, both from 0."""
         bounds = cuts(self.count, self.threads).tolist()
 
         def own(thread: int) -> list[tree.Node[V]]:
-            return tree.reduced(((self.first + k, 1, value(k, thread)) for k in range(bounds[thread], bounds[thread + 1])), add)
+            return tree.reduced(
+                ((self.first + k, 1, value(k, thread)) for k in range(bounds[thread], bounds[thread + 1])), add
+            )
 
         found = map(own, range(self.threads)) if self.pool is None else self.pool.map(own, range(self.threads))
         return tree.reduced(itertools.chain.from_iterable(list(found)), add)
@@ -207,10 +215,20 @@ class Holding:
         rows = max(-(-size // run.batches) for size in np.diff(self.training.places).tolist())
         self.gradients = [np.zeros_like(self.params) for _ in range(self.threads)]
         self.passes = [
-            Passes(*self.known[False], net, self.params, "gradient", [gradient], (0.0, 0.0, 0.0), rows, dropout=run.dropout,
-                   seed=run.seed, rows=rows)
+            Passes(
+                *self.known[False],
+                net,
+                self.params,
+                "gradient",
+                [gradient],
+                (0.0, 0.0, 0.0),
+                rows,
+                dropout=run.dropout,
+                seed=run.seed,
+                rows=rows,
+            )
             for gradient in self.gradients
-        ]  # fmt: skip
+        ]
         return compilation.prepare([*self.passes[0].kernel_names, "forward", "evaluate"], dtype, progress)
 
     def gradient(self, params: Array, step: int, draw: int | None, batch: int) -> list[tree.Node[Step]]:
@@ -239,7 +257,11 @@ class Holding:
             one = self.passes[thread].run(rows, step * run.shards + self.first + shard, 1.0, 0.0)
             n = len(rows)
             return Step(
-                n, one.loss * n, one.correct * n, gradient * self.params.dtype.type(n), None if one.failed < 0 else np.take(X, rows, axis=0)
+                n,
+                one.loss * n,
+                one.correct * n,
+                gradient * self.params.dtype.type(n),
+                None if one.failed < 0 else np.take(X, rows, axis=0),
             )
 
         return self._reduced(of, Step.__add__)
@@ -266,19 +288,27 @@ class Holding:
 
     def predicted(self, net: Network) -> list[Array]:
         """What a network predicts for the rows to watch."""
-        return [] if self.watched is None or self.held_out is None else [net.predict(self.held_out.inputs(self.watched))]
+        return (
+            [] if self.watched is None or self.held_out is None else [net.predict(self.held_out.inputs(self.watched))]
+        )
 
 
 def _checked(name: str, raw: Array, share: Share) -> Array:
     """Finite numbers; of the columns of a frame, some may be missing, which are filled."""
-    return checks.samples(f"{name} from sample {share.places[0]} on", raw) if share.exported is None and len(raw) else raw
+    return (
+        checks.samples(f"{name} from sample {share.places[0]} on", raw) if share.exported is None and len(raw) else raw
+    )
 
 
 def _ready(raw: Array, share: Share, run: Run) -> tuple[Array, Array, Array]:
     """Inputs, targets and weights as the kernels take them."""
     scaling = run.scaling
     X = scaled.standardise("X", share.inputs(raw), scaling.x_mean, scaling.x_scale, run.dtype)
-    return checks.frozen(X), checks.frozen(scaling.targets(share.y, run.net, run.dtype)), checks.frozen(share.weight.astype(run.dtype))
+    return (
+        checks.frozen(X),
+        checks.frozen(scaling.targets(share.y, run.net, run.dtype)),
+        checks.frozen(share.weight.astype(run.dtype)),
+    )
 
 
 def measured(nodes: Sequence[Any], rows: int) -> tuple[float, float]:

@@ -30,7 +30,9 @@ def to_c(model: Network | Ensemble, path: str | os.PathLike[str], X: ArrayLike |
     name = identifier(Path(path).stem)
     source, raw = c_source.text(model, name), verify.raw_rows(model, X)
     if compiler() is None:
-        warnings.warn("to_c: no C compiler was found, the file was not compared with the network", UserWarning, stacklevel=3)
+        warnings.warn(
+            "to_c: no C compiler was found, the file was not compared with the network", UserWarning, stacklevel=3
+        )
     else:
         verify.require("to_c", model, raw, answers(model, source, name, raw))
     storage.write_atomically(path, source.encode())
@@ -52,7 +54,9 @@ def answers(model: Network | Ensemble, source: str, name: str, raw: Array) -> An
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         code, built = Path(folder, "net.c"), Path(folder, "net.so")
         code.write_text(source, encoding="utf-8")
-        done = subprocess.run([str(compiler()), *_FLAGS, str(code), "-o", str(built), "-lm"], capture_output=True, text=True)
+        done = subprocess.run(
+            [str(compiler()), *_FLAGS, str(code), "-o", str(built), "-lm"], capture_output=True, text=True
+        )
         if done.returncode:
             raise RuntimeError(f"to_c: the C compiler refused the file, which was not kept: {done.stderr.strip()}")
         return _ask(model, ctypes.CDLL(str(built)), name, raw)

@@ -85,7 +85,9 @@ _PROTOTYPES = {
     "multilabel": "void $_predict(const $t *x, $t *probabilities, int *labels);\n"
     " *     Fills probabilities and labels (0 or 1), $U_OUTPUTS each.",
 }
-_FORWARD_PROTOTYPE = "\n * void $_forward(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS outputs of the last layer."
+_FORWARD_PROTOTYPE = (
+    "\n * void $_forward(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS outputs of the last layer."
+)
 _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
         const double value = x[$_source[i]];
@@ -145,7 +147,9 @@ def text(model: Network | Ensemble, name: str) -> str:
             parts.append(own.replace("$_", f"$_{k}_"))
         parts += _mean(model)
     code = "\n".join(parts).replace("$U", name.upper()).replace("$_", name + "_")
-    return code.replace("$t", "float" if model.dtype == np.float32 else "double").replace("@", "f" if model.dtype == np.float32 else "")
+    return code.replace("$t", "float" if model.dtype == np.float32 else "double").replace(
+        "@", "f" if model.dtype == np.float32 else ""
+    )
 
 
 def _head(model: Network | Ensemble) -> str:
@@ -153,7 +157,11 @@ def _head(model: Network | Ensemble) -> str:
     alone, net = isinstance(model, Network), members(model)[0]
     inputs = Inputs.of(net)
     shape = "-".join(map(str, net.sizes))
-    what = f"perceptron for {net.task}, {shape}" if alone else f"perceptrons for {net.task}, of which the answers are the mean"
+    what = (
+        f"perceptron for {net.task}, {shape}"
+        if alone
+        else f"perceptrons for {net.task}, of which the answers are the mean"
+    )
     head = _HEAD.format(
         what=("Multilayer " if alone else f"{len(members(model))} multilayer ") + what,
         version=fastbp.__version__,
@@ -176,11 +184,18 @@ def _network(net: Network) -> list[str]:
     inputs = Inputs.of(net)
     parts = [_array("double", "x_mean", net.x_mean), _array("double", "x_scale", net.x_scale)]
     if not inputs.is_plain:
-        parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill), _array("int", "flag", inputs.flag)]
+        parts += [
+            _array("int", "source", inputs.source),
+            _array("double", "fill", inputs.fill),
+            _array("int", "flag", inputs.flag),
+        ]
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         parts += [_array("$t", f"W{k}", W.ravel()), _array("$t", f"b{k}", b)]
     if net.task == "regression":
-        parts += [_array("$t", "y_scale", net.y_scale.astype(net.dtype)), _array("$t", "y_mean", net.y_mean.astype(net.dtype))]
+        parts += [
+            _array("$t", "y_scale", net.y_scale.astype(net.dtype)),
+            _array("$t", "y_mean", net.y_mean.astype(net.dtype)),
+        ]
     parts.append(_DENSE)
     for used in dict.fromkeys(net.layer_activations):
         if used != "identity":
@@ -191,19 +206,30 @@ def _network(net: Network) -> list[str]:
 
 def _mean(model: Ensemble) -> list[str]:
     """The function that asks every network."""
-    out, columns = ("out" if model.task == "regression" else "probabilities"), ("$U_OUTPUTS" if model.classes is None else "$U_CLASSES")
+    out, columns = (
+        ("out" if model.task == "regression" else "probabilities"),
+        ("$U_OUTPUTS" if model.classes is None else "$U_CLASSES"),
+    )
     helpers, decision, labels = list[str](), "", ""
     if model.task == "multilabel":
-        decision, labels = f"    for (k = 0; k < {columns}; k++) labels[k] = probabilities[k] > 0.5@;\n", ", int *labels"
+        decision, labels = (
+            f"    for (k = 0; k < {columns}; k++) labels[k] = probabilities[k] > 0.5@;\n",
+            ", int *labels",
+        )
     elif model.classes is not None:
         helpers, decision = _decision(len(model.classes))
         decision = f"    return {decision};\n"
-    calls = [f"    $_{k}_predict(x, {out}{', labels' * bool(labels)});\n    $_add({out}, total);" for k in range(len(model.networks))]
+    calls = [
+        f"    $_{k}_predict(x, {out}{', labels' * bool(labels)});\n    $_add({out}, total);"
+        for k in range(len(model.networks))
+    ]
     kind = "void" if model.classes is None else "int"
     count = len(model.networks)
     return [
         *helpers,
-        _MEAN.format(kind=kind, out=out, labels=labels, columns=columns, calls="\n".join(calls), count=count, decision=decision),
+        _MEAN.format(
+            kind=kind, out=out, labels=labels, columns=columns, calls="\n".join(calls), count=count, decision=decision
+        ),
     ]
 
 
@@ -240,7 +266,11 @@ def _forward(net: Network) -> str:
     """The function from raw values to outputs; in regression it is the prediction."""
     top, width = len(net.sizes) - 2, max(net.sizes[:-1])
     lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
-    lines += [f"    $t a[{width}]{f', b[{width}]' if top else ''};", "    int i;", f"    for (i = 0; i < {net.sizes[0]}; i++) {{"]
+    lines += [
+        f"    $t a[{width}]{f', b[{width}]' if top else ''};",
+        "    int i;",
+        f"    for (i = 0; i < {net.sizes[0]}; i++) {{",
+    ]
     lines += [
         _PLAIN_INPUT if Inputs.of(net).is_plain else _INPUT,
         "        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);",
@@ -266,7 +296,9 @@ def _predict(net: Network) -> str:
     if net.sizes[-1] == 1:
         steps = "$_forward(x, probabilities + 1);\n    probabilities[0] = 1 - probabilities[1];"
     else:
-        steps = "$_forward(x, probabilities);" + "\n    $_normalise(probabilities);" * (net.layer_activations[-1] != "softmax")
+        steps = "$_forward(x, probabilities);" + "\n    $_normalise(probabilities);" * (
+            net.layer_activations[-1] != "softmax"
+        )
     helpers, decision = _decision(len(net.classes))
     body = f"int $_predict(const $t *x, $t *probabilities)\n{{\n    {steps}\n    return {decision};\n}}\n"
     return "\n".join([*[_NORMALISE] * ("_normalise" in steps), *helpers, body])

@@ -29,7 +29,9 @@ def _stack(count: int, dtype: np.dtype[Any]) -> Any:
 
     def typed(context: Any) -> tuple[Any, Callable[..., Any]]:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return cgutils.alloca_once(builder, context.get_data_type(element), size=context.get_constant(types.intp, count))
+            return cgutils.alloca_once(
+                builder, context.get_data_type(element), size=context.get_constant(types.intp, count)
+            )
 
         return types.CPointer(element)(), emit
 
@@ -44,8 +46,14 @@ def _evaluation(net: Network) -> Any:
     units, dtype = net.sizes[-1], net.dtype
     space_size = int(row_space(sizes, dtype.itemsize))
     if 8 * len(source) + (space_size + units) * dtype.itemsize > _MOST_STACK:
-        raise ValueError(f"jit: expected a network whose rows fit {_MOST_STACK} bytes of stack, got one of sizes {net.sizes}")
-    stacked_inputs, stacked_space, stacked_outputs = _stack(len(source), FLOAT64), _stack(space_size, dtype), _stack(units, dtype)
+        raise ValueError(
+            f"jit: expected a network whose rows fit {_MOST_STACK} bytes of stack, got one of sizes {net.sizes}"
+        )
+    stacked_inputs, stacked_space, stacked_outputs = (
+        _stack(len(source), FLOAT64),
+        _stack(space_size, dtype),
+        _stack(units, dtype),
+    )
 
     @njit(**POLICY)  # type: ignore[untyped-decorator]
     def evaluate(x: Any, out: Any) -> bool:
@@ -71,7 +79,9 @@ def jit(net: Network) -> Any:
     @njit(**POLICY)  # type: ignore[untyped-decorator]
     def predict(x: Any, out: Any) -> None:
         if x.size != wanted or out.size != units:
-            raise ValueError("predict: expected x with a number for each input of the network, and out with one for each output")
+            raise ValueError(
+                "predict: expected x with a number for each input of the network, and out with one for each output"
+            )
         if not evaluate(x, out):
             raise ValueError("predict: expected finite numbers in x")
 
@@ -81,7 +91,9 @@ def jit(net: Network) -> Any:
 def c_function(net: Network) -> Any:
     """See `Network.cfunc`."""
     if net.sizes[-1] != 1:
-        raise ValueError(f"cfunc: expected a network of one output, got {net.sizes[-1]}; call net.jit() in a function of your own")
+        raise ValueError(
+            f"cfunc: expected a network of one output, got {net.sizes[-1]}; call net.jit() in a function of your own"
+        )
     evaluate, wanted, stacked_output = _evaluation(net), Inputs.of(net).count, _stack(1, FLOAT64)
 
     @cfunc(types.float64(types.intc, types.CPointer(types.float64)))

@@ -113,7 +113,8 @@ def text(model: Network | Ensemble) -> str:
         what=what,
         version=fastbp.__version__,
         count=inputs.count,
-        missing=", as INPUTS names them" * (inputs.names is not None) + ", NaN where one is missing" * (not inputs.is_plain),
+        missing=", as INPUTS names them" * (inputs.names is not None)
+        + ", NaN where one is missing" * (not inputs.is_plain),
         math="import math\n" * any("gelu" in net.layer_activations for net in nets),
     )
     lines = [] if inputs.names is None else [f"INPUTS = {_wrapped(list(inputs.names))}"]
@@ -133,12 +134,16 @@ def _mean(model: Ensemble, names: str) -> str:
     ]
     functions = ", ".join(f"_network_{k}()" for k in range(len(makers)))
     columns = net.sizes[-1] if net.classes is None else len(net.classes)
-    return "".join(makers) + names + _MEAN.format(functions=functions, function=function, columns=columns, dtype=net.dtype)
+    return (
+        "".join(makers) + names + _MEAN.format(functions=functions, function=function, columns=columns, dtype=net.dtype)
+    )
 
 
 def _network(net: Network) -> str:
     """The text of a network's functions and constants, but for its decision."""
-    functions = [f"def {name}(z):\n    return {_ACTIVATIONS.get(name, 'z')}\n" for name in dict.fromkeys(net.layer_activations)]
+    functions = [
+        f"def {name}(z):\n    return {_ACTIVATIONS.get(name, 'z')}\n" for name in dict.fromkeys(net.layer_activations)
+    ]
     return "\n\n".join([*functions, _constants(net) + "\n\n" + _forward(net) + _probabilities(net)])
 
 
@@ -160,7 +165,10 @@ def _constants(net: Network) -> str:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
     lines += [f"X_MEAN = {_encoded(net.x_mean)}", f"X_SCALE = {_encoded(net.x_scale)}"]
     if net.task == "regression":
-        lines += [f"Y_MEAN = {_encoded(net.y_mean.astype(net.dtype))}", f"Y_SCALE = {_encoded(net.y_scale.astype(net.dtype))}"]
+        lines += [
+            f"Y_MEAN = {_encoded(net.y_mean.astype(net.dtype))}",
+            f"Y_SCALE = {_encoded(net.y_scale.astype(net.dtype))}",
+        ]
     lines.append("LAYERS = [")
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         lines.append(f"    ({_encoded(W)},\n     {_encoded(b)},\n     {name}),")
@@ -224,8 +232,12 @@ def _decision(net: Network) -> str:
     """The text of `predict`."""
     if net.task == "regression":
         several = "" if net.single_output else ", one column for each output"
-        return _PREDICT.format(what=f"Numbers{several}.", body="forward(X)[:, 0]" if net.single_output else "forward(X)")
+        return _PREDICT.format(
+            what=f"Numbers{several}.", body="forward(X)[:, 0]" if net.single_output else "forward(X)"
+        )
     if net.classes is None:
         return _PREDICT.format(what="0 or 1 for each label.", body="(predict_proba(X) > 0.5).astype(np.int64)")
-    decision = "(predict_proba(X)[:, 1] > 0.5).astype(int)" if len(net.classes) == 2 else "predict_proba(X).argmax(axis=1)"
+    decision = (
+        "(predict_proba(X)[:, 1] > 0.5).astype(int)" if len(net.classes) == 2 else "predict_proba(X).argmax(axis=1)"
+    )
     return _PREDICT.format(what="The label of each row.", body=f"CLASSES[{decision}]")

@@ -131,7 +131,9 @@ def _mean(graph: _Graph, told: list[str]) -> str:
     if len(told) == 1:
         return told[0]
     total = graph("Sum", *(graph("Cast", one, to=onnx.TensorProto.DOUBLE) for one in told))
-    return graph("Cast", graph("Div", total, np.array(float(len(told)))), to=helper.np_dtype_to_tensor_dtype(graph.dtype))
+    return graph(
+        "Cast", graph("Div", total, np.array(float(len(told)))), to=helper.np_dtype_to_tensor_dtype(graph.dtype)
+    )
 
 
 def _answers(graph: _Graph, net: Network, told: str) -> list[Any]:
@@ -148,7 +150,9 @@ def _answers(graph: _Graph, net: Network, told: str) -> list[Any]:
     labels = _labels(net)
     graph("Identity", told, name="probabilities")
     graph("Gather", labels, _decision(graph, len(labels)), name="label")
-    label = helper.make_tensor_value_info("label", onnx.TensorProto.STRING if labels.dtype.kind == "O" else whole, ["rows"])
+    label = helper.make_tensor_value_info(
+        "label", onnx.TensorProto.STRING if labels.dtype.kind == "O" else whole, ["rows"]
+    )
     return [label, helper.make_tensor_value_info("probabilities", number, ["rows", len(labels)])]
 
 
@@ -231,7 +235,9 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
     "relu": lambda graph, z: graph("Relu", z),
     "leaky_relu": lambda graph, z: graph("Max", z, graph("Mul", z, activation.LEAK)),
     "elu": _exponential,
-    "selu": lambda graph, z: _exponential(graph, z, activation.SELU_SCALE, activation.SELU_SCALE * activation.SELU_ALPHA),
+    "selu": lambda graph, z: _exponential(
+        graph, z, activation.SELU_SCALE, activation.SELU_SCALE * activation.SELU_ALPHA
+    ),
     "softplus": _softplus,
     "hard_sigmoid": _hard_sigmoid,
     "exp": lambda graph, z: graph("Exp", z),

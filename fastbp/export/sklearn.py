@@ -39,25 +39,39 @@ def estimator_of(net: Network) -> Any:
     hidden, last = set(net.layer_activations[:-1]), net.layer_activations[-1]
     if len(hidden) > 1 or not hidden <= set(_HIDDEN):
         expected = f"one activation for all hidden layers, of {', '.join(map(repr, _HIDDEN))}"
-        raise ValueError(f"to_sklearn: expected {expected}, got {_said(net.layer_activations[:-1])}; train with activation='relu'")
+        raise ValueError(
+            f"to_sklearn: expected {expected}, got {_said(net.layer_activations[:-1])}; train with activation='relu'"
+        )
     chosen = {"hidden_layer_sizes": net.sizes[1:-1], "activation": hidden.pop() if hidden else "relu"}
     parts = layers.folded(net)
     if net.task == "regression":
         if last not in ("identity", "exp"):
-            raise ValueError(f"to_sklearn: expected the output 'identity' or 'exp' for regression, got {last!r}; train without output=")
+            raise ValueError(
+                f"to_sklearn: expected the output 'identity' or 'exp' for regression, got {last!r}; train without output="
+            )
         found = MLPRegressor(loss="poisson" if last == "exp" else "squared_error", **chosen)
     else:
         if net.task == "classification" and len(net.classes) == 2 and last == "softmax":  # type: ignore[arg-type]
             W, b = parts[-1]  # scikit-learn has one logistic unit: that of the difference of the two
             parts[-1] = W[:, 1:] - W[:, :1], b[1:] - b[:1]
         elif net.task == "classification" and net.sizes[-1] > 1 and last == "logistic":
-            raise ValueError("to_sklearn: expected the output 'softmax' for several classes, got 'logistic'; train without output=")
+            raise ValueError(
+                "to_sklearn: expected the output 'softmax' for several classes, got 'logistic'; train without output="
+            )
         found = MLPClassifier(**chosen)
-        labels = net.classes if net.classes is not None else np.arange(2) if net.sizes[-1] == 1 else np.eye(net.sizes[-1], dtype=int)
+        labels = (
+            net.classes
+            if net.classes is not None
+            else np.arange(2)
+            if net.sizes[-1] == 1
+            else np.eye(net.sizes[-1], dtype=int)
+        )
         found._label_binarizer = LabelBinarizer().fit(labels)
         if net.classes is not None:
             if found._label_binarizer.classes_.tolist() != net.classes.tolist():
-                raise ValueError(f"to_sklearn: expected classes in their order, got {net.classes.tolist()!r}; scikit-learn sorts them")
+                raise ValueError(
+                    f"to_sklearn: expected classes in their order, got {net.classes.tolist()!r}; scikit-learn sorts them"
+                )
             found._label_binarizer.classes_ = net.classes  # of the same type, too
         found.classes_ = found._label_binarizer.classes_
     found.n_features_in_ = net.sizes[0]
@@ -91,10 +105,14 @@ def from_sklearn(estimator: Any) -> Network:
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps]
         if len(steps) != 2 or not isinstance(steps[0], StandardScaler):
-            raise ValueError(f"estimator: expected a pipeline of StandardScaler and an MLP, got {_said(type(s).__name__ for s in steps)}")
+            raise ValueError(
+                f"estimator: expected a pipeline of StandardScaler and an MLP, got {_said(type(s).__name__ for s in steps)}"
+            )
         scaler, mlp = steps
     if not isinstance(mlp, MLPClassifier | MLPRegressor):
-        raise ValueError(f"estimator: expected an MLPClassifier, an MLPRegressor or a Pipeline that ends in one, got {type(mlp).__name__}")
+        raise ValueError(
+            f"estimator: expected an MLPClassifier, an MLPRegressor or a Pipeline that ends in one, got {type(mlp).__name__}"
+        )
     if not hasattr(mlp, "coefs_") or (scaler is not None and not hasattr(scaler, "n_features_in_")):
         raise ValueError(f"estimator: expected a fitted estimator, got {estimator!r}; call its fit first")
     classes, task = None, "regression"
@@ -111,7 +129,9 @@ def from_sklearn(estimator: Any) -> Network:
             loss=loss,
             origin="scikit-learn",
             classes=classes,
-            loss_parameter=losses.parameters(loss, getattr(mlp, "quantile", losses.LEVEL), getattr(mlp, "huber_delta", losses.DELTA)),
+            loss_parameter=losses.parameters(
+                loss, getattr(mlp, "quantile", losses.LEVEL), getattr(mlp, "huber_delta", losses.DELTA)
+            ),
             x_mean=scaler.mean_ if scaler is not None and scaler.with_mean else None,
             x_scale=scaler.scale_ if scaler is not None and scaler.with_std else None,
         )

@@ -103,17 +103,23 @@ def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None
         except ValueError as error:
             raise ValueError(f"sequential: {error}; at position {position}: {module!r}") from None
     if not reader.layers or reader.scale is not None:
-        raise ValueError("sequential: expected at least one Linear, and one behind each BatchNorm1d that follows an activation")
+        raise ValueError(
+            "sequential: expected at least one Linear, and one behind each BatchNorm1d that follows an activation"
+        )
     names = [name or "identity" for name in reader.activations]
     units, last = len(reader.layers[-1][1]), names[-1]
     if task == "auto":
-        task = {"softmax": "classification", "logistic": "classification" if units == 1 else "multilabel"}.get(last, "regression")
+        task = {"softmax": "classification", "logistic": "classification" if units == 1 else "multilabel"}.get(
+            last, "regression"
+        )
     if task != "regression" and last == "identity":
         last = names[-1] = "softmax" if task == "classification" and units > 1 else "logistic"
     labels = _labels(classes, task, units, last)
     allowed = {"regression": options.OUTPUTS, "multilabel": ("logistic",)}.get(task, ("logistic", "softmax"))
     if last not in allowed:
-        raise ValueError(f"sequential: expected an end that fits {task} ({', '.join(map(repr, allowed))}), got {last!r}")
+        raise ValueError(
+            f"sequential: expected an end that fits {task} ({', '.join(map(repr, allowed))}), got {last!r}"
+        )
     loss = "squared_error" if task == "regression" else "log_loss"
     dtype = np.dtype(np.float64 if reader.double else np.float32)
     try:

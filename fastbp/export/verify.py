@@ -34,7 +34,9 @@ class Answers:
 def require_equal_inputs(export: str, model: Network | Ensemble) -> None:
     """Raise ValueError unless one row of raw values, NaN where a number is missing, fits all networks."""
     read = [
-        {e.name: e.name if isinstance(e, Number) else e for e in net.columns.encoders} for net in members(model) if net.columns is not None
+        {e.name: e.name if isinstance(e, Number) else e for e in net.columns.encoders}
+        for net in members(model)
+        if net.columns is not None
     ]
     for own in read:
         if list(own.items()) != list(read[0].items()):
@@ -178,7 +180,9 @@ def _decided(model: Network | Ensemble, probabilities: Any, tolerance: float) ->
 
 
 def _refuse(export: str, model: Network | Ensemble, place: str, expected: Any, came: Any) -> None:
-    hint = "; train with dtype='float64' where inputs are large against their spread" if model.dtype == np.float32 else ""
+    hint = (
+        "; train with dtype='float64' where inputs are large against their spread" if model.dtype == np.float32 else ""
+    )
     raise RuntimeError(
         f"{export}: the export does not answer as the network does, and was not kept: {place}: expected {expected!s}, got {came!s}, "
         f"which differs by more than the rounding of {model.dtype}{hint}"

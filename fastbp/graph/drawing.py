@@ -94,7 +94,9 @@ class _Dot:
     def _text(self, x: Array) -> list[str]:
         if x.size > SHOWN or x.size == 0:
             return ["*".join(map(str, x.shape))]
-        rows = [[f"{number + 0.0:.{self.digits}g}" for number in row] for row in np.atleast_2d(x).tolist()]  # + 0.0: no -0
+        rows = [
+            [f"{number + 0.0:.{self.digits}g}" for number in row] for row in np.atleast_2d(x).tolist()
+        ]  # + 0.0: no -0
         width = max((len(number) for row in rows for number in row), default=0)
         return ["~".join(number.rjust(width, "~") for number in row) for row in rows]
 

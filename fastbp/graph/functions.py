@@ -166,7 +166,9 @@ def squared_error(A: Variable, Y: ArrayLike) -> Variable:
         Shapes that differ, or targets that are no plain numbers.
     """
     targets = _targets("squared_error", A, Y)
-    return apply(nodes.loss("squared error", "½Σ(a−y)²", kernel.squared_error_forward, kernel.squared_error_backward, targets), A)
+    return apply(
+        nodes.loss("squared error", "½Σ(a−y)²", kernel.squared_error_forward, kernel.squared_error_backward, targets), A
+    )
 
 
 def log_loss(A: Variable, Y: ArrayLike) -> Variable:

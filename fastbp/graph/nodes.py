@@ -62,7 +62,9 @@ def _element_wise(name: str, symbol: str, forward: Any, backward: Callable[..., 
 
 # The lecture's nodes on matrices (L20 to L24); the copy node (L19) is `add_copies` below.
 
-ADD = _element_wise("addition", "+", kernel.add_forward, lambda dY, Y, X1, X2: _call(kernel.add_backward, dY, out=(X1, X2)))
+ADD = _element_wise(
+    "addition", "+", kernel.add_forward, lambda dY, Y, X1, X2: _call(kernel.add_backward, dY, out=(X1, X2))
+)
 MULTIPLY = _element_wise(
     "element-wise multiplication",
     "⊙",
@@ -116,8 +118,12 @@ MATMUL = Node("matmul", "@", _matmul, _matmul_backward)
 
 # Its scalar steps (L15), element by element
 
-NEGATE = _element_wise("negation", "−", kernel.negate_forward, lambda dY, Y, X: _call(kernel.negate_backward, dY, out=(X,)))
-EXP = _element_wise("exponential", "exp", kernel.exp_forward, lambda dY, Y, X: _call(kernel.exp_backward, dY, Y, out=(X,)))
+NEGATE = _element_wise(
+    "negation", "−", kernel.negate_forward, lambda dY, Y, X: _call(kernel.negate_backward, dY, out=(X,))
+)
+EXP = _element_wise(
+    "exponential", "exp", kernel.exp_forward, lambda dY, Y, X: _call(kernel.exp_backward, dY, Y, out=(X,))
+)
 RECIPROCAL = _element_wise(
     "reciprocal", "1/x", kernel.reciprocal_forward, lambda dY, Y, X: _call(kernel.reciprocal_backward, dY, X, out=(X,))
 )

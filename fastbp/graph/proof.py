@@ -61,7 +61,9 @@ class Check:
             place = f"[{', '.join(map(str, row.element))}]" if row.element else "-"
             lines.append((row.name, place, f"{row.backward:.10g}", f"{row.difference:.10g}", f"{row.error:.1e}"))
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+        return "\n".join(
+            "  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in lines
+        )
 
 
 def check(f: Callable[..., Variable], inputs: Sequence[ArrayLike]) -> Check:
@@ -121,7 +123,9 @@ def check(f: Callable[..., Variable], inputs: Sequence[ArrayLike]) -> Check:
         error = np.abs(grad - difference) / np.maximum(1, np.abs(difference))
         if error.size:
             worst = np.unravel_index(np.argmax(error), x.shape)
-            rows.append(Row(name, tuple(map(int, worst)), float(grad[worst]), float(difference[worst]), float(error[worst])))
+            rows.append(
+                Row(name, tuple(map(int, worst)), float(grad[worst]), float(difference[worst]), float(error[worst]))
+            )
     return Check(tuple(rows))
 
 
@@ -143,7 +147,11 @@ def _differences(objective: Callable[[], float], x: Array) -> Array:
 def _names(f: Callable[..., Variable], count: int) -> list[str]:
     """Names of the arguments as f has them, or numbers."""
     try:
-        names = [p.name for p in inspect.signature(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        names = [
+            p.name
+            for p in inspect.signature(f).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
     except (TypeError, ValueError):
         names = []
     return names[:count] if len(names) >= count else [f"input {k}" for k in range(count)]

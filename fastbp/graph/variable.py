@@ -26,7 +26,9 @@ def read(argument: str, value: ArrayLike) -> Array:
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ValueError(f"{argument}: expected a scalar, a vector or a matrix of numbers, got rows of different lengths") from None
+        raise ValueError(
+            f"{argument}: expected a scalar, a vector or a matrix of numbers, got rows of different lengths"
+        ) from None
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if array.dtype not in (np.float32, np.float64):
@@ -98,7 +100,9 @@ class Variable:
     @value.setter
     def value(self, value: ArrayLike) -> None:
         if self._node is not None:
-            raise ValueError(f"value: expected a variable that was given, this one is computed by {self._node.name}; set its inputs")
+            raise ValueError(
+                f"value: expected a variable that was given, this one is computed by {self._node.name}; set its inputs"
+            )
         array = read("value", value).astype(self.dtype, copy=False)
         if array.shape != self.shape:
             raise ValueError(f"value: expected shape {self.shape} as before, got {array.shape}")

@@ -54,7 +54,9 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     return ax
 
 
-def bump_error(f: Callable[[Any], Any], counts: Sequence[int], interval: Sequence[float] = (0.0, 1.0), ax: Axes | None = None) -> Axes:
+def bump_error(
+    f: Callable[[Any], Any], counts: Sequence[int], interval: Sequence[float] = (0.0, 1.0), ax: Axes | None = None
+) -> Axes:
     """
     Largest and mean absolute error of `fastbp.bumps` by the number of bumps, with both scales logarithmic (lecture L10).
 

@@ -37,7 +37,9 @@ def learning_curves(net: Network, ax: Axes | None = None) -> Axes:
     style.require_network(net)
     loss = net.history.get("loss", np.empty(0))
     if len(loss) == 0:
-        raise ValueError(f"net: expected a network that was trained for at least one epoch, got {net!r} without a history")
+        raise ValueError(
+            f"net: expected a network that was trained for at least one epoch, got {net!r} without a history"
+        )
     ax = style.axes(ax)
     epochs = np.arange(1, len(loss) + 1)
     ax.plot(epochs, loss, color=style.BLUE, label="training")

@@ -59,7 +59,9 @@ def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -
     return ax
 
 
-def boundary_animation(networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> FuncAnimation:
+def boundary_animation(
+    networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None
+) -> FuncAnimation:
     """
     The picture of `boundary` while a network learns, one frame for each of `networks`.
 
@@ -185,7 +187,9 @@ def _pale(colour: str) -> tuple[float, ...]:
 
 def _two_colours() -> LinearSegmentedColormap:
     """From the first class over white, where the network is not sure, to the second."""
-    return LinearSegmentedColormap.from_list("two classes", [_pale(style.colour(0)), (1, 1, 1), _pale(style.colour(1))], SHADES)
+    return LinearSegmentedColormap.from_list(
+        "two classes", [_pale(style.colour(0)), (1, 1, 1), _pale(style.colour(1))], SHADES
+    )
 
 
 def _lead(inference: NDArray[Any], k: int) -> NDArray[Any]:

@@ -65,7 +65,9 @@ def captured(ax: Axes | None = None) -> Axes:
     sample = captured_share(np.random.default_rng(0).uniform(size=(COUNT, MOST)), SIDE)
     ax.plot(dimensions, SIDE**dimensions, color=style.BLUE, label=f"expected: {SIDE}$^d$")
     ax.plot(dimensions, sample, "s", color=style.VERMILION, label=f"of {COUNT} points drawn")
-    ax.plot(dimensions[: len(LECTURE)], LECTURE, "x", color="black", markersize=9, markeredgewidth=2, label="the lecture")
+    ax.plot(
+        dimensions[: len(LECTURE)], LECTURE, "x", color="black", markersize=9, markeredgewidth=2, label="the lecture"
+    )
     for d, share in enumerate(LECTURE, 1):
         ax.annotate(f"{share:.0%}", (d, share), (-8, -5), textcoords="offset points", ha="right")
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

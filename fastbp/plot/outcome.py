@@ -65,7 +65,15 @@ def confusion(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) 
     for i, k in np.ndindex(n, n):
         if counts[i, k]:
             colour = "white" if shares[i, k] > 0.5 else "black"
-            ax.text(k, i, f"{counts[i, k]}\n{shares[i, k]:.0%}", ha="center", va="center", color=colour, fontsize=9 if n <= 8 else 7)
+            ax.text(
+                k,
+                i,
+                f"{counts[i, k]}\n{shares[i, k]:.0%}",
+                ha="center",
+                va="center",
+                color=colour,
+                fontsize=9 if n <= 8 else 7,
+            )
     steep = n > 3 and max(map(len, labels)) > 3
     ax.set_xticks(range(n), labels, parse_math=False, rotation=90 if steep else 0)
     ax.set_yticks(range(n), labels, parse_math=False)

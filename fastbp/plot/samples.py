@@ -55,7 +55,15 @@ def draw_points(ax: Axes, points: NDArray[Any], samples: Samples) -> None:
     size = np.clip(12_000 / len(points), 25, 80)  # few points may be large
     look: dict[str, Any] = {"s": size, "linewidths": 0.6, "zorder": 3}
     if samples.classes is None:
-        ax.scatter(points[:, 0], points[:, 1], c=samples.targets, cmap=style.SURFACE, norm=samples.norm, edgecolors="white", **look)
+        ax.scatter(
+            points[:, 0],
+            points[:, 1],
+            c=samples.targets,
+            cmap=style.SURFACE,
+            norm=samples.norm,
+            edgecolors="white",
+            **look,
+        )
         return
     for k, label in enumerate(samples.classes.tolist()):
         own = points[samples.targets == k]

@@ -108,7 +108,9 @@ def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> An
 def _draw(ax: Axes, net: Network, samples: Samples, layer: int, a: NDArray[Any], grid: NDArray[Any]) -> None:
     if a.shape[1] == 1:
         height = samples.targets
-        if samples.classes is not None:  # spread, so that no sample hides another; by the golden ratio, evenly in any class
+        if (
+            samples.classes is not None
+        ):  # spread, so that no sample hides another; by the golden ratio, evenly in any class
             height = height + 0.6 * (np.arange(len(a)) * 0.618 % 1 - 0.5)
             ax.set_yticks(range(len(samples.classes)), [str(label) for label in samples.classes.tolist()])
         draw_points(ax, np.column_stack([a[:, 0], height]), samples)

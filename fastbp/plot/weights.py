@@ -16,7 +16,10 @@ from ..network import Network
 from . import style
 
 MOST = 16  # units of a layer that are drawn in full
-WIDEST, CROWD = 5.0, 8  # points, the line of the largest weight of a layer; thinner where there are more units than this
+WIDEST, CROWD = (
+    5.0,
+    8,
+)  # points, the line of the largest weight of a layer; thinner where there are more units than this
 SIGNS: dict[str, dict[str, Any]] = {
     "w > 0": {"color": style.BLUE, "linestyle": "-"},
     "w < 0": {"color": style.VERMILION, "linestyle": "--"},
@@ -55,7 +58,9 @@ def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
     half = 0.48 * np.sqrt(np.abs(weights) / largest) if largest > 0 else np.empty(0)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half[:, None, None]
     squares = np.column_stack([columns, rows])[:, None, :] + 1 + corners
-    ax.add_collection(PolyCollection(list(squares), facecolors=np.where(weights > 0, "white", "black"), edgecolors="none"))
+    ax.add_collection(
+        PolyCollection(list(squares), facecolors=np.where(weights > 0, "white", "black"), edgecolors="none")
+    )
     ax.set(facecolor="0.55", aspect="equal", xlim=(0.4, d_out + 0.6), ylim=(d_in + 0.6, 0.4))
     ax.set(xlabel="unit", ylabel="input", title=f"white: w > 0, black: w < 0\nlargest |w| = {largest:.3g}")
     for axis in (ax.xaxis, ax.yaxis):
@@ -104,7 +109,13 @@ def network(net: Network, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(places)), [_caption(net, layer, len(here)) for layer, here in enumerate(places)])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.legend([Line2D([], [], linewidth=2, **look) for look in SIGNS.values()], list(SIGNS), loc="upper right", ncols=2, frameon=False)
+    ax.legend(
+        [Line2D([], [], linewidth=2, **look) for look in SIGNS.values()],
+        list(SIGNS),
+        loc="upper right",
+        ncols=2,
+        frameon=False,
+    )
     return ax
 
 

@@ -11,6 +11,8 @@ try:
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in ("sklearn", "scipy", "joblib"):
         raise
-    raise ImportError('fastbp.sklearn needs scikit-learn 1.7 or later; install it with: pip install "fastbp[sklearn]"') from None
+    raise ImportError(
+        'fastbp.sklearn needs scikit-learn 1.7 or later; install it with: pip install "fastbp[sklearn]"'
+    ) from None
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

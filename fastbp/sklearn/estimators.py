@@ -126,12 +126,30 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         callback: Any = None,
     ) -> None:
         super().__init__(
-            hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle, random_state=random_state, tol=tol,
-            verbose=verbose, warm_start=warm_start, momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
-            validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change,
+            hidden_layer_sizes,
+            activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
-        )  # fmt: skip
+        )
         self.loss = loss
         self.class_weight = class_weight
         self.dropout = dropout
@@ -144,11 +162,15 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         if self.class_weight is None:
             return sample_weight
         if incremental and self.class_weight == "balanced":
-            raise ValueError("class_weight: expected weights by class in partial_fit, which does not see all samples, got 'balanced'")
+            raise ValueError(
+                "class_weight: expected weights by class in partial_fit, which does not see all samples, got 'balanced'"
+            )
         weight = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y))
         return weight if sample_weight is None else weight * sample_weight
 
-    def initialize(self, n_features: int, classes: Any, *, multilabel: bool = False, dtype: Any = np.float64) -> MLPClassifier:
+    def initialize(
+        self, n_features: int, classes: Any, *, multilabel: bool = False, dtype: Any = np.float64
+    ) -> MLPClassifier:
         """
         Draw the weights without any data: the network predicts with them, and `partial_fit` and warm starts go on from them.
 
@@ -266,12 +288,31 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
         callback: Any = None,
     ) -> None:
         super().__init__(
-            loss, hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle, random_state=random_state, tol=tol,
-            verbose=verbose, warm_start=warm_start, momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
-            validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, n_iter_no_change=n_iter_no_change,
+            loss,
+            hidden_layer_sizes,
+            activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
             max_fun=max_fun,
-        )  # fmt: skip
+        )
         self.quantile = quantile
         self.huber_delta = huber_delta
         self.dropout = dropout
@@ -293,12 +334,18 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
     def _middle(self, predicted: Array) -> Array:
         """Of several quantiles the one that is nearest to the median."""
         levels = self._loss_parameter()
-        return predicted if len(levels) < 2 else predicted[:, int(np.argmin(np.abs(np.array(levels) - 0.5))) :: len(levels)]
+        return (
+            predicted
+            if len(levels) < 2
+            else predicted[:, int(np.argmin(np.abs(np.array(levels) - 0.5))) :: len(levels)]
+        )
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None = None) -> float:
         if self.scoring is not None or len(self._loss_parameter()) < 2:
             return float(super()._score(X, y, sample_weight))
-        return float(r2_score(self._middle(y), self._middle(self._predict(X, check_input=False)), sample_weight=sample_weight))
+        return float(
+            r2_score(self._middle(y), self._middle(self._predict(X, check_input=False)), sample_weight=sample_weight)
+        )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """

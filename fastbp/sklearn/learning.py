@@ -46,7 +46,9 @@ class Rule(BaseOptimizer):  # type: ignore[misc]
 
 def states_of(solver: str) -> tuple[str, ...]:
     """Names under which an optimizer holds its state."""
-    return _STATES[solver] if solver in _STATES else ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
+    return (
+        _STATES[solver] if solver in _STATES else ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
+    )
 
 
 def threads_here() -> int:
@@ -77,7 +79,13 @@ class Compiled(Watching):
     def _architecture(self: Any) -> Architecture:
         sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
         activations = (*self._hidden_activations(len(self.coefs_) - 1), self.out_activation_)
-        task = "regression" if not is_classifier(self) else "classification" if self.out_activation_ == "softmax" else "multilabel"
+        task = (
+            "regression"
+            if not is_classifier(self)
+            else "classification"
+            if self.out_activation_ == "softmax"
+            else "multilabel"
+        )
         own = None if isinstance(self.loss, str) else losses.functions_of(self.loss)
         return Architecture(sizes, activations, self._loss_name(), task, self._loss_parameter(), own)
 
@@ -91,7 +99,9 @@ class Compiled(Watching):
         # as scikit-learn's, by the activation of the layer at hand
         names = [*self.activation, None]
         bound = math.sqrt((2 if names[len(self.coefs_)] == "logistic" else 6) / (fan_in + fan_out))
-        return tuple(self._random_state.uniform(-bound, bound, shape).astype(dtype) for shape in ((fan_in, fan_out), fan_out))
+        return tuple(
+            self._random_state.uniform(-bound, bound, shape).astype(dtype) for shape in ((fan_in, fan_out), fan_out)
+        )
 
     def _initialize(self: Any, y: Array, layer_units: list[int], dtype: Any) -> None:
         self._hidden_activations(len(layer_units) - 2)
@@ -110,7 +120,9 @@ class Compiled(Watching):
 
     def _check_solver(self: Any) -> bool:
         if self.solver not in SOLVERS:
-            raise AttributeError(f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic.")
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
         return True
 
     def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> Array:
@@ -198,7 +210,9 @@ class Compiled(Watching):
         for name, nothing in (("dropout", 0), ("clip_norm", None), ("warmup", 0), ("callback", None)):
             value = getattr(self, name)
             if not (value is None or (np.ndim(value) == 0 and value == nothing)):
-                raise ValueError(f"{name}: expected {nothing} with solver='lbfgs', which takes no steps of its own, got {value!r}")
+                raise ValueError(
+                    f"{name}: expected {nothing} with solver='lbfgs', which takes no steps of its own, got {value!r}"
+                )
 
     def _fit_lbfgs(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
         n, params = X.shape[0], flat(self.coefs_, self.intercepts_, X.dtype)
@@ -230,12 +244,33 @@ class Compiled(Watching):
 
     # Batches
 
-    def _passes(self: Any, X: Any, y: Array, weight: Array, params: Array, rule: str, state: list[Array],
-                numbers: tuple[float, float, float], size: int, **more: Any) -> Passes:  # fmt: skip
+    def _passes(
+        self: Any,
+        X: Any,
+        y: Array,
+        weight: Array,
+        params: Array,
+        rule: str,
+        state: list[Array],
+        numbers: tuple[float, float, float],
+        size: int,
+        **more: Any,
+    ) -> Passes:
         """Passes over these samples."""
         Y = np.ascontiguousarray(y, params.dtype)
-        passes = Passes(read(X, params.dtype), Y, weight, self._architecture(), params, rule, state, numbers, size,
-                        threads=threads_here(), **more)  # fmt: skip
+        passes = Passes(
+            read(X, params.dtype),
+            Y,
+            weight,
+            self._architecture(),
+            params,
+            rule,
+            state,
+            numbers,
+            size,
+            threads=threads_here(),
+            **more,
+        )
         compilation.prepare(passes.kernel_names, params.dtype, None)
         return passes
 
@@ -245,7 +280,14 @@ class Compiled(Watching):
         if self.solver == "adam":
             return AdamOptimizer(params, self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon)
         if self.solver == "sgd":
-            return SGDOptimizer(params, self.learning_rate_init, self.learning_rate, self.momentum, self.nesterovs_momentum, self.power_t)
+            return SGDOptimizer(
+                params,
+                self.learning_rate_init,
+                self.learning_rate,
+                self.momentum,
+                self.nesterovs_momentum,
+                self.power_t,
+            )
         return Rule(self.solver, params, self.learning_rate_init)
 
     def _rule(self: Any) -> tuple[str, tuple[float, float, float]]:
@@ -253,7 +295,11 @@ class Compiled(Watching):
         if self.solver == "sgd":
             rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
             return rule, (self.momentum, 0.0, 0.0)
-        return self.solver, options.NUMBERS["rprop"] if self.solver == "rprop" else (self.beta_1, self.beta_2, self.epsilon)
+        return self.solver, options.NUMBERS["rprop"] if self.solver == "rprop" else (
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+        )
 
     def _in_one_array(self: Any, dtype: Any) -> tuple[Array, list[Array]]:
         """Parameters, and state of the optimizer, each in one array, into which scikit-learn's lists become views."""
@@ -272,7 +318,9 @@ class Compiled(Watching):
     def _fit_stochastic(self: Any, X: Any, y: Array, sample_weight: Array | None, incremental: bool) -> None:
         if incremental and getattr(self, "_stopped", False):
             warnings.warn(
-                "partial_fit has stopped early: the weights are those of the best score, and stay.", ConvergenceWarning, stacklevel=4
+                "partial_fit has stopped early: the weights are those of the best score, and stay.",
+                ConvergenceWarning,
+                stacklevel=4,
             )
             return
         if not incremental or not hasattr(self, "_optimizer"):
@@ -284,13 +332,26 @@ class Compiled(Watching):
         else:
             size = min(self.batch_size, n)
             if self.batch_size > n:
-                warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+                warnings.warn(
+                    "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+                )
         params, state = self._in_one_array(X.dtype)
         weight, shares = np.ones(n, params.dtype), options.dropout_shares(self.dropout, len(self.coefs_) - 1)
         seed = self._random_state.randint(np.iinfo(np.int32).max) if any(shares) else 0
         rule, numbers = self._rule()
-        passes = self._passes(training[0], training[1], weight, params, rule, state, numbers, size, dropout=shares,
-                              clip=np.inf if self.clip_norm is None else self.clip_norm, seed=seed)  # fmt: skip
+        passes = self._passes(
+            training[0],
+            training[1],
+            weight,
+            params,
+            rule,
+            state,
+            numbers,
+            size,
+            dropout=shares,
+            clip=np.inf if self.clip_norm is None else self.clip_norm,
+            seed=seed,
+        )
         try:
             self._learn(passes, weight, training[2], size, validation, incremental)
         except KeyboardInterrupt:
@@ -298,8 +359,15 @@ class Compiled(Watching):
         if self.early_stopping and (not incremental or getattr(self, "_stopped", False)):
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
 
-    def _learn(self: Any, passes: Passes, weight: Array, sample_weight: Array | None, size: int, validation: list[Any] | None,
-               incremental: bool) -> None:  # fmt: skip
+    def _learn(
+        self: Any,
+        passes: Passes,
+        weight: Array,
+        sample_weight: Array | None,
+        size: int,
+        validation: list[Any] | None,
+        incremental: bool,
+    ) -> None:
         """Pass after pass, until the loss or the validation score no longer gets better."""
         n, optimizer, started = passes.n, self._optimizer, time.perf_counter()
         order, starts = np.arange(n), np.arange(0, n, size)
@@ -353,7 +421,11 @@ class Compiled(Watching):
 
     def _rates(self: Any, optimizer: Any, step: int, batches: int) -> Any:
         """Learning rate of each batch of a pass."""
-        rate = getattr(optimizer, "learning_rate", self.learning_rate_init) if self.solver == "sgd" else self.learning_rate_init
+        rate = (
+            getattr(optimizer, "learning_rate", self.learning_rate_init)
+            if self.solver == "sgd"
+            else self.learning_rate_init
+        )
         name = self.learning_rate if self.learning_rate in schedules.SCHEDULES else "constant"
         if name == "constant" and not self.warmup:
             return rate
@@ -362,7 +434,11 @@ class Compiled(Watching):
     def _tell_failure(self: Any, batch: int) -> None:
         if isinstance(self.loss, str):
             raise ValueError(_NOT_FINITE)
-        raise ValueError(f"loss: expected finite numbers, the loss of your own gave others in epoch {self.n_iter_ + 1}, batch {batch + 1}")
+        raise ValueError(
+            f"loss: expected finite numbers, the loss of your own gave others in epoch {self.n_iter_ + 1}, batch {batch + 1}"
+        )
 
 
-_NOT_FINITE = "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+_NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)

@@ -20,7 +20,9 @@ from ..passes import Array
 class Watching:
     """What both estimators do between two passes."""
 
-    def _split(self: Any, X: Array, y: Array, sample_weight: Array | None, incremental: bool) -> tuple[list[Any], list[Any] | None]:
+    def _split(
+        self: Any, X: Array, y: Array, sample_weight: Array | None, incremental: bool
+    ) -> tuple[list[Any], list[Any] | None]:
         """Samples to learn from, and those set aside for early stopping: X, y, weights, and of the latter y as predicted."""
         if not self.early_stopping:
             return [X, y, sample_weight], None
@@ -34,7 +36,9 @@ class Watching:
         parts = train_test_split(*given, random_state=random, test_size=self.validation_fraction, stratify=stratify)
         training, held = [*parts[::2], None][:3], [*parts[1::2], None][:3]
         if held[0].shape[0] < 2:
-            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
         return training, [*held, self._label_binarizer.inverse_transform(held[1]) if is_classifier(self) else held[1]]
 
     def _watch(self: Any, X: Any, Y: Array, weight: Array | None, y: Array) -> None:
@@ -54,7 +58,9 @@ class Watching:
         scorer = get_scorer(self.scoring) if isinstance(self.scoring, str) else self.scoring
         names = vars(self).pop("feature_names_in_", None)  # X was a frame, and is an array by now
         try:
-            return float(scorer(self, X, y) if sample_weight is None else scorer(self, X, y, sample_weight=sample_weight))
+            return float(
+                scorer(self, X, y) if sample_weight is None else scorer(self, X, y, sample_weight=sample_weight)
+            )
         finally:
             if names is not None:
                 self.feature_names_in_ = names

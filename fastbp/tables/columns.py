@@ -78,7 +78,9 @@ class Columns:
         encoders, rows = zip(*found, strict=True) if found else ((), ())
         if not any(encoders):
             reasons = "; ".join(f"{row.name!r}: {row.note}" for row in rows[:5])
-            raise ValueError(f"expected at least one column to learn from, but all are left out ({reasons or 'there are none'})")
+            raise ValueError(
+                f"expected at least one column to learn from, but all are left out ({reasons or 'there are none'})"
+            )
         return cls(tuple(filter(None, encoders)), rows)
 
     def __str__(self) -> str:
@@ -99,7 +101,8 @@ class Columns:
         """Name of each input of the network."""
         exported = self.exported
         return tuple(
-            f"{self._parts[k]} (missing)" if flag else self._parts[k] for k, flag in zip(exported.source, exported.flag, strict=True)
+            f"{self._parts[k]} (missing)" if flag else self._parts[k]
+            for k, flag in zip(exported.source, exported.flag, strict=True)
         )
 
     @cached_property
@@ -137,7 +140,9 @@ class Columns:
         if missing:
             near = difflib.get_close_matches(missing[0], there, n=1)
             hint = f"; did {near[0]!r} get another name?" if near and len(missing) == 1 else ""
-            raise ValueError(f"expected the columns that the network was trained on; missing: {files.some(missing)}{hint}")
+            raise ValueError(
+                f"expected the columns that the network was trained on; missing: {files.some(missing)}{hint}"
+            )
 
     def encode_raw(self, frame: Any) -> NDArray[np.float64]:
         """

@@ -175,7 +175,9 @@ class Date:
         dates = text.each(read_date(text.words, self.format or "ISO"), np.datetime64("NaT"))
         wrong = np.isnat(dates) & ~text.missing
         if wrong.all() and len(wrong):
-            message = f"expected dates in column {self.name!r}, as in training, got {text.words[text.values[0]]!r} in row 0"
+            message = (
+                f"expected dates in column {self.name!r}, as in training, got {text.words[text.values[0]]!r} in row 0"
+            )
             raise CellError(message, self.name, 0)
         return dates
 

@@ -60,7 +60,9 @@ class Table:
 
     def numbers(self) -> NDArray[np.float64]:
         """All columns as numbers, for a network that knows no names; an error where a cell is none."""
-        return np.column_stack([self._numbers(name, "turn it into numbers, or remove the column") for name in self.names])
+        return np.column_stack(
+            [self._numbers(name, "turn it into numbers, or remove the column") for name in self.names]
+        )
 
     def target(self, names: list[str], task: str) -> NDArray[Any]:
         """
@@ -90,7 +92,11 @@ class Table:
         numbers = _pandas().to_numeric(column, errors="coerce")
         if task == "classification" or (task == "auto" and 2 * numbers.notna().sum() <= len(column)):
             return column.to_numpy()
-        hint = "correct it, or pass --task classification if these are labels" if task == "auto" else f"{task} needs numbers"
+        hint = (
+            "correct it, or pass --task classification if these are labels"
+            if task == "auto"
+            else f"{task} needs numbers"
+        )
         return self._numbers(names[0], hint)
 
     @contextlib.contextmanager
@@ -127,7 +133,9 @@ class Table:
             )
         infinite = np.isinf(numbers)
         if infinite.any():
-            raise ValueError(f"{self.path}: column {name!r} holds an infinite number in {self._first(infinite)}; correct it")
+            raise ValueError(
+                f"{self.path}: column {name!r} holds an infinite number in {self._first(infinite)}; correct it"
+            )
         return numbers.to_numpy()
 
     def _first(self, rows: pd.Series[bool]) -> str:
@@ -203,7 +211,9 @@ def _tables(path: str, as_text: Collection[str], count: Callable[[int], int]) ->
             if len(frame):
                 yield Table(name, frame)
     if not done:
-        raise ValueError(f"{name}: there are no rows{'' if parquet else ' below the column names; expected one sample a line'}")
+        raise ValueError(
+            f"{name}: there are no rows{'' if parquet else ' below the column names; expected one sample a line'}"
+        )
 
 
 def _open(path: str) -> contextlib.AbstractContextManager[Any]:
@@ -214,7 +224,9 @@ def _open(path: str) -> contextlib.AbstractContextManager[Any]:
     return open(path, "rb")
 
 
-def _csv_frames(path: str, file: io.BufferedReader, as_text: Collection[str], count: Callable[[int], int]) -> Iterator[pd.DataFrame]:
+def _csv_frames(
+    path: str, file: io.BufferedReader, as_text: Collection[str], count: Callable[[int], int]
+) -> Iterator[pd.DataFrame]:
     pandas = _pandas()
     for piece in lines.pieces(path, file, count):
         places = range(len(piece.header))
@@ -244,7 +256,9 @@ def _parquet_frames(path: str, file: io.BufferedReader, count: Callable[[int], i
         raise ImportError('reading a Parquet file needs pyarrow; install it with: pip install "fastbp[cli]"') from None
     try:
         table = parquet.ParquetFile(file if file.seekable() else io.BytesIO(file.read()))
-        names = lines.check_names(path, [name for name in table.schema_arrow.names if not name.startswith("__index_level_")])
+        names = lines.check_names(
+            path, [name for name in table.schema_arrow.names if not name.startswith("__index_level_")]
+        )
         rows = min(count(len(names)), max(1, table.metadata.num_rows))
         for batch in table.iter_batches(rows, columns=names):
             yield batch.to_pandas(ignore_metadata=True)

@@ -57,10 +57,15 @@ def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row
         numbers = column.each(text.read_number(column.words), np.nan)
         read = int((~np.isnan(numbers)).sum())
         if read >= text.MOST * (len(numbers) - missing):
-            return _fit_number(Column(column.name, "number", numbers), lenient=True, strange=len(numbers) - missing - read)
+            return _fit_number(
+                Column(column.name, "number", numbers), lenient=True, strange=len(numbers) - missing - read
+            )
         forms = text.date_formats(whole.words, whole.counts)
         if forms:
-            return _fit_date(Column(column.name, "date", column.each(text.read_date(column.words, forms[0]), np.datetime64("NaT"))), forms)
+            return _fit_date(
+                Column(column.name, "date", column.each(text.read_date(column.words, forms[0]), np.datetime64("NaT"))),
+                forms,
+            )
     if column.kind == "text":
         return _fit_category(column)
     return _fit_date(column, []) if column.kind == "date" else _fit_number(column)
@@ -108,7 +113,9 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     if len(counts) == 1 and not missing.any():
         return None, _left_out(column, f"always {next(iter(counts))!r}")
     least = min(RARE, max(2, -(-there // 100)))
-    common = sorted((value for value in counts if counts[value] >= least), key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
+    common = sorted((value for value in counts if counts[value] >= least), key=lambda value: (-counts[value], value))[
+        :MOST_CATEGORIES
+    ]
     if 2 * sum(counts[value] for value in common) < there:
         why = f"{len(counts)} different values in {there} rows: names, numbers of things or free text"
         return None, _left_out(column, why, warning=True)

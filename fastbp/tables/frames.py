@@ -108,7 +108,9 @@ def read(frame: Any, name: str) -> Column:
     column = _column(name, np.asarray(series.to_numpy()), categorical)
     if column.kind == "number" and np.isinf(column.values).any():
         row = int(np.flatnonzero(np.isinf(column.values))[0])
-        raise CellError(f"expected finite numbers, got {column.values[row]} in column {name!r}, row {row}; correct it", name, row)
+        raise CellError(
+            f"expected finite numbers, got {column.values[row]} in column {name!r}, row {row}; correct it", name, row
+        )
     return column.as_text() if categorical else column
 
 

@@ -59,7 +59,9 @@ def pieces(path: str, file: io.BufferedReader, count: Callable[[int], int]) -> I
             header = _check_header(path, row)
             taken.clear()
         elif len(row) != len(header):
-            raise ValueError(f"{path}: line {line} has {len(row)} cells where the first line names {len(header)} columns; correct it")
+            raise ValueError(
+                f"{path}: line {line} has {len(row)} cells where the first line names {len(header)} columns; correct it"
+            )
         else:
             lines.append(line)
             kept = len(taken)
@@ -86,9 +88,13 @@ def _lines(path: str, file: io.BufferedReader, taken: list[str]) -> Iterator[str
                 place += len(line) if line.isascii() else len(line.encode())
             except UnicodeEncodeError as error:
                 place += len(line[: error.start].encode()) + 1
-                raise ValueError(f"{path}: byte {place}, in line {number}, is not UTF-8 text; save the table as CSV in UTF-8") from None
+                raise ValueError(
+                    f"{path}: byte {place}, in line {number}, is not UTF-8 text; save the table as CSV in UTF-8"
+                ) from None
             if "\0" in line:
-                raise ValueError(f"{path}: line {number} holds a NUL byte, so this is no text; save the table as CSV in UTF-8")
+                raise ValueError(
+                    f"{path}: line {number} holds a NUL byte, so this is no text; save the table as CSV in UTF-8"
+                )
             taken.append(line)
             yield line
     finally:
@@ -106,7 +112,9 @@ def _rows(path: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
     except csv.Error as error:
         if reader.line_num > line or "unexpected end" in str(error):
-            raise ValueError(f"{path}: line {line} opens a quote that is never closed; close it, or double it inside of quotes") from None
+            raise ValueError(
+                f"{path}: line {line} opens a quote that is never closed; close it, or double it inside of quotes"
+            ) from None
         raise ValueError(f"{path}: line {line} is not CSV ({error}); correct it") from None
 
 
@@ -122,7 +130,9 @@ def check_names(path: str, names: list[str]) -> list[str]:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if "" in repeated:
         places = [str(place) for place, name in enumerate(names, 1) if not name]
-        raise ValueError(f"{path}: the columns {', '.join(places[:8])} have no names; name them in the first line, or remove them")
+        raise ValueError(
+            f"{path}: the columns {', '.join(places[:8])} have no names; name them in the first line, or remove them"
+        )
     if repeated:
         raise ValueError(f"{path}: column {repeated[0]!r} is named more than once; give each column a name of its own")
     return names

@@ -48,7 +48,9 @@ def date_formats(words: NDArray[Any], counts: NDArray[np.int64]) -> list[str]:
 
     Days up to the 12th do not tell day and month apart: then dates that lie closer together are likelier.
     """
-    some = words[np.linspace(0, len(words) - 1, min(len(words), 20)).astype(int)]  # nearly always enough to tell that these are no dates
+    some = words[
+        np.linspace(0, len(words) - 1, min(len(words), 20)).astype(int)
+    ]  # nearly always enough to tell that these are no dates
     read = {form: read_date(words, form) for form in _FORMATS if not np.isnat(read_date(some, form)).all()}
     share = {form: counts[~np.isnat(dates)].sum() / counts.sum() for form, dates in read.items()}
     most = max(share.values(), default=0)
