@@ -1,17 +1,32 @@
-"""A small vector assembler over llvmlite: what the machine-code routines of this package are written with."""
+"""A small vector assembler over llvmlite: loops, branches and what else the machine-code routines are emitted with."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-POINTER = ir.PointerType()
-Value = Any  # an llvmlite value: a number, a vector or an address that exists when the routine runs
+from .values import (
+    DOUBLE,
+    I32,
+    I64,
+    POINTER,
+    Address,
+    Float,
+    Integer,
+    Mask,
+    Number,
+    Value,
+    call,
+    constant,
+    order_of,
+    splat,
+    suffix,
+)
 
 
 def host_features() -> dict[str, bool]:
@@ -36,195 +51,137 @@ REGISTERS = 32 if VECTOR_BYTES == 64 or llvm.get_process_triple().startswith(("a
 _FUSED = bool(host_features().get("fma")) or llvm.get_process_triple().startswith(("aarch64", "arm64"))
 
 
+class Turn:
+    """A turn of `Assembler.repeat`: set `again` to whether another one follows."""
+
+    again: Mask
+
+
 class Assembler:
     """
-    Emits one routine over vectors of one dtype; `b` is the llvmlite builder beneath.
+    Emits one routine over vectors of `lanes` numbers of one dtype.
 
-    A vector holds `lanes` numbers. Addresses count in elements. Arithmetic is IEEE: no flag allows LLVM to
-    reorder it, so a NaN stays a NaN and every build of a routine rounds alike.
+    Loops and branches are Python's ``for`` and ``with`` around the code that they repeat or choose: the body is emitted where it is
+    written. Formulas are written with the operators of the values (see `values`).
+
+    Parameters
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        What emits the instructions.
+    itemsize : int
+        Bytes of a number: 4 or 8.
+    lanes : int, optional
+        Numbers of a vector; as many as a register has by default.
     """
 
-    def __init__(self, builder: ir.IRBuilder, itemsize: int, width: int = VECTOR_BYTES) -> None:
+    def __init__(self, builder: ir.IRBuilder, itemsize: int, lanes: int | None = None) -> None:
         self.b, self.size = builder, itemsize
-        self.lanes = width // itemsize
-        self.scalar = ir.FloatType() if itemsize == 4 else ir.DoubleType()
+        self.lanes = lanes or VECTOR_BYTES // itemsize
+        self.scalar = ir.FloatType() if itemsize == 4 else DOUBLE
         self.integer = I32 if itemsize == 4 else I64  # of the same width: for the bits of a number
         self.vector = ir.VectorType(self.scalar, self.lanes)
-        self.integers = ir.VectorType(self.integer, self.lanes)
-        self.mask_type = ir.VectorType(I1, self.lanes)
 
-    # Constants and addresses
+    # Constants
 
-    def const(self, number: float) -> Value:
+    def const(self, number: float) -> Float:
         """The vector of one number."""
-        return ir.Constant(self.vector, [self.scalar(number)] * self.lanes)
+        return Float(self.b, constant(self.vector, number))
 
-    def const_int(self, number: int) -> Value:
-        """The integer vector of one number."""
-        return ir.Constant(self.integers, [self.integer(number)] * self.lanes)
+    def const_int(self, number: int) -> Integer:
+        """The vector of one integer, as wide as the numbers are."""
+        return Integer(self.b, constant(ir.VectorType(self.integer, self.lanes), number))
 
-    def at(self, p: Value, index: Value | int) -> Value:
-        """The address `index` elements behind `p`."""
-        return self.b.gep(p, [I64(index) if isinstance(index, int) else index], source_etype=self.scalar)
+    def index(self, number: int) -> Integer:
+        """An integer of 64 bits, such as count the elements of arrays."""
+        return Integer(self.b, I64(number))
+
+    def arange(self, element: ir.Type | None = None, step: int = 1) -> Any:
+        """The vector 0, step, 2 step, ...: of the dtype, or of an LLVM type."""
+        element = element or self.scalar
+        if isinstance(element, ir.IntType):
+            numbers = [element(i * step & (1 << element.width) - 1) for i in range(self.lanes)]
+            return Integer(self.b, ir.Constant(ir.VectorType(element, self.lanes), numbers))
+        numbers = [element(i * step) for i in range(self.lanes)]
+        return Float(self.b, ir.Constant(ir.VectorType(element, self.lanes), numbers))
+
+    def first(self, count: Integer) -> Mask:
+        """The mask of the first `count` lanes; all of them where `count` is larger."""
+        lanes, top = self.arange(self.integer), self.min(count, self.lanes)
+        return lanes < self.broadcast(top.cut(self.integer))
 
     # Memory
 
-    def load(self, p: Value, mask: Value | None = None) -> Value:
-        """The vector at `p`; lanes outside `mask` are 0 and are not read."""
-        if mask is None:
-            return self.b.load(p, typ=self.vector, align=self.size)
-        return self._masked("load", self.vector, [p], [mask, self.const(0)])
+    def address(self, x: Any, element: ir.Type | None = None) -> Address:
+        """A place in an array of this dtype, or of numbers of an LLVM type, that llvmlite knows by `x`."""
+        return Address(self.b, x, element or self.scalar, self.lanes)
 
-    def store(self, x: Value, p: Value, mask: Value | None = None) -> None:
-        """Write the vector to `p`; lanes outside `mask` are not written."""
-        if mask is None:
-            self.b.store(x, p, align=self.size)
-        else:
-            self._masked("store", ir.VoidType(), [x, p], [mask])
+    def zeros(self, count: int) -> Address:
+        """`count` zeros that are only read."""
+        zeros = ir.GlobalVariable(self.b.module, ir.ArrayType(self.scalar, count), "zeros")
+        zeros.initializer, zeros.linkage, zeros.global_constant = ir.Constant(zeros.value_type, None), "internal", True
+        return self.address(zeros)
 
-    def _masked(self, what: str, result: Any, head: list[Value], tail: list[Value]) -> Value:
-        arguments = [*head, *_alignment(self.size), *tail]
-        kind = ir.FunctionType(result, [a.type for a in arguments])
-        return self.b.call(self._declared(f"llvm.masked.{what}.{self._suffix}.p0", kind), arguments)
-
-    def gather(self, p: Value, step: Value, mask: Value | None = None) -> Value:
-        """The vector of the numbers at p, p + step, p + 2 step, ...: for arrays with gaps."""
-        return self.gather_at(p, self._steps(step), mask)
-
-    def scatter(self, x: Value, p: Value, step: Value, mask: Value | None = None) -> None:
-        """Write the lanes to p, p + step, p + 2 step, ..."""
-        self.scatter_at(x, p, self._steps(step), mask)
-
-    def gather_at(self, p: Value, offsets: Value, mask: Value | None = None) -> Value:
-        """The vector of the numbers that lie `offsets` elements behind p, a vector of int64."""
-        arguments = [self._addresses(p, offsets), *_alignment(self.size), self._every(mask), self.const(0)]
-        kind = ir.FunctionType(self.vector, [x.type for x in arguments])
-        return self.b.call(self._declared(f"llvm.masked.gather.{self._suffix}.v{self.lanes}p0", kind), arguments)
-
-    def scatter_at(self, x: Value, p: Value, offsets: Value, mask: Value | None = None) -> None:
-        """Write the lanes to where they belong, `offsets` elements behind p."""
-        arguments = [x, self._addresses(p, offsets), *_alignment(self.size), self._every(mask)]
-        kind = ir.FunctionType(ir.VoidType(), [y.type for y in arguments])
-        self.b.call(self._declared(f"llvm.masked.scatter.{self._suffix}.v{self.lanes}p0", kind), arguments)
-
-    def _steps(self, step: Value) -> Value:
-        indices = ir.Constant(ir.VectorType(I64, self.lanes), [I64(i) for i in range(self.lanes)])
-        return self.b.mul(indices, self.splat(step, indices.type))
-
-    def _addresses(self, p: Value, offsets: Value) -> Value:
-        addresses = self.b.gep(p, [offsets], source_etype=self.scalar)
-        addresses.type = ir.VectorType(POINTER, self.lanes)
-        return addresses
-
-    def _every(self, mask: Value | None) -> Value:
-        return ir.Constant(self.mask_type, [I1(1)] * self.lanes) if mask is None else mask
-
-    def load_scalar(self, p: Value) -> Value:
-        """The number at `p`."""
-        return self.b.load(p, typ=self.scalar, align=self.size)
-
-    def store_scalar(self, x: Value, p: Value) -> None:
-        """Write one number."""
-        self.b.store(x, p, align=self.size)
-
-    def first(self, count: Value) -> Value:
-        """The mask of the first `count` lanes; all of them where `count` is larger."""
-        lanes = ir.Constant(self.integers, [self.integer(i) for i in range(self.lanes)])
-        top = self.b.select(self.b.icmp_signed("<", count, I64(self.lanes)), count, I64(self.lanes))
-        top = self.b.trunc(top, self.integer) if self.size == 4 else top
-        return self.b.icmp_signed("<", lanes, self.splat(top, self.integers))
+    def stack(self, count: int) -> Address:
+        """Room for `count` numbers, which lasts as long as the routine runs."""
+        room = self.b.alloca(self.scalar, count)
+        room.align = VECTOR_BYTES
+        return self.address(room)
 
     # Arithmetic
 
-    def broadcast(self, number: Value) -> Value:
-        """The vector of one number that is known when the routine runs."""
-        return self.splat(number, self.vector)
+    def broadcast(self, x: Value) -> Any:
+        """The vector of one number or truth value."""
+        return x.same(splat(self.b, x.x, self.lanes))
 
-    def splat(self, number: Value, kind: Any) -> Value:
-        """The vector of type `kind` that holds one number or bit."""
-        one = self.b.insert_element(ir.Constant(kind, ir.Undefined), number, I32(0))
-        return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), _order([0] * self.lanes))
+    def fma(self, x: Number, y: Number, z: Number) -> Float:
+        """The sum x y + z, rounded once where the processor can."""
+        kind = next(q.type for q in (x, y, z) if isinstance(q, Float))
+        arguments = [q.x if isinstance(q, Float) else constant(kind, q) for q in (x, y, z)]
+        return Float(self.b, call(self.b, f"llvm.{'fma' if _FUSED else 'fmuladd'}.{suffix(kind)}", kind, arguments))
 
-    def add(self, x: Value, y: Value) -> Value:
-        """The sum x + y."""
-        return self.b.fadd(x, y)
-
-    def sub(self, x: Value, y: Value) -> Value:
-        """The difference x - y."""
-        return self.b.fsub(x, y)
-
-    def mul(self, x: Value, y: Value) -> Value:
-        """The product x y."""
-        return self.b.fmul(x, y)
-
-    def div(self, x: Value, y: Value) -> Value:
-        """The quotient x / y."""
-        return self.b.fdiv(x, y)
-
-    def neg(self, x: Value) -> Value:
-        """-x."""
-        return self.b.fneg(x)
-
-    def fma(self, x: Value, y: Value, z: Value) -> Value:
-        """X y + z, rounded once where the processor can."""
-        return self._call("fma" if _FUSED else "fmuladd", x, y, z)
-
-    def abs(self, x: Value) -> Value:
-        """|x|."""
-        return self._call("fabs", x)
-
-    def sqrt(self, x: Value) -> Value:
+    def sqrt(self, x: Float) -> Float:
         """The square root of x."""
-        return self._call("sqrt", x)
+        return x.same(call(self.b, f"llvm.sqrt.{suffix(x.type)}", x.type, [x.x]))
 
-    def copysign(self, x: Value, sign: Value) -> Value:
+    def copysign(self, x: Float, sign: Float) -> Float:
         """|x| with the sign of `sign`."""
-        return self._call("copysign", x, sign)
+        return x.same(call(self.b, f"llvm.copysign.{suffix(x.type)}", x.type, [x.x, sign.x]))
 
-    def compare(self, how: str, x: Value, y: Value) -> Value:
-        """The mask of the lanes where x `how` y; false where either is NaN, but true for "!="."""
-        return self.b.fcmp_unordered(how, x, y) if how == "!=" else self.b.fcmp_ordered(how, x, y)
+    def where(self, mask: Mask, x: Number, y: Number) -> Any:
+        """Lane by lane x where the mask is true, else y."""
+        model = next(q for q in (x, y, self.const(0)) if isinstance(q, Value))
+        return model.same(self.b.select(mask.x, model.operand(x), model.operand(y)))
 
-    def select(self, mask: Value, x: Value, y: Value) -> Value:
-        """X where the mask is set, else y."""
-        return self.b.select(mask, x, y)
+    def max(self, x: Any, least: Number) -> Any:
+        """The larger of x and `least`; a NaN in x stays."""
+        return self.where(x < least, least, x)
 
-    def max(self, x: Value, least: Value) -> Value:
-        """max(x, least); a NaN in x stays."""
-        return self.select(self.compare("<", x, least), least, x)
+    def min(self, x: Any, most: Number) -> Any:
+        """The smaller of x and `most`; a NaN in x stays."""
+        return self.where(x > most, most, x) if isinstance(x, Float) else self.where(x < most, x, most)
 
-    def min(self, x: Value, most: Value) -> Value:
-        """min(x, most); a NaN in x stays."""
-        return self.select(self.compare(">", x, most), most, x)
+    def round_down(self, count: Integer, size: int) -> Integer:
+        """The largest multiple of `size` up to `count`."""
+        return count // size * size if size & (size - 1) else count & -size
 
-    def bits(self, x: Value) -> Value:
-        """The bits of a vector of numbers, as integers."""
-        return self.b.bitcast(x, self.integers)
+    def any(self, mask: Mask) -> Mask:
+        """Whether a lane of the mask is true."""
+        bits = ir.IntType(mask.type.count)
+        return Mask(self.b, self.b.icmp_unsigned("!=", self.b.bitcast(mask.x, bits), bits(0)))
 
-    def from_bits(self, x: Value) -> Value:
-        """The numbers that have these bits."""
-        return self.b.bitcast(x, self.vector)
+    def shuffle(self, x: Any, y: Any, order: Sequence[int]) -> Any:
+        """Lanes of x (0 ... lanes - 1) and of y (from `lanes` on), in this order."""
+        return x.same(self.b.shuffle_vector(x.x, y.x, order_of(order)))
 
-    def rotate_right(self, x: Value, count: Value) -> Value:
-        """The bits of a vector of integers, turned right by `count` places each."""
-        kind = ir.FunctionType(self.integers, [self.integers] * 3)
-        return self.b.call(self._declared(f"llvm.fshr.v{self.lanes}i{8 * self.size}", kind), [x, x, count])
-
-    def any(self, mask: Value) -> Value:
-        """Whether a lane of the mask is set."""
-        bits = ir.IntType(self.lanes)
-        return self.b.icmp_unsigned("!=", self.b.bitcast(mask, bits), bits(0))
-
-    def sum(self, x: Value) -> Value:
+    def sum(self, x: Float) -> Float:
         """The sum of all lanes, halves first."""
-        width = self.lanes
+        lanes = width = x.type.count
         while width > 1:
             width //= 2
-            order = [i + width if i < width else i for i in range(self.lanes)]
-            x = self.b.fadd(x, self.b.shuffle_vector(x, x, _order(order)))
-        return self.b.extract_element(x, I32(0))
+            x += self.shuffle(x, x, [i + width if i < width else i for i in range(lanes)])
+        return x.same(self.b.extract_element(x.x, I32(0)))
 
-    def sums(self, rows: Sequence[Value]) -> Value:
+    def sums(self, rows: Sequence[Float]) -> Float:
         """The vector of the sums of `lanes` vectors, neighbours first."""
         rows = list(rows)
         while len(rows) > 1:
@@ -238,122 +195,146 @@ class Assembler:
                         low.append(source + block * 2 * merged + i)
                         high.append(source + block * 2 * merged + merged + i)
             pairs = [(rows[2 * i], rows[2 * i + 1]) for i in range(half)]
-            rows = [
-                self.b.fadd(self.b.shuffle_vector(x, y, _order(low)), self.b.shuffle_vector(x, y, _order(high)))
-                for x, y in pairs
-            ]
+            rows = [self.shuffle(x, y, low) + self.shuffle(x, y, high) for x, y in pairs]
         return rows[0]
 
-    def shuffle(self, x: Value, y: Value, order: Sequence[int]) -> Value:
-        """Lanes of x (0 ... lanes - 1) and of y (from `lanes` on), in this order."""
-        return self.b.shuffle_vector(x, y, _order(order))
+    def largest(self, x: Float) -> Float:
+        """The largest lane, in all lanes."""
+        lanes = width = x.type.count
+        while width > 1:
+            width //= 2
+            x = self.max(x, self.shuffle(x, x, [(i + width) % lanes for i in range(lanes)]))
+        return x
 
-    def _call(self, name: str, *arguments: Value) -> Value:
-        kind = ir.FunctionType(self.vector, [self.vector] * len(arguments))
-        return self.b.call(self._declared(f"llvm.{name}.{self._suffix}", kind), arguments)
+    # Loops. A body that changes values from turn to turn has them in a list, `carry`, and puts new ones there.
 
-    @property
-    def _suffix(self) -> str:
-        return f"v{self.lanes}f{8 * self.size}"
-
-    def _declared(self, name: str, kind: ir.FunctionType) -> Value:
-        return self.b.module.globals.get(name) or ir.Function(self.b.module, kind, name)
-
-    # Control
-
-    def loop(
-        self,
-        start: Value | int,
-        stop: Value,
-        step: Value | int,
-        body: Callable[..., Sequence[Value] | None],
-        carried: Sequence[Value] = (),
-    ) -> list[Value]:
+    def range(self, *bounds: Integer | int, carry: list[Any] | None = None) -> Iterator[Integer]:
         """
-        ``for i in range(start, stop, step)``, step > 0: `body(i, *carried)` returns the carried values of the next turn.
+        ``for i in range(stop)``, ``(start, stop)`` or ``(start, stop, step)``, step > 0.
 
-        The carried values live in registers. Returns those behind the last turn.
+        The values in the list `carry` live in registers: in the body the list holds those of this turn, and what the body leaves in
+        it is what the next turn finds; after the loop it holds those that the last turn left.
         """
-        b = self.b
-        start, step = (I64(x) if isinstance(x, int) else x for x in (start, step))
+        start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
+        start, stop, step = (self.index(x) if isinstance(x, int) else x for x in (start, stop, step))
+        b, carry = self.b, [] if carry is None else carry
+        first = list(carry)
         before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
-        b.cbranch(b.icmp_signed("<", start, stop), head, done)
+        b.cbranch((start < stop).x, head, done)
         b.position_at_end(head)
         i = b.phi(I64)
-        now = [b.phi(x.type) for x in carried]
-        then = list(body(i, *now) or ())
-        following = b.add(i, step)
-        b.cbranch(b.icmp_signed("<", following, stop), head, done)
+        now = [b.phi(x.type) for x in first]
+        carry[:] = [x.same(phi) for x, phi in zip(first, now, strict=True)]
+        yield Integer(b, i)
+        then = list(carry)
+        following = Integer(b, i) + step
+        b.cbranch((following < stop).x, head, done)
         last = b.block
-        for phi, first, again in [(i, start, following), *zip(now, carried, then, strict=True)]:
-            phi.add_incoming(first, before)
-            phi.add_incoming(again, last)
+        for phi, begin, again in [(i, start, following), *zip(now, first, then, strict=True)]:
+            phi.add_incoming(begin.x, before)
+            phi.add_incoming(again.x, last)
         b.position_at_end(done)
-        results = [b.phi(x.type) for x in carried]
-        for phi, first, again in zip(results, carried, then, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(again, last)
-        return results
+        results = [b.phi(x.type) for x in first]
+        for phi, begin, again in zip(results, first, then, strict=True):
+            phi.add_incoming(begin.x, before)
+            phi.add_incoming(again.x, last)
+        carry[:] = [x.same(phi) for x, phi in zip(first, results, strict=True)]
 
-    def repeat(self, body: Callable[..., tuple[Value, Sequence[Value]]], carried: Sequence[Value]) -> list[Value]:
-        """`body(*carried)` returns whether to do it again, and the carried values of the next turn; returns those behind the last."""
-        b = self.b
+    def vectors(self, count: Integer) -> Iterator[tuple[Integer, Mask | None]]:
+        """``for i, mask in vectors(count)``: every whole vector of `count` elements (mask None), and once more for what is left."""
+        whole = self.round_down(count, self.lanes)
+        for i in self.range(0, whole, self.lanes):
+            yield i, None
+        with self.when(whole < count):
+            yield whole, self.first(count - whole)
+
+    def repeat(self, carry: list[Any]) -> Iterator[Turn]:
+        """``for turn in repeat(carry)``: once, and once more while the body sets ``turn.again`` to true; `carry` as in `range`."""
+        b, turn, first = self.b, Turn(), list(carry)
         before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
         b.branch(head)
         b.position_at_end(head)
-        now = [b.phi(x.type) for x in carried]
-        again, then = body(*now)
-        b.cbranch(again, head, done)
-        for phi, first, following in zip(now, carried, then, strict=True):
-            phi.add_incoming(first, before)
-            phi.add_incoming(following, b.block)
+        now = [b.phi(x.type) for x in first]
+        carry[:] = [x.same(phi) for x, phi in zip(first, now, strict=True)]
+        yield turn
+        b.cbranch(turn.again.x, head, done)
+        for phi, begin, again in zip(now, first, carry, strict=True):
+            phi.add_incoming(begin.x, before)
+            phi.add_incoming(again.x, b.block)
         b.position_at_end(done)
-        return list(then)
 
-    def chosen(self, kinds: dict[int, Callable[[], Value]], kind: Value) -> Value:
-        """The value of the branch of this kind; the last is for all others."""
+    # Branches
+
+    @contextmanager
+    def when(self, condition: Mask) -> Iterator[None]:
+        """``with when(condition)``: run the body where it is true."""
+        with self.b.if_then(condition.x):
+            yield
+
+    def if_else(self, condition: Mask) -> AbstractContextManager[Any]:
+        """``with if_else(condition) as (yes, no)``: each of ``with yes`` and ``with no`` has a body; one of them is run."""
+        return self.b.if_else(condition.x)
+
+    def cases(self, kind: Integer, codes: Sequence[int] | Mapping[int, Any]) -> Iterator[int]:
+        """``for code in cases(kind, codes)``: the body is emitted for each code, and that of `kind` is run."""
+        for code in codes:
+            with self.when(kind == code):
+                yield code
+
+    def cond(self, condition: Mask, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+        """The value of `yes` where the condition is true, else that of `no`; the other is not computed."""
+        return self._merged([(condition, yes)], no)
+
+    def switch(self, kind: Integer, branches: Mapping[int, Callable[..., Any]], *arguments: Any) -> Any:
+        """``branches[kind](*arguments)``; the last branch is for all other kinds."""
+        *chosen, (_, last) = branches.items()
+        tests = [(lambda code=code: kind == code, lambda f=f: f(*arguments)) for code, f in chosen]
+        return self._merged(tests, lambda: last(*arguments))
+
+    def _merged(self, tests: Sequence[tuple[Any, Callable[[], Any]]], otherwise: Callable[[], Any]) -> Any:
+        """The value of the first branch whose test is true, else of `otherwise`."""
         b, end, found = self.b, self.b.append_basic_block(), []
-        for k, (code, emit) in enumerate(kinds.items()):
-            if k + 1 < len(kinds):
-                here, otherwise = b.append_basic_block(), b.append_basic_block()
-                b.cbranch(b.icmp_signed("==", kind, I64(code)), here, otherwise)
-                b.position_at_end(here)
-            found.append((emit(), b.block))
+        for test, branch in tests:
+            here, there = b.append_basic_block(), b.append_basic_block()
+            b.cbranch((test() if callable(test) else test).x, here, there)
+            b.position_at_end(here)
+            found.append((branch(), b.block))
             b.branch(end)
-            if k + 1 < len(kinds):
-                b.position_at_end(otherwise)
+            b.position_at_end(there)
+        found.append((otherwise(), b.block))
+        b.branch(end)
         b.position_at_end(end)
         phi = b.phi(found[0][0].type)
         for value, block in found:
-            phi.add_incoming(value, block)
-        return phi
+            phi.add_incoming(value.x, block)
+        return found[0][0].same(phi)
 
-    def outlined(self, name: str, body: Callable[..., None], *arguments: Value) -> None:
-        """Call a function of the routine's own that runs `body(*arguments)`: its code exists once, however often it is called."""
-        module = self.b.module
+    def outlined(self, name: str, body: Callable[..., None], *arguments: Any) -> None:
+        """
+        Call a function of the routine's own that runs `body(*arguments)`: its code exists once, however often it is called.
+
+        Arguments are values, or tuples of values.
+        """
+        module, flat = self.b.module, _flat(arguments)
         if name not in module.globals:
-            kinds = [POINTER if isinstance(x.type, ir.PointerType) else x.type for x in arguments]
+            kinds = [POINTER if isinstance(x, Address) else x.type for x in flat]
             function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
             function.linkage = "internal"
             function.attributes.add("noinline")
-            outer, self.b = self.b, ir.IRBuilder(function.append_basic_block())
-            body(*function.args)
+            outer = self.b.block
+            self.b.position_at_end(function.append_basic_block())
+            inside = iter([x.same(p) for x, p in zip(flat, function.args, strict=True)])
+            body(*_nested(arguments, inside))
             self.b.ret_void()
-            self.b = outer
-        self.b.call(module.globals[name], arguments)
-
-    def each_vector(self, count: Value, body: Callable[[Value, Value | None], None]) -> None:
-        """`body(i, mask)` for every whole vector of `count` elements (mask None), and once more for what is left."""
-        whole = self.b.and_(count, I64(-self.lanes))
-        self.loop(0, whole, self.lanes, lambda i: body(i, None))
-        with self.b.if_then(self.b.icmp_signed("<", whole, count)):
-            body(whole, self.first(self.b.sub(count, whole)))
+            self.b.position_at_end(outer)
+        self.b.call(module.globals[name], [x.x for x in flat])
 
 
-def _order(lanes: Sequence[int]) -> ir.Constant:
-    return ir.Constant(ir.VectorType(I32, len(lanes)), [I32(i) for i in lanes])
+def _flat(arguments: Sequence[Any]) -> list[Value]:
+    """All values within nested tuples."""
+    return [value for x in arguments for value in (_flat(x) if isinstance(x, tuple) else [x])]
 
 
-def _alignment(size: int) -> list[Value]:
-    """LLVM took the alignment of masked accesses as an argument until version 21."""
-    return [I32(size)] if llvm.llvm_version_info[0] < 22 else []
+def _nested(model: Sequence[Any], values: Iterator[Value]) -> tuple[Any, ...]:
+    """Tuples nested as in the model, of these values."""
+    return tuple(_nested(x, values) if isinstance(x, tuple) else next(values) for x in model)
