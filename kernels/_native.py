@@ -24,7 +24,7 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from . import simd
-from ._cache import cache_folder, keep, read
+from ._cache import cache_folder, keep, place_of, read
 from ._threads import uninterrupted
 
 ARRAYS = "afn"
@@ -152,7 +152,7 @@ def routine(parameters: str, result: str = "") -> Callable[[Callable[..., Any]],
     """
 
     def decorate(emit: Callable[..., Any]) -> Any:
-        made = Routine(f"{emit.__module__.rsplit('.', 1)[-1]}.{emit.__name__}", parameters, result, emit)
+        made = Routine(f"{place_of(emit)}.{emit.__name__}", parameters, result, emit)
         _routines[made.name] = made
         letters = parameters.lower()
         count = sum(2 if letter in ARRAYS else 1 for letter in letters)
