@@ -138,11 +138,14 @@ class KernelCache(_Cache):
     ----------
     function : function
         The kernel in plain Python.
+    parallel : bool
+        Whether it is compiled for threads: the same function may be compiled both ways.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], *, parallel: bool) -> None:
         code, self._function = function.__code__, function
-        name = f"{place_of(function)}.{function.__qualname__}-{code.co_firstlineno}"
+        version = "parallel" if parallel else "serial"
+        name = f"{place_of(function)}.{function.__qualname__}-{version}-{code.co_firstlineno}"
         self._name, path = name.replace("<", "").replace(">", ""), Path(code.co_filename)
         # The digest in the name of the folder knows the sources of this package only.
         self._source = b"" if path.is_relative_to(TREE) else hashlib.sha256(path.read_bytes()).digest()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from . import elementary
-from ._jit import jit, python_or_compiled
+from ._jit import njit, python_or_compiled
 from ._native import routine
 from .layout import steps
 from .simd import I64, Assembler, Value
@@ -257,7 +257,7 @@ def softmax_row(v: Assembler, units: Value, z: Value, z_step: Value, a: Value, a
     v.loop(0, units, v.lanes, normalise)
 
 
-@jit
+@njit
 def activation_forward(kind, z, out):
     """
     Apply an activation function: a = f(z).
@@ -295,7 +295,7 @@ def activation_forward(kind, z, out):
             activate(kind, z.shape[1], z[i], 0, steps(z)[1], out[i], 0, steps(out)[1])
 
 
-@jit
+@njit
 def activation_derivative(kind, a, out):
     """
     Derivative f'(z) of an element-wise activation, from its output a = f(z).

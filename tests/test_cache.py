@@ -42,7 +42,7 @@ def kernel(parallel=False):
     def third(x):
         return x[2] * 2
 
-    return _jit.jit(third, parallel=parallel)
+    return _jit.njit(third, parallel=parallel)
 
 
 def hits(function, *arguments, wanted=6.0):
@@ -142,6 +142,7 @@ def test_every_signature_and_the_parallel_version_have_a_file_of_their_own(folde
     assert len(files(folder)) == 3
     assert hits(kernel(parallel=True)) == 0
     assert len(files(folder)) == 4
+    assert hits(kernel(parallel=True).serial) == 1
     assert [hits(kernel(), x) for x in kinds] == [1, 1, 1]
 
 
@@ -150,7 +151,7 @@ def test_functions_of_one_name_in_two_folders_are_told_apart(folder):
     functions = [types.FunctionType(kernel().py_func.__code__, {}) for _ in range(2)]
     for room, function in zip(("layer", "node"), functions, strict=True):
         function.__module__ = f"fastbp.kernels.{room}.loss"
-        assert hits(_jit.jit(function)) == 0
+        assert hits(_jit.njit(function)) == 0
     assert [file.name.split(".kernel")[0] for file in files(folder)] == ["layer.loss", "node.loss"]
 
 

@@ -85,7 +85,7 @@ def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
 
 
 def test_comparisons_with_nan_survive_the_optimizer():
-    @_jit.jit
+    @_jit.njit
     def kept(x):
         return np.array([x != x, np.isnan(x), x > 0, x == np.inf])
 
