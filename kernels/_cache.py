@@ -21,6 +21,9 @@ from numba.core.serialize import dumps
 
 from .simd import VECTOR_BYTES
 
+PACKAGE = __name__.rpartition(".")[0]
+TREE = Path(__file__).parent  # of all kernels
+
 # Numba's settings that change the machine code of a function, and may be changed between two compilations of one process
 SETTINGS = (
     "BOUNDSCHECK",
@@ -42,10 +45,16 @@ SETTINGS = (
 def source_digest() -> str:
     """Digest of all kernel sources, of the compilers and of the vector width; empty where there are no sources to read (a zip file)."""
     digest = hashlib.sha256(f"{VECTOR_BYTES} {numba.__version__} {llvmlite.__version__}".encode())
-    sources = sorted(Path(__file__).parent.glob("*.py*"))
-    for path in sources:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    paths = {path.relative_to(TREE): path for path in TREE.rglob("*.py*")}
+    sources = sorted(name for name in paths if "__pycache__" not in name.parts)
+    for name in sources:
+        digest.update(name.as_posix().encode() + b"\0" + paths[name].read_bytes() + b"\0")
     return digest.hexdigest()[:16] if sources else ""
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """The path of a function's file below the tree of the kernels, with dots: two files of one name lie in different folders."""
+    return function.__module__.removeprefix(f"{PACKAGE}.")
 
 
 def _user_cache() -> Path:
@@ -129,14 +138,17 @@ class KernelCache(_Cache):
     ----------
     function : function
         The kernel in plain Python.
+    parallel : bool
+        Whether it is compiled for threads: the same function may be compiled both ways.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        code, folder = function.__code__, Path(__file__).parent
-        self._function, path = function, Path(code.co_filename)
-        self._name = f"{path.stem}.{function.__qualname__}-{code.co_firstlineno}".replace("<", "").replace(">", "")
+    def __init__(self, function: Callable[..., Any], *, parallel: bool) -> None:
+        code, self._function = function.__code__, function
+        version = "parallel" if parallel else "serial"
+        name = f"{place_of(function)}.{function.__qualname__}-{version}-{code.co_firstlineno}"
+        self._name, path = name.replace("<", "").replace(">", ""), Path(code.co_filename)
         # The digest in the name of the folder knows the sources of this package only.
-        self._source = b"" if path.parent == folder else hashlib.sha256(path.read_bytes()).digest()
+        self._source = b"" if path.is_relative_to(TREE) else hashlib.sha256(path.read_bytes()).digest()
 
     @property
     def cache_path(self) -> str:

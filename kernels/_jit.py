@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import types
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,30 +40,34 @@ def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
     )
 
 
-def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
+def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
     """
-    Compile `function` on its first call, by the rules of this package.
+    Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``, as Numba's own.
 
     Parameters
     ----------
     function : callable
         The kernel in plain Python.
     parallel : bool
-        Turn ``prange`` into threads. The same function may be compiled both ways: the parallel version
-        is kept in the cache under a name of its own.
+        Turn ``prange`` into threads. The kernel's attribute ``serial`` is then the same function compiled without them.
 
     Returns
     -------
     numba dispatcher
         No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved.
     """
+    if function is None:
+        return functools.partial(njit, parallel=parallel)
+    kernel = _kernel(function, parallel=parallel)
     if parallel:
-        clone = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
-        clone.__qualname__ = function.__qualname__ + "_parallel"
-        clone.__doc__, clone.__module__ = function.__doc__, function.__module__
-        function = clone
+        kernel.serial = _kernel(function, parallel=False)
+    return kernel
+
+
+def _kernel(function: Callable[..., Any], *, parallel: bool) -> Any:
+    """As `_dispatcher`, with our cache, and uninterrupted by Ctrl-C while it compiles."""
     kernel = _dispatcher(function, parallel=parallel)
-    kernel._cache = KernelCache(function)
+    kernel._cache = KernelCache(function, parallel=parallel)
     compile_ = kernel.compile
 
     def compiled(signature: Any) -> Any:

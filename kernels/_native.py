@@ -25,7 +25,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from ._cache import cache_folder, keep, read
+from ._cache import cache_folder, keep, place_of, read
 from ._threads import uninterrupted
 from .simd import VECTOR_BYTES, Assembler
 from .values import DOUBLE, I64, POINTER, Float, Integer
@@ -192,7 +192,7 @@ def routine(
     """
 
     def decorate(emit: Callable[..., Any]) -> Any:
-        name = f"{emit.__module__.rsplit('.', 1)[-1]}.{emit.__name__}"
+        name = f"{place_of(emit)}.{emit.__name__}"
         made = _routines[name] = Routine(name, parameters, result, emit, lanes, vector_bytes)
 
         def typed(context: Any, *arguments: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import elementary
-from ._jit import jit, python_or_compiled
+from ._jit import njit, python_or_compiled
 from ._native import routine
 from .layout import steps
 from .simd import Assembler
@@ -207,7 +207,7 @@ def softmax_row(v: Assembler, units: Integer, z: tuple, a: tuple) -> None:
         a[i, mask] = scale * a[i, mask]
 
 
-@jit
+@njit
 def activation_forward(kind, z, out):
     """
     Apply an activation function: a = f(z).
@@ -245,7 +245,7 @@ def activation_forward(kind, z, out):
             activate(kind, z.shape[1], (z[i], 0, steps(z)[1]), (out[i], 0, steps(out)[1]))
 
 
-@jit
+@njit
 def activation_derivative(kind, a, out):
     """
     Derivative f'(z) of an element-wise activation, from its output a = f(z).

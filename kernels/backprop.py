@@ -1,6 +1,6 @@
 """The lecture's backward equations of one layer as drop-in kernels (L25, L27, L28)."""
 
-from ._jit import jit
+from ._jit import njit
 from ._native import routine
 from .activation import IDENTITY, SOFTMAX, multiply_derivative
 from .layout import memory, steps, written_memory
@@ -51,7 +51,7 @@ def column_sums(
             every(True)
 
 
-@jit
+@njit
 def hidden_delta(kind, delta_next, W_next, a, out):
     """
     Error signal of a hidden layer: delta_k = f'(z_k) sum_i delta_next_i w_ki.
@@ -99,7 +99,7 @@ def hidden_delta(kind, delta_next, W_next, a, out):
         multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])
 
 
-@jit
+@njit
 def weight_gradient(a, delta, out):
     """
     Gradient of a layer's weights, summed over the samples: dW_ij = sum_n a_ni delta_nj.
@@ -136,7 +136,7 @@ def weight_gradient(a, delta, out):
     multiply(a.T, delta, out, 1, False)
 
 
-@jit
+@njit
 def bias_gradient(delta, out):
     """
     Gradient of a layer's biases, summed over the samples: db_j = sum_n delta_nj.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 
-from ._jit import inner, jit
+from ._jit import inner, njit
 from ._native import routine
 from .layout import steps
 from .simd import I64, Assembler, Value
@@ -108,7 +108,7 @@ def _lane(v: Assembler, x: Value) -> Value:
     return v.b.trunc(x, v.integer) if v.size == 4 else x
 
 
-@jit
+@njit
 def dropout(a, share, seed, step, layer, out):
     """
     Leave units out at random: a' = a / (1 - p) with probability 1 - p, else 0.

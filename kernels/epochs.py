@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._jit import exact, inner, jit
+from ._jit import exact, inner, njit
 from .evaluation import evaluate
 from .network import forward
 from .optimizer import pace_of
@@ -171,7 +171,7 @@ def _by(epochs, learn):
     names = epochs.__globals__ | {"learn": learn}
     clone = types.FunctionType(epochs.__code__, names, epochs.__name__)
     clone.__qualname__, clone.__module__ = f"{epochs.__qualname__}{learn.py_func.__name__}", epochs.__module__
-    return jit(clone)
+    return njit(clone)
 
 
 def batch_epochs(learn):

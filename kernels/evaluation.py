@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inner, jit, python_or_compiled
+from ._jit import inner, njit, python_or_compiled
 from .activation import EXP, IDENTITY, LOGISTIC, SOFTMAX, takes_input
 from .loss import ARGMAX, HUBER, LOG_LOSS, LOWEST_ADDRESS, NO_DECISION, POISSON, QUANTILE, row_loss
 from .network import whole_vectors
@@ -78,7 +78,7 @@ def row_space(a):
     )  # the weight of a sample without outputs has a place, too
 
 
-@jit
+@njit
 def output_delta(loss, parameter, activation, a, y, out):
     """
     Error signal of the output layer: delta = dJ/dz, one row per sample.
@@ -121,7 +121,7 @@ def output_delta(loss, parameter, activation, a, y, out):
             out[i, k] = space[k]
 
 
-@jit
+@njit
 def evaluate(loss, parameter, activation, decision, a, y, weight):
     """
     Mean loss and share of right decisions of given outputs: (1/n) sum_i weight_i J_i, and (1/n) sum_i [sample i is decided rightly].

@@ -1,6 +1,6 @@
 """Rows of raw values, in any order, made into the inputs of a network: what samples that are not held as a copy cost in each epoch."""
 
-from ._jit import exact, jit
+from ._jit import exact, njit
 
 
 @exact
@@ -15,7 +15,7 @@ def _standardise_row(X, i, scaling, out, k):
             out[k, j] = number(X[i, j])
 
 
-@jit
+@njit
 def gather(X, order, scaling, out):
     """
     Standardised rows order[k] of X as the rows k of `out`, with the bits that NumPy gives. Unchecked.

@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 from numba.extending import overload, register_jitable
 
-from ._jit import POLICY, exact, frozen, inner, jit, python_or_compiled
+from ._jit import POLICY, exact, frozen, inner, njit, python_or_compiled
 from ._native import routine
 from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
 from .network import (
@@ -180,6 +180,7 @@ def group_space(sizes, plan, itemsize):
     return (plan[0, ERRORS] + GROUP * sizes[0] + line - 1) // line * line
 
 
+@njit(parallel=True)
 def _tiles(
     X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
 ):
@@ -208,8 +209,7 @@ def _tiles(
             decide(threshold, first, rows, out, decision)
 
 
-_tiles_serial = jit(_tiles)
-_tiles_parallel = jit(_tiles, parallel=True)
+_tiles_serial = _tiles.serial
 
 
 @python_or_compiled
@@ -246,7 +246,7 @@ def _plan(X, sizes, activations, out, groups):
     return plan, packed, space, aligned(space), np.ones(groups, np.bool_)
 
 
-@jit
+@njit
 def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
     """What `infer` does with few rows: each by itself. Unchecked: `fastbp.Network` has made sure once that its arrays go together."""
     finite, space = True, np.empty(row_space(sizes, out.itemsize), out.dtype)
@@ -335,7 +335,7 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, GROUPS)
-    _tiles_parallel(
+    _tiles(
         X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
     )
     return finite.all()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inner, jit, python_or_compiled
+from ._jit import inner, njit, python_or_compiled
 from .activation import IDENTITY, LOGISTIC, SOFTMAX
 from .evaluation import row_space, sample_loss
 from .loss import LOG_LOSS, NO_DECISION, SQUARED_ERROR
@@ -17,7 +17,7 @@ def _total(loss, activation, A, Y):
     return results[0]
 
 
-@jit
+@njit
 def squared_error_forward(A, Y):
     """
     Squared-error node, forward: J = 1/2 sum_nk (a_nk - y_nk)^2 (L27).
@@ -42,7 +42,7 @@ def squared_error_forward(A, Y):
     return _total(SQUARED_ERROR, IDENTITY, A, Y)
 
 
-@jit
+@njit
 def squared_error_backward(dJ, A, Y, dA):
     """
     Squared-error node, backward: da_nk = dJ (a_nk - y_nk), the lecture's e_k (L27).
@@ -69,7 +69,7 @@ def squared_error_backward(dJ, A, Y, dA):
             dA[i, k] = A.dtype.type(dJ) * (A[i, k] - Y[i, k])
 
 
-@jit
+@njit
 def log_loss_forward(A, Y):
     """
     Log-loss node, forward: J = -sum_nk y_nk log a_nk, for outputs that are probabilities of classes (softmax).
@@ -94,7 +94,7 @@ def log_loss_forward(A, Y):
     return _total(LOG_LOSS, SOFTMAX, A, Y)
 
 
-@jit
+@njit
 def log_loss_backward(dJ, A, Y, dA):
     """
     Log-loss node, backward: da_nk = -dJ y_nk / a_nk.
@@ -126,7 +126,7 @@ def log_loss_backward(dJ, A, Y, dA):
             dA[i, k] = -A.dtype.type(dJ) * Y[i, k] / _at_least_epsilon(A[i, k])
 
 
-@jit
+@njit
 def binary_log_loss_forward(A, Y):
     """
     Binary log-loss node, forward: J = -sum_nk y_nk log a_nk + (1 - y_nk) log(1 - a_nk), for independent outputs (logistic).
@@ -151,7 +151,7 @@ def binary_log_loss_forward(A, Y):
     return _total(LOG_LOSS, LOGISTIC, A, Y)
 
 
-@jit
+@njit
 def binary_log_loss_backward(dJ, A, Y, dA):
     """
     Binary log-loss node, backward: da_nk = dJ ((1 - y_nk) / (1 - a_nk) - y_nk / a_nk).

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import frozen, jit, python_or_compiled
+from ._jit import frozen, njit, python_or_compiled
 from .evaluation import check_decision, check_loss
 from .lanes import ROW_BYTES, learn_lanes
 from .lean import LEAN, is_lean
@@ -81,7 +81,8 @@ def _rows(count, lanes, dtype):
     return flat[begin : begin + count * lanes].reshape(count, lanes)
 
 
-def _many(
+@njit
+def _many_epochs(
     X,
     Y,
     weight,
@@ -183,13 +184,10 @@ def _many(
                 corrects[failed[k] :, k] = np.nan
 
 
-_many_epochs = jit(_many)
-
-
 @python_or_compiled
 def lanes_space(n, sizes, params):
     """
-    Memory for `_many`, rows of a number per network.
+    Memory for `_many_epochs`, rows of a number per network.
 
     Parameters, and those before an epoch; rates, and what an update leaves of a weight; units; streams, and whether they are drawn from;
     orders of n samples.

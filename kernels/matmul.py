@@ -10,7 +10,7 @@ float32 are cut into pieces, which are added up in float64: so the error does no
 import numpy as np
 from numba import prange
 
-from ._jit import inner, jit, python_or_compiled
+from ._jit import inner, njit, python_or_compiled
 from .layout import from_element, memory, steps, written_memory
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .simd import VECTOR_BYTES
@@ -56,6 +56,7 @@ def _blocks(n, m, split, itemsize):
     return height, min(PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
 
 
+@njit(parallel=True)
 def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, split):
     """C = alpha A B, or C += alpha A B: rows of C contiguous, rows or columns of B contiguous. Unchecked."""
     infinite = -C.dtype.type(np.inf)
@@ -218,8 +219,7 @@ def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alph
                     )
 
 
-_product_serial = jit(_product)
-_product_parallel = jit(_product, parallel=True)
+_product_serial = _product.serial
 
 
 @python_or_compiled
@@ -309,7 +309,7 @@ def check_product(A, B, out):
         raise ValueError("matmul: out must have shape (n, m); (A, B, out) came as", A.shape, B.shape, out.shape)
 
 
-@jit
+@njit
 def matmul(A, B, out):
     """
     Matrix product: C = A B.
@@ -337,7 +337,7 @@ def matmul(A, B, out):
     multiply(A, B, out, 1, False)
 
 
-@jit
+@njit
 def scaled_matmul(alpha, A, B, beta, out):
     """
     Scaled matrix product: C = alpha A B + beta C.
@@ -419,9 +419,9 @@ def matmul_parallel(A, B, out):
         return
     a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)
     if forward:
-        _product_parallel(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False, True)
+        _product(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False, True)
     else:
-        _product_parallel(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False, True)
+        _product(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False, True)
 
 
 def matmul_parallel_pays(n, k, m):
@@ -441,7 +441,7 @@ def matmul_parallel_pays(n, k, m):
     return n * k * m >= PARALLEL_FROM and n * m >= PARALLEL_ELEMENTS
 
 
-@jit
+@njit
 def linear_forward(X, W, b, out):
     """
     Linear part of a layer: Z = X W + b.

@@ -14,10 +14,10 @@ from ._jit import frozen, python_or_compiled
 from .batch import LONG, TILE, blocks_of, is_plain
 from .epochs import Batches, batch_epochs
 from .evaluation import check_decision, check_loss
-from .narrow import learn_narrow, learn_narrow_parallel
+from .narrow import learn_narrow, learn_narrow_serial
 from .network import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
 from .optimizer import GRADIENT, SGD, pace_of, states_of
-from .wide import learn_wide, learn_wide_parallel
+from .wide import learn_wide, learn_wide_serial
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
 NARROW = PACKED_FROM
@@ -27,7 +27,7 @@ PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 # Updates that can be counted.
 LAST_STEP = 1 << 62
 
-narrow_epochs, wide_epochs = batch_epochs(learn_narrow), batch_epochs(learn_wide)
+narrow_epochs, wide_epochs = batch_epochs(learn_narrow_serial), batch_epochs(learn_wide_serial)
 
 
 class Samples(NamedTuple):
@@ -254,11 +254,11 @@ def minibatch_epoch(
         optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2
     )
     if is_narrow(batch_size, params):
-        learn_narrow(
+        learn_narrow_serial(
             samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
         )
     else:
-        learn_wide(
+        learn_wide_serial(
             samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
         )
     results = work.results
@@ -340,9 +340,7 @@ def prepare_minibatch(
     batch_size = min(batch_size, n)
     narrow = is_narrow(batch_size, params) and csr is None
     loops = (
-        [learn_narrow, learn_narrow_parallel, narrow_epochs]
-        if narrow
-        else [learn_wide, learn_wide_parallel, wide_epochs]
+        [learn_narrow_serial, learn_narrow, narrow_epochs] if narrow else [learn_wide_serial, learn_wide, wide_epochs]
     )
     # None where there is nothing of the kind: the loops are compiled without it
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None

@@ -9,7 +9,7 @@ threads.
 import numpy as np
 from numba import prange
 
-from ._jit import jit
+from ._jit import njit
 from .batch import (
     LONG,
     add_gradient,
@@ -27,7 +27,8 @@ from .network import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows, who
 from .optimizer import sum_of_squares
 
 
-def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
+@njit(parallel=True)
+def learn_narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
     """One pass, group after group of samples; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
     X, Y, weight = samples
     sizes, activations, loss, parameter, decision = net
@@ -146,4 +147,4 @@ def _narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, 
         update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
 
 
-learn_narrow, learn_narrow_parallel = jit(_narrow), jit(_narrow, parallel=True)
+learn_narrow_serial = learn_narrow.serial

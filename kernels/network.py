@@ -9,7 +9,7 @@ behind the weights as one more row of W.
 import numpy as np
 from numba import prange
 
-from ._jit import frozen, inner, jit, python_or_compiled
+from ._jit import frozen, inner, njit, python_or_compiled
 from .activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from .pack import pack_tiles, read_transposed, transpose_exact
 from .simd import VECTOR_BYTES
@@ -266,6 +266,7 @@ def forward_tile(columns, stride, sizes, activations, plan, params, packed, spac
             forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
 
 
+@njit(parallel=True)
 def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out):
     """Outputs for all rows of X, tile after tile; each group of tiles has work space of its own. Unchecked."""
     n, n_in, layers = X.shape[0], sizes[0], activations.size
@@ -288,8 +289,7 @@ def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, gr
             transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
 
 
-_forward_serial = jit(_forward_tiles)
-_forward_parallel = jit(_forward_tiles, parallel=True)
+_forward_tiles_serial = _forward_tiles.serial
 
 
 @python_or_compiled
@@ -341,7 +341,7 @@ def forward(X, sizes, activations, params, out):
     """
     X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
     plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out, 1)
-    _forward_serial(X, sizes, activations, plan, params, packed, space, begin, groups, out)
+    _forward_tiles_serial(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 
 
 def forward_parallel(X, sizes, activations, params, out):
@@ -364,7 +364,7 @@ def forward_parallel(X, sizes, activations, params, out):
     """
     X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
     plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out, GROUPS)
-    _forward_parallel(X, sizes, activations, plan, params, packed, space, begin, groups, out)
+    _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out)
 
 
 def forward_parallel_pays(sizes, rows):

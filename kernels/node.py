@@ -6,7 +6,7 @@ dY stands for the lecture's nabla Y, the matrix of dJ/dy_ij, of Y's own shape (L
 of whole elements; a vector takes part as a matrix of one row, a scalar as one of one row and column.
 """
 
-from ._jit import jit
+from ._jit import njit
 from .activation import SOFTMAX, activation_forward, multiply_derivative
 from .backprop import bias_gradient
 from .layout import steps
@@ -69,7 +69,7 @@ __all__ = [
 ]
 
 
-@jit
+@njit
 def copy_forward(X, out):
     """
     Copy node, forward: Y = X, once for each place where X is used (L19).
@@ -92,7 +92,7 @@ def copy_forward(X, out):
             out[i, j] = X[i, j]
 
 
-@jit
+@njit
 def copy_backward(dY1, dY2, out):
     """
     Copy node, backward: dX = dY1 + dY2, the gradients of two copies (L19; more copies are added one by one).
@@ -122,7 +122,7 @@ def copy_backward(dY1, dY2, out):
             out[i, j] = dY1[i, j] + dY2[i, j]
 
 
-@jit
+@njit
 def add_forward(X1, X2, out):
     """
     Addition node, forward: Y = X1 + X2 (L20).
@@ -145,7 +145,7 @@ def add_forward(X1, X2, out):
             out[i, j] = X1[i, j] + X2[i, j]
 
 
-@jit
+@njit
 def add_backward(dY, dX1, dX2):
     """
     Addition node, backward: dX1 = dY and dX2 = dY (L20).
@@ -174,7 +174,7 @@ def add_backward(dY, dX1, dX2):
             dX2[i, j] = dY[i, j]
 
 
-@jit
+@njit
 def transpose_forward(X, out):
     """
     Transpose node, forward: Y = X^T (L21).
@@ -197,7 +197,7 @@ def transpose_forward(X, out):
             out[j, i] = X[i, j]
 
 
-@jit
+@njit
 def transpose_backward(dY, dX):
     """
     Transpose node, backward: dX = dY^T (L21).
@@ -216,7 +216,7 @@ def transpose_backward(dY, dX):
     transpose_forward(dY, dX)
 
 
-@jit
+@njit
 def multiply_forward(X1, X2, out):
     """
     Element-wise multiplication node, forward: y_ij = x1_ij x2_ij (L22).
@@ -241,7 +241,7 @@ def multiply_forward(X1, X2, out):
             out[i, j] = X1[i, j] * X2[i, j]
 
 
-@jit
+@njit
 def multiply_backward(dY, X1, X2, dX1, dX2):
     """
     Element-wise multiplication node, backward: dX1 = dY * X2 and dX2 = dY * X1, element by element (L22).
@@ -272,7 +272,7 @@ def multiply_backward(dY, X1, X2, dX1, dX2):
             dX2[i, j] = dY[i, j] * X1[i, j]
 
 
-@jit
+@njit
 def add_bias_forward(X, b, out):
     """
     Add-bias node, forward: y_ij = x_ij + b_j, one bias for each column (L23).
@@ -298,7 +298,7 @@ def add_bias_forward(X, b, out):
             out[i, j] = X[i, j] + b[j]
 
 
-@jit
+@njit
 def add_bias_backward(dY, dX, db):
     """
     Add-bias node, backward: dX = dY and db_j = sum_i dy_ij, over the samples (L23).
@@ -324,7 +324,7 @@ def add_bias_backward(dY, dX, db):
     bias_gradient(dY, db)
 
 
-@jit
+@njit
 def matmul_backward(dY, X, W, dX, dW):
     """
     Matmul node, backward: dX = dY W^T and dW = X^T dY (L24).
@@ -364,7 +364,7 @@ def matmul_backward(dY, X, W, dX, dW):
     product(X.T, dY, dW, 1, False)
 
 
-@jit
+@njit
 def activation_backward(kind, A, dA, dZ):
     """
     Activation node, backward: dz_ij = f'(z_ij) da_ij, from the node's value A = f(Z) (L7, L25).
@@ -400,7 +400,7 @@ def activation_backward(kind, A, dA, dZ):
             multiply_derivative(kind, A.shape[1], A[i], 0, steps(A)[1], dZ[i], 0, steps(dZ)[1])
 
 
-@jit
+@njit
 def sum_forward(X):
     """
     Sum node, forward: J = sum_ij x_ij.
@@ -421,7 +421,7 @@ def sum_forward(X):
     return total
 
 
-@jit
+@njit
 def sum_backward(dJ, dX):
     """
     Sum node, backward: dx_ij = dJ.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import frozen, inner, jit, python_or_compiled
+from ._jit import frozen, inner, njit, python_or_compiled
 from .activation import SOFTMAX, activate, softmax_row, takes_input
 from .epochs import Samplewise, sample_epochs
 from .evaluation import check_decision, check_loss
@@ -67,7 +67,8 @@ def _copy_weights(sizes, plan, params, space, begin, back):
         at += (n_in + 1) * n_out
 
 
-def _swept(
+@njit
+def _swept_epoch(
     X,
     Y,
     weight,
@@ -207,11 +208,13 @@ def _shrink(sizes, plan, space, begin, share):
             space[i] -= share * space[i]
 
 
-_swept_epoch = jit(_swept)
 _swept_epochs = sample_epochs(_swept_epoch)
 
 
-def _lean(X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, starts, space, results):
+@njit
+def _lean_epoch(
+    X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, starts, space, results
+):
     """One epoch of a tiny network; its losses have no parameter. Unchecked."""
     layers, one, at = activations.size, np.int64(1), np.int64(0)
     space[:] = 0
@@ -252,7 +255,6 @@ def _lean(X, Y, weight, order, sizes, activations, loss, parameter, decision, pa
         at += (sizes[l] + 1) * sizes[l + 1]
 
 
-_lean_epoch = jit(_lean)
 _lean_epochs = sample_epochs(_lean_epoch)
 
 
@@ -268,7 +270,7 @@ def lean_space(sizes, params):
 
 @python_or_compiled
 def sweep_space(X, sizes, params, l2):
-    """Plan and memory for `_swept`, its begin, room for a list of inputs, and whether rows without terms are left out."""
+    """Plan and memory for `_swept_epoch`, its begin, room for a list of inputs, and whether rows without terms are left out."""
     plan = plan_online(sizes, params.itemsize)
     space = np.empty(plan[sizes.size - 1, WEIGHTS] + 16, params.dtype)
     zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size

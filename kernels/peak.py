@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from ._jit import jit
+from ._jit import njit
 from ._native import routine
 from .simd import REGISTERS, VECTOR_BYTES, Assembler, Value
 
@@ -29,7 +29,7 @@ def multiply_adds(v: Assembler, count: Value, out: Value, x: Value) -> None:
         v.store(total, v.at(out, k * v.lanes))
 
 
-@jit
+@njit
 def _run(count, out, x):
     multiply_adds(count, out, 0, x)
 

@@ -7,7 +7,7 @@ A stream is PCG64 (O'Neill, "PCG: A family of simple fast space-efficient statis
 
 import numpy as np
 
-from ._jit import exact, inner, jit
+from ._jit import exact, inner, njit
 
 # Elements of a stream: the state and the increment, high half first; whether half of a number is left over, and that half.
 HIGH, LOW, INCREMENT_HIGH, INCREMENT_LOW, HELD, HALF, LENGTH = range(7)
@@ -72,7 +72,7 @@ def next_up_to(stream, most, mask):
             return found
 
 
-@jit
+@njit
 def shuffle(stream, order):
     """
     Shuffle in place, as ``numpy.random.Generator.shuffle`` does (Fisher and Yates). Unchecked.
@@ -106,7 +106,7 @@ def _within(low, high, number):
     return low + (high - low) * number
 
 
-@jit
+@njit
 def fill_uniform(stream, low, high, out):
     """
     Random numbers from low to high, as ``numpy.random.Generator.uniform`` draws them. Unchecked.
@@ -122,7 +122,7 @@ def fill_uniform(stream, low, high, out):
         out[i] = _within(low[i], high[i], _fraction(stream))
 
 
-@jit
+@njit
 def uniform_rows(seeds, starts, bounds, child, streams, out):
     """
     Streams of many seeds, and the first numbers of each between -bound and bound. Unchecked.
@@ -162,7 +162,7 @@ def _mixed(x, y):
     return result ^ (result >> np.uint32(16))
 
 
-@jit
+@njit
 def seed_child(seed, child, stream):
     """
     Start the stream of ``default_rng(SeedSequence(seed).spawn(child + 1)[child])``. Unchecked.

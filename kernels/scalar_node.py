@@ -1,10 +1,10 @@
 """The scalar steps of the computation graph (L15): 1/x, c + x, e^x, a x and -x, for every element of a matrix."""
 
-from ._jit import jit
+from ._jit import njit
 from .ufunc import exp
 
 
-@jit
+@njit
 def reciprocal_forward(X, out):
     """
     Reciprocal node, forward: y = 1/x (L15).
@@ -31,7 +31,7 @@ def reciprocal_forward(X, out):
             out[i, j] = X.dtype.type(1) / X[i, j]
 
 
-@jit
+@njit
 def reciprocal_backward(dY, X, dX):
     """
     Reciprocal node, backward: dx = -dy/x^2 (L15).
@@ -57,7 +57,7 @@ def reciprocal_backward(dY, X, dX):
             dX[i, j] = -dY[i, j] / (X[i, j] * X[i, j])
 
 
-@jit
+@njit
 def shift_forward(c, X, out):
     """
     Shift node, forward: y = c + x (L15).
@@ -81,7 +81,7 @@ def shift_forward(c, X, out):
             out[i, j] = X.dtype.type(c) + X[i, j]
 
 
-@jit
+@njit
 def shift_backward(dY, dX):
     """
     Shift node, backward: dx = dy (L15).
@@ -105,7 +105,7 @@ def shift_backward(dY, dX):
             dX[i, j] = dY[i, j]
 
 
-@jit
+@njit
 def exp_forward(X, out):
     """
     Exponential node, forward: y = e^x (L15).
@@ -130,7 +130,7 @@ def exp_forward(X, out):
     exp(X, out)
 
 
-@jit
+@njit
 def exp_backward(dY, Y, dX):
     """
     Exponential node, backward: dx = dy e^x, from the node's value Y = e^X (L15).
@@ -156,7 +156,7 @@ def exp_backward(dY, Y, dX):
             dX[i, j] = dY[i, j] * Y[i, j]
 
 
-@jit
+@njit
 def scale_forward(a, X, out):
     """
     Scale node, forward: y = a x (L15).
@@ -180,7 +180,7 @@ def scale_forward(a, X, out):
             out[i, j] = X.dtype.type(a) * X[i, j]
 
 
-@jit
+@njit
 def scale_backward(dY, a, dX):
     """
     Scale node, backward: dx = a dy (L15).
@@ -200,7 +200,7 @@ def scale_backward(dY, a, dX):
     scale_forward(a, dY, dX)
 
 
-@jit
+@njit
 def negate_forward(X, out):
     """
     Negation node, forward: y = -x (L16).
@@ -223,7 +223,7 @@ def negate_forward(X, out):
             out[i, j] = -X[i, j]
 
 
-@jit
+@njit
 def negate_backward(dY, dX):
     """
     Negation node, backward: dx = -dy (L16).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from ._jit import inner, jit, python_or_compiled
+from ._jit import inner, njit, python_or_compiled
 from ._native import routine
 from .simd import I64, VECTOR_BYTES, Assembler, Value
 
@@ -113,7 +113,7 @@ def _check_row(i, data, indices, indptr):
         raise ValueError("indptr: expected increasing places within data and indices, got", indptr[i], indptr[i + 1])
 
 
-@jit
+@njit
 def csr_linear_forward(data, indices, indptr, rows, W, b, out):
     """
     Linear part of a layer on rows of a sparse matrix X: Z = X W + b.
@@ -164,7 +164,7 @@ def csr_linear_forward(data, indices, indptr, rows, W, b, out):
                 z[j] += x * w[j]
 
 
-@jit
+@njit
 def csr_weight_gradient(data, indices, indptr, rows, delta, out):
     """
     Gradient of the first layer's weights on rows of a sparse matrix X: dW = X^T delta.

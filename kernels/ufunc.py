@@ -16,7 +16,7 @@ from numba.core.errors import TypingError
 from numba.extending import overload
 
 from . import elementary
-from ._jit import jit
+from ._jit import njit
 from ._native import routine
 from .simd import Assembler, Value
 
@@ -62,7 +62,7 @@ _exp, _log, _tanh = _over(elementary.exp), _over(elementary.log), _over(elementa
 _logistic, _softplus, _erf = _over(elementary.logistic), _over(elementary.softplus), _over(elementary.erf)
 
 
-@jit
+@njit
 def exp(x, out):
     """
     Exponential function: out = e^x.
@@ -89,7 +89,7 @@ def exp(x, out):
     _exp(x, out)
 
 
-@jit
+@njit
 def log(x, out):
     """
     Natural logarithm: out = log(x).
@@ -111,7 +111,7 @@ def log(x, out):
     _log(x, out)
 
 
-@jit
+@njit
 def tanh(x, out):
     """
     Hyperbolic tangent: out = (e^x - e^-x) / (e^x + e^-x).
@@ -133,7 +133,7 @@ def tanh(x, out):
     _tanh(x, out)
 
 
-@jit
+@njit
 def logistic(x, out):
     """
     Logistic function: out = 1 / (1 + e^-x).
@@ -155,7 +155,7 @@ def logistic(x, out):
     _logistic(x, out)
 
 
-@jit
+@njit
 def softplus(x, out):
     """
     Softplus, the smooth max(x, 0): out = log(1 + e^x).
@@ -177,7 +177,7 @@ def softplus(x, out):
     _softplus(x, out)
 
 
-@jit
+@njit
 def erf(x, out):
     """
     Error function: out = 2 / sqrt(pi) times the integral of e^(-t^2) over t from 0 to x.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inner, jit
+from ._jit import inner, njit
 from .batch import update_layers
 from .network import parameter_count
 from .optimizer import (
@@ -46,7 +46,7 @@ def _update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, e
     )
 
 
-@jit
+@njit
 def sgd_update(w, g, learning_rate):
     """
     Gradient descent: w <- w - alpha g.
@@ -74,7 +74,7 @@ def sgd_update(w, g, learning_rate):
     _update(SGD, w, g, w, w, 1, learning_rate, 0.0, 0.0, 0.0, 0.0)
 
 
-@jit
+@njit
 def momentum_update(w, g, velocity, learning_rate, momentum):
     """
     Gradient descent with momentum: v <- mu v - alpha g; w <- w + v.
@@ -102,7 +102,7 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
     _update(MOMENTUM, w, g, velocity, velocity, 1, learning_rate, momentum, 0.0, 0.0, 0.0)
 
 
-@jit
+@njit
 def nesterov_update(w, g, velocity, learning_rate, momentum):
     """
     Nesterov's momentum: v <- mu v - alpha g; w <- w + mu v - alpha g.
@@ -128,7 +128,7 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
     _update(NESTEROV, w, g, velocity, velocity, 1, learning_rate, momentum, 0.0, 0.0, 0.0)
 
 
-@jit
+@njit
 def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     """
     Adam: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; w <- w - alpha_t m / (sqrt(v) + eps).
@@ -165,7 +165,7 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     _update(ADAM, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
 
 
-@jit
+@njit
 def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
     """
     Adam with decoupled weight decay: w <- w - alpha weight_decay w - alpha_t m / (sqrt(v) + eps).
@@ -199,7 +199,7 @@ def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_
     _update(ADAMW, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, learning_rate * weight_decay)
 
 
-@jit
+@njit
 def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     """
     Adam with Nesterov's look-ahead: w <- w - (b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)) alpha sqrt(1 - b2^t) / (sqrt(v) + eps).
@@ -231,7 +231,7 @@ def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     _update(NADAM, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
 
 
-@jit
+@njit
 def rmsprop_update(w, g, square, learning_rate, decay, epsilon):
     """
     RMSprop: s <- rho s + (1 - rho) g^2; w <- w - alpha g / (sqrt(s) + eps).
@@ -259,7 +259,7 @@ def rmsprop_update(w, g, square, learning_rate, decay, epsilon):
     _update(RMSPROP, w, g, square, square, 1, learning_rate, 0.0, decay, epsilon, 0.0)
 
 
-@jit
+@njit
 def rprop_update(w, g, before, size, learning_rate, shrink, grow):
     """
     Resilient backpropagation, by the signs of the gradient of all samples: w <- w - step sign g, with a step for each weight.
@@ -298,7 +298,7 @@ def rprop_update(w, g, before, size, learning_rate, shrink, grow):
     _update(RPROP, w, g, before, size, 1, learning_rate, shrink, grow, 0.0, 0.0)
 
 
-@jit
+@njit
 def network_update(sizes, params, gradient, optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2):
     """
     One update of all weights of a network by any of the rules: what `minibatch_epoch` does with the mean gradient of a batch.
@@ -356,7 +356,7 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
     update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
 
 
-@jit
+@njit
 def clip_gradient(g, most):
     """
     Scale a gradient down where its length sqrt(sum g^2) is more than `most`, in place.

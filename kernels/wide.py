@@ -9,7 +9,7 @@ problem alone, so the sums are taken in the same order for every number of threa
 import numpy as np
 from numba import prange
 
-from ._jit import jit
+from ._jit import njit
 from .batch import (
     TILE,
     block_gradient,
@@ -33,7 +33,8 @@ from .optimizer import sum_of_squares
 from .sparse import csr_band
 
 
-def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
+@njit(parallel=True)
+def learn_wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
     """One pass, layer after layer; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
     X, Y, weight = samples
     sizes, activations, loss, parameter, decision = net
@@ -230,4 +231,4 @@ def _wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_siz
                 )
 
 
-learn_wide, learn_wide_parallel = jit(_wide), jit(_wide, parallel=True)
+learn_wide_serial = learn_wide.serial

@@ -1,9 +1,11 @@
 """The compile cache: where machine code is kept, what is told apart, and what becomes of files that cannot be written or believed."""
 
 import os
+import shutil
 import signal
 import stat
 import sys
+import types
 from pathlib import Path
 
 import numba
@@ -40,7 +42,7 @@ def kernel(parallel=False):
     def third(x):
         return x[2] * 2
 
-    return _jit.jit(third, parallel=parallel)
+    return _jit.njit(third, parallel=parallel)
 
 
 def hits(function, *arguments, wanted=6.0):
@@ -76,16 +78,22 @@ def test_without_numba_cache_dir_the_users_cache_is_taken(monkeypatch, tmp_path)
 
 def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
     # A copy of the sources, edited in a file that other kernels call into.
-    for path in Path(_cache.__file__).parent.glob("*.py"):
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tree = tmp_path / "kernels"
+    shutil.copytree(_cache.TREE, tree)
     first = _cache.source_digest()
-    monkeypatch.setattr(_cache, "__file__", str(tmp_path / "_cache.py"))
+    monkeypatch.setattr(_cache, "TREE", tree)
     assert _cache.source_digest() == first
-    edited = tmp_path / "matmul.py"
+    (tree / "__pycache__").mkdir(exist_ok=True)
+    (tree / "__pycache__" / "more.pyc").write_bytes(b"written by Python")
+    assert _cache.source_digest() == first
+    edited = next(tree.rglob("matmul.py"))
     edited.write_bytes(edited.read_bytes() + b"\n# edited\n")
-    second = _cache.source_digest()
-    edited.rename(tmp_path / "renamed.py")
-    assert len({first, second, _cache.source_digest()}) == 3
+    seen = {first, _cache.source_digest()}
+    edited = edited.rename(tree / "renamed.py")
+    seen.add(_cache.source_digest())
+    (tree / "room").mkdir()
+    edited.rename(tree / "room" / "renamed.py")
+    assert len(seen | {_cache.source_digest()}) == 4
 
 
 @pytest.mark.parametrize("module", ["numba", "llvmlite"])
@@ -97,7 +105,7 @@ def test_another_version_of_the_compiler_has_a_folder_of_its_own(module, monkeyp
 
 def test_without_sources_nothing_is_kept(tmp_path, monkeypatch):
     # In a zip file, another version could not be told apart.
-    monkeypatch.setattr(_cache, "__file__", str(tmp_path / "none.zip" / "_cache.py"))
+    monkeypatch.setattr(_cache, "TREE", tmp_path / "none.zip" / "kernels")
     assert _cache.cache_folder.__wrapped__().parts[:3] == Path(os.devnull, "fastbp").parts[:3]
 
 
@@ -134,7 +142,17 @@ def test_every_signature_and_the_parallel_version_have_a_file_of_their_own(folde
     assert len(files(folder)) == 3
     assert hits(kernel(parallel=True)) == 0
     assert len(files(folder)) == 4
+    assert hits(kernel(parallel=True).serial) == 1
     assert [hits(kernel(), x) for x in kinds] == [1, 1, 1]
+
+
+def test_functions_of_one_name_in_two_folders_are_told_apart(folder):
+    # kernels/layer/loss.py and kernels/node/loss.py may hold functions of one name, at one line and of one code.
+    functions = [types.FunctionType(kernel().py_func.__code__, {}) for _ in range(2)]
+    for room, function in zip(("layer", "node"), functions, strict=True):
+        function.__module__ = f"fastbp.kernels.{room}.loss"
+        assert hits(_jit.njit(function)) == 0
+    assert [file.name.split(".kernel")[0] for file in files(folder)] == ["layer.loss", "node.loss"]
 
 
 def test_bounds_checks_are_never_left_out_nor_in(folder, monkeypatch):

@@ -260,17 +260,16 @@ def test_an_edit_of_any_kernel_is_seen(tmp_path):
     shutil.copytree(root / "fastbp", package / "fastbp")
     shutil.copytree(root / "kernels", package / "fastbp" / "kernels", dirs_exist_ok=True)
     code = "import numpy as np, fastbp.kernels as k; w = np.ones(3); k.sgd_update(w, np.full(3, 2.0), 0.25); print(w[0], k.__file__)"
-    source = package / "fastbp" / "kernels" / "optimizer.py"
+    kernels = package / "fastbp" / "kernels"
     environment = os.environ | {
         "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
         "PYTHONPATH": str(package),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     seen = []
-    for name in sorted(path.name for path in source.parent.glob("*.py")):
-        file = source.parent / name
+    for file in sorted(kernels.rglob("*.py")):
         file.write_text(file.read_text() + f"\nEDITED = {len(seen)}\n")
-        module = f"fastbp.kernels.{name[:-3]}".removesuffix(".__init__")
+        module = ".".join(file.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
         more = (
             f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels._cache'].source_digest())"
         )

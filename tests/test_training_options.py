@@ -228,9 +228,9 @@ def test_what_dropout_and_clipping_need_is_compiled_before_the_clock_starts(monk
     compiled, epoch = [], local.Local.epoch
 
     def watched(learner, order):
-        before = len(narrow.learn_narrow.signatures)
+        before = len(narrow.learn_narrow_serial.signatures)
         found = epoch(learner, order)
-        compiled.append(len(narrow.learn_narrow.signatures) - before)
+        compiled.append(len(narrow.learn_narrow_serial.signatures) - before)
         return found
 
     monkeypatch.setattr(local.Local, "epoch", watched)
