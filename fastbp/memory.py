@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import fastbp.kernels as kernels
-from fastbp.kernels import batch, minibatch, network
+from fastbp.kernels.minibatch import epoch, steps
+from fastbp.kernels.network import forward
 
 from .options import Architecture, Schedule
 
@@ -64,7 +65,7 @@ def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> in
     packed = sum(
         n_in * n_out
         for n_in, n_out in itertools.pairwise(net.sizes)
-        if n_in * n_out * dtype.itemsize >= network.PACKED_FROM
+        if n_in * n_out * dtype.itemsize >= forward.PACKED_FROM
     )
     return dtype.itemsize * (arrays * count + packed)
 
@@ -73,16 +74,16 @@ def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any])
     """Work space and gradients of the largest batch of n samples, as `kernels.minibatch.workspace` reserves them."""
     largest, size = min(plan.batch_size, n), dtype.itemsize
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
-    narrow = largest > network.GROUP and count * size <= minibatch.NARROW
-    columns = network.GROUP if narrow else batch.TILE
-    plain = batch.is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
+    narrow = largest > forward.GROUP and count * size <= epoch.NARROW
+    columns = forward.GROUP if narrow else steps.TILE
+    plain = steps.is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
     parts = -(-largest // columns)
     if narrow:
-        parts = min(parts, minibatch.PARTS)
-    long = largest > (parts if narrow else 1) * batch.LONG
+        parts = min(parts, epoch.PARTS)
+    long = largest > (parts if narrow else 1) * steps.LONG
     gradients = (parts if narrow else 0 if plain else 1) * (2 if long else 1)
     shares = np.zeros(len(net.activations))
     shares[: len(plan.dropout)] = plan.dropout
-    stride = network.whole_vectors(min(largest, columns), size)
-    plan_of_tile = network.plan_tile(net.size_array, net.activation_codes, shares, stride, size)
-    return size * (parts * int(plan_of_tile[-1, network.ERRORS]) + gradients * count)
+    stride = forward.whole_vectors(min(largest, columns), size)
+    plan_of_tile = forward.plan_tile(net.size_array, net.activation_codes, shares, stride, size)
+    return size * (parts * int(plan_of_tile[-1, forward.ERRORS]) + gradients * count)

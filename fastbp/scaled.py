@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.gather import gather
-from fastbp.kernels.online import SPARSE, SPARSE_INPUTS
+from fastbp.kernels.network.gather import gather
+from fastbp.kernels.samplewise.online import SPARSE, SPARSE_INPUTS
 
 from . import blocks, checks
 

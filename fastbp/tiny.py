@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels import lanes, lean, random
+from fastbp.kernels.network import random
+from fastbp.kernels.samplewise import tiny as lean
+from fastbp.kernels.samplewise import tiny_lanes
 
 from . import blocks, data, training
 from .network import Network
@@ -51,7 +53,7 @@ def fits(task: training.Task) -> bool:
 
 def share(task: training.Task, count: int, workers: int) -> int:
     """Of so many networks, how many a thread takes at a time: whole rows of lanes, at most a quarter of its part."""
-    row = int(lanes.ROW_BYTES // task.first.params.itemsize)
+    row = int(tiny_lanes.ROW_BYTES // task.first.params.itemsize)
     steps = task.plan.epochs * len(task.training.X)
     most = min(count / (4 * workers), SHARE / steps, HISTORY / (16 * task.plan.epochs))
     return max(1, int(most / row)) * row

@@ -8,9 +8,11 @@ whatever the shapes, and kept on disk for later processes. The names that end in
 """
 
 from . import node
-from ._cache import cache_folder
-from ._threads import threads
-from .activation import (
+from .compiler.assembler import VECTOR_BYTES
+from .compiler.cache import cache_folder
+from .compiler.peak import peak_gflops
+from .compiler.threads import threads
+from .layer.activation import (
     ACTIVATIONS,
     ELU,
     EXP,
@@ -30,12 +32,11 @@ from .activation import (
     activation_forward,
     takes_input,
 )
-from .backprop import bias_gradient, hidden_delta, weight_gradient
-from .dropout import dropout
-from .epochs import Pass
-from .evaluation import evaluate, output_delta
-from .inference import infer, infer_parallel, infer_parallel_pays
-from .loss import (
+from .layer.backprop import bias_gradient, hidden_delta, weight_gradient
+from .layer.custom_loss import OwnLoss
+from .layer.dropout import dropout
+from .layer.evaluation import evaluate, output_delta
+from .layer.loss import (
     ABSOLUTE_ERROR,
     ARGMAX,
     HUBER,
@@ -48,12 +49,7 @@ from .loss import (
     SQUARED_ERROR,
     THRESHOLD,
 )
-from .many import online_many
-from .matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
-from .minibatch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
-from .network import forward, forward_parallel, forward_parallel_pays, parameter_count
-from .online import online_epoch, prepare_online
-from .optimizer import (
+from .layer.optimizer import (
     ADAM,
     ADAMW,
     GRADIENT,
@@ -67,12 +63,8 @@ from .optimizer import (
     SGD,
     states_of,
 )
-from .own_loss import OwnLoss
-from .peak import peak_gflops
-from .simd import VECTOR_BYTES
-from .sparse import csr_linear_forward, csr_weight_gradient
-from .ufunc import erf, exp, log, logistic, softplus, tanh
-from .updates import (
+from .layer.ufunc import erf, exp, log, logistic, softplus, tanh
+from .layer.updates import (
     adam_update,
     adamw_update,
     clip_gradient,
@@ -84,6 +76,14 @@ from .updates import (
     rprop_update,
     sgd_update,
 )
+from .minibatch.epoch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
+from .network.epochs import Pass
+from .network.forward import forward, forward_parallel, forward_parallel_pays, parameter_count
+from .network.inference import infer, infer_parallel, infer_parallel_pays
+from .product.matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
+from .product.sparse import csr_linear_forward, csr_weight_gradient
+from .samplewise.online import online_epoch, prepare_online
+from .samplewise.tiny_many import online_many
 
 __all__ = [
     "ABSOLUTE_ERROR",

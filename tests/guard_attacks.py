@@ -18,7 +18,9 @@ from naive import ELEMENTWISE, LOSS_PAIRS, PARAMETRIC, STATES
 from numba import njit
 
 from fastbp import kernels
-from fastbp.kernels import lean, minibatch, node
+from fastbp.kernels import node
+from fastbp.kernels.minibatch import epoch as minibatch
+from fastbp.kernels.samplewise import tiny as lean
 
 # The extremes, and both sides of whole vectors, register tiles, tiles of samples and blocks.
 EDGES = sorted(

@@ -130,13 +130,13 @@ def in_numba(random):
 
 # What allocates the work spaces of whole-network kernels, in Python.
 WORK = (
-    ("network", "_prepare_forward"),
-    ("inference", "_plan"),
-    ("minibatch", "workspace"),
-    ("minibatch", "pace_of"),
-    ("online", "lean_space"),
-    ("online", "sweep_space"),
-    ("many", "lanes_space"),
+    ("network.forward", "_prepare_forward"),
+    ("network.inference", "_plan"),
+    ("minibatch.epoch", "workspace"),
+    ("minibatch.epoch", "pace_of"),
+    ("samplewise.online", "lean_space"),
+    ("samplewise.online", "sweep_space"),
+    ("samplewise.tiny_many", "lanes_space"),
 )
 
 

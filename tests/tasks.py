@@ -12,8 +12,8 @@ from numba import njit
 from scipy.sparse import csr_matrix
 
 from fastbp import kernels
-from fastbp.kernels import minibatch as batches
-from fastbp.kernels import network as tiles
+from fastbp.kernels.minibatch import epoch as batches
+from fastbp.kernels.network import forward as tiles
 
 seeds = st.integers(0, 2**32 - 1)
 networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)

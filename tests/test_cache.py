@@ -15,7 +15,7 @@ from numba.core import event
 from test_jit import run
 
 from fastbp import kernels
-from fastbp.kernels import _cache, _jit
+from fastbp.kernels.compiler import cache, jit
 
 UPDATE = """
     import numpy as np
@@ -31,8 +31,8 @@ UPDATE = """
 def folder(tmp_path, monkeypatch):
     """A cache folder of this test's own."""
     place = tmp_path / "fastbp" / "digest"
-    monkeypatch.setattr(_cache, "cache_folder", lambda: place)
-    _cache._warn_uncached.cache_clear()
+    monkeypatch.setattr(cache, "cache_folder", lambda: place)
+    cache._warn_uncached.cache_clear()
     return place
 
 
@@ -42,7 +42,7 @@ def kernel(parallel=False):
     def third(x):
         return x[2] * 2
 
-    return _jit.njit(third, parallel=parallel)
+    return jit.njit(third, parallel=parallel)
 
 
 def hits(function, *arguments, wanted=6.0):
@@ -62,7 +62,7 @@ def test_numba_cache_dir_is_honoured_and_a_second_process_reuses_it(tmp_path):
     assert run(UPDATE, NUMBA_CACHE_DIR=tmp_path).stdout == "[0.5, 0.5, 0.5] 0 1\n"
     found = list(tmp_path.rglob("*.nbc"))
     assert found
-    assert all(file.parent == tmp_path / "fastbp" / _cache.source_digest() for file in found)
+    assert all(file.parent == tmp_path / "fastbp" / cache.source_digest() for file in found)
     assert run(UPDATE, NUMBA_CACHE_DIR=tmp_path).stdout == "[0.5, 0.5, 0.5] 1 0\n"
 
 
@@ -70,47 +70,47 @@ def test_numba_cache_dir_is_honoured_and_a_second_process_reuses_it(tmp_path):
 def test_without_numba_cache_dir_the_users_cache_is_taken(monkeypatch, tmp_path):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _cache.cache_folder.__wrapped__() == tmp_path / "fastbp" / _cache.source_digest()
+    assert cache.cache_folder.__wrapped__() == tmp_path / "fastbp" / cache.source_digest()
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert _cache.cache_folder.__wrapped__() == tmp_path / ".cache" / "fastbp" / _cache.source_digest()
+    assert cache.cache_folder.__wrapped__() == tmp_path / ".cache" / "fastbp" / cache.source_digest()
 
 
 def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
     # A copy of the sources, edited in a file that other kernels call into.
     tree = tmp_path / "kernels"
-    shutil.copytree(_cache.TREE, tree)
-    first = _cache.source_digest()
-    monkeypatch.setattr(_cache, "TREE", tree)
-    assert _cache.source_digest() == first
+    shutil.copytree(cache.TREE, tree)
+    first = cache.source_digest()
+    monkeypatch.setattr(cache, "TREE", tree)
+    assert cache.source_digest() == first
     (tree / "__pycache__").mkdir(exist_ok=True)
     (tree / "__pycache__" / "more.pyc").write_bytes(b"written by Python")
-    assert _cache.source_digest() == first
+    assert cache.source_digest() == first
     edited = next(tree.rglob("matmul.py"))
     edited.write_bytes(edited.read_bytes() + b"\n# edited\n")
-    seen = {first, _cache.source_digest()}
+    seen = {first, cache.source_digest()}
     edited = edited.rename(tree / "renamed.py")
-    seen.add(_cache.source_digest())
+    seen.add(cache.source_digest())
     (tree / "room").mkdir()
     edited.rename(tree / "room" / "renamed.py")
-    assert len(seen | {_cache.source_digest()}) == 4
+    assert len(seen | {cache.source_digest()}) == 4
 
 
 @pytest.mark.parametrize("module", ["numba", "llvmlite"])
 def test_another_version_of_the_compiler_has_a_folder_of_its_own(module, monkeypatch):
-    first = _cache.source_digest()
-    monkeypatch.setattr(getattr(_cache, module), "__version__", "0.1")
-    assert _cache.source_digest() != first
+    first = cache.source_digest()
+    monkeypatch.setattr(getattr(cache, module), "__version__", "0.1")
+    assert cache.source_digest() != first
 
 
 def test_without_sources_nothing_is_kept(tmp_path, monkeypatch):
     # In a zip file, another version could not be told apart.
-    monkeypatch.setattr(_cache, "TREE", tmp_path / "none.zip" / "kernels")
-    assert _cache.cache_folder.__wrapped__().parts[:3] == Path(os.devnull, "fastbp").parts[:3]
+    monkeypatch.setattr(cache, "TREE", tmp_path / "none.zip" / "kernels")
+    assert cache.cache_folder.__wrapped__().parts[:3] == Path(os.devnull, "fastbp").parts[:3]
 
 
 def test_cache_folder_is_named_by_the_digest():
-    assert kernels.cache_folder().name == _cache.source_digest()
+    assert kernels.cache_folder().name == cache.source_digest()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
@@ -151,7 +151,7 @@ def test_functions_of_one_name_in_two_folders_are_told_apart(folder):
     functions = [types.FunctionType(kernel().py_func.__code__, {}) for _ in range(2)]
     for room, function in zip(("layer", "node"), functions, strict=True):
         function.__module__ = f"fastbp.kernels.{room}.loss"
-        assert hits(_jit.njit(function)) == 0
+        assert hits(jit.njit(function)) == 0
     assert [file.name.split(".kernel")[0] for file in files(folder)] == ["layer.loss", "node.loss"]
 
 
@@ -169,7 +169,7 @@ def test_bounds_checks_are_never_left_out_nor_in(folder, monkeypatch):
     assert len(files(folder)) == 3
 
 
-@pytest.mark.parametrize("name", _cache.SETTINGS)
+@pytest.mark.parametrize("name", cache.SETTINGS)
 def test_other_settings_of_numba_are_told_apart(name, folder, monkeypatch):
     assert hasattr(numba.config, name)
     found = [kernel()._cache._key((), numba.core.registry.cpu_target.target_context.codegen())]
@@ -212,7 +212,7 @@ def test_no_flipped_bit_goes_unseen(folder):
     whole = file.read_bytes()
     for place in [0, 31, 32, len(whole) - 1, *np.random.default_rng(0).integers(len(whole), size=200).tolist()]:
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
-        assert _cache.read(file) is None
+        assert cache.read(file) is None
     file.write_bytes(whole)
     assert hits(kernel()) == 1
 
@@ -232,8 +232,8 @@ def test_a_file_under_the_name_of_another_is_not_taken(folder):
 def test_a_folder_that_cannot_be_written_warns_once_and_works(tmp_path, monkeypatch):
     # Below a regular file: not even root can make a folder there.
     (tmp_path / "file").touch()
-    monkeypatch.setattr(_cache, "cache_folder", lambda: tmp_path / "file" / "fastbp" / "digest")
-    _cache._warn_uncached.cache_clear()
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "file" / "fastbp" / "digest")
+    cache._warn_uncached.cache_clear()
     with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(File exists\)") as told:
         assert [hits(kernel()), hits(kernel())] == [0, 0]
     assert len(told) == 1

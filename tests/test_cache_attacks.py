@@ -270,9 +270,7 @@ def test_an_edit_of_any_kernel_is_seen(tmp_path):
     for file in sorted(kernels.rglob("*.py")):
         file.write_text(file.read_text() + f"\nEDITED = {len(seen)}\n")
         module = ".".join(file.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
-        more = (
-            f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels._cache'].source_digest())"
-        )
+        more = f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels.compiler.cache'].source_digest())"
         command = [sys.executable, "-c", code + more]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.startswith(f"0.5 {package}")

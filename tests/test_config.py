@@ -58,9 +58,9 @@ def test_show_config(capsys):
 def test_nothing_is_compiled_without_the_peak(tmp_path):
     code = """
         import fastbp
-        from fastbp.kernels import _native, peak
+        from fastbp.kernels.compiler import routine, peak
         fastbp.show_config(peak=False)
-        assert not _native._loaded and not peak._run.signatures
+        assert not routine._loaded and not peak._run.signatures
     """
     run(code, NUMBA_CACHE_DIR=tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -14,7 +14,9 @@ from naive import DTYPES, Arena
 from numba import config, njit
 from numba.core.errors import TypingError
 
-from fastbp.kernels import _native, simd, ufunc
+from fastbp.kernels.compiler import assembler
+from fastbp.kernels.compiler import routine as _native
+from fastbp.kernels.layer import ufunc
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 
@@ -226,7 +228,7 @@ def test_nan_stays_nan_and_alone(name, dtype):
 
 def check_edges(call, dtype):
     """Every length around a few vectors, in guarded arrays: the results of one long array, and nothing else written."""
-    x = np.linspace(-3, 3, 2 * simd.VECTOR_BYTES // np.dtype(dtype).itemsize + 3).astype(dtype)
+    x = np.linspace(-3, 3, 2 * assembler.VECTOR_BYTES // np.dtype(dtype).itemsize + 3).astype(dtype)
     long = Arena(dtype)
     wanted = long.space(x.size)
     call(long.put(x), wanted)
@@ -327,8 +329,8 @@ def digests():
     for name in NAMES:
         for dtype in DTYPES:
             itemsize = np.dtype(dtype).itemsize
-            _native.ready(f"ufunc.{name}", itemsize)
-            address = llvm.address_of_symbol(_native._symbol(f"ufunc.{name}", itemsize))
+            _native.ready(f"layer.ufunc.{name}", itemsize)
+            address = llvm.address_of_symbol(_native._symbol(f"layer.ufunc.{name}", itemsize))
             routine = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(address)
 
             def call(x, out, routine=routine):

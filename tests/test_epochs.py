@@ -28,7 +28,7 @@ from tasks import (
 from widths import run_at_other_widths
 
 from fastbp import kernels
-from fastbp.kernels import minibatch as batches
+from fastbp.kernels.minibatch import epoch as batches
 
 
 def test_mixed_has_everything():

@@ -12,7 +12,7 @@ from numba import config
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds, user_forward
 
 from fastbp import kernels
-from fastbp.kernels import network as tiles
+from fastbp.kernels.network import forward as tiles
 
 
 @given(sizes=networks)

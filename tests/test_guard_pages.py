@@ -12,7 +12,8 @@ from guard_attacks import MATRICES, NETWORKS, PLANTED
 from numba import config
 
 from fastbp import kernels
-from fastbp.kernels import node, simd
+from fastbp.kernels import node
+from fastbp.kernels.compiler import assembler
 
 pytestmark = pytest.mark.skipif(not guarded.GUARDS, reason="pages are guarded by mprotect")
 # Public functions that take no arrays, or none but the sizes of a network.
@@ -35,7 +36,7 @@ WITHOUT_ARRAYS = {
 class Attack:
     """A process that makes calls, and may die of it."""
 
-    def __init__(self, folder, first, examples, *, seed=0, strided=False, parallel=False, width=simd.VECTOR_BYTES):
+    def __init__(self, folder, first, examples, *, seed=0, strided=False, parallel=False, width=assembler.VECTOR_BYTES):
         self.file = folder / f"{first}-{seed}-{strided}-{parallel}-{width}.txt"
         numbers = [str(int(x)) for x in (examples, seed, strided, parallel)]
         with open(self.file, "w") as said:
@@ -125,7 +126,7 @@ def test_kernels_of_networks_with_many_examples(parallel, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("width", sorted({16, 32, 64} - {simd.VECTOR_BYTES}))
+@pytest.mark.parametrize("width", sorted({16, 32, 64} - {assembler.VECTOR_BYTES}))
 def test_vectors_of_other_widths(width, tmp_path):
     for first in (*MATRICES, *NETWORKS):
         Attack(tmp_path, first, 500, seed=3, strided=True, width=width).survives(3000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks import Task, frozen
 
 from fastbp import kernels
-from fastbp.kernels import network
+from fastbp.kernels.network import forward
 
 HOSTILE = [
     -(2**63),
@@ -42,10 +42,10 @@ def test_sizes_never_wrap_around(sizes, params, codes):
     else:
         assert kernels.parameter_count(array) == wanted
     if params == wanted and min(sizes) > 0 and len(codes) == len(sizes) - 1 and all(0 <= c <= 3 for c in codes):
-        network.check_network(array, np.array(codes, np.int64), np.empty(params))
+        forward.check_network(array, np.array(codes, np.int64), np.empty(params))
     else:
         with pytest.raises(ValueError, match=r"sizes|activations|params"):
-            network.check_network(array, np.array(codes, np.int64), np.empty(params))
+            forward.check_network(array, np.array(codes, np.int64), np.empty(params))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8])
@@ -53,7 +53,7 @@ def test_short_integers_are_refused(dtype):
     sizes = np.array([100, 100], dtype)  # 101 x 100 is 116 in eight bits
     assert kernels.parameter_count(sizes) == 10100
     with pytest.raises(ValueError, match="int64"):
-        network.check_network(sizes, np.zeros(1, dtype), np.empty(116))
+        forward.check_network(sizes, np.zeros(1, dtype), np.empty(116))
 
 
 BASE = {"X": (5, 2), "Y": (5, 2), "sizes": [2, 3, 2], "activations": [1, 1], "order": [0, 1, 2, 3, 4]}

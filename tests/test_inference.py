@@ -13,7 +13,7 @@ from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, 
 
 import fastbp
 from fastbp import kernels
-from fastbp.kernels import inference
+from fastbp.kernels.network import inference
 
 # Kernels are called with the types of `fastbp.Network`: of its arrays, only the parameters are read-only.
 

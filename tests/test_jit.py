@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastbp.kernels import _jit
+from fastbp.kernels.compiler import jit
 
 
 def run(code, **environment):
@@ -29,13 +29,13 @@ def test_import_compiles_nothing(tmp_path):
         import pkgutil
         import sys
         import fastbp
-        from fastbp.kernels import _native
+        from fastbp.kernels.compiler import routine
         from numba.core.registry import CPUDispatcher
         for found in pkgutil.walk_packages(fastbp.kernels.__path__, "fastbp.kernels."):
             __import__(found.name)
         modules = [module for name, module in sys.modules.items() if name.startswith("fastbp.kernels")]
         found = {f for module in modules for f in vars(module).values() if isinstance(f, CPUDispatcher)}
-        print(len(found) >= 25, sum(len(f.signatures) for f in found), len(_native._routines) >= 15, len(_native._loaded))
+        print(len(found) >= 25, sum(len(f.signatures) for f in found), len(routine._routines) >= 15, len(routine._loaded))
     """
     assert run(code, NUMBA_CACHE_DIR=tmp_path).stdout.split() == ["True", "0", "True", "0"]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -71,7 +71,7 @@ def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
     seen = []
 
     def fail():
-        with _jit.numba_config(CACHE_DIR="ours", DISABLE_JIT=0):
+        with jit.numba_config(CACHE_DIR="ours", DISABLE_JIT=0):
             seen.append((numba.config.CACHE_DIR, numba.config.DISABLE_JIT))
             raise KeyError
 
@@ -85,7 +85,7 @@ def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
 
 
 def test_comparisons_with_nan_survive_the_optimizer():
-    @_jit.njit
+    @jit.njit
     def kept(x):
         return np.array([x != x, np.isnan(x), x > 0, x == np.inf])
 

@@ -13,8 +13,8 @@ from tasks import DECISIONS, Task, compiled, frozen, seeds
 from widths import run_at_other_widths
 
 from fastbp import kernels
-from fastbp.kernels import lanes, many
-from fastbp.kernels import random as streams_of
+from fastbp.kernels.network import random as streams_of
+from fastbp.kernels.samplewise import tiny_lanes, tiny_many
 
 PAIRS = [pair for pair in BASIC_PAIRS if pair[1] != "softmax"]
 
@@ -91,7 +91,7 @@ class Many:
 
 def groups(dtype, extra=3):
     """A group of networks that fills the lanes, and some more."""
-    return lanes.ROW_BYTES // np.dtype(dtype).itemsize + extra
+    return tiny_lanes.ROW_BYTES // np.dtype(dtype).itemsize + extra
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -272,8 +272,8 @@ def test_refuses_larger_networks(sizes):
 def test_the_loop_allocates_nothing(allocations):
     # No more than a call that does nothing with the same arguments.
     case = Many(Task((2, 2, 1), 5), 40, 3)
-    arguments = (*case.arguments(), *many.lanes_space(5, case.task.codes()[0], case.params))
-    assert allocations(many._many_epochs, *arguments) == allocations(njit(lambda *arguments: None), *arguments)
+    arguments = (*case.arguments(), *tiny_many.lanes_space(5, case.task.codes()[0], case.params))
+    assert allocations(tiny_many._many_epochs, *arguments) == allocations(njit(lambda *arguments: None), *arguments)
 
 
 def test_every_width():

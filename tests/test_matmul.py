@@ -14,11 +14,12 @@ from numba.core.errors import TypingError
 from widths import run_at_other_widths
 
 from fastbp import kernels
-from fastbp.kernels import matmul as matmul_kernel
-from fastbp.kernels import simd, tile
+from fastbp.kernels.compiler import assembler
+from fastbp.kernels.product import matmul as matmul_kernel
+from fastbp.kernels.product import tile
 
 # `kernels.matmul` is a function; the module of that name holds the sizes of the blocks.
-blocks = sys.modules["fastbp.kernels.matmul"]
+blocks = sys.modules["fastbp.kernels.product.matmul"]
 assert matmul_kernel is kernels.matmul
 
 side = st.integers(0, 19)
@@ -125,7 +126,7 @@ def test_mixed_layouts():
 
 def edges(dtype):
     """Shapes around the register tile, the blocks, and the switches between the ways."""
-    lanes = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
     widths = sorted({w + d for w in (0, *(lanes * i for i in range(1, 9))) for d in (-1, 0, 1) if w + d >= 0})
     rows = range(1, 2 * tile.ROWS + 2)
     yield from itertools.product((0, 1, tile.ROWS - 1, tile.ROWS + 3), (0, 1, 5), widths)
@@ -328,7 +329,7 @@ def test_large_products(form, dtype):
 def test_threads_give_the_same_bits(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
-    lanes = simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
     shapes = [
         (0, 3, 4),
         (3, 0, 4),
@@ -351,7 +352,7 @@ def test_threads_give_the_same_bits(dtype):
             arena.check()
 
 
-@pytest.mark.skipif(not simd._FUSED, reason="x y + z is rounded twice")
+@pytest.mark.skipif(not assembler._FUSED, reason="x y + z is rounded twice")
 def test_an_element_is_one_chain_of_multiply_adds():
     # float32 numbers of 8 bits: their products, and sums with float32 in float64, are exact but for the rounding to float32
     rng = np.random.default_rng(0)

@@ -15,24 +15,27 @@ from numba.core.errors import TypingError
 from test_jit import run
 
 from fastbp import kernels
-from fastbp.kernels import _native, ufunc
+from fastbp.kernels.compiler import routine
+from fastbp.kernels.layer import ufunc
 
 # Compiles a routine without Numba, and says how often it was compiled; its result is that of exp.
 READY = """
     import ctypes
     import llvmlite.binding as llvm
     import numpy as np
-    from fastbp.kernels import _native, cache_folder, ufunc
+    from fastbp.kernels.compiler import routine
+    from fastbp.kernels import cache_folder
+    from fastbp.kernels.layer import ufunc
 
-    compiled, compile_ = [], _native._compile
-    _native._compile = lambda made, *rest: compiled.append(made.name) or compile_(made, *rest)
+    compiled, compile_ = [], routine._compile
+    routine._compile = lambda made, *rest: compiled.append(made.name) or compile_(made, *rest)
     for dtype in (np.float32, np.float64, np.float32):
         x, out, itemsize = np.linspace(-1, 1, 50).astype(dtype), np.empty(50, dtype), np.dtype(dtype).itemsize
-        _native.ready("ufunc.exp", itemsize)
+        routine.ready("layer.ufunc.exp", itemsize)
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
-        call(llvm.address_of_symbol(_native._symbol("ufunc.exp", itemsize)))(x.ctypes.data, out.ctypes.data, 50)
+        call(llvm.address_of_symbol(routine._symbol("layer.ufunc.exp", itemsize)))(x.ctypes.data, out.ctypes.data, 50)
         np.testing.assert_allclose(out, np.exp(x), rtol=1e-6)
-    print(len(compiled), all(_native._object_file(_native._symbol("ufunc.exp", size)).is_relative_to(cache_folder()) for size in (4, 8)))
+    print(len(compiled), all(routine._object_file(routine._symbol("layer.ufunc.exp", size)).is_relative_to(cache_folder()) for size in (4, 8)))
 """
 
 
@@ -43,7 +46,9 @@ def objects(folder):
 def test_a_routine_is_compiled_once_per_dtype_and_a_second_process_reuses_it(tmp_path):
     assert run(READY, NUMBA_CACHE_DIR=tmp_path).stdout == "2 True\n"
     before = {file: file.stat().st_mtime_ns for file in objects(tmp_path)}
-    assert [file.name.split("-")[0] for file in before] == sorted(_native._symbol("ufunc.exp", size) for size in (4, 8))
+    assert [file.name.split("-")[0] for file in before] == sorted(
+        routine._symbol("layer.ufunc.exp", size) for size in (4, 8)
+    )
     assert run(READY, NUMBA_CACHE_DIR=tmp_path).stdout == "0 True\n"
     assert {file: file.stat().st_mtime_ns for file in objects(tmp_path)} == before
     assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} == {".o"}  # no temporary file is left
@@ -90,18 +95,18 @@ def test_a_folder_that_cannot_be_written_does_not_matter(tmp_path):
 
 
 def test_another_processor_has_files_of_its_own(monkeypatch):
-    mine = _native._object_file("x")
-    monkeypatch.setattr(_native.llvm, "get_host_cpu_name", lambda: "another")
-    assert _native._object_file("x").name != mine.name
-    assert _native._object_file("x").parent == mine.parent == kernels.cache_folder()
+    mine = routine._object_file("x")
+    monkeypatch.setattr(routine.llvm, "get_host_cpu_name", lambda: "another")
+    assert routine._object_file("x").name != mine.name
+    assert routine._object_file("x").parent == mine.parent == kernels.cache_folder()
 
 
 def test_routines_have_names_of_their_own():
     # The linker knows them by name: two of one name would be one.
-    names = list(_native._routines)
-    symbols = {_native._symbol(name, size) for name, size in itertools.product(names, (4, 8))}
+    names = list(routine._routines)
+    symbols = {routine._symbol(name, size) for name, size in itertools.product(names, (4, 8))}
     assert len(symbols) == 2 * len(names) > 30
-    assert {"tile.gemm", "pack.copy", "ufunc.exp", "optimizer.update"} <= set(names)
+    assert {"product.tile.gemm", "product.pack.copy", "layer.ufunc.exp", "layer.optimizer.update"} <= set(names)
 
 
 # Users' own functions, kept by Numba in files of their own

@@ -24,8 +24,9 @@ from tasks import (
 )
 
 from fastbp import kernels
-from fastbp.kernels import lean, sweep
-from fastbp.kernels import online as one_by_one
+from fastbp.kernels.samplewise import online as one_by_one
+from fastbp.kernels.samplewise import sweep
+from fastbp.kernels.samplewise import tiny as lean
 
 
 def check_online(task, epochs, l2=0.0, kernel=None, order=None, learning_rate=0.5):

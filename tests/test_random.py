@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbp.kernels import random as kernels
+from fastbp.kernels.network import random as kernels
 
 
 def both(seed, child):

@@ -14,15 +14,15 @@ from naive import DTYPES, Arena
 from test_jit import run
 from widths import run_at_other_widths
 
-from fastbp.kernels import _cache, _native, simd
-from fastbp.kernels.simd import I64
+from fastbp.kernels.compiler import assembler, cache, routine
+from fastbp.kernels.compiler.assembler import I64
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 numbers = itertools.count()
 
 
 def lanes(dtype):
-    return simd.VECTOR_BYTES // np.dtype(dtype).itemsize
+    return assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def assemble(dtype, parameters, emit, result=""):
@@ -32,7 +32,7 @@ def assemble(dtype, parameters, emit, result=""):
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
     )
     symbol = f"test.{next(numbers)}"
-    code = _native._compile(_native.Routine(symbol, parameters, result, emit), symbol, itemsize, machine)
+    code = routine._compile(routine.Routine(symbol, parameters, result, emit), symbol, itemsize, machine)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -216,11 +216,13 @@ def test_multiply_add(dtype):
     x, y, z = draw(dtype, 3, 4 * n)
     got = elementwise(dtype, lambda v, x, y, z: v.fma(x, y, z), x, y, z)
     wanted = x.astype(np.longdouble) * y + z
-    assert (np.abs(got - wanted) <= (1 if simd._FUSED else 2) * np.finfo(dtype).eps * (np.abs(x * y) + np.abs(z))).all()
+    assert (
+        np.abs(got - wanted) <= (1 if assembler._FUSED else 2) * np.finfo(dtype).eps * (np.abs(x * y) + np.abs(z))
+    ).all()
     eps = np.finfo(dtype).eps
     x, y, z = (np.full(n, number, dtype) for number in (1 + eps, 1 - eps, -1))
     got = elementwise(dtype, lambda v, x, y, z: v.fma(x, y, z), x, y, z)
-    assert (got == (-(eps**2) if simd._FUSED else 0)).all()  # (1 + e) (1 - e) - 1 = -e^2, rounded once
+    assert (got == (-(eps**2) if assembler._FUSED else 0)).all()  # (1 + e) (1 - e) - 1 = -e^2, rounded once
 
 
 @every_dtype
@@ -434,7 +436,7 @@ def test_every_width():
     run_at_other_widths(["simd"], lambda width: "test")
 
 
-SAY = "from fastbp.kernels import _cache, simd; print(simd.VECTOR_BYTES, _cache.source_digest())"
+SAY = "from fastbp.kernels.compiler import assembler, cache; print(assembler.VECTOR_BYTES, cache.source_digest())"
 
 
 def test_each_width_has_a_cache_folder_of_its_own():
@@ -443,7 +445,7 @@ def test_each_width_has_a_cache_folder_of_its_own():
     assert len({text.split()[1] for text in said}) == 3
     assert run(SAY, FASTBP_VECTOR_BYTES=None).stdout in said
     assert run(SAY, FASTBP_VECTOR_BYTES="").stdout in said
-    assert run(SAY, FASTBP_VECTOR_BYTES=simd.VECTOR_BYTES).stdout.split()[1] == _cache.source_digest()
+    assert run(SAY, FASTBP_VECTOR_BYTES=assembler.VECTOR_BYTES).stdout.split()[1] == cache.source_digest()
 
 
 @pytest.mark.parametrize("width", ["8", "128", "wide", "16 "])

@@ -7,7 +7,7 @@ from numba import njit
 
 import fastbp
 from fastbp import local, options, schedules
-from fastbp.kernels import narrow
+from fastbp.kernels.minibatch import narrow
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import fastbp
-from fastbp.kernels import activation
+from fastbp.kernels.layer import activation
 
 from ..ensemble import Ensemble, members
 from ..inputs import Inputs

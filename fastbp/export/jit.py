@@ -10,8 +10,8 @@ from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.kernels._jit import POLICY
-from fastbp.kernels.inference import infer_row, rescale, row_space
+from fastbp.kernels.compiler.jit import POLICY
+from fastbp.kernels.network.inference import infer_row, rescale, row_space
 
 from ..inputs import Inputs
 from ..predictor import FLOAT64

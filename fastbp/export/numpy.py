@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fastbp
-from fastbp.kernels import activation
+from fastbp.kernels.layer import activation
 
 from .. import storage
 from ..ensemble import Ensemble, members

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fastbp
-from fastbp.kernels import activation, elementary
+from fastbp.kernels.layer import activation, elementary
 
 from .. import storage
 from ..ensemble import Ensemble, members

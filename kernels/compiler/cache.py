@@ -1,0 +1,193 @@
+"""The compile cache: the folder that machine code is kept in, and files that are read whole or not at all."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core.caching import _Cache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+
+from .assembler import VECTOR_BYTES
+
+PACKAGE = __name__.rsplit(".", 2)[0]
+TREE = Path(__file__).parents[1]  # of all kernels
+
+# Numba's settings that change the machine code of a function, and may be changed between two compilations of one process
+SETTINGS = (
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "DEBUG_ARRAY_OPT_RUNTIME",
+    "DEBUG_NRT",
+    "EXTEND_VARIABLE_LIFETIMES",
+    "LLVM_REFPRUNE_FLAGS",
+    "LLVM_REFPRUNE_PASS",
+    "LOOP_VECTORIZE",
+    "NRT_STATS",
+    "OPT",
+    "PARFOR_MAX_TUPLE_SIZE",
+    "SLP_VECTORIZE",
+    "USING_SVML",
+)
+
+
+def source_digest() -> str:
+    """Digest of all kernel sources, of the compilers and of the vector width; empty where there are no sources to read (a zip file)."""
+    digest = hashlib.sha256(f"{VECTOR_BYTES} {numba.__version__} {llvmlite.__version__}".encode())
+    paths = {path.relative_to(TREE): path for path in TREE.rglob("*.py*")}
+    sources = sorted(name for name in paths if "__pycache__" not in name.parts)
+    for name in sources:
+        digest.update(name.as_posix().encode() + b"\0" + paths[name].read_bytes() + b"\0")
+    return digest.hexdigest()[:16] if sources else ""
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """The path of a function's file below the tree of the kernels, with dots: two files of one name lie in different folders."""
+    return function.__module__.removeprefix(f"{PACKAGE}.")
+
+
+def _user_cache() -> Path:
+    if sys.platform == "win32":
+        root = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
+    elif sys.platform == "darwin":
+        root = "~/Library/Caches"
+    else:
+        root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "fastbp"
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """
+    Folder of the compiled kernels: below ``NUMBA_CACHE_DIR`` if that is set, else in the user's cache.
+
+    Its name stands for the sources of all kernels, the versions of Numba and llvmlite and the width of a vector: an edit or another
+    version has a folder of its own. It is made when something is first kept, for its owner alone. Where the user has no home, or the
+    sources cannot be read, it is one that cannot be made: nothing is kept.
+    """
+    digest, chosen = source_digest(), os.environ.get("NUMBA_CACHE_DIR")
+    if digest:
+        try:
+            return (Path(chosen) / "fastbp" if chosen else _user_cache()) / digest
+        except RuntimeError:
+            pass
+    return Path(os.devnull) / "fastbp" / (digest or "unknown")
+
+
+def _signed(file: Path, data: bytes) -> bytes:
+    return hashlib.sha256(file.name.encode() + b"\0" + data).digest()
+
+
+def read(file: Path) -> bytes | None:
+    """What `keep` wrote into the file; None where it is missing, damaged, or another file that was given its name."""
+    try:
+        found = file.read_bytes()
+    except OSError:
+        return None
+    return found[32:] if _signed(file, found[32:]) == found[:32] else None
+
+
+def keep(file: Path, data: bytes) -> None:
+    """Write the file whole or not at all, in folders for the user alone; if it cannot be written, the next process compiles anew."""
+    try:
+        file.parents[2].mkdir(parents=True, exist_ok=True)
+        for folder in (file.parents[1], file.parent):  # may have been deleted since
+            folder.mkdir(mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(_signed(file, data) + data)
+            os.replace(temporary, file)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        if read(file) is None:  # else another process was faster, and holds the file open (Windows)
+            _warn_uncached(error.strerror)
+
+
+@functools.cache
+def _warn_uncached(reason: str) -> None:
+    warnings.warn(
+        f"fastbp cannot write its compile cache {cache_folder()} ({reason}): kernels are compiled anew in every process. "
+        "Set NUMBA_CACHE_DIR to a folder that can be written.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+class KernelCache(_Cache):
+    """
+    Machine code of one kernel, a file for each signature; stands where Numba's own cache does in a dispatcher.
+
+    Numba's own keeps an index beside numbered files: two processes that compile two signatures at once may give them one number, and
+    the index then names the code of the other. It also believes what it reads, and a full disk ends the compilation.
+
+    Parameters
+    ----------
+    function : function
+        The kernel in plain Python.
+    parallel : bool
+        Whether it is compiled for threads: the same function may be compiled both ways.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, parallel: bool) -> None:
+        code, self._function = function.__code__, function
+        version = "parallel" if parallel else "serial"
+        name = f"{place_of(function)}.{function.__qualname__}-{version}-{code.co_firstlineno}"
+        self._name, path = name.replace("<", "").replace(">", ""), Path(code.co_filename)
+        # The digest in the name of the folder knows the sources of this package only.
+        self._source = b"" if path.is_relative_to(TREE) else hashlib.sha256(path.read_bytes()).digest()
+
+    @property
+    def cache_path(self) -> str:
+        """The folder, for Numba's statistics."""
+        return str(cache_folder())
+
+    @property
+    def kept(self) -> bool:
+        """Whether machine code of some signature is there."""
+        return any(cache_folder().glob(f"{self._name}-*"))
+
+    def _key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
+        """All that tells this machine code from other code with the same digest."""
+        closure = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
+        code = hashlib.sha256(
+            self._function.__code__.co_code + self._source + (dumps(closure) if closure else b"")
+        ).hexdigest()
+        settings = tuple(str(getattr(numba.config, name, None)) for name in SETTINGS)
+        python = sys.implementation.cache_tag, getattr(sys, "abiflags", "")
+        return signature, codegen.magic_tuple(), settings, python, code
+
+    def _file(self, key: tuple[Any, ...]) -> Path:
+        return cache_folder() / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """The compiled signature; None if it is not there."""
+        context.refresh()
+        key = self._key(signature, context.codegen())
+        data = read(self._file(key))
+        found, payload = (None, ()) if data is None else pickle.loads(data)
+        return CompileResult._rebuild(context, *payload) if found == key else None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep what was compiled, unless it holds addresses of this process."""
+        if not result.library.has_dynamic_globals:
+            key = self._key(signature, result.codegen)
+            keep(self._file(key), dumps((key, result._reduce())))
+
+    def enable(self) -> None:
+        """It is never off."""
+
+    disable = flush = enable

@@ -1,0 +1,109 @@
+"""The one JIT policy: how every kernel is compiled."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+from numba.extending import overload, register_jitable
+
+from .cache import KernelCache
+from .threads import uninterrupted
+
+# Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
+# comparison such as `x != x` may be folded away, and a diverged run would look finite.
+FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
+
+
+@contextmanager
+def numba_config(**settings: object) -> Iterator[None]:
+    """Numba's settings while we compile, one thread at a time; other people's functions keep their own."""
+    with global_compiler_lock:
+        before = {name: getattr(numba.config, name) for name in settings}
+        vars(numba.config).update(settings)
+        try:
+            yield
+        finally:
+            vars(numba.config).update(before)
+
+
+def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
+    """As ``numba.njit``, also where NUMBA_DISABLE_JIT is set: it is for the user's functions, and the routines have no Python version."""
+    return CPUDispatcher(
+        function, locals={}, targetoptions={"nopython": True, "boundscheck": None, **POLICY, **options}
+    )
+
+
+def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+    """
+    Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``, as Numba's own.
+
+    Parameters
+    ----------
+    function : callable
+        The kernel in plain Python.
+    parallel : bool
+        Turn ``prange`` into threads. The kernel's attribute ``serial`` is then the same function compiled without them.
+
+    Returns
+    -------
+    numba dispatcher
+        No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved.
+    """
+    if function is None:
+        return functools.partial(njit, parallel=parallel)
+    kernel = _kernel(function, parallel=parallel)
+    if parallel:
+        kernel.serial = _kernel(function, parallel=False)
+    return kernel
+
+
+def _kernel(function: Callable[..., Any], *, parallel: bool) -> Any:
+    """As `_dispatcher`, with our cache, and uninterrupted by Ctrl-C while it compiles."""
+    kernel = _dispatcher(function, parallel=parallel)
+    kernel._cache = KernelCache(function, parallel=parallel)
+    compile_ = kernel.compile
+
+    def compiled(signature: Any) -> Any:
+        with uninterrupted(), numba_config(DISABLE_JIT=0):
+            return compile_(signature)
+
+    kernel.compile = compiled
+    return kernel
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a part of kernels, which compiled code alone calls; on disk it is kept within its callers."""
+    return _dispatcher(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def exact(function: Callable[..., Any]) -> Any:
+    """As `inner`, but every operation is rounded as it stands: NumPy gives the same bits."""
+    return _dispatcher(function, fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def python_or_compiled(function: Callable[..., Any]) -> Any:
+    """Leave a function as it is for Python, which so need not wait for its compilation; compiled code compiles it."""
+    return register_jitable(**POLICY)(function)
+
+
+def frozen(array: Any) -> Any:
+    """
+    Give a read-only view to what only reads an array: it is compiled once, whether the caller's array may be written or not.
+
+    In compiled code, where a caller's types are known anyway, the array itself.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@overload(frozen)
+def _frozen(array):  # Numba compares the annotations too
+    return lambda array: array

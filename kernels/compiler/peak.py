@@ -1,0 +1,61 @@
+"""The peak of the processor: what every kernel is measured against."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from .assembler import REGISTERS, VECTOR_BYTES, Assembler, Value
+from .jit import njit
+from .routine import routine
+
+# Sums that run at once, and multiply-adds of each in a turn of the loop.
+SUMS, TURNS = (24, 4) if REGISTERS == 32 else (12, 8)
+
+
+@routine("iAs")
+def multiply_adds(v: Assembler, count: Value, out: Value, x: Value) -> None:
+    """`count` turns of SUMS x TURNS independent multiply-adds of vectors, all in registers; the sums are written to `out`."""
+    factor = v.broadcast(x)
+
+    def turn(i: Value, *sums: Value) -> list[Value]:
+        found = list(sums)
+        for _ in range(TURNS):
+            found = [v.fma(factor, total, factor) for total in found]
+        return found
+
+    for k, total in enumerate(v.loop(0, count, 1, turn, [v.const(k) for k in range(SUMS)])):
+        v.store(total, v.at(out, k * v.lanes))
+
+
+@njit
+def _run(count, out, x):
+    multiply_adds(count, out, 0, x)
+
+
+def peak_gflops(dtype):
+    """
+    Measure what one thread can do at most: multiply-adds on vectors that stay in registers.
+
+    Parameters
+    ----------
+    dtype : float32 or float64
+
+    Returns
+    -------
+    float
+        GFLOP/s, the best of the turns that fit in about 50 ms. A multiply-add counts as two.
+    """
+    dtype = np.dtype(dtype)
+    lanes, count = VECTOR_BYTES // dtype.itemsize, 10_000
+    out, best, stop = np.empty(SUMS * lanes, dtype), np.inf, None
+    while stop is None or time.perf_counter() < stop:
+        started = time.perf_counter()
+        _run(count, out, dtype.type(0.5))
+        taken = time.perf_counter() - started
+        if stop is None:
+            stop = time.perf_counter() + 0.05  # the first turn may have compiled
+        else:
+            best = min(best, taken)
+    return 2 * count * SUMS * TURNS * lanes / best / 1e9

@@ -1,0 +1,1 @@
+"""What belongs to one layer: activations, losses, gradients and updates."""

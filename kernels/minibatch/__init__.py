@@ -1,0 +1,1 @@
+"""Learning with an update per batch of samples."""

@@ -1,0 +1,463 @@
+"""
+Mini-batch learning: one epoch a call, with any of the optimizers (L25, L29).
+
+The samples of a batch stand in tiles, one sample a column (see `network`). There are two ways through a batch: `narrow` for few weights,
+and `wide`. Here are their arguments, checked, and their memory.
+"""
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..compiler.jit import frozen, python_or_compiled
+from ..layer.evaluation import check_decision, check_loss
+from ..layer.optimizer import GRADIENT, SGD, pace_of, states_of
+from ..network.epochs import Batches, batch_epochs
+from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
+from .narrow import learn_narrow, learn_narrow_serial
+from .steps import LONG, TILE, blocks_of, is_plain
+from .wide import learn_wide, learn_wide_serial
+
+# Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
+NARROW = PACKED_FROM
+PARTS = 16
+# Multiply-adds of a forward pass of a batch from which threads pay, in the narrow way and in the wide one.
+PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
+# Updates that can be counted.
+LAST_STEP = 1 << 62
+
+narrow_epochs, wide_epochs = batch_epochs(learn_narrow_serial), batch_epochs(learn_wide_serial)
+
+
+class Samples(NamedTuple):
+    """What is learnt from; X is of no rows where the samples are those of a sparse matrix."""
+
+    X: Any
+    Y: Any
+    weight: Any
+
+
+class Csr(NamedTuple):
+    """Samples in compressed rows."""
+
+    data: Any
+    indices: Any
+    indptr: Any
+
+
+class Net(NamedTuple):
+    """Layers, and what is minimised."""
+
+    sizes: Any
+    activations: Any
+    loss: Any
+    loss_parameter: Any
+    decision: Any
+
+
+class Rule(NamedTuple):
+    """How weights are updated: the optimizer, its state and its numbers; and the seed of dropout."""
+
+    optimizer: Any
+    first: Any
+    second: Any
+    beta1: Any
+    beta2: Any
+    epsilon: Any
+    seed: Any
+
+
+class Work(NamedTuple):
+    """Memory of a run, see `workspace`."""
+
+    plan: Any
+    stride: Any
+    blocks: Any
+    packed: Any
+    space: Any
+    begin: Any
+    gradient: Any
+    lengths: Any
+    results: Any
+
+
+@python_or_compiled
+def is_narrow(batch_size, params):
+    """Whether batches of this size go through the network by `narrow`."""
+    return batch_size > GROUP and params.nbytes <= NARROW
+
+
+@python_or_compiled
+def workspace(n, batch_size, net, dropout, params, plain, sparse):
+    """Plan of the tiles, their columns, blocks of weights, and memory for passes over n samples; `plain` needs no gradient (see `wide`)."""
+    sizes, activations = net.sizes, net.activations
+    layers, largest, itemsize = sizes.size - 1, min(batch_size, n), params.itemsize
+    narrow = is_narrow(largest, params) and not sparse
+    stride = whole_vectors(min(largest, GROUP if narrow else TILE), itemsize)
+    plan = plan_tile(sizes, activations, dropout, stride, itemsize)
+    groups = (largest + GROUP - 1) // GROUP
+    parts = min(groups, PARTS)
+    # where sums of gradients are cut, there is room for two
+    sums = (parts if narrow else 0 if plain else 1) * (2 if largest > (parts if narrow else 1) * LONG else 1)
+    tiles = parts if narrow else (largest + TILE - 1) // TILE
+    blocks = 0
+    for l in range(layers):
+        blocks += blocks_of(sizes[l], sizes[l + 1], itemsize)
+    packed = np.empty(plan[layers, PACKED], params.dtype)
+    space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
+    gradient = np.empty(sums * params.size, params.dtype)
+    lengths, results = np.empty(blocks), np.empty(2 * (parts if narrow else groups) + 2)
+    return Work(plan, stride, blocks, packed, space, aligned(space), gradient, lengths, results)
+
+
+@python_or_compiled
+def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
+    """Raise ValueError unless the arguments of a pass over so many rows fit together."""
+    X, Y, weight, sizes, first, second = samples.X, samples.Y, samples.weight, net.sizes, rule.first, rule.second
+    check_network(sizes, net.activations, params)
+    layers = net.activations.size
+    check_loss(net.loss, net.loss_parameter, net.activations[layers - 1], sizes[layers])
+    check_decision(net.decision)
+    if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
+        raise ValueError(
+            "minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
+        )
+    if Y.shape[0] != rows or weight.shape[0] != rows:
+        raise ValueError(
+            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as",
+            X.shape,
+            Y.shape,
+            weight.shape,
+        )
+    if rule.optimizer < SGD or rule.optimizer > GRADIENT:
+        raise ValueError("minibatch_epoch: optimizer must be one of the optimizer codes 0 to 8, got", rule.optimizer)
+    states = states_of(rule.optimizer)
+    if (states > 0 and first.size != params.size) or (states > 1 and second.size != params.size):
+        raise ValueError(
+            "minibatch_epoch: first and second must have the size of params; (params, first, second) have",
+            params.size,
+            first.size,
+            second.size,
+        )
+    if not (
+        X.flags.c_contiguous
+        and Y.flags.c_contiguous
+        and order.flags.c_contiguous
+        and first.flags.c_contiguous
+        and second.flags.c_contiguous
+    ):
+        raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
+    if step < 0 or step > LAST_STEP:
+        raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
+    if batch_size < 1:
+        raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
+    if order.size > 0 and (order.min() < 0 or order.max() >= rows):
+        raise ValueError(
+            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as",
+            order.min(),
+            order.max(),
+            rows,
+        )
+
+
+@python_or_compiled
+def layers(sizes, activations, loss, loss_parameter, decision):
+    """A network as the loops take it."""
+    return Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), decision)
+
+
+@python_or_compiled
+def minibatch_epoch(
+    X,
+    Y,
+    weight,
+    order,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    step,
+    learning_rate,
+    beta1,
+    beta2,
+    epsilon,
+    l2,
+):
+    """
+    One pass of mini-batch learning: for every batch the mean gradient, then one update.
+
+    Parameters
+    ----------
+    X : C-contiguous array, shape (n, sizes[0])
+        Inputs, one sample a row.
+    Y : C-contiguous array, shape (n, sizes[-1])
+        Targets.
+    weight : array, shape (n,)
+        Factor of each sample's loss; ones for plain learning.
+    order : C-contiguous int64 array, shape (m,)
+        Numbers of the samples in the order in which batches take them; the last batch may be smaller.
+    batch_size : int
+        Samples per update, at least 1.
+    sizes, activations : int64 arrays, shapes (layers + 1,) and (layers,)
+        Units per layer, and the code of each layer's activation.
+    loss, decision, optimizer : int
+        Codes of the loss, of the decision that counts as right, and of the update rule; by `GRADIENT` the weights stay, and `first` becomes
+        the gradient of the last batch.
+    loss_parameter : array, shape (sizes[-1],), or (0,) where the loss has none
+        See `output_delta`.
+    params : C-contiguous array, shape (parameter_count(sizes),)
+        All weights and biases, updated in place (layout: `parameter_count`).
+    first, second : C-contiguous arrays, shape (parameter_count(sizes),) or (0,) where the rule has no use for them
+        State of the optimizer, updated in place: the velocity, Adam's two means, ... as the rule's own kernel takes them.
+    step : int
+        Updates made before this call.
+    learning_rate, beta1, beta2, epsilon : float
+        alpha; momentum or Adam's b1, b2 and eps; rmsprop takes b2, and rprop b1 and b2 as its factors.
+    l2 : float
+        Weight of the penalty l2/2 sum w^2 (biases are free); for adamw of the decay.
+
+    Returns
+    -------
+    (float, float, int)
+        Mean loss of the samples, each before its batch's update; the share decided rightly; updates made so far.
+        NaN, NaN where `order` is empty.
+
+    Raises
+    ------
+    ValueError
+        Shapes, layouts or codes that do not fit, or a sample number outside 0..n-1.
+
+    Notes
+    -----
+    Lecture L25, row-wise: dW = A^T delta / B, db = sum delta / B, delta(l-1) = (delta(l) W^T) f'(z). 6 flops a weight
+    and sample, 4 in the first layer. Work space is allocated once a
+    call, nothing per batch.
+    """
+    samples = Samples(frozen(X), frozen(Y), frozen(weight))
+    net = layers(sizes, activations, loss, loss_parameter, decision)
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
+    check_minibatch(samples, X.shape[0], net, params, rule, order, batch_size, step)
+    if order.size == 0:
+        return np.nan, np.nan, step
+    n, batch_size = order.size, min(batch_size, order.size)
+    batches = (n + batch_size - 1) // batch_size
+    work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
+    penalties = np.full(batches, l2, np.float64)
+    rates, paces, decays = pace_of(
+        optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2
+    )
+    if is_narrow(batch_size, params):
+        learn_narrow_serial(
+            samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
+        )
+    else:
+        learn_wide_serial(
+            samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
+        )
+    results = work.results
+    return (
+        np.cumsum(results[:-2:2])[-1] / n,
+        np.cumsum(results[1:-2:2])[-1] / n,
+        step + batches,
+    )  # in order, as `epochs.mean` does
+
+
+def prepare_minibatch(
+    X,
+    Y,
+    weight,
+    n,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    beta1,
+    beta2,
+    epsilon,
+    *,
+    dropout=None,
+    clip=np.inf,
+    seed=0,
+    parallel=False,
+):
+    """
+    Check once and reserve memory once for many passes over n samples.
+
+    Parameters
+    ----------
+    X : array, shape (samples, sizes[0]), or tuple (data, indices, indptr)
+        Samples, dense or as a sparse matrix in compressed rows (indices and indptr int64), which is not made dense.
+    Y, weight, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, beta1, beta2, epsilon
+        As in `minibatch_epoch`.
+    n : int
+        Samples of the longest pass.
+    dropout : array, shape (layers,), optional
+        Share of each layer's units that is dropped; 0 for the last layer (see `dropout`).
+    clip : float
+        Length to which the gradient of a batch's loss is cut (see `clip_gradient`).
+    seed : int
+        What is dropped depends on it.
+    parallel : bool
+        Use the threads that `threads` has set: the result has the same bits.
+
+    Returns
+    -------
+    callable
+        ``epoch(order, step, learning_rate, l2)`` makes a pass: at most n numbers of samples (not checked but for their count), updates
+        made so far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
+
+    Notes
+    -----
+    A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it. Threads take
+    tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
+    """
+    csr = None if isinstance(X, np.ndarray) else _csr(*X, sizes)
+    rows = len(X) if csr is None else csr.indptr.size - 1
+    samples = Samples(frozen(X if csr is None else np.empty((0, sizes[0]), params.dtype)), frozen(Y), frozen(weight))
+    shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
+    if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
+        raise ValueError(
+            "prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout
+        )
+    net = layers(sizes, activations, int(loss), loss_parameter, decision)
+    rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), seed)
+    check_minibatch(samples, rows, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
+    if n < 1:
+        raise ValueError("prepare_minibatch: n, the samples of a pass, must be at least 1, got", n)
+    batch_size = min(batch_size, n)
+    narrow = is_narrow(batch_size, params) and csr is None
+    loops = (
+        [learn_narrow_serial, learn_narrow, narrow_epochs] if narrow else [learn_wide_serial, learn_wide, wide_epochs]
+    )
+    # None where there is nothing of the kind: the loops are compiled without it
+    more = shares if shares.any() else None, float(clip) if clip < np.inf else None
+    data = (samples, *more) if narrow else (samples, csr, *more)
+    plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
+    work = workspace(n, batch_size, net, shares, params, plain, csr is not None)
+    several = (
+        None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]
+    )  # compiled for the usual cases alone
+    return Batches(loops[parallel], several, data, net, params, rule, work, n, batch_size)
+
+
+def _csr(data, indices, indptr, sizes):
+    """A sparse matrix as the loops take it; raises ValueError unless it is one of sizes[0] columns."""
+    if (
+        indptr.size < 2
+        or indptr[0] < 0
+        or (indptr[1:] < indptr[:-1]).any()
+        or indptr[-1] > min(data.size, indices.size)
+    ):
+        raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
+    if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
+        raise ValueError(
+            "prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
+            indices.min(),
+            indices.max(),
+        )
+    return Csr(frozen(data), frozen(indices), frozen(indptr))
+
+
+def minibatch_epoch_parallel(
+    X,
+    Y,
+    weight,
+    order,
+    batch_size,
+    sizes,
+    activations,
+    loss,
+    loss_parameter,
+    decision,
+    params,
+    optimizer,
+    first,
+    second,
+    step,
+    learning_rate,
+    beta1,
+    beta2,
+    epsilon,
+    l2,
+):
+    """
+    One pass of mini-batch learning, on the threads that `threads` has set: bit for bit what `minibatch_epoch` gives.
+
+    Parameters
+    ----------
+    X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, step,
+    learning_rate, beta1, beta2, epsilon, l2
+        As in `minibatch_epoch`. Called from Python, inside ``with threads(n)``.
+
+    Returns
+    -------
+    (float, float, int)
+        As `minibatch_epoch`.
+
+    Raises
+    ------
+    ValueError
+        As `minibatch_epoch`.
+    """
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
+    net = layers(sizes, activations, loss, loss_parameter, decision)
+    check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
+    if order.size == 0:
+        return np.nan, np.nan, step
+    epoch = prepare_minibatch(
+        X,
+        Y,
+        weight,
+        order.size,
+        batch_size,
+        sizes,
+        activations,
+        loss,
+        loss_parameter,
+        decision,
+        params,
+        optimizer,
+        first,
+        second,
+        beta1,
+        beta2,
+        epsilon,
+        parallel=True,
+    )
+    found = epoch(order, step, learning_rate, l2)
+    return found.loss, found.correct, step - (-order.size // batch_size)
+
+
+def parallel_pays(sizes, batch_size, itemsize=4):
+    """
+    Whether threads make mini-batches of a network faster than one thread.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per layer, inputs first.
+    batch_size : int
+    itemsize : int
+        Bytes of a number.
+
+    Returns
+    -------
+    bool
+        Decided by measurement (docs/performance.md): by the multiply-adds of a batch.
+    """
+    weights = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
+    narrow = batch_size > GROUP and weights * itemsize <= NARROW
+    return weights * batch_size >= (PARALLEL_NARROW if narrow else PARALLEL_WIDE)

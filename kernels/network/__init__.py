@@ -1,0 +1,1 @@
+"""Whole networks: forward passes, predictions, and epochs."""

@@ -1,0 +1,480 @@
+"""
+Matrix products C = alpha A B + beta C of any strides: forward X W, backward D W^T, gradient A^T D (lecture L24, L25).
+
+Small products run straight from the operands through the register tile (`tile.gemm`). Large ones are cut into blocks that stay in
+cache, with B copied into panels and, where its columns are contiguous, A into tiles (`pack`). Every element of C is one chain
+of multiply-adds in the order of k, whatever the way, the blocks and the number of threads: so the bits are the same. Long chains of
+float32 are cut into pieces, which are added up in float64: so the error does not grow with their length.
+"""
+
+import numpy as np
+from numba import prange
+
+from ..compiler.assembler import VECTOR_BYTES
+from ..compiler.jit import inner, njit, python_or_compiled
+from ..compiler.memory import from_element, memory, steps, written_memory
+from .pack import copy, pack_rows, pack_tiles, pack_transposed
+from .tile import ROWS, STACKED, VECTORS, gemm
+
+# Rows of B that are packed at a time: a panel of them stays in the first cache.
+DEPTH = 256
+# Rows of A and panels of B that are multiplied at a time: they stay in the second cache.
+HEIGHT, PANELS = 96, 16
+# Columns of B that are packed at a time: they stay in the last cache.
+WIDTH = 4096
+# Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache with 512-bit vectors alone.
+PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
+# Rows of C from which packing B pays.
+PACKED_ROWS = 32
+# Rows of C up to which a B with contiguous columns is not packed as a whole.
+TURNED_ROWS = 384
+# Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows, whose pieces of so
+# many terms are added up at a time.
+LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
+# Multiply-adds, and elements of C, from which threads pay.
+PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
+
+
+@inner
+def _is_direct(n, m, depth, a_column, b_column, alpha, itemsize):
+    """Whether the product runs straight from its operands."""
+    if b_column != 1 or alpha != 1:
+        return False
+    if n < PACKED_ROWS:
+        return True
+    return depth * min(m * itemsize, VECTORS * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= DEPTH)
+
+
+@inner
+def _blocks(n, m, split, itemsize):
+    """Rows and columns of a block of C: fit for the second cache, or smaller, to be some sixteen `split` over threads."""
+    panel = VECTORS * VECTOR_BYTES // itemsize
+    if not split:
+        return HEIGHT, PANELS * panel
+    height = min(HEIGHT, max(16, (n + 8 * ROWS - 1) // (8 * ROWS) * ROWS))
+    across = max(1, 16 * height // n)  # blocks beside one another, so that there are enough
+    return height, min(PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
+
+
+@njit(parallel=True)
+def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, split):
+    """C = alpha A B, or C += alpha A B: rows of C contiguous, rows or columns of B contiguous. Unchecked."""
+    infinite = -C.dtype.type(np.inf)
+    direct = _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize)
+    if direct and not split:
+        gemm(
+            n,
+            m,
+            depth,
+            A,
+            0,
+            a_row,
+            a_column,
+            ROWS * a_row,
+            B,
+            0,
+            b_row,
+            1,
+            C,
+            0,
+            c_row if add else -1,
+            C,
+            0,
+            c_row,
+            infinite,
+        )
+        return
+    if b_column != 1 and alpha == 1 and n <= TURNED_ROWS and not split:
+        # few rows use each panel of B: it is turned on the stack when its turn comes
+        for k in range(0, max(depth, 1), STACKED):
+            gemm(
+                n,
+                m,
+                min(STACKED, depth - k),
+                A,
+                k * a_column,
+                a_row,
+                a_column,
+                ROWS * a_row,
+                B,
+                k,
+                -1,
+                b_column,
+                C,
+                0,
+                c_row if add or k > 0 else -1,
+                C,
+                0,
+                c_row,
+                infinite,
+            )
+        return
+    lanes = VECTOR_BYTES // C.itemsize
+    height, chunk = _blocks(n, m, split, C.itemsize)
+    bands = (n + height - 1) // height
+    if direct:
+        chunks = (m + chunk - 1) // chunk
+        for t in prange(bands * chunks):
+            i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk  # prange counts in unsigned numbers
+            at = i * c_row + j
+            gemm(
+                min(height, n - i),
+                min(chunk, m - j),
+                depth,
+                A,
+                i * a_row,
+                a_row,
+                a_column,
+                ROWS * a_row,
+                B,
+                j,
+                b_row,
+                1,
+                C,
+                at,
+                c_row if add else -1,
+                C,
+                at,
+                c_row,
+                infinite,
+            )
+        return
+    deepest, tiled = min(depth, DEPTH), a_column != 1
+    # B in panels, and behind it A in tiles
+    b_space = deepest * ((min(m, WIDTH) + lanes - 1) // lanes * lanes)
+    work = np.empty(b_space + (deepest * (n + ROWS) if tiled else 0), C.dtype)
+    for j0 in range(0, m, WIDTH):
+        width = min(WIDTH, m - j0)
+        chunks = (width + chunk - 1) // chunk
+        for k0 in range(0, max(depth, 1), DEPTH):
+            deep = min(DEPTH, depth - k0)
+            start_row = c_row if add or k0 > 0 else -1
+            for t in prange(chunks):
+                j = np.int64(t) * chunk
+                if b_column == 1:
+                    pack_rows(deep, min(chunk, width - j), B, k0 * b_row + j0 + j, b_row, alpha, work, j * deep)
+                else:
+                    pack_transposed(
+                        deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep
+                    )
+            for t in prange(bands if tiled else 0):
+                i = np.int64(t) * height
+                pack_tiles(
+                    min(height, n - i),
+                    deep,
+                    A,
+                    i * a_row + k0 * a_column,
+                    a_row,
+                    a_column,
+                    work,
+                    b_space + i * deep,
+                    ROWS * deep,
+                )
+            for t in prange(bands * chunks):
+                i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk
+                high, wide, at = min(height, n - i), min(chunk, width - j), i * c_row + j0 + j
+                if tiled:
+                    gemm(
+                        high,
+                        wide,
+                        deep,
+                        work,
+                        b_space + i * deep,
+                        1,
+                        ROWS,
+                        ROWS * deep,
+                        work,
+                        j * deep,
+                        0,
+                        deep,
+                        C,
+                        at,
+                        start_row,
+                        C,
+                        at,
+                        c_row,
+                        infinite,
+                    )
+                else:
+                    gemm(
+                        high,
+                        wide,
+                        deep,
+                        A,
+                        i * a_row + k0 * a_column,
+                        a_row,
+                        a_column,
+                        ROWS * a_row,
+                        work,
+                        j * deep,
+                        0,
+                        deep,
+                        C,
+                        at,
+                        start_row,
+                        C,
+                        at,
+                        c_row,
+                        infinite,
+                    )
+
+
+_product_serial = _product.serial
+
+
+@python_or_compiled
+def _fits(b_row, b_column, c_row, c_column):
+    """Whether `_product` takes a B and a C of these steps; `gemm` has a meaning of its own for steps that are 0 or negative."""
+    return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
+
+
+@inner
+def _oriented(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+    """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
+    if _fits(b_row, b_column, c_row, c_column):
+        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, False)
+    elif _fits(a_column, a_row, c_column, c_row):
+        # C^T = B^T A^T
+        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add, False)
+    else:
+        # Gaps between all elements of an operand, or rows that run backwards: copies.
+        rows, result = np.empty(depth * m, C.dtype), np.empty(n * m, C.dtype)
+        side_by_side = np.int64(1)  # typed: a literal would compile the callee once more
+        copy(depth, m, B, 0, b_row, b_column, rows, 0, m, side_by_side)
+        copy(n if add else 0, m, C, 0, c_row, c_column, result, 0, m, side_by_side)
+        _product_serial(n, m, depth, A, a_row, a_column, rows, m, side_by_side, result, m, alpha, add, False)
+        copy(n, m, result, 0, m, side_by_side, C, 0, c_row, c_column)
+
+
+@python_or_compiled
+def summed_rows(m):
+    """Rows of C of m columns whose long sums are added up at a time."""
+    return max(SUMMED_ROWS, SUMMED // max(m, 1))
+
+
+@inner
+def _summed(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+    """The same for long sums of float32: pieces of LONG terms are added up in float64."""
+    high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
+    piece, total = np.empty(high * m, C.dtype), np.empty(high * m, np.float64)
+    flat = memory(piece)
+    for i in range(0, n, high):
+        rows = min(high, n - i)
+        copy(rows if add else 0, m, C, i * c_row, c_row, c_column, flat, 0, m, one)
+        for e in range(rows * m):
+            total[e] = piece[e] if add else 0
+        for k in range(0, depth, LONG):
+            _oriented(
+                rows,
+                m,
+                min(LONG, depth - k),
+                from_element(A, i * a_row + k * a_column),
+                a_row,
+                a_column,
+                from_element(B, k * b_row),
+                b_row,
+                b_column,
+                flat,
+                m,
+                one,
+                alpha,
+                new,
+            )
+            for e in range(rows * m):
+                total[e] += piece[e]
+        for e in range(rows * m):
+            piece[e] = total[e]
+        copy(rows, m, flat, 0, m, one, C, i * c_row, c_row, c_column)
+
+
+@inner
+def multiply(A, B, C, alpha, add):
+    """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
+    (n, m), depth = C.shape, A.shape[1]
+    a, b, c = memory(A), memory(B), written_memory(C)
+    factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
+    if C.itemsize == 8 or depth <= LONG:
+        _oriented(n, m, depth, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, factor, add)
+    else:
+        _summed(n, m, depth, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, factor, add)
+
+
+@python_or_compiled
+def check_product(A, B, out):
+    """Raise ValueError unless out can hold A B."""
+    if A.shape[1] != B.shape[0]:
+        raise ValueError("matmul: A (n, k) and B (k, m) must share k; (A, B) came as", A.shape, B.shape)
+    if out.shape[0] != A.shape[0] or out.shape[1] != B.shape[1]:
+        raise ValueError("matmul: out must have shape (n, m); (A, B, out) came as", A.shape, B.shape, out.shape)
+
+
+@njit
+def matmul(A, B, out):
+    """
+    Matrix product: C = A B.
+
+    Parameters
+    ----------
+    A : array, shape (n, k)
+    B : array, shape (k, m)
+    out : array, shape (n, m)
+        Overwritten with C. Must not overlap `A` or `B`.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit.
+
+    Notes
+    -----
+    Lecture L24. 2nkm flops. Any layout of aligned arrays, any of float32 and float64, one dtype for all; fast when `out` has
+    contiguous rows or columns. A large product, and one of many rows with a transposed `B`, allocates work space for the packed
+    operands (up to 4 MB for `B`); others allocate nothing. Sums of more than 4096 terms of float32 are added up in float64, piece by
+    piece: their error is that of 4096 terms.
+    """
+    check_product(A, B, out)
+    multiply(A, B, out, 1, False)
+
+
+@njit
+def scaled_matmul(alpha, A, B, beta, out):
+    """
+    Scaled matrix product: C = alpha A B + beta C.
+
+    Parameters
+    ----------
+    alpha : float
+    A : array, shape (n, k)
+    B : array, shape (k, m)
+    beta : float
+    out : array, shape (n, m)
+        C: read where `beta` is not 0, and overwritten. Must not overlap `A` or `B`.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit.
+
+    Notes
+    -----
+    As `matmul`; where `alpha` is not 1, `B` is packed whatever its size.
+    """
+    check_product(A, B, out)
+    if beta != 0 and beta != 1:
+        for i in range(out.shape[0]):
+            for j in range(out.shape[1]):
+                out[i, j] *= out.dtype.type(beta)
+    multiply(A, B, out, alpha, beta != 0)
+
+
+def _flat(array, written):
+    """The memory of an array as a flat one: so the parallel product is compiled once, whatever the layouts and flags."""
+    flat = (
+        array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
+    )
+    if not written:
+        flat.flags.writeable = False
+    return flat
+
+
+def matmul_parallel(A, B, out):
+    """
+    C = A B on the threads that `threads` has set: bit for bit what `matmul` gives.
+
+    Parameters
+    ----------
+    A, B, out
+        As in `matmul`. Called from Python, inside ``with threads(n)``.
+
+    Raises
+    ------
+    ValueError
+        As `matmul`.
+
+    Notes
+    -----
+    B (and a transposed A) are packed once and shared; the threads get blocks of C that the shapes alone fix.
+    """
+    check_product(A, B, out)
+    n, m = out.shape
+    if out.itemsize == 4 and A.shape[1] > LONG:
+        height = summed_rows(m)
+        for i in range(0, n, height):
+            rows = slice(i, i + height)
+            piece, total = np.empty(out[rows].shape, out.dtype), np.zeros(out[rows].shape)
+            for k in range(0, A.shape[1], LONG):
+                matmul_parallel(A[rows, k : k + LONG], B[k : k + LONG], piece)
+                total += piece
+            out[rows] = total
+        return
+    (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
+        [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)]
+        for x in (A, B, out)
+    )
+    aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
+    one, forward = out.dtype.type(1), _fits(b_row, b_column, c_row, c_column)
+    if not aligned or not (forward or _fits(a_column, a_row, c_column, c_row)):
+        matmul(A, B, out)
+        return
+    a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)
+    if forward:
+        _product(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False, True)
+    else:
+        _product(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False, True)
+
+
+def matmul_parallel_pays(n, k, m):
+    """
+    Whether threads make the product of (n, k) and (k, m) matrices faster than one thread.
+
+    Parameters
+    ----------
+    n, k, m : int
+        Shapes of the operands.
+
+    Returns
+    -------
+    bool
+        Decided by measurement (docs/performance.md): by the multiply-adds and by the size of the product.
+    """
+    return n * k * m >= PARALLEL_FROM and n * m >= PARALLEL_ELEMENTS
+
+
+@njit
+def linear_forward(X, W, b, out):
+    """
+    Linear part of a layer: Z = X W + b.
+
+    Parameters
+    ----------
+    X : array, shape (n, d_in)
+        One sample a row.
+    W : array, shape (d_in, d_out)
+    b : array, shape (d_out,)
+    out : array, shape (n, d_out)
+        Overwritten with Z. Must not overlap the others.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, or strides that are no multiples of the item size.
+
+    Notes
+    -----
+    Lecture L4, L25: z_j = sum_i x_i w_ij + b_j. 2 n d_in d_out flops.
+    """
+    if X.shape[1] != W.shape[0]:
+        raise ValueError(
+            "linear_forward: X (n, d_in) and W (d_in, d_out) must share d_in; (X, W) came as", X.shape, W.shape
+        )
+    if b.shape[0] != W.shape[1]:
+        raise ValueError("linear_forward: b must have shape (d_out,); (W, b) came as", W.shape, b.shape)
+    if out.shape[0] != X.shape[0] or out.shape[1] != W.shape[1]:
+        raise ValueError(
+            "linear_forward: out must have shape (n, d_out); (X, W, out) came as", X.shape, W.shape, out.shape
+        )
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            out[i, j] = b[j]
+    multiply(X, W, out, 1, True)
