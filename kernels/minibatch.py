@@ -16,7 +16,7 @@ from .epochs import Batches, batch_epochs
 from .evaluation import check_decision, check_loss
 from .narrow import learn_narrow, learn_narrow_parallel
 from .network import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
-from .optimizer import GRADIENT, SGD, pace_of, states_of
+from .optimizer import GRADIENT, SGD, rates_of, states_of
 from .wide import learn_wide, learn_wide_parallel
 
 # Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
@@ -249,18 +249,11 @@ def minibatch_epoch(
     n, batch_size = order.size, min(batch_size, order.size)
     batches = (n + batch_size - 1) // batch_size
     work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
-    penalties = np.full(batches, l2, np.float64)
-    rates, paces, decays = pace_of(
-        optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2
-    )
+    rates, penalties = rates_of(batches, learning_rate, l2)
     if is_narrow(batch_size, params):
-        learn_narrow(
-            samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
-        )
+        learn_narrow(samples, None, None, net, params, rule, work, order, batch_size, step, rates, penalties)
     else:
-        learn_wide(
-            samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
-        )
+        learn_wide(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, penalties)
     results = work.results
     return (
         np.cumsum(results[:-2:2])[-1] / n,

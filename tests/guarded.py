@@ -133,7 +133,7 @@ WORK = (
     ("network", "_prepare_forward"),
     ("inference", "_plan"),
     ("minibatch", "workspace"),
-    ("minibatch", "pace_of"),
+    ("minibatch", "rates_of"),
     ("online", "lean_space"),
     ("online", "sweep_space"),
     ("many", "lanes_space"),
