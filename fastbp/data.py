@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -348,6 +349,6 @@ def parameter_bounds(net: options.Architecture, init: str | None) -> NDArray[np.
         checks.one_of("init", init, options.INITS)
     parts = []
     for n_in, n_out in itertools.pairwise(net.sizes):
-        bound = {"glorot": (6 / (n_in + n_out)) ** 0.5, "he": (6 / n_in) ** 0.5, "uniform": 1.0}[init or "glorot"]
+        bound = {"glorot": math.sqrt(6 / (n_in + n_out)), "he": math.sqrt(6 / n_in), "uniform": 1.0}[init or "glorot"]
         parts.append(np.full((n_in + 1) * n_out, bound))
     return np.concatenate(parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .circle import sin_cos
+
 SCHEDULES = ("constant", "cosine", "one_cycle")
 # one_cycle (Smith and Topin, 2018; the numbers are PyTorch's): from 1/25 up to the rate in the first 30 % of the updates, and from there
 # down to 1/250 000 of it.
@@ -41,4 +43,4 @@ def factors(schedule: str, first: int, count: int, total: int, warmup: float) ->
 
 def _wave(start: float, stop: float, t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Half a cosine wave from `start` at t = 0 to `stop` at t = 1."""
-    return stop + (start - stop) * (1 + np.cos(np.pi * np.clip(t, 0, 1))) / 2
+    return stop + (start - stop) * (1 + sin_cos(np.clip(t, 0, 1) / 2)[1]) / 2

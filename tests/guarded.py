@@ -133,7 +133,7 @@ WORK = (
     ("network.forward", "_prepare_forward"),
     ("network.inference", "_plan"),
     ("minibatch.epoch", "workspace"),
-    ("minibatch.epoch", "pace_of"),
+    ("minibatch.epoch", "rates_of"),
     ("samplewise.online", "lean_space"),
     ("samplewise.online", "sweep_space"),
     ("samplewise.tiny_many", "lanes_space"),

@@ -216,7 +216,7 @@ def test_narrow_networks_in_all_parts():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rprop"])
 def test_minibatch_epoch_in_users_njit(optimizer):
-    for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7)]:
+    for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7), ((2, 3, 2), 200, 1)]:
         task = Task(sizes, n)
         found = []
         for kernel in (None, compiled(user_minibatch_epoch)):

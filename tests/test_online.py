@@ -156,8 +156,12 @@ def adds_row_after_row(width, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_leaving_out_zeros_changes_nothing(dtype):
-    assert {adds_row_after_row(width, dtype) for width in (9, 130)} == {False, True}
-    for sizes in [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]:
+    # one vector; one part of as many vectors as the registers take; three such parts
+    lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
+    widths = [lanes, lanes * sweep.VECTORS, 3 * lanes * sweep.VECTORS]
+    assert [adds_row_after_row(width, dtype) for width in widths] == [False, True, True]
+    shapes = [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]
+    for sizes in shapes + [(80, width, 3) for width in widths]:
         task = mostly_zeros(sizes, dtype)
         check_online(task, 1, learning_rate=0.02)
         assert bool(one_by_one.sweep_space(task.X, task.codes()[0], task.params, 0.0)[-1])

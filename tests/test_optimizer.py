@@ -1,6 +1,8 @@
 """The update rules: one step and many against NumPy, in arrays of any number of dimensions, and from @njit."""
 
 import functools
+import types
+from fractions import Fraction
 
 import naive
 import numpy as np
@@ -11,6 +13,7 @@ from naive import DTYPES, Arena, assert_close
 from numba import config, njit
 
 from fastbp import kernels
+from fastbp.kernels import optimizer
 
 seeds = st.integers(0, 2**32 - 1)
 shapes_1d = st.integers(0, 40).map(lambda n: (n,))
@@ -230,6 +233,57 @@ def test_clip_gradient_of_huge_float32_numbers():
     g = np.full(4, 1e30, np.float32)
     assert kernels.clip_gradient(g, 1.0) == pytest.approx(2e30)
     np.testing.assert_allclose(g, 0.5, rtol=1e-6)
+
+
+# The rates of a step
+
+U = Fraction(1, 2**53)  # the relative error of a float64 multiplication
+
+
+def user_power(base, exponent):
+    return optimizer.power(base, exponent)
+
+
+def user_step_rates(code, step, learning_rate, l2, beta1, beta2):
+    return optimizer.step_rates(code, step, learning_rate, l2, beta1, beta2)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+def test_power_against_exact_arithmetic():
+    power = compiled("power")
+    for base in (0.9, 0.999, 0.5, 1 / 3, 0.1, 1 - 2.0**-20, 1.0, 0.0):
+        for exponent in [*range(200), 255, 256, 1000, 4095]:
+            got, exact = power(base, exponent), Fraction(base) ** exponent
+            if exact == 0 or exact > Fraction(2) ** -1022:  # smaller numbers have fewer bits
+                assert abs(Fraction(got) - exact) <= ((1 + U) ** max(0, exponent - 1) - 1) * exact, (base, exponent)
+            else:
+                assert 0 <= got <= 2.0**-1021
+    assert power(0.999, 1 << 62) == 0
+    assert power(0.9, np.uint64(3)) == power(0.9, np.int32(3)) == power(0.9, 3)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
+@pytest.mark.parametrize("rule", kernels.OPTIMIZERS)
+def test_rates_have_the_same_bits_everywhere(rule):
+    # Plain Python rounds every operation, on every processor: so must compiled code, whatever the flags of its caller.
+    names = vars(optimizer) | {"power": optimizer.power.py_func}
+    in_python = types.FunctionType(optimizer.step_rates.py_func.__code__, names)
+    users, fast = compiled("step_rates"), njit(fastmath=True)(user_step_rates)
+    code = kernels.OPTIMIZERS[rule]
+    for step in range(1, 201):
+        for numbers in [(0.001, 0.1, 0.9, 0.999), (0.3, 1e-4, 0.85, 0.98), (0.01, 0.0, 0.0, 0.9)]:
+            assert in_python(code, step, *numbers) == users(code, step, *numbers) == fast(code, step, *numbers)
+
+
+@pytest.mark.parametrize("rule", STEPPED)
+def test_steps_from_python_and_from_users_njit_have_the_same_bits(rule):
+    numbers = RULES[rule][1][1:]
+    python, users = ([np.ones(3), *np.zeros((2, 3))] for _ in range(2))
+    for step in range(1, 201):
+        g = np.array([1.0, -0.3, 1 / step])
+        for (w, *state), call in ((python, kernel(rule, "python")), (users, kernel(rule, "njit"))):
+            call(w, g, *state, step, *numbers)
+        assert [x.tobytes() for x in python] == [x.tobytes() for x in users], step
 
 
 def test_momentum_of_zero_is_sgd():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..circle import sin_cos
 from .frames import CellError, Column
 from .text import read_date, read_number
 
@@ -187,9 +188,10 @@ def date_parts(days: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     whole = np.floor(days).astype("datetime64[D]")
     in_year = ((whole - whole.astype("datetime64[Y]")).astype(np.float64) + days % 1) / 365.2425
     weekday = (whole.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
-    parts = {"days": days, "year sin": np.sin(2 * np.pi * in_year), "year cos": np.cos(2 * np.pi * in_year)}
+    (year_sin, year_cos), (hour_sin, hour_cos) = sin_cos(in_year), sin_cos(days)
+    parts = {"days": days, "year sin": year_sin, "year cos": year_cos}
     parts |= {name: (weekday == k).astype(np.float64) for k, name in enumerate(_DAYS)}
-    return parts | {"hour sin": np.sin(2 * np.pi * days), "hour cos": np.cos(2 * np.pi * days)}
+    return parts | {"hour sin": hour_sin, "hour cos": hour_cos}
 
 
 Encoder = Number | Category | Date

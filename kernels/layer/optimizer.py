@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compiler.assembler import I64, Assembler, Value
-from ..compiler.jit import python_or_compiled
+from ..compiler.jit import exact, python_or_compiled
 from ..compiler.routine import routine
 
 # GRADIENT is no optimizer: it keeps the gradient as its state, and the weights stay.
@@ -187,24 +187,45 @@ def _sign(v: Assembler, x: Value) -> Value:
     return v.select(v.compare(">", x, v.const(0)), v.const(1), v.select(v.compare("<", x, v.const(0)), v.const(-1), x))
 
 
-@python_or_compiled
-def step_rates(optimizer, step, learning_rate, beta1, beta2):
+@exact
+def power(base, exponent):
     """
-    What `update` multiplies the mean of the gradients by, and the gradient itself, in update number `step` (from 1); arrays too.
+    Raise `base` to a whole number >= 0, by repeated squaring.
 
-    For Adam alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0. Nadam (Dozat, 2016) looks one step
-    ahead: b1 alpha sqrt(1 - b2^t) / (1 - b1^(t+1)) of the mean and (1 - b1) alpha sqrt(1 - b2^t) / (1 - b1^t) of the gradient.
+    NumPy's powers differ from Numba's, and from processor to processor. These are IEEE multiplications alone, the same
+    everywhere. The relative error is at most (1 + u)^(exponent - 1) - 1, u = 2^-53, as if one multiplied in a row.
     """
-    if not keeps_means(optimizer):
-        return learning_rate, 0.0 * learning_rate
-    rate = learning_rate * np.sqrt(1.0 - beta2**step)
+    result, left = 1.0, np.int64(exponent)
+    while left > 0:
+        if left & 1:
+            result *= base
+        base *= base
+        left >>= 1
+    return result
+
+
+@exact
+def step_rates(optimizer, step, learning_rate, l2, beta1, beta2):
+    """
+    `rate`, `pace` and `decay` of `update` in update number `step` (from 1) with this learning rate and penalty.
+
+    For Adam alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0. Nadam (Dozat, 2016)
+    looks one step ahead: it takes b1 alpha sqrt(1 - b2^t) / (1 - b1^(t+1)) of the mean and
+    (1 - b1) alpha sqrt(1 - b2^t) / (1 - b1^t) of the gradient.
+    """
+    decay = learning_rate * l2 if optimizer == ADAMW else 1.0 * l2  # 1.0: of one type, also where an integer was given
+    if optimizer < ADAM or optimizer > NADAM:  # not `keeps_means`: one function less to compile before the first epoch
+        return 1.0 * learning_rate, 0.0, decay
+    begun = power(beta1, step)  # the share of the mean that is still the 0 at which it began
+    rate = learning_rate * np.sqrt(1.0 - power(beta2, step))
     if optimizer == NADAM:
-        return beta1 * rate / (1.0 - beta1 ** (step + 1)), (1.0 - beta1) * rate / (1.0 - beta1**step)
-    return rate / (1.0 - beta1**step), 0.0 * rate
+        return beta1 * rate / (1.0 - beta1 * begun), (1.0 - beta1) * rate / (1.0 - begun), decay
+    return rate / (1.0 - begun), 0.0, decay
 
 
 @python_or_compiled
-def pace_of(optimizer, step, learning_rate, l2, beta1, beta2):
-    """`rate`, `pace` and `decay` of `update` for batches of these rates and penalties, after `step` updates."""
-    rates, paces = step_rates(optimizer, step + 1 + np.arange(learning_rate.size), learning_rate, beta1, beta2)
-    return rates, paces, learning_rate * l2 if optimizer == ADAMW else l2
+def rates_of(batches, learning_rate, l2):
+    """Learning rates and penalties of so many batches, from one number each or one for each batch."""
+    rates, penalties = np.empty(batches), np.empty(batches)
+    rates[:], penalties[:] = learning_rate, l2
+    return rates, penalties

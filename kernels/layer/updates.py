@@ -22,9 +22,9 @@ from .optimizer import (
 
 
 @inner
-def _update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, epsilon, decay):
+def _update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, epsilon, l2):
     kind = w.dtype.type
-    rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
+    rate, pace, decay = step_rates(optimizer, step, learning_rate, l2, beta1, beta2)
     w, g, first, second = w.reshape(-1), g.reshape(-1), first.reshape(-1), second.reshape(-1)
     update(
         optimizer,
@@ -196,7 +196,7 @@ def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_
         )
     if step < 1:
         raise ValueError("adamw_update: step counts from 1, got", step)
-    _update(ADAMW, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, learning_rate * weight_decay)
+    _update(ADAMW, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay)
 
 
 @njit
@@ -350,8 +350,7 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
         )
     if step < 1:
         raise ValueError("network_update: step counts from 1, got", step)
-    rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
-    decay = learning_rate * l2 if optimizer == ADAMW else l2
+    rate, pace, decay = step_rates(optimizer, step, learning_rate, l2, beta1, beta2)
     params, gradient, first, second = params.reshape(-1), gradient.reshape(-1), first.reshape(-1), second.reshape(-1)
     update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
 

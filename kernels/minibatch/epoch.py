@@ -12,7 +12,7 @@ import numpy as np
 
 from ..compiler.jit import frozen, python_or_compiled
 from ..layer.evaluation import check_decision, check_loss
-from ..layer.optimizer import GRADIENT, SGD, pace_of, states_of
+from ..layer.optimizer import GRADIENT, SGD, rates_of, states_of
 from ..network.epochs import Batches, batch_epochs
 from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
 from .narrow import learn_narrow, learn_narrow_serial
@@ -249,17 +249,14 @@ def minibatch_epoch(
     n, batch_size = order.size, min(batch_size, order.size)
     batches = (n + batch_size - 1) // batch_size
     work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
-    penalties = np.full(batches, l2, np.float64)
-    rates, paces, decays = pace_of(
-        optimizer, step, np.full(batches, learning_rate, np.float64), penalties, beta1, beta2
-    )
+    rates, penalties = rates_of(batches, learning_rate, l2)
     if is_narrow(batch_size, params):
         learn_narrow_serial(
-            samples, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
+            samples, None, None, net, params, rule, work, order, batch_size, step, rates, penalties
         )
     else:
         learn_wide_serial(
-            samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, paces, decays, penalties
+            samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, penalties
         )
     results = work.results
     return (

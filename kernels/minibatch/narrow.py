@@ -10,7 +10,7 @@ import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
-from ..layer.optimizer import sum_of_squares
+from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.forward import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows, whole_vectors
 from .steps import (
     LONG,
@@ -28,8 +28,8 @@ from .steps import (
 
 
 @njit(parallel=True)
-def learn_narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, step, rates, paces, decays, l2):
-    """One pass, group after group of samples; what `update` takes for each batch, and the weight of its penalty. Unchecked."""
+def learn_narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, step, rates, l2):
+    """One pass, group after group of samples; `rates` and `l2`, the weight of the penalty, of each batch. Unchecked."""
     X, Y, weight = samples
     sizes, activations, loss, parameter, decision = net
     optimizer, first, second, beta1, beta2, epsilon, seed = rule
@@ -44,7 +44,7 @@ def learn_narrow(samples, dropout, clip, net, params, rule, work, order, batch_s
         start = number * batch_size
         rows = min(batch_size, order.size - start)
         step += 1
-        rate, pace, decay = rates[number], paces[number], decays[number]
+        rate, pace, decay = step_rates(optimizer, step, rates[number], l2[number], beta1, beta2)
         if l2[number] != 0:
             results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
         groups = (rows + GROUP - 1) // GROUP

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..compiler.jit import exact, inner, njit
 from ..layer.evaluation import evaluate
-from ..layer.optimizer import pace_of
+from ..layer.optimizer import rates_of
 from .forward import forward
 from .random import shuffle
 
@@ -115,9 +115,7 @@ def _end(row, net, params, watched, record, done):
 learn: Any = None  # one of the loops, in each compiled version of what follows
 
 
-def _batch_epochs(
-    data, net, params, rule, work, batch_size, step, rates, paces, decays, l2, orders, watched, record, done, patience
-):
+def _batch_epochs(data, net, params, rule, work, batch_size, step, rates, l2, orders, watched, record, done, patience):
     """As many epochs of mini-batches as `record` has rows, after `done` others: how many went well, and whether the next has failed."""
     n = orders.order.size
     batches = (n + batch_size - 1) // batch_size
@@ -125,20 +123,7 @@ def _batch_epochs(
         _begin(orders, record, params)
         first, row = epoch * batches, record.rows[epoch]
         now = slice(first, first + batches)
-        learn(
-            *data,
-            net,
-            params,
-            rule,
-            work,
-            orders.order,
-            batch_size,
-            step + first,
-            rates[now],
-            paces[now],
-            decays[now],
-            l2[now],
-        )
+        learn(*data, net, params, rule, work, orders.order, batch_size, step + first, rates[now], l2[now])
         row[0], row[1] = mean(work.results[:-2], 0, n), mean(work.results[:-2], 1, n)
         if not _end(row, net, params, watched, record, done + epoch + 1):
             return epoch, True
@@ -217,28 +202,20 @@ class Batches(Loop):
                 "prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", self._n, order.shape
             )
         data, *loop = self._loop
-        self._learn(*data, *loop, order, *self._paces(-(-m // self._batch_size), step, learning_rate, l2))
+        self._learn(
+            *data, *loop, order, self._batch_size, step, *rates_of(-(-m // self._batch_size), learning_rate, l2)
+        )
         loss, correct = (np.cumsum(results[k:-2:2])[-1] / m for k in range(2))  # in order, as `mean` does
         return Pass(loss, correct, results[-2] / m, int(results[-1]) - 1)
 
     def several(self, step, learning_rate, l2, orders, watched, record, done, patience):
         """Make a pass for each row of `record`; see `_batch_epochs`, and in place of the truth value `Pass.failed`, or None."""
         batches = len(record.rows) * -(-orders.order.size // self._batch_size)
-        paces = self._paces(batches, step, learning_rate, l2)
-        good, failed = self._several(*self._loop, *paces, orders, watched, record, done, patience)
-        return good, int(self._loop[-1].results[-1]) - 1 if failed else None
-
-    def _paces(self, batches, step, learning_rate, l2):
-        """What the loops take for so many batches."""
-        rule = self._loop[3]
-        rates, penalties = np.empty((2, batches))
-        rates[:], penalties[:] = learning_rate, l2
-        return (
-            self._batch_size,
-            step,
-            *pace_of(rule.optimizer, step, rates, penalties, rule.beta1, rule.beta2),
-            penalties,
+        rates = rates_of(batches, learning_rate, l2)
+        good, failed = self._several(
+            *self._loop, self._batch_size, step, *rates, orders, watched, record, done, patience
         )
+        return good, int(self._loop[-1].results[-1]) - 1 if failed else None
 
 
 class Samplewise(Loop):
