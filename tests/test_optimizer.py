@@ -13,7 +13,7 @@ from naive import DTYPES, Arena, assert_close
 from numba import config, njit
 
 from fastbp import kernels
-from fastbp.kernels import optimizer
+from fastbp.kernels.layer import optimizer
 
 seeds = st.integers(0, 2**32 - 1)
 shapes_1d = st.integers(0, 40).map(lambda n: (n,))
