@@ -96,7 +96,7 @@ def hidden_delta(kind, delta_next, W_next, a, out):
         )
     multiply(delta_next, W_next.T, out, 1, False)
     for i in range(a.shape[0]):
-        multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])
+        multiply_derivative(kind, a.shape[1], (a[i], 0, steps(a)[1]), (out[i], 0, steps(out)[1]))
 
 
 @njit

@@ -246,16 +246,8 @@ def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packe
                 least,
             )
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-        activate(
-            kind,
-            rows * stride,
-            space,
-            z,
-            1,
-            space,
-            tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z,
-            1,
-        )
+        a = tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z
+        activate(kind, rows * stride, (space, z, 1), (space, a, 1))
 
 
 @inner

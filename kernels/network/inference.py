@@ -140,7 +140,7 @@ def infer_row(X, i, scaling, sizes, activations, params, space, at, out):
         floor = space.dtype.type(0) if kind == RELU else -space.dtype.type(np.inf)
         row_product(n_in + 1, units, space, a, params, W, space, z, floor)
         if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-            activate(kind, units, space, z, 1, space, z, 1)
+            activate(kind, units, (space, z, 1), (space, z, 1))
         a, z, W = z, a, W + (n_in + 1) * units
     if activations[layers - 1] == SOFTMAX:  # in the form, and so in the order of sums, that it has in a tile
         for k in range(n_out):
