@@ -66,9 +66,9 @@ def learn_lanes(
             _row(v, units, i)[0] = (X + i).gather(x)
         importance = weight.gather(t)
         _forward(v, net, W, units)
-        y, errors = (Y, t * v.broadcast(n_out), targets), (_row(v, deltas, top), _row(v, steps, top))
-        lost = _judge(v, (n_out, last, log_loss), outputs, y, errors, (importance, minus_alpha)) * importance
-        _backward(v, net, W, (units, deltas, steps), (shrink, minus_alpha))
+        y, factors = (Y, t, targets), (importance, minus_alpha)
+        lost = _judge(v, (top, n_out, last, log_loss), (units, deltas, steps), y, factors) * importance
+        _backward(v, net, top, W, (units, deltas, steps), (shrink, minus_alpha))
         right = _decided(v, decision, n_out, outputs, targets)
         sums[:] = [sums[0] + lost.to(DOUBLE), sums[1] + right.to(DOUBLE)]
     finite = [zero]  # 0, or NaN
@@ -124,32 +124,33 @@ def _forward(v: Assembler, net: tuple, W: Address, units: Address) -> None:
         at[:] = [biases + d_out, here]
 
 
-def _judge(v: Assembler, layer: tuple, outputs: Address, y: tuple, errors: tuple, factors: tuple) -> Float:
+def _judge(v: Assembler, layer: tuple, memory: tuple, y: tuple, factors: tuple) -> Float:
     """The errors of the outputs, and these times -alpha; returns the sum of their losses. The targets are kept."""
-    (n_out, kind, log_loss), (Y, first, targets) = layer, y
-    (deltas, steps), (importance, minus_alpha) = errors, factors
+    (top, n_out, kind, log_loss), (units, deltas, steps) = layer, memory
+    (Y, t, targets), (importance, minus_alpha) = y, factors
+    first = t * v.broadcast(n_out)
 
     def of_width(m: int) -> Float:
         losses = []
         for j in range(m):
-            at = j * v.lanes
-            a, y = outputs[at], (Y + j).gather(first)
+            at = (top + j) * v.lanes
+            a, y = units[at], (Y + j).gather(first)
             e = a - y
             delta = importance * output_error(v, log_loss, kind, a, e)
             deltas[at] = delta
             steps[at] = minus_alpha * delta
-            targets[at] = y
+            targets[j * v.lanes] = y
             losses.append(output_loss(v, log_loss, a, y, e))
         return _total(v, losses)
 
     return v.switch(n_out, {m: lambda m=m: of_width(m) for m in WIDTHS})
 
 
-def _backward(v: Assembler, net: tuple, W: Address, memory: tuple, pace: tuple) -> None:
+def _backward(v: Assembler, net: tuple, top: Integer, W: Address, memory: tuple, pace: tuple) -> None:
     """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
-    sizes, activations, layers, n_units, n_params, *_ = net
+    sizes, activations, layers, _, n_params, *_ = net
     (units, deltas, steps), (shrink, minus_alpha) = memory, pace
-    at = [n_params, n_units - sizes.item(layers)]  # the row after a layer's weights, and that of its units
+    at = [n_params, top]  # the row after a layer's weights, and that of its units
     for k in v.range(layers, carry=at):
         end, here = at
         l = layers - 1 - k
