@@ -61,9 +61,9 @@ def _copy_weights(sizes, plan, params, space, begin, back):
         n_in, n_out = sizes[l], sizes[l + 1]
         w, row = begin + plan[l, WEIGHTS], whole_rows(n_out, space.itemsize)
         if back:
-            copy(n_in + 1, n_out, space, w, row, one, params, at, n_out, one)
+            copy((n_in + 1, n_out), (space, w, row, one), (params, at, n_out, one))
         else:
-            copy(n_in + 1, n_out, params, at, n_out, one, space, w, row, one)
+            copy((n_in + 1, n_out), (params, at, n_out, one), (space, w, row, one))
         at += (n_in + 1) * n_out
 
 
@@ -219,7 +219,7 @@ def _lean_epoch(
     layers, one, at = activations.size, np.int64(1), np.int64(0)
     space[:] = 0
     for l in range(layers):
-        copy(sizes[l] + 1, sizes[l + 1], params, at, sizes[l + 1], one, space, starts[l], LEAN, one)
+        copy((sizes[l] + 1, sizes[l + 1]), (params, at, sizes[l + 1], one), (space, starts[l], LEAN, one))
         at += (sizes[l] + 1) * sizes[l + 1]
     learn_lean(
         order.size,
@@ -251,7 +251,7 @@ def _lean_epoch(
     )
     at = 0
     for l in range(layers):
-        copy(sizes[l] + 1, sizes[l + 1], space, starts[l], LEAN, one, params, at, sizes[l + 1], one)
+        copy((sizes[l] + 1, sizes[l + 1]), (space, starts[l], LEAN, one), (params, at, sizes[l + 1], one))
         at += (sizes[l] + 1) * sizes[l + 1]
 
 
