@@ -93,6 +93,10 @@ class Assembler:
         """The vector of one integer, as wide as the numbers are."""
         return Integer(self.b, constant(ir.VectorType(self.integer, self.lanes), number))
 
+    def number(self, number: float) -> Float:
+        """One number of the dtype."""
+        return Float(self.b, self.scalar(number))
+
     def index(self, number: int) -> Integer:
         """An integer of 64 bits, such as count the elements of arrays."""
         return Integer(self.b, I64(number))
