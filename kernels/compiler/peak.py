@@ -6,27 +6,24 @@ import time
 
 import numpy as np
 
-from .assembler import REGISTERS, VECTOR_BYTES, Assembler, Value
+from .assembler import REGISTERS, VECTOR_BYTES, Assembler
 from .jit import njit
 from .routine import routine
+from .values import Address, Float, Integer
 
 # Sums that run at once, and multiply-adds of each in a turn of the loop.
 SUMS, TURNS = (24, 4) if REGISTERS == 32 else (12, 8)
 
 
 @routine("iAs")
-def multiply_adds(v: Assembler, count: Value, out: Value, x: Value) -> None:
+def multiply_adds(v: Assembler, count: Integer, out: Address, x: Float) -> None:
     """`count` turns of SUMS x TURNS independent multiply-adds of vectors, all in registers; the sums are written to `out`."""
-    factor = v.broadcast(x)
-
-    def turn(i: Value, *sums: Value) -> list[Value]:
-        found = list(sums)
+    factor, sums = v.broadcast(x), [v.const(k) for k in range(SUMS)]
+    for _ in v.range(count, carry=sums):
         for _ in range(TURNS):
-            found = [v.fma(factor, total, factor) for total in found]
-        return found
-
-    for k, total in enumerate(v.loop(0, count, 1, turn, [v.const(k) for k in range(SUMS)])):
-        v.store(total, v.at(out, k * v.lanes))
+            sums[:] = [v.fma(factor, total, factor) for total in sums]
+    for k, total in enumerate(sums):
+        out[k * v.lanes] = total
 
 
 @njit

@@ -132,6 +132,10 @@ class Float(Value):
         convert = self.b.fpext if element == DOUBLE else self.b.fptrunc
         return self.same(convert(self.x, like(self.type, element)))
 
+    def to_unsigned(self, element: ir.IntType) -> Integer:
+        """The same numbers without their fractions, as integers of an LLVM type; none of them is negative."""
+        return Integer(self.b, self.b.fptoui(self.x, like(self.type, element)))
+
     def bits(self) -> Integer:
         """Their bits, as integers."""
         return Integer(self.b, self.b.bitcast(self.x, like(self.type, I64 if element_of(self.type) == DOUBLE else I32)))
@@ -170,6 +174,10 @@ class Integer(Value):
     def rotate_right(self, count: Integer) -> Integer:
         """The bits, turned right by `count` places each."""
         return self.same(call(self.b, f"llvm.fshr.{suffix(self.type)}", self.type, [self.x, self.x, count.x]))
+
+    def leading_zeros(self) -> Integer:
+        """How many bits before the first 1; no number is 0."""
+        return self.same(self.b.ctlz(self.x, I1(1)))
 
     def cut(self, element: ir.IntType) -> Integer:
         """The last bits alone: as many as a number of this LLVM type has."""

@@ -1,9 +1,10 @@
 """The lecture's backward equations of one layer as drop-in kernels (L25, L27, L28)."""
 
-from ..compiler.assembler import I64, Assembler, Value
+from ..compiler.assembler import Assembler
 from ..compiler.jit import njit
 from ..compiler.memory import memory, steps, written_memory
 from ..compiler.routine import routine
+from ..compiler.values import DOUBLE, Integer, Mask
 from ..product.matmul import multiply
 from .activation import IDENTITY, SOFTMAX, multiply_derivative
 
@@ -11,44 +12,43 @@ from .activation import IDENTITY, SOFTMAX, multiply_derivative
 TOGETHER, SHORT = 4, 64
 
 
-@routine("iiaiiAi")
-def column_sums(
-    v: Assembler, n: Value, m: Value, x: Value, x_row: Value, x_column: Value, out: Value, out_step: Value
-) -> None:
-    """s_j = sum_i x_ij for x of n x m; sums of SHORT rows are added up in float64: so the error does not grow with n."""
-    b = v.b
-    double = Assembler(b, 8, 8 * v.lanes)
-    whole = b.mul(b.sdiv(m, I64(TOGETHER * v.lanes)), I64(TOGETHER * v.lanes))
+@routine("(ii)(aii)(Ai)")
+def column_sums(v: Assembler, shape: tuple, X: tuple, out: tuple) -> None:
+    """
+    s_j = sum_i x_ij; the sums of SHORT rows are added up in float64: so the error does not grow with n.
 
-    def columns(gaps: bool, j: Value, vectors: int, mask: Value | None = None) -> None:
-        def row(i: Value, *sums: Value) -> list[Value]:
-            found = []
-            for k, total in enumerate(sums):
-                p = v.at(v.at(x, b.mul(i, x_row)), b.mul(b.add(j, I64(k * v.lanes)), x_column))
-                found.append(v.add(total, v.gather(p, x_column, mask) if gaps else v.load(p, mask)))
-            return found
+    Parameters
+    ----------
+    shape : n, m
+    X : X, x_row, x_column
+    out : s, s_step
+    """
+    (n, m), (X, x_row, x_column), (s, s_step) = shape, X, out
+    whole = v.round_down(m, TOGETHER * v.lanes)
 
-        def rows(i: Value, *totals: Value) -> list[Value]:
-            stop = b.add(i, I64(SHORT))
-            stop = b.select(b.icmp_signed("<", stop, n), stop, n)
-            sums = v.loop(i, stop, 1, row, [v.const(0)] * vectors)
-            return [
-                b.fadd(t, b.fpext(s, double.vector) if v.size == 4 else s) for t, s in zip(totals, sums, strict=True)
-            ]
-
-        for k, total in enumerate(v.loop(0, n, SHORT, rows, [double.const(0)] * vectors)):
-            total = b.fptrunc(total, v.vector) if v.size == 4 else total
-            v.scatter(total, v.at(out, b.mul(b.add(j, I64(k * v.lanes)), out_step)), out_step, mask)
+    def columns(gaps: bool, j: Integer, vectors: int, mask: Mask | None = None) -> None:
+        totals = [v.const(0).to(DOUBLE)] * vectors
+        for i in v.range(0, n, SHORT, carry=totals):
+            sums = [v.const(0)] * vectors
+            for r in v.range(i, v.min(i + SHORT, n), carry=sums):
+                for k in range(vectors):
+                    x = X + r * x_row + (j + k * v.lanes) * x_column
+                    sums[k] += x.strided(x_column)[0, mask] if gaps else x[0, mask]
+            totals[:] = [total + part.to(DOUBLE) for total, part in zip(totals, sums, strict=True)]
+        for k, total in enumerate(totals):
+            s.strided(s_step)[j + k * v.lanes, mask] = total.to(v.scalar)
 
     def every(gaps: bool) -> None:
-        v.loop(0, whole, TOGETHER * v.lanes, lambda j: columns(gaps, j, TOGETHER))
-        v.loop(whole, m, v.lanes, lambda j: columns(gaps, j, 1, v.first(b.sub(m, j))))
+        for j in v.range(0, whole, TOGETHER * v.lanes):
+            columns(gaps, j, TOGETHER)
+        for j in v.range(whole, m, v.lanes):
+            columns(gaps, j, 1, v.first(m - j))
 
-    with b.if_else(b.icmp_signed("==", x_column, I64(1))) as (contiguous, spread):
+    with v.if_else(x_column == 1) as (contiguous, spread):
         with contiguous:
-            every(False)
+            every(gaps=False)
         with spread:
-            every(True)
+            every(gaps=True)
 
 
 @njit
@@ -96,7 +96,7 @@ def hidden_delta(kind, delta_next, W_next, a, out):
         )
     multiply(delta_next, W_next.T, out, 1, False)
     for i in range(a.shape[0]):
-        multiply_derivative(kind, a.shape[1], a[i], 0, steps(a)[1], out[i], 0, steps(out)[1])
+        multiply_derivative(kind, a.shape[1], (a[i], 0, steps(a)[1]), (out[i], 0, steps(out)[1]))
 
 
 @njit
@@ -159,4 +159,4 @@ def bias_gradient(delta, out):
     if out.shape[0] != delta.shape[1]:
         raise ValueError("bias_gradient: out must have shape (d_out,); (delta, out) came as", delta.shape, out.shape)
     (row, column), (step,) = steps(delta), steps(out)
-    column_sums(delta.shape[0], delta.shape[1], memory(delta), 0, row, column, written_memory(out), 0, step)
+    column_sums(delta.shape, (memory(delta), 0, row, column), (written_memory(out), 0, step))

@@ -7,13 +7,15 @@ nothing is kept between the forward and the backward pass, and the result does n
 
 from __future__ import annotations
 
-import numpy as np
-from llvmlite import ir
+from typing import Any
 
-from ..compiler.assembler import I64, Assembler, Value
+import numpy as np
+
+from ..compiler.assembler import Assembler
 from ..compiler.jit import inner, njit
 from ..compiler.memory import steps
 from ..compiler.routine import routine
+from ..compiler.values import I64, Float, Integer
 
 # 2^64 and 2^32 over the golden ratio: multiples of them are spread evenly.
 _GOLDEN_64, _GOLDEN_32 = 0x9E3779B97F4A7C15, 0x9E3779B9
@@ -34,78 +36,56 @@ def _mixed(x):
     return x ^ (x >> np.uint64(31))
 
 
-@routine("iiiiidaiiAii")
-def drop(
-    v: Assembler,
-    key: Value,
-    unit: Value,
-    units: Value,
-    first: Value,
-    samples: Value,
-    share: Value,
-    a: Value,
-    a_unit: Value,
-    a_sample: Value,
-    out: Value,
-    out_unit: Value,
-    out_sample: Value,
-) -> None:
+@routine("i(ii)(ii)d(aii)(Aii)")
+def drop(v: Assembler, key: Integer, units: tuple, samples: tuple, share: Float, a: tuple, out: tuple) -> None:
     """
     a'_us = a_us / (1 - p) where the hash of unit and sample says keep, else 0; on deltas the same factors.
 
-    Units unit ... unit + units of the layer, samples first ... first + samples of the batch: unit u of sample s lies at
-    u a_unit + s a_sample. `out` may be `a`.
+    Parameters
+    ----------
+    key : number of `layer_key`
+    units : unit, units
+        The first unit, counted in the layer, and how many.
+    samples : first, samples
+        The first sample, counted in the batch, and how many.
+    share : p
+    a, out : array, and its steps from unit to unit, sample to sample
+        `out` may be `a`.
     """
-    b = v.b
-    double = ir.DoubleType()
-    factor = b.fdiv(double(1), b.fsub(double(1), share))
-    scale = v.broadcast(b.fptrunc(factor, v.scalar) if v.size == 4 else factor)
-    least = v.splat(_lane(v, b.fptoui(b.fmul(share, double(2.0**32)), I64)), v.integers)
-    plain = b.and_(b.icmp_signed("==", a_sample, I64(1)), b.icmp_signed("==", out_sample, I64(1)))
-    spread = ir.Constant(v.integers, [v.integer(i * _GOLDEN_32 & _WORD) for i in range(v.lanes)])
+    (unit, units), (first, samples), (a, a_unit, a_sample), (out, out_unit, out_sample) = units, samples, a, out
+    scale = v.broadcast((1 / (1 - share)).to(v.scalar))
+    least = v.broadcast((share * 2.0**32).to_unsigned(I64).cut(v.integer))
+    plain = (a_sample == 1) & (out_sample == 1)
+    spread = v.arange(v.integer, _GOLDEN_32)
 
-    def short(x: Value) -> Value:
+    def short(x: Integer) -> Integer:
         """The last 32 bits of each lane."""
-        return x if v.size == 4 else b.and_(x, v.const_int(_WORD))
+        return x if v.size == 4 else x & _WORD
 
-    def mixed(x: Value) -> Value:
+    def mixed(x: Integer) -> Integer:
         """Each of 32 bits depends on each of x (lowbias32, Wellons, 2018)."""
         for shift, by in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            x = short(b.mul(b.xor(x, b.lshr(x, v.const_int(shift))), v.const_int(by)))
-        return b.xor(x, b.lshr(x, v.const_int(16)))
+            x = short((x ^ (x >> shift)) * by)
+        return x ^ (x >> 16)
 
-    def row(u: Value) -> None:
-        word = b.add(key, b.add(unit, u))
+    for u in v.range(units):
+        word = key + (unit + u)
         for shift, by in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            word = b.mul(b.xor(word, b.lshr(word, I64(shift))), I64(by))
-        word = b.add(b.xor(word, b.lshr(word, I64(31))), b.mul(first, I64(_GOLDEN_32)))
-        source, target = v.at(a, b.mul(u, a_unit)), v.at(out, b.mul(u, out_unit))
+            word = (word ^ (word >> shift)) * by
+        word = (word ^ (word >> 31)) + first * _GOLDEN_32
+        source, target = a + u * a_unit, out + u * out_unit
 
-        def chosen(i: Value, x: Value) -> Value:
-            begin = v.splat(_lane(v, b.and_(b.add(word, b.mul(i, I64(_GOLDEN_32))), I64(_WORD))), v.integers)
-            return v.select(
-                b.icmp_unsigned(">=", mixed(short(b.add(begin, spread))), least), v.mul(scale, x), v.const(0)
-            )
+        def some(source: Any, target: Any, word: Integer = word) -> None:
+            for i, mask in v.vectors(samples):
+                begin = v.broadcast(((word + i * _GOLDEN_32) & _WORD).cut(v.integer))
+                keep = mixed(short(begin + spread)).unsigned(">=", least)
+                target[i, mask] = v.where(keep, scale * source[i, mask], 0)
 
-        def whole(i: Value, mask: Value | None) -> None:
-            v.store(chosen(i, v.load(v.at(source, i), mask)), v.at(target, i), mask)
-
-        def gaps(i: Value, mask: Value | None) -> None:
-            x = v.gather(v.at(source, b.mul(i, a_sample)), a_sample, mask)
-            v.scatter(chosen(i, x), v.at(target, b.mul(i, out_sample)), out_sample, mask)
-
-        with b.if_else(plain) as (contiguous, spread_out):
+        with v.if_else(plain) as (contiguous, gaps):
             with contiguous:
-                v.each_vector(samples, whole)
-            with spread_out:
-                v.each_vector(samples, gaps)
-
-    v.loop(0, units, 1, row)
-
-
-def _lane(v: Assembler, x: Value) -> Value:
-    """A number of 64 bits as one lane."""
-    return v.b.trunc(x, v.integer) if v.size == 4 else x
+                some(source, target)
+            with gaps:
+                some(source.strided(a_sample), target.strided(out_sample))
 
 
 @njit
@@ -138,19 +118,5 @@ def dropout(a, share, seed, step, layer, out):
     if out.shape != a.shape:
         raise ValueError("dropout: out must have the shape of a; (a, out) came as", a.shape, out.shape)
     (a_sample, a_unit), (out_sample, out_unit) = steps(a), steps(out)
-    drop(
-        layer_key(seed, step, layer),
-        0,
-        a.shape[1],
-        0,
-        a.shape[0],
-        share,
-        a,
-        0,
-        a_unit,
-        a_sample,
-        out,
-        0,
-        out_unit,
-        out_sample,
-    )
+    key = layer_key(seed, step, layer)
+    drop(key, (0, a.shape[1]), (0, a.shape[0]), share, (a, 0, a_unit, a_sample), (out, 0, out_unit, out_sample))

@@ -7,17 +7,16 @@ the epochs in `minibatch`.
 
 import numpy as np
 
-from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import inner, python_or_compiled
 from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
-from ..layer.custom_loss import call_own
+from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop, layer_key
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from ..layer.optimizer import SGD, sum_of_squares, update
 from ..network.forward import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, whole_vectors
 from ..product.pack import gather_transposed, pack_tiles, transpose
 from ..product.sparse import csr_forward, csr_gradient
-from ..product.tile import ROWS, VECTORS, gemm
+from ..product.tile import MR, gemm, panel_columns
 
 # Samples of a tile in the wide way: its activations stay in the second cache.
 TILE = 128
@@ -35,8 +34,8 @@ def read_samples(X, Y, weight, order, first, rows, stride, sizes, plan, space, a
     y = at + plan[layers, UNITS] + (sizes[layers] + 1) * stride
     w = y + sizes[layers] * stride
     if X.shape[0] > 0:
-        gather_transposed(rows, sizes[0], X, 0, order, first, space, at, stride)
-    gather_transposed(rows, sizes[layers], Y, 0, order, first, space, y, stride)
+        gather_transposed((rows, sizes[0]), (X, 0, order, first), (space, at, stride))
+    gather_transposed((rows, sizes[layers]), (Y, 0, order, first), (space, y, stride))
     for s in range(rows):
         space[w + s] = weight[order[first + s]]
 
@@ -54,29 +53,16 @@ def drop_outputs(l, i0, units, columns, stride, activations, plan, share, seed, 
     """Drop some of the outputs of units i0 ... of layer l, for samples first ... of the batch."""
     a = plan[l + 1, UNITS] + i0 * stride
     source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
-    drop(
-        layer_key(seed, step, l),
-        i0,
-        units,
-        first,
-        columns,
-        share,
-        space,
-        tile + source,
-        stride,
-        1,
-        space,
-        tile + a,
-        stride,
-        1,
-    )
+    source, target = (space, tile + source, stride, 1), (space, tile + a, stride, 1)
+    drop(layer_key(seed, step, l), (i0, units), (first, columns), share, source, target)
 
 
 @inner
 def drop_errors(l, i0, columns, stride, sizes, plan, share, seed, step, first, space, tile):
     """Errors of the units i0 ... of layer l that were dropped are 0."""
     units, delta = min(HEIGHT, sizes[l + 1] - i0), _errors_at(l, stride, sizes, plan, tile) + i0 * stride
-    drop(layer_key(seed, step, l), i0, units, first, columns, share, space, delta, stride, 1, space, delta, stride, 1)
+    errors = space, delta, stride, 1
+    drop(layer_key(seed, step, l), (i0, units), (first, columns), share, errors, errors)
 
 
 @inner
@@ -86,13 +72,14 @@ def outputs_of_sparse(csr, order, start, samples, s, stride, sizes, activations,
     # z as rows stands where the layer's errors will stand as rows
     width, at = error_row(n_out, space.itemsize), tile + s
     rows = tile + plan[0, ERRORS] + s * width
-    csr_forward(samples, sizes[0], n_out, order, start, data, 0, indices, 0, indptr, 0, params, 0, space, rows, width)
+    matrix = data, 0, indices, 0, indptr, 0
+    csr_forward((samples, sizes[0], n_out), order, start, matrix, params, 0, (space, rows, width))
     z, columns = at + plan[0, SLOPES], whole_vectors(samples, space.itemsize)
-    transpose(samples, n_out, space, rows, width, one, space, z, stride)
+    transpose((samples, n_out), (space, rows, width), one, (space, z, stride))
     if kind != IDENTITY and kind != SOFTMAX:
         a = at + plan[1, UNITS] if takes_input(kind) else z
         for j in range(n_out):
-            activate(kind, columns, space, z + j * stride, 1, space, a + j * stride, 1)
+            activate(kind, columns, (space, z + j * stride, 1), (space, a + j * stride, 1))
 
 
 @inner
@@ -107,63 +94,35 @@ def judge(rows, stride, sizes, activations, loss, parameter, decision, plan, spa
     if last == SOFTMAX:
         softmax_columns(n_out, rows, stride, space, a)
     if loss >= LOWEST_ADDRESS:
-        call_own(loss, n_out, rows, stride, space, a, space, y, space, w, space, delta, results, at)
-    tile_loss(
-        loss, last, decision, n_out, rows, stride, space, a, space, y, space, w, parameter, 0, space, delta, results, at
-    )
+        call_custom(loss, (n_out, rows, stride), (space, a, space, y, space, w, space, delta), (results, at))
+    operands = (space, a, space, y, space, w, parameter, 0)
+    tile_loss((loss, last, decision), (n_out, rows, stride), operands, space, delta, results, at)
     if last != SOFTMAX and not takes_outputs(loss):
         for k in range(n_out):
-            multiply_derivative(last, rows, space, a + k * stride, 1, space, delta + k * stride, 1)
+            multiply_derivative(last, rows, (space, a + k * stride, 1), (space, delta + k * stride, 1))
 
 
 @inner
 def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, space, tile):
     """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
     n_out = sizes[l + 1]
-    rows = min(HEIGHT, sizes[l] - i0)
+    rows, infinite = min(HEIGHT, sizes[l] - i0), -space.dtype.type(np.inf)
     delta = _errors_at(l, stride, sizes, plan, tile)
     below = _errors_at(l - 1, stride, sizes, plan, tile) + i0 * stride
     for k in range(0, n_out, DEPTH):
-        gemm(
-            rows,
-            columns,
-            min(DEPTH, n_out - k),
-            params,
-            plan[l, PARAMS] + i0 * n_out + k,
-            n_out,
-            1,
-            ROWS * n_out,
-            space,
-            delta + k * stride,
-            stride,
-            1,
-            space,
-            below,
-            -1 if k == 0 else stride,
-            space,
-            below,
-            stride,
-            -space.dtype.type(np.inf),
-        )
-    multiply_derivative(
-        activations[l - 1], rows * stride, space, tile + plan[l - 1, SLOPES] + i0 * stride, 1, space, below, 1
-    )
+        weights = params, plan[l, PARAMS] + i0 * n_out + k, n_out, 1, MR * n_out
+        errors, start = (space, delta + k * stride, stride, 1), (space, below, -1 if k == 0 else stride)
+        gemm((rows, columns, min(DEPTH, n_out - k)), weights, errors, start, (space, below, stride), infinite)
+    slopes = tile + plan[l - 1, SLOPES] + i0 * stride
+    multiply_derivative(activations[l - 1], rows * stride, (space, slopes, 1), (space, below, 1))
 
 
 @inner
 def turn_errors(l, rows, stride, sizes, plan, scale, space, tile):
     """Errors of layer l as rows, times `scale`: what the gradient takes."""
-    transpose(
-        sizes[l + 1],
-        rows,
-        space,
-        _errors_at(l, stride, sizes, plan, tile),
-        stride,
-        scale,
-        space,
-        tile + plan[l, ERRORS],
-        error_row(sizes[l + 1], space.itemsize),
-    )
+    n_out, columns = sizes[l + 1], _errors_at(l, stride, sizes, plan, tile)
+    as_rows = space, tile + plan[l, ERRORS], error_row(n_out, space.itemsize)
+    transpose((n_out, rows), (space, columns, stride), scale, as_rows)
 
 
 @inner
@@ -172,51 +131,17 @@ def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, star
     # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
     width = error_row(sizes[l + 1], space.itemsize)
     a, delta, infinite = tile + plan[l, UNITS] + i0 * stride, tile + plan[l, ERRORS] + j0, -space.dtype.type(np.inf)
-    gemm(
-        i1 - i0,
-        j1 - j0,
-        rows,
-        space,
-        a,
-        stride,
-        1,
-        ROWS * stride,
-        space,
-        delta,
-        width,
-        1,
-        total,
-        at,
-        start_row,
-        total,
-        at,
-        sizes[l + 1],
-        infinite,
-    )
+    shape, outputs, errors = (i1 - i0, j1 - j0, rows), (space, a, stride, 1, MR * stride), (space, delta, width, 1)
+    gemm(shape, outputs, errors, (total, at, start_row), (total, at, sizes[l + 1]), infinite)
 
 
 @inner
 def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
     """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
     kind = params.dtype.type
-    update(
-        optimizer,
-        count,
-        params,
-        at,
-        gradient,
-        at,
-        first,
-        min(at, first.size),
-        second,
-        min(at, second.size),
-        kind(rate),
-        kind(pace),
-        kind(beta1),
-        kind(beta2),
-        kind(epsilon),
-        kind(decay),
-    )
+    states = (first, min(at, first.size), second, min(at, second.size))
+    numbers = (kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
+    update(optimizer, count, params, at, gradient, at, states, numbers)
 
 
 @inner
@@ -243,8 +168,8 @@ def penalty(sizes, plan, params):
 @python_or_compiled
 def block_shape(n_out, itemsize):
     """Rows and columns of a block of a layer's weights."""
-    columns = min(n_out, PANELS * VECTORS * VECTOR_BYTES // itemsize)
-    return max(1, BLOCK_BYTES // (columns * itemsize * ROWS)) * ROWS, columns
+    columns = min(n_out, PANELS * panel_columns(itemsize))
+    return max(1, BLOCK_BYTES // (columns * itemsize * MR)) * MR, columns
 
 
 @python_or_compiled
@@ -392,17 +317,8 @@ def block_update(
                 0.0,
             )
     if plan[l + 1, PACKED] > plan[l, PACKED]:
-        pack_tiles(
-            j1 - j0,
-            i1 - i0,
-            params,
-            at,
-            1,
-            n_out,
-            packed,
-            plan[l, PACKED] + j0 * (n_in + 1) + i0 * ROWS,
-            ROWS * (n_in + 1),
-        )
+        tiles = packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * MR, MR * (n_in + 1)
+        pack_tiles((j1 - j0, i1 - i0), (params, at, 1, n_out), tiles)
 
 
 @inner
@@ -415,26 +331,9 @@ def sparse_gradient(csr, order, start, rows, j0, j1, sizes, plan, gradient, spac
             for i in range(n_in + 1):
                 for j in range(j0, j1):
                     gradient[into + i * n_out + j] = 0
-        csr_gradient(
-            min(TILE, rows - s),
-            n_in,
-            n_out,
-            j0,
-            j1,
-            order,
-            start + s,
-            data,
-            0,
-            indices,
-            0,
-            indptr,
-            0,
-            space,
-            begin + s // TILE * size + plan[0, ERRORS],
-            error_row(n_out, space.itemsize),
-            gradient,
-            into,
-        )
+        delta = space, begin + s // TILE * size + plan[0, ERRORS], error_row(n_out, space.itemsize)
+        shape, matrix = (min(TILE, rows - s), n_in, n_out), (data, 0, indices, 0, indptr, 0)
+        csr_gradient(shape, (j0, j1), order, start + s, matrix, delta, gradient, into)
         if s >= SPARSE_LONG and ((s + TILE) % SPARSE_LONG == 0 or s + TILE >= rows):
             for i in range(n_in + 1):
                 for j in range(j0, j1):

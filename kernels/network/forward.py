@@ -13,7 +13,7 @@ from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from ..product.pack import pack_tiles, read_transposed, transpose_exact
-from ..product.tile import ROWS, gemm
+from ..product.tile import MR, gemm
 
 # Samples that are read, or judged, at a time.
 GROUP = 64
@@ -135,7 +135,7 @@ def plan_tile(sizes, activations, dropout, columns, itemsize):
     widest = np.int64(0)
     for l in range(layers):
         weights = (sizes[l] + 1) * sizes[l + 1]
-        packed = (sizes[l] + 1) * (sizes[l + 1] + ROWS) if weights * itemsize >= PACKED_FROM else 0
+        packed = (sizes[l] + 1) * (sizes[l + 1] + MR) if weights * itemsize >= PACKED_FROM else 0
         plan[l + 1, PARAMS] = plan[l, PARAMS] + weights
         plan[l + 1, PACKED] = plan[l, PACKED] + packed
         plan[l + 1, UNITS] = plan[l, UNITS] + (sizes[l] + 1) * columns
@@ -172,17 +172,9 @@ def pack_weights(sizes, plan, params, packed):
     """Copy the weights of large layers into tiles."""
     for l in range(sizes.size - 1):
         if plan[l + 1, PACKED] > plan[l, PACKED]:
-            pack_tiles(
-                sizes[l + 1],
-                sizes[l] + 1,
-                params,
-                plan[l, PARAMS],
-                1,
-                sizes[l + 1],
-                packed,
-                plan[l, PACKED],
-                ROWS * (sizes[l] + 1),
-            )
+            depth = sizes[l] + 1
+            tiles = packed, plan[l, PACKED], MR * depth
+            pack_tiles((sizes[l + 1], depth), (params, plan[l, PARAMS], 1, sizes[l + 1]), tiles)
 
 
 @inner
@@ -199,63 +191,17 @@ def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packe
     # z_i = sum_k w_ki a_k + b_i: row n_in of W is b, and a_(n_in) is 1
     for k in range(0, n_in + 1, DEPTH):
         depth = min(DEPTH, n_in + 1 - k)
-        start_row = -1 if k == 0 else stride
         least = floor if k + depth > n_in else infinite
+        inputs, start = (space, a + k * stride, stride, 1), (space, z, -1 if k == 0 else stride)
         if plan[l + 1, PACKED] > plan[l, PACKED]:
-            gemm(
-                rows,
-                columns,
-                depth,
-                packed,
-                plan[l, PACKED] + i0 * (n_in + 1) + k * ROWS,
-                1,
-                ROWS,
-                ROWS * (n_in + 1),
-                space,
-                a + k * stride,
-                stride,
-                1,
-                space,
-                z,
-                start_row,
-                space,
-                z,
-                stride,
-                least,
-            )
+            tiles = packed, plan[l, PACKED] + i0 * (n_in + 1) + k * MR, 1, MR, MR * (n_in + 1)
+            gemm((rows, columns, depth), tiles, inputs, start, (space, z, stride), least)
         else:
-            gemm(
-                rows,
-                columns,
-                depth,
-                params,
-                plan[l, PARAMS] + k * n_out + i0,
-                1,
-                n_out,
-                ROWS,
-                space,
-                a + k * stride,
-                stride,
-                1,
-                space,
-                z,
-                start_row,
-                space,
-                z,
-                stride,
-                least,
-            )
+            weights = params, plan[l, PARAMS] + k * n_out + i0, 1, n_out, MR
+            gemm((rows, columns, depth), weights, inputs, start, (space, z, stride), least)
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-        activate(
-            kind,
-            rows * stride,
-            space,
-            z,
-            1,
-            space,
-            tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z,
-            1,
-        )
+        outputs = tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z
+        activate(kind, rows * stride, (space, z, 1), (space, outputs, 1))
 
 
 @inner
@@ -282,11 +228,11 @@ def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, gr
         for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
             first = tile * GROUP
             rows = min(GROUP, n - first)
-            read_transposed(rows, n_in, X, first * n_in, space, own, columns)
+            read_transposed((rows, n_in), X, first * n_in, (space, own, columns))
             forward_tile(columns, columns, sizes, activations, plan, params, packed, space, own)
             if activations[layers - 1] == SOFTMAX:
                 softmax_columns(n_out, columns, columns, space, own + plan[layers, UNITS])
-            transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
+            transpose_exact((n_out, rows), (space, own + plan[layers, UNITS], columns), (out, first * n_out, n_out))
 
 
 _forward_tiles_serial = _forward_tiles.serial

@@ -10,9 +10,10 @@ import numpy as np
 from numba import prange
 from numba.extending import overload, register_jitable
 
-from ..compiler.assembler import I64, REGISTERS, VECTOR_BYTES, Assembler, Value
+from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
 from ..compiler.jit import POLICY, exact, frozen, inner, njit, python_or_compiled
 from ..compiler.routine import routine
+from ..compiler.values import Address, Float, Integer, Mask
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
 from ..product.pack import read_transposed, transpose_exact
 from .forward import (
@@ -39,29 +40,30 @@ WIDE = REGISTERS // 2
 PARALLEL_FROM = 5_000_000
 
 
-@routine("iiaaAs")
-def row_product(v: Assembler, depth: Value, m: Value, x: Value, W: Value, y: Value, floor: Value) -> None:
+@routine("(ii)aaAs")
+def row_product(v: Assembler, shape: tuple, x: Address, W: Address, y: Address, floor: Float) -> None:
     """y_j = max(floor, sum_k x_k W_kj) for one row x and W of depth x m, rows one after another."""
-    b = v.b
-    least = v.broadcast(floor)
+    (depth, m), least = shape, v.broadcast(floor)
 
-    def piece(width: int, mask: Value | None, at: Value) -> None:
-        def step(k: Value, *sums: Value) -> list[Value]:
-            row, xk = v.at(v.at(W, at), b.mul(k, m)), v.broadcast(v.load_scalar(v.at(x, k)))
-            return [v.fma(xk, v.load(v.at(row, j * v.lanes), mask), s) for j, s in enumerate(sums)]
+    def columns(first: Integer, vectors: int, mask: Mask | None = None) -> None:
+        sums = [v.const(0)] * vectors
+        for k in v.range(depth, carry=sums):
+            row, xk = W + first + k * m, x.broadcast(k)
+            # y_j += x_k w_kj
+            sums[:] = [v.fma(xk, row[j * v.lanes, mask], total) for j, total in enumerate(sums)]
+        for j, total in enumerate(sums):
+            (y + first)[j * v.lanes, mask] = v.max(total, least)
 
-        for j, s in enumerate(v.loop(0, depth, 1, step, [v.const(0)] * width)):
-            v.store(v.max(s, least), v.at(v.at(y, at), j * v.lanes), mask)
-
-    v.loop(0, b.sdiv(m, I64(WIDE * v.lanes)), 1, lambda p: piece(WIDE, None, b.mul(p, I64(WIDE * v.lanes))))
-    done, count = b.and_(m, I64(-WIDE * v.lanes)), WIDE // 2
-    while count:  # the vectors that are left: as the bits of m say
-        with b.if_then(b.icmp_signed("!=", b.and_(m, I64(count * v.lanes)), I64(0))):
-            piece(count, None, done)
-        done = b.add(done, b.and_(m, I64(count * v.lanes)))
-        count //= 2
-    with b.if_then(b.icmp_signed("<", done, m)):
-        piece(1, v.first(b.sub(m, done)), done)
+    for piece in v.range(m // (WIDE * v.lanes)):
+        columns(piece * (WIDE * v.lanes), WIDE)
+    done, vectors = v.round_down(m, WIDE * v.lanes), WIDE // 2
+    while vectors:  # the vectors that are left: as the bits of m say
+        part = m & vectors * v.lanes
+        with v.when(part != 0):
+            columns(done, vectors)
+        done, vectors = done + part, vectors // 2
+    with v.when(done < m):
+        columns(done, 1, v.first(m - done))
 
 
 @exact
@@ -138,9 +140,9 @@ def infer_row(X, i, scaling, sizes, activations, params, space, at, out):
         # z_j = sum_k a_k w_kj: row n_in of W is b, and a_(n_in) is 1
         space[a + n_in] = 1
         floor = space.dtype.type(0) if kind == RELU else -space.dtype.type(np.inf)
-        row_product(n_in + 1, units, space, a, params, W, space, z, floor)
+        row_product((n_in + 1, units), space, a, params, W, space, z, floor)
         if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-            activate(kind, units, space, z, 1, space, z, 1)
+            activate(kind, units, (space, z, 1), (space, z, 1))
         a, z, W = z, a, W + (n_in + 1) * units
     if activations[layers - 1] == SOFTMAX:  # in the form, and so in the order of sums, that it has in a tile
         for k in range(n_out):
@@ -162,13 +164,13 @@ def _read_tile(X, first, rows, scaling, space, staged, tile, columns):
     @register_jitable(**POLICY)
     def from_copy(X, first, rows, scaling, space, staged, tile, columns):
         standardise(X, first, rows, scaling, space, staged)
-        read_transposed(rows, X.shape[1], space, staged, space, tile, columns)
+        read_transposed((rows, X.shape[1]), space, staged, (space, tile, columns))
 
     def directly(X, first, rows, scaling, space, staged, tile, columns):
         if scaling.shape[1]:
             from_copy(X, first, rows, scaling, space, staged, tile, columns)
         else:
-            read_transposed(rows, X.shape[1], X, first * X.shape[1], space, tile, columns)
+            read_transposed((rows, X.shape[1]), X, first * X.shape[1], (space, tile, columns))
 
     return directly if X.dtype == space.dtype else from_copy
 
@@ -204,7 +206,7 @@ def _tiles(
             forward_tile(columns, columns, sizes, activations, plan, params, packed, space, own)
             if activations[layers - 1] == SOFTMAX:
                 softmax_columns(n_out, columns, columns, space, own + plan[layers, UNITS])
-            transpose_exact(n_out, rows, space, own + plan[layers, UNITS], columns, out, first * n_out, n_out)
+            transpose_exact((n_out, rows), (space, own + plan[layers, UNITS], columns), (out, first * n_out, n_out))
             rescale(rescaling, first, rows, out)
             decide(threshold, first, rows, out, decision)
 

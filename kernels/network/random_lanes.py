@@ -2,99 +2,76 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
-from ..compiler.assembler import I1, I64, VECTOR_BYTES, Assembler, Value
+from ..compiler.assembler import VECTOR_BYTES, Assembler
 from ..compiler.routine import routine
+from ..compiler.values import I64, Address, Integer, Mask
 from .random import FACTOR_HIGH, FACTOR_LOW, HALF, HELD, HIGH, INCREMENT_HIGH, INCREMENT_LOW, LOW
 
 # Streams at a time: two vectors, whose waits overlap.
 STREAMS_BYTES = 2 * VECTOR_BYTES
+_FACTOR_HIGH, _FACTOR_LOW, _WORD = int(FACTOR_HIGH), int(FACTOR_LOW), 0xFFFFFFFF
 
 
-@routine("iinNN")
-def shuffle_lanes(w: Assembler, n: Value, lanes: Value, active: Value, streams: Value, orders: Value) -> None:
+@routine("iinNN", vector_bytes=STREAMS_BYTES)
+def shuffle_lanes(v: Assembler, n: Integer, lanes: Integer, active: Address, streams: Address, orders: Address) -> None:
     """
     Column k of `orders` becomes 0, ..., n - 1 as `shuffle` leaves it with the stream in column k of `streams`, n < 2^32.
 
     Both have rows of `lanes` elements, whole vectors of streams. Where `active` is 0, the stream is not drawn from.
     """
-    b = w.b
-    v = Assembler(b, 8, STREAMS_BYTES)
-    word, bits = v.const_int(0xFFFFFFFF), v.const_int(32)
+    for first in v.range(0, lanes, v.lanes):
+        every, column = active[first] != 0, orders + first
+        for i in v.range(n):
+            column[lanes * i] = v.broadcast(i)
 
-    def row(p: Value, first: Value, i: Value | int) -> Value:
-        return v.at(p, b.add(first, b.mul(lanes, I64(i) if isinstance(i, int) else i)))
+        def part(k: int, first: Integer = first) -> Address:
+            """Element k of each stream."""
+            return streams + (first + lanes * k)
 
-    def load(p: Value) -> Value:
-        return v.bits(v.load(p))
+        increment = part(INCREMENT_HIGH)[0], part(INCREMENT_LOW)[0]
+        state = [part(HIGH)[0], part(LOW)[0], part(HELD)[0] != 0, part(HALF)[0]]
+        for k in v.range(1, n, carry=state):
+            i = n - k
+            most, bits = v.broadcast(i), v.broadcast(v.index(-1) >> i.leading_zeros())
+            # j: a random number of as many bits as i has, drawn again where it is above i
+            draw = [every, most, *state]
+            for turn in v.repeat(draw):
+                drawing, j, *before = draw
+                found, after = _next_32(v, drawing, before, increment)
+                j = v.where(drawing, found & bits, j)
+                drawing = drawing & j.unsigned(">", most)
+                draw[:] = [drawing, j, *after]
+                turn.again = v.any(drawing)
+            _, j, *state[:] = draw
+            # swap i and j
+            here, there = column + lanes * i, j * v.broadcast(lanes) + (v.broadcast(first) + v.arange(I64))
+            x = here[0]
+            here[0] = orders.gather(there)
+            orders.scatter(x, there)
+        high, low, held, half = state
+        for x, k in [(high, HIGH), (low, LOW), (held.to(I64), HELD), (half, HALF)]:
+            part(k)[0] = x
 
-    def store(x: Value, p: Value) -> None:
-        v.store(v.from_bits(x), p)
 
-    def product(x: Value, factor: int) -> Value:
-        """The low half."""
-        return b.mul(x, v.const_int(factor))
+def _next_32(v: Assembler, drawing: Mask, state: list, increment: tuple) -> tuple[Integer, list]:
+    """32 random bits for the streams that draw, and the state of all streams after that."""
+    high, low, held, half = state
+    fresh = drawing & ~held
+    # state <- state x factor + increment, modulo 2^128
+    new = low * _FACTOR_LOW
+    new_low = new + increment[1]
+    carried = new_low.unsigned("<", new).to(I64)
+    new_high = _high_product(low, _FACTOR_LOW) + high * _FACTOR_LOW + low * _FACTOR_HIGH + increment[0] + carried
+    # 64 bits: the halves folded, and rotated by the first six bits
+    number = (new_high ^ new_low).rotate_right(new_high >> 58)
+    found = v.where(held, half, number & _WORD)
+    high, low, half = v.where(fresh, new_high, high), v.where(fresh, new_low, low), v.where(fresh, number >> 32, half)
+    return found, [high, low, held ^ drawing, half]
 
-    def high_product(x: Value, factor: int) -> Value:
-        """The high half of the product."""
-        x0, x1, f0, f1 = b.and_(x, word), b.lshr(x, bits), factor & 0xFFFFFFFF, factor >> 32
-        left, right = product(x1, f0), product(x0, f1)
-        carry = b.add(b.add(b.lshr(product(x0, f0), bits), b.and_(left, word)), b.and_(right, word))
-        return b.add(b.add(product(x1, f1), b.lshr(left, bits)), b.add(b.lshr(right, bits), b.lshr(carry, bits)))
 
-    def some(first: Value) -> None:
-        increment_high, increment_low = (
-            load(row(streams, first, INCREMENT_HIGH)),
-            load(row(streams, first, INCREMENT_LOW)),
-        )
-        every = b.icmp_signed("!=", load(row(active, first, 0)), v.const_int(0))
-        numbers = b.add(v.splat(first, v.integers), ir.Constant(v.integers, [I64(k) for k in range(v.lanes)]))
-        v.loop(0, n, 1, lambda i: store(v.splat(i, v.integers), row(orders, first, i)))
-
-        def next_32(drawing: Value, high: Value, low: Value, held: Value, half: Value) -> list[Value]:
-            """32 random bits for the streams that draw, and the streams behind them."""
-            fresh = b.and_(drawing, b.not_(held))
-            new = product(low, int(FACTOR_LOW))
-            top = b.add(
-                b.add(high_product(low, int(FACTOR_LOW)), product(high, int(FACTOR_LOW))),
-                product(low, int(FACTOR_HIGH)),
-            )
-            new_low = b.add(new, increment_low)
-            carried = b.zext(b.icmp_unsigned("<", new_low, new), v.integers)
-            new_high = b.add(b.add(top, increment_high), carried)
-            folded, turn = b.xor(new_high, new_low), b.lshr(new_high, v.const_int(58))
-            number = v.rotate_right(folded, turn)
-            found = b.select(held, half, b.and_(number, word))
-            high, low, half = (
-                b.select(fresh, new_high, high),
-                b.select(fresh, new_low, low),
-                b.select(fresh, b.lshr(number, bits), half),
-            )
-            return [found, high, low, b.xor(held, drawing), half]
-
-        def swap(k: Value, *stream: Value) -> list[Value]:
-            i = b.sub(n, k)
-            most = v.splat(i, v.integers)
-            mask = v.splat(b.lshr(I64(-1), b.ctlz(i, I1(1))), v.integers)
-
-            def draw(drawing: Value, j: Value, *stream: Value) -> tuple[Value, list[Value]]:
-                found, *stream = next_32(drawing, *stream)
-                j = b.select(drawing, b.and_(found, mask), j)
-                drawing = b.and_(drawing, b.icmp_unsigned(">", j, most))
-                return v.any(drawing), [drawing, j, *stream]
-
-            _, j, *stream = v.repeat(draw, [every, most, *stream])
-            here, there = row(orders, first, i), b.add(b.mul(j, v.splat(lanes, v.integers)), numbers)
-            x = v.load(here)
-            v.store(v.gather_at(orders, there), here)
-            v.scatter_at(x, orders, there)
-            return stream
-
-        held = b.icmp_signed("!=", load(row(streams, first, HELD)), v.const_int(0))
-        state = [load(row(streams, first, HIGH)), load(row(streams, first, LOW)), held, load(row(streams, first, HALF))]
-        high, low, held, half = v.loop(1, n, 1, swap, state)
-        for x, part in [(high, HIGH), (low, LOW), (b.zext(held, v.integers), HELD), (half, HALF)]:
-            store(x, row(streams, first, part))
-
-    v.loop(0, lanes, v.lanes, some)
+def _high_product(x: Integer, factor: int) -> Integer:
+    """The high half of the product of 64-bit numbers."""
+    x0, x1, f0, f1 = x & _WORD, x >> 32, factor & _WORD, factor >> 32
+    left, right = x1 * f0, x0 * f1
+    carry = (x0 * f0 >> 32) + (left & _WORD) + (right & _WORD)
+    return x1 * f1 + (left >> 32) + ((right >> 32) + (carry >> 32))

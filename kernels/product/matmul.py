@@ -14,14 +14,14 @@ from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import from_element, memory, steps, written_memory
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
-from .tile import ROWS, STACKED, VECTORS, gemm
+from .tile import MR, NR, STACKED, gemm, panel_columns
 
-# Rows of B that are packed at a time: a panel of them stays in the first cache.
-DEPTH = 256
-# Rows of A and panels of B that are multiplied at a time: they stay in the second cache.
-HEIGHT, PANELS = 96, 16
-# Columns of B that are packed at a time: they stay in the last cache.
-WIDTH = 4096
+# KC rows of B are packed at a time: a panel of them stays in the first cache.
+KC = 256
+# MC rows of A meet BLOCK_PANELS panels of B at a time: the rows stay in the second cache.
+MC, BLOCK_PANELS = 96, 16
+# NC columns of B are packed at a time: they stay in the last cache.
+NC = 4096
 # Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache with 512-bit vectors alone.
 PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 # Rows of C from which packing B pays.
@@ -36,187 +36,88 @@ PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
 
 
 @inner
-def _is_direct(n, m, depth, a_column, b_column, alpha, itemsize):
+def _is_direct(shape, a_column, b_column, alpha, itemsize):
     """Whether the product runs straight from its operands."""
+    n, m, depth = shape
     if b_column != 1 or alpha != 1:
         return False
     if n < PACKED_ROWS:
         return True
-    return depth * min(m * itemsize, VECTORS * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= DEPTH)
+    return depth * min(m * itemsize, NR * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= KC)
 
 
 @inner
 def _blocks(n, m, split, itemsize):
     """Rows and columns of a block of C: fit for the second cache, or smaller, to be some sixteen `split` over threads."""
-    panel = VECTORS * VECTOR_BYTES // itemsize
+    panel = panel_columns(itemsize)
     if not split:
-        return HEIGHT, PANELS * panel
-    height = min(HEIGHT, max(16, (n + 8 * ROWS - 1) // (8 * ROWS) * ROWS))
-    across = max(1, 16 * height // n)  # blocks beside one another, so that there are enough
-    return height, min(PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
+        return MC, BLOCK_PANELS * panel
+    height = min(MC, max(16, (n + 8 * MR - 1) // (8 * MR) * MR))
+    across = max(1, 16 * height // n)  # blocks next to one another, so that there are enough
+    return height, min(BLOCK_PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
+
+
+# Below, `shape` is n, m, depth for C of n x m, and an operand is a tuple: its memory, and the steps from row to row and from column to column.
 
 
 @njit(parallel=True)
-def _product(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, split):
-    """C = alpha A B, or C += alpha A B: rows of C contiguous, rows or columns of B contiguous. Unchecked."""
-    infinite = -C.dtype.type(np.inf)
-    direct = _is_direct(n, m, depth, a_column, b_column, alpha, C.itemsize)
+def _product(shape, A, B, C, alpha, add, split):
+    """C = alpha A B, or C += alpha A B: rows of C contiguous (`C` is its memory and row step), rows or columns of B contiguous. Unchecked."""
+    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row) = shape, A, B, C
+    infinite = -c.dtype.type(np.inf)
+    direct = _is_direct(shape, a_column, b_column, alpha, c.itemsize)
     if direct and not split:
-        gemm(
-            n,
-            m,
-            depth,
-            A,
-            0,
-            a_row,
-            a_column,
-            ROWS * a_row,
-            B,
-            0,
-            b_row,
-            1,
-            C,
-            0,
-            c_row if add else -1,
-            C,
-            0,
-            c_row,
-            infinite,
-        )
+        start = c, 0, c_row if add else -1
+        gemm(shape, (a, 0, a_row, a_column, MR * a_row), (b, 0, b_row, 1), start, (c, 0, c_row), infinite)
         return
     if b_column != 1 and alpha == 1 and n <= TURNED_ROWS and not split:
         # few rows use each panel of B: it is turned on the stack when its turn comes
         for k in range(0, max(depth, 1), STACKED):
-            gemm(
-                n,
-                m,
-                min(STACKED, depth - k),
-                A,
-                k * a_column,
-                a_row,
-                a_column,
-                ROWS * a_row,
-                B,
-                k,
-                -1,
-                b_column,
-                C,
-                0,
-                c_row if add or k > 0 else -1,
-                C,
-                0,
-                c_row,
-                infinite,
-            )
+            tiles, columns = (a, k * a_column, a_row, a_column, MR * a_row), (b, k, -1, b_column)
+            start = c, 0, c_row if add or k > 0 else -1
+            gemm((n, m, min(STACKED, depth - k)), tiles, columns, start, (c, 0, c_row), infinite)
         return
-    lanes = VECTOR_BYTES // C.itemsize
-    height, chunk = _blocks(n, m, split, C.itemsize)
+    lanes = VECTOR_BYTES // c.itemsize
+    height, width = _blocks(n, m, split, c.itemsize)
     bands = (n + height - 1) // height
     if direct:
-        chunks = (m + chunk - 1) // chunk
+        chunks = (m + width - 1) // width
         for t in prange(bands * chunks):
-            i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk  # prange counts in unsigned numbers
-            at = i * c_row + j
-            gemm(
-                min(height, n - i),
-                min(chunk, m - j),
-                depth,
-                A,
-                i * a_row,
-                a_row,
-                a_column,
-                ROWS * a_row,
-                B,
-                j,
-                b_row,
-                1,
-                C,
-                at,
-                c_row if add else -1,
-                C,
-                at,
-                c_row,
-                infinite,
-            )
+            i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * width  # prange counts in unsigned numbers
+            block, at = (min(height, n - i), min(width, m - j), depth), i * c_row + j
+            start = c, at, c_row if add else -1
+            gemm(block, (a, i * a_row, a_row, a_column, MR * a_row), (b, j, b_row, 1), start, (c, at, c_row), infinite)
         return
-    deepest, tiled = min(depth, DEPTH), a_column != 1
-    # B in panels, and behind it A in tiles
-    b_space = deepest * ((min(m, WIDTH) + lanes - 1) // lanes * lanes)
-    work = np.empty(b_space + (deepest * (n + ROWS) if tiled else 0), C.dtype)
-    for j0 in range(0, m, WIDTH):
-        width = min(WIDTH, m - j0)
-        chunks = (width + chunk - 1) // chunk
-        for k0 in range(0, max(depth, 1), DEPTH):
-            deep = min(DEPTH, depth - k0)
+    deepest, tiled = min(depth, KC), a_column != 1
+    # B in panels, followed by A in tiles
+    b_space = deepest * ((min(m, NC) + lanes - 1) // lanes * lanes)
+    work = np.empty(b_space + (deepest * (n + MR) if tiled else 0), c.dtype)
+    for j0 in range(0, m, NC):
+        columns = min(NC, m - j0)
+        chunks = (columns + width - 1) // width
+        for k0 in range(0, max(depth, 1), KC):
+            deep = min(KC, depth - k0)
             start_row = c_row if add or k0 > 0 else -1
             for t in prange(chunks):
-                j = np.int64(t) * chunk
+                j = np.int64(t) * width
+                part = deep, min(width, columns - j)
                 if b_column == 1:
-                    pack_rows(deep, min(chunk, width - j), B, k0 * b_row + j0 + j, b_row, alpha, work, j * deep)
+                    pack_rows(part, (b, k0 * b_row + j0 + j, b_row), alpha, work, j * deep)
                 else:
-                    pack_transposed(
-                        deep, min(chunk, width - j), B, k0 + (j0 + j) * b_column, b_column, alpha, work, j * deep
-                    )
+                    pack_transposed(part, (b, k0 + (j0 + j) * b_column, b_column), alpha, work, j * deep)
             for t in prange(bands if tiled else 0):
                 i = np.int64(t) * height
-                pack_tiles(
-                    min(height, n - i),
-                    deep,
-                    A,
-                    i * a_row + k0 * a_column,
-                    a_row,
-                    a_column,
-                    work,
-                    b_space + i * deep,
-                    ROWS * deep,
-                )
+                rows = a, i * a_row + k0 * a_column, a_row, a_column
+                pack_tiles((min(height, n - i), deep), rows, (work, b_space + i * deep, MR * deep))
             for t in prange(bands * chunks):
-                i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * chunk
-                high, wide, at = min(height, n - i), min(chunk, width - j), i * c_row + j0 + j
+                i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * width
+                block, at = (min(height, n - i), min(width, columns - j), deep), i * c_row + j0 + j
+                panels, start, out = (work, j * deep, 0, deep), (c, at, start_row), (c, at, c_row)
                 if tiled:
-                    gemm(
-                        high,
-                        wide,
-                        deep,
-                        work,
-                        b_space + i * deep,
-                        1,
-                        ROWS,
-                        ROWS * deep,
-                        work,
-                        j * deep,
-                        0,
-                        deep,
-                        C,
-                        at,
-                        start_row,
-                        C,
-                        at,
-                        c_row,
-                        infinite,
-                    )
+                    gemm(block, (work, b_space + i * deep, 1, MR, MR * deep), panels, start, out, infinite)
                 else:
-                    gemm(
-                        high,
-                        wide,
-                        deep,
-                        A,
-                        i * a_row + k0 * a_column,
-                        a_row,
-                        a_column,
-                        ROWS * a_row,
-                        work,
-                        j * deep,
-                        0,
-                        deep,
-                        C,
-                        at,
-                        start_row,
-                        C,
-                        at,
-                        c_row,
-                        infinite,
-                    )
+                    tiles = a, i * a_row + k0 * a_column, a_row, a_column, MR * a_row
+                    gemm(block, tiles, panels, start, out, infinite)
 
 
 _product_serial = _product.serial
@@ -229,21 +130,22 @@ def _fits(b_row, b_column, c_row, c_column):
 
 
 @inner
-def _oriented(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+def _oriented(shape, A, B, C, alpha, add):
     """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
+    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
     if _fits(b_row, b_column, c_row, c_column):
-        _product_serial(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, alpha, add, False)
+        _product_serial(shape, A, B, (c, c_row), alpha, add, False)
     elif _fits(a_column, a_row, c_column, c_row):
         # C^T = B^T A^T
-        _product_serial(m, n, depth, B, b_column, b_row, A, a_column, a_row, C, c_column, alpha, add, False)
+        _product_serial((m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, False)
     else:
         # Gaps between all elements of an operand, or rows that run backwards: copies.
-        rows, result = np.empty(depth * m, C.dtype), np.empty(n * m, C.dtype)
-        side_by_side = np.int64(1)  # typed: a literal would compile the callee once more
-        copy(depth, m, B, 0, b_row, b_column, rows, 0, m, side_by_side)
-        copy(n if add else 0, m, C, 0, c_row, c_column, result, 0, m, side_by_side)
-        _product_serial(n, m, depth, A, a_row, a_column, rows, m, side_by_side, result, m, alpha, add, False)
-        copy(n, m, result, 0, m, side_by_side, C, 0, c_row, c_column)
+        rows, result = np.empty(depth * m, c.dtype), np.empty(n * m, c.dtype)
+        one = np.int64(1)  # typed: a literal would compile the callee once more
+        copy((depth, m), (b, 0, b_row, b_column), (rows, 0, m, one))
+        copy((n if add else 0, m), (c, 0, c_row, c_column), (result, 0, m, one))
+        _product_serial(shape, A, (rows, m, one), (result, m), alpha, add, False)
+        copy((n, m), (result, 0, m, one), (c, 0, c_row, c_column))
 
 
 @python_or_compiled
@@ -253,38 +155,26 @@ def summed_rows(m):
 
 
 @inner
-def _summed(n, m, depth, A, a_row, a_column, B, b_row, b_column, C, c_row, c_column, alpha, add):
+def _summed(shape, A, B, C, alpha, add):
     """The same for long sums of float32: pieces of LONG terms are added up in float64."""
+    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
     high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
-    piece, total = np.empty(high * m, C.dtype), np.empty(high * m, np.float64)
+    piece, total = np.empty(high * m, c.dtype), np.empty(high * m, np.float64)
     flat = memory(piece)
     for i in range(0, n, high):
         rows = min(high, n - i)
-        copy(rows if add else 0, m, C, i * c_row, c_row, c_column, flat, 0, m, one)
+        copy((rows if add else 0, m), (c, i * c_row, c_row, c_column), (flat, 0, m, one))
         for e in range(rows * m):
             total[e] = piece[e] if add else 0
         for k in range(0, depth, LONG):
-            _oriented(
-                rows,
-                m,
-                min(LONG, depth - k),
-                from_element(A, i * a_row + k * a_column),
-                a_row,
-                a_column,
-                from_element(B, k * b_row),
-                b_row,
-                b_column,
-                flat,
-                m,
-                one,
-                alpha,
-                new,
-            )
+            left = from_element(a, i * a_row + k * a_column), a_row, a_column
+            right = from_element(b, k * b_row), b_row, b_column
+            _oriented((rows, m, min(LONG, depth - k)), left, right, (flat, m, one), alpha, new)
             for e in range(rows * m):
                 total[e] += piece[e]
         for e in range(rows * m):
             piece[e] = total[e]
-        copy(rows, m, flat, 0, m, one, C, i * c_row, c_row, c_column)
+        copy((rows, m), (flat, 0, m, one), (c, i * c_row, c_row, c_column))
 
 
 @inner
@@ -292,12 +182,12 @@ def multiply(A, B, C, alpha, add):
     """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
     (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
     (n, m), depth = C.shape, A.shape[1]
-    a, b, c = memory(A), memory(B), written_memory(C)
+    a, b, c = (memory(A), a_row, a_column), (memory(B), b_row, b_column), (written_memory(C), c_row, c_column)
     factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
     if C.itemsize == 8 or depth <= LONG:
-        _oriented(n, m, depth, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, factor, add)
+        _oriented((n, m, depth), a, b, c, factor, add)
     else:
-        _summed(n, m, depth, a, a_row, a_column, b, b_row, b_column, c, c_row, c_column, factor, add)
+        _summed((n, m, depth), a, b, c, factor, add)
 
 
 @python_or_compiled
@@ -419,9 +309,9 @@ def matmul_parallel(A, B, out):
         return
     a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)
     if forward:
-        _product(n, m, A.shape[1], a, a_row, a_column, b, b_row, b_column, c, c_row, one, False, True)
+        _product((n, m, A.shape[1]), (a, a_row, a_column), (b, b_row, b_column), (c, c_row), one, False, True)
     else:
-        _product(m, n, A.shape[1], b, b_column, b_row, a, a_column, a_row, c, c_column, one, False, True)
+        _product((m, n, A.shape[1]), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), one, False, True)
 
 
 def matmul_parallel_pays(n, k, m):

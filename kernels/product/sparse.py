@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
-from ..compiler.assembler import I64, VECTOR_BYTES, Assembler, Value
+from ..compiler.assembler import VECTOR_BYTES, Assembler
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.routine import routine
+from ..compiler.values import Address, Float, Integer, Mask
 
 # Vectors of a row of weights whose sums stay in registers.
 TOGETHER = 4
@@ -18,90 +17,70 @@ def csr_band(itemsize):
     return TOGETHER * VECTOR_BYTES // itemsize
 
 
-def _item(v: Assembler, p: Value, i: Value) -> Value:
-    return v.b.load(v.b.gep(p, [i], source_etype=I64), typ=ir.IntType(64), align=8)
+@routine("(iii)n(ann)a(Ai)")
+def csr_forward(v: Assembler, shape: tuple, order: Address, csr: tuple, W: Address, out: tuple) -> None:
+    """
+    z_j = sum_i x_i w_ij + b_j for the rows order_0 ... of a sparse matrix, one after another. Unchecked.
+
+    Parameters
+    ----------
+    shape : samples, n_in, n_out
+    order : numbers of rows
+    csr : data, indices, indptr
+    W : [W; b], row n_in is b
+    out : Z, z_row
+    """
+    (samples, n_in, n_out), (data, indices, indptr), (Z, z_row) = shape, csr, out
+    whole = v.round_down(n_out, TOGETHER * v.lanes)
+
+    def columns(terms: tuple, z: Address, j: Integer, vectors: int, mask: Mask | None = None) -> None:
+        sums = [(W + n_in * n_out + j)[l * v.lanes, mask] for l in range(vectors)]
+        for k in v.range(*terms, carry=sums):
+            x, w = data.broadcast(k), W + indices.item(k) * n_out + j
+            # z_j += x_i w_ij
+            sums[:] = [v.fma(x, w[l * v.lanes, mask], z_l) for l, z_l in enumerate(sums)]
+        for l, z_l in enumerate(sums):
+            (z + j)[l * v.lanes, mask] = z_l
+
+    for s in v.range(samples):
+        row, z = order.item(s), Z + s * z_row
+        terms = indptr.item(row), indptr.item(row + 1)
+        for j in v.range(0, whole, TOGETHER * v.lanes):
+            columns(terms, z, j, TOGETHER)
+        for j in v.range(whole, n_out, v.lanes):
+            columns(terms, z, j, 1, v.first(n_out - j))
 
 
-@routine("iiinannaAi")
-def csr_forward(
-    v: Assembler,
-    samples: Value,
-    n_in: Value,
-    n_out: Value,
-    order: Value,
-    data: Value,
-    indices: Value,
-    indptr: Value,
-    W: Value,
-    out: Value,
-    out_row: Value,
-) -> None:
-    """z_j = sum_i x_i w_ij + b_j for the rows order_0 ... of a sparse matrix, one after another; row n_in of `W` is b. Unchecked."""
-    b = v.b
-    whole = b.mul(b.sdiv(n_out, I64(TOGETHER * v.lanes)), I64(TOGETHER * v.lanes))
-
-    def sample(s: Value) -> None:
-        r = _item(v, order, s)
-        begin, end = _item(v, indptr, r), _item(v, indptr, b.add(r, I64(1)))
-
-        def columns(j: Value, vectors: int, mask: Value | None) -> None:
-            def row(i: Value) -> list[Value]:
-                p = v.at(W, b.add(b.mul(i, n_out), j))
-                return [v.load(v.at(p, k * v.lanes), mask) for k in range(vectors)]
-
-            def term(k: Value, *sums: Value) -> list[Value]:
-                x = v.broadcast(v.load_scalar(v.at(data, k)))
-                return [v.fma(x, w, z) for w, z in zip(row(_item(v, indices, k)), sums, strict=True)]
-
-            for k, z in enumerate(v.loop(begin, end, 1, term, row(n_in))):
-                v.store(z, v.at(v.at(out, b.add(b.mul(s, out_row), j)), k * v.lanes), mask)
-
-        v.loop(0, whole, TOGETHER * v.lanes, lambda j: columns(j, TOGETHER, None))
-        v.loop(whole, n_out, v.lanes, lambda j: columns(j, 1, v.first(b.sub(n_out, j))))
-
-    v.loop(0, samples, 1, sample)
-
-
-@routine("iiiiinannaiA")
+@routine("(iii)(ii)n(ann)(ai)A")
 def csr_gradient(
-    v: Assembler,
-    samples: Value,
-    n_in: Value,
-    n_out: Value,
-    j0: Value,
-    j1: Value,
-    order: Value,
-    data: Value,
-    indices: Value,
-    indptr: Value,
-    delta: Value,
-    delta_row: Value,
-    out: Value,
+    v: Assembler, shape: tuple, columns: tuple, order: Address, csr: tuple, delta: tuple, out: Address
 ) -> None:
-    """dw_ij += sum_s x_si delta_sj and db_j += sum_s delta_sj, for columns j0 ... j1, on the rows order_0 ...; row n_in of `out` is db."""
-    b = v.b
+    """
+    dw_ij += sum_s x_si delta_sj and db_j += sum_s delta_sj, on the rows order_0 ... of a sparse matrix.
 
-    def sample(s: Value) -> None:
-        r = _item(v, order, s)
-        errors = v.at(delta, b.mul(s, delta_row))
+    Parameters
+    ----------
+    shape : samples, n_in, n_out
+    columns : j0, j1
+        Columns of the gradient that are summed.
+    order : numbers of rows
+    csr : data, indices, indptr
+    delta : delta, delta_row
+    out : [dW; db], row n_in is db
+    """
+    (samples, n_in, n_out), (j0, j1), (data, indices, indptr), (delta, delta_row) = shape, columns, csr, delta
 
-        def add(i: Value, x: Value) -> None:
-            def vector(j: Value) -> None:
-                mask = v.first(b.sub(j1, j))
-                p = v.at(out, b.add(b.mul(i, n_out), j))
-                v.store(v.fma(x, v.load(v.at(errors, j), mask), v.load(p, mask)), p, mask)
+    def add(i: Integer, x: Float, d: Address) -> None:
+        for j in v.range(j0, j1, v.lanes):
+            mask, w = v.first(j1 - j), out + i * n_out + j
+            # dw_ij += x_i delta_j
+            w[0, mask] = v.fma(x, d[j, mask], w[0, mask])
 
-            v.loop(j0, j1, v.lanes, vector)
-
-        v.loop(
-            _item(v, indptr, r),
-            _item(v, indptr, b.add(r, I64(1))),
-            1,
-            lambda k: add(_item(v, indices, k), v.broadcast(v.load_scalar(v.at(data, k)))),
-        )
-        add(n_in, v.const(1))
-
-    v.loop(0, samples, 1, sample)
+    for s in v.range(samples):
+        row, d = order.item(s), delta + s * delta_row
+        for k in v.range(indptr.item(row), indptr.item(row + 1)):
+            add(indices.item(k), data.broadcast(k), d)
+        add(n_in, v.const(1), d)
 
 
 @inner

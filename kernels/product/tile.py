@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator
 
 from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
+from ..compiler.jit import python_or_compiled
 from ..compiler.routine import routine
 from ..compiler.values import Float, Integer
 from .transpose import transpose_block
@@ -17,9 +18,10 @@ MR, NR = (8, 3) if REGISTERS == 32 else (4, 3)
 STACKED = 256
 
 
-def panel_columns(itemsize: int) -> int:
+@python_or_compiled
+def panel_columns(itemsize):
     """Columns of a whole panel: NR vectors."""
-    return NR * (VECTOR_BYTES // itemsize)
+    return NR * VECTOR_BYTES // itemsize
 
 
 def panels(v: Assembler, m: Integer) -> Iterator[tuple[int, Integer, Integer | None]]:

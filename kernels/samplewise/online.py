@@ -4,7 +4,7 @@ import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..layer.activation import SOFTMAX, activate, softmax_row, takes_input
-from ..layer.custom_loss import call_own
+from ..layer.custom_loss import call_custom
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.loss import LOWEST_ADDRESS, row_loss
 from ..minibatch.epoch import Net, Samples
@@ -61,9 +61,9 @@ def _copy_weights(sizes, plan, params, space, begin, back):
         n_in, n_out = sizes[l], sizes[l + 1]
         w, row = begin + plan[l, WEIGHTS], whole_rows(n_out, space.itemsize)
         if back:
-            copy(n_in + 1, n_out, space, w, row, one, params, at, n_out, one)
+            copy((n_in + 1, n_out), (space, w, row, one), (params, at, n_out, one))
         else:
-            copy(n_in + 1, n_out, params, at, n_out, one, space, w, row, one)
+            copy((n_in + 1, n_out), (params, at, n_out, one), (space, w, row, one))
         at += (n_in + 1) * n_out
 
 
@@ -128,35 +128,17 @@ def _swept_epoch(
                     z,
                 )
             if activations[l] == SOFTMAX:
-                softmax_row(sizes[l + 1], space, z, one, space, a, one)
+                softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
             else:
-                activate(activations[l], wide, space, z, one, space, a, one)
+                activate(activations[l], wide, (space, z, one), (space, a, one))
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
         delta = begin + plan[top, DELTA]
         if loss >= LOWEST_ADDRESS:
-            call_own(
-                loss, n_out, 1, 1, space, begin + plan[top, now], Y, t * n_out, weight, t, space, delta, results, 0
-            )
-        row_loss(
-            loss,
-            last,
-            decision,
-            n_out,
-            space,
-            begin + plan[top, now],
-            Y,
-            t * n_out,
-            weight[t],
-            rate,
-            parameter,
-            0,
-            space,
-            delta,
-            space,
-            begin + plan[top, STEP],
-            results,
-            0,
-        )
+            operands = (space, begin + plan[top, now], Y, t * n_out, weight, t, space, delta)
+            call_custom(loss, (n_out, one, one), operands, (results, 0))
+        codes, answer = (loss, last, decision), (space, begin + plan[top, now], Y, t * n_out, parameter, 0)
+        errors = (space, delta, space, begin + plan[top, STEP])
+        row_loss(codes, n_out, answer, (weight[t], rate), errors, results, 0)
         if not np.isfinite(results[0]):
             results[2] = 1 + s
             break
@@ -219,7 +201,7 @@ def _lean_epoch(
     layers, one, at = activations.size, np.int64(1), np.int64(0)
     space[:] = 0
     for l in range(layers):
-        copy(sizes[l] + 1, sizes[l + 1], params, at, sizes[l + 1], one, space, starts[l], LEAN, one)
+        copy((sizes[l] + 1, sizes[l + 1]), (params, at, sizes[l + 1], one), (space, starts[l], LEAN, one))
         at += (sizes[l] + 1) * sizes[l + 1]
     learn_lean(
         order.size,
@@ -251,7 +233,7 @@ def _lean_epoch(
     )
     at = 0
     for l in range(layers):
-        copy(sizes[l] + 1, sizes[l + 1], space, starts[l], LEAN, one, params, at, sizes[l + 1], one)
+        copy((sizes[l] + 1, sizes[l + 1]), (space, starts[l], LEAN, one), (params, at, sizes[l + 1], one))
         at += (sizes[l] + 1) * sizes[l + 1]
 
 
@@ -411,7 +393,7 @@ def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decis
     Parameters
     ----------
     X, Y, weight, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
-        As in `online_epoch`; the loss may be the number of an `OwnLoss`.
+        As in `online_epoch`; the loss may be the number of a `CustomLoss`.
 
     Returns
     -------

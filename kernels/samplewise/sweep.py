@@ -9,161 +9,129 @@ from __future__ import annotations
 
 import functools
 
-from ..compiler.assembler import I64, REGISTERS, VECTOR_BYTES, Assembler, Value
+from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
 from ..compiler.routine import routine
+from ..compiler.values import I64, Address, Float, Integer
 from ..layer.activation import BACKWARD
 
 # Bytes of a vector here, and what rows of weights are multiples of: a sweep waits for stores, and two short ones go faster than a long one.
 SWEEP_BYTES = min(VECTOR_BYTES, 32)
 # Vectors of outputs whose sums and steps stay in registers during a sweep.
-VECTORS = 8 if REGISTERS == 32 else 5
+SWEEP_VECTORS = 8 if REGISTERS == 32 else 5
 
 
-@routine("iiiaanAaA")
-def sweep(
-    v: Assembler,
-    n: Value,
-    m: Value,
-    listed: Value,
-    x: Value,
-    x_before: Value,
-    rows: Value,
-    W: Value,
-    step: Value,
-    z: Value,
-) -> None:
+@routine("(iii)(aan)(AaA)", vector_bytes=SWEEP_BYTES)
+def sweep(v: Assembler, shape: tuple, inputs: tuple, layer: tuple) -> None:
     """
     One layer: w_ij <- w_ij - x'_i s_j and b_j <- b_j - s_j by the sample before, then z_j = b_j + sum_i x_i w_ij.
 
-    Row i of `W` holds the m weights of input i (m: whole vectors), row n the biases. Where `listed` is not negative, only that many
-    rows are swept, those numbered in `rows`: the others have x_i = x'_i = 0, and no term. (Where several rows are summed at once, the
-    terms that are left then meet in another order: the result differs by rounding.)
+    Parameters
+    ----------
+    shape : n, m, listed
+        Inputs, and weights of each (whole vectors). Where `listed` is not negative, only that many inputs are swept, those numbered
+        in `rows`: the others have x_i = x'_i = 0, and no term. (Where several rows are summed at once, the terms that are left then
+        meet in another order: the result differs by rounding.)
+    inputs : x, x', rows
+    layer : W, s, z
+        Row i of `W` holds the m weights of input i, row n the biases.
     """
-    v = Assembler(v.b, v.size, SWEEP_BYTES)
-    b = v.b
-    vectors = b.sdiv(m, I64(v.lanes))
-    chunks = b.sdiv(b.add(vectors, I64(VECTORS - 1)), I64(VECTORS))
-    dense = b.icmp_signed("<", listed, I64(0))
-
-    def chunk(c: Value) -> None:
-        first, last = (b.sdiv(b.mul(vectors, k), chunks) for k in (c, b.add(c, I64(1))))
-        at = b.mul(first, I64(v.lanes))
-        arguments = [x, x_before, rows, v.at(W, at), v.at(step, at), v.at(z, at), v.at(W, b.add(at, b.mul(n, m))), m]
-        for width in range(1, VECTORS + 1):
-            with b.if_then(b.icmp_signed("==", b.sub(last, first), I64(width))), b.if_else(dense) as (every, some):
+    (n, m, listed), (W, step, z) = shape, layer
+    vectors = m // v.lanes
+    chunks = (vectors + (SWEEP_VECTORS - 1)) // SWEEP_VECTORS
+    dense = listed < 0
+    for c in v.range(chunks):
+        first, last = vectors * c // chunks, vectors * (c + 1) // chunks
+        j = first * v.lanes
+        columns, bias = (W + j, step + j, z + j), W + (j + n * m)
+        for width in v.cases(last - first, range(1, SWEEP_VECTORS + 1)):
+            with v.if_else(dense) as (every, some):
                 with every:
-                    v.outlined(f"every.{width}", functools.partial(_sweep_columns, v, width, False), n, *arguments)
+                    every_row = functools.partial(_sweep_columns, v, width, False)
+                    v.outlined(f"every.{width}", every_row, n, inputs, columns, bias, m)
                 with some:
-                    v.outlined(f"some.{width}", functools.partial(_sweep_columns, v, width, True), listed, *arguments)
-
-    v.loop(0, chunks, 1, chunk)
+                    some_rows = functools.partial(_sweep_columns, v, width, True)
+                    v.outlined(f"some.{width}", some_rows, listed, inputs, columns, bias, m)
 
 
 def _sweep_columns(
-    v: Assembler,
-    width: int,
-    listed: bool,
-    n: Value,
-    x: Value,
-    x_before: Value,
-    rows: Value,
-    W: Value,
-    step: Value,
-    z: Value,
-    bias: Value,
-    m: Value,
+    v: Assembler, width: int, listed: bool, n: Integer, inputs: tuple, layer: tuple, bias: Address, m: Integer
 ) -> None:
     """The sweep of `width` vectors of columns; few vectors take several rows at a time, so that enough sums run at once."""
-    b = v.b
-    together = {1: 8, 2: 4, 3: 2, 4: 2}.get(width, 1)
-    minus = [v.neg(v.load(v.at(step, j * v.lanes))) for j in range(width)]
-    start = []
-    for j in range(width):
-        p = v.at(bias, j * v.lanes)
-        value = v.add(v.load(p), minus[j])
-        v.store(value, p)
-        start.append(value)
+    (x, x_before, rows), (W, step, z) = inputs, layer
+    columns = [j * v.lanes for j in range(width)]
+    minus_s = [-step[j] for j in columns]
+    biases = []
+    for j, minus in zip(columns, minus_s, strict=True):
+        biases.append(bias[j] + minus)  # b_j <- b_j - s_j
+        bias[j] = biases[-1]
 
-    def row(k: Value, sums: list[Value]) -> list[Value]:
-        i = b.load(b.gep(rows, [k], source_etype=I64), typ=I64, align=8) if listed else k
-        now, before = v.broadcast(v.load_scalar(v.at(x, i))), v.broadcast(v.load_scalar(v.at(x_before, i)))
-        found = []
-        for j in range(width):
-            p = v.at(v.at(W, b.mul(i, m)), j * v.lanes)
+    def row(k: Integer, sums: list[Float]) -> list[Float]:
+        i = rows.item(k) if listed else k
+        now, before, Wi, found = x.broadcast(i), x_before.broadcast(i), W + i * m, []
+        for j, minus, z in zip(columns, minus_s, sums, strict=True):
             # w_ij <- w_ij - x'_i s_j;  z_j += x_i w_ij
-            w = v.fma(before, minus[j], v.load(p))
-            v.store(w, p)
-            found.append(v.fma(now, w, sums[j]))
+            w = v.fma(before, minus, Wi[j])
+            Wi[j] = w
+            found.append(v.fma(now, w, z))
         return found
 
-    def several(k: Value, *sums: Value) -> list[Value]:
-        found: list[Value] = []
+    together = {1: 8, 2: 4, 3: 2, 4: 2}.get(width, 1)
+    whole = v.round_down(n, together)
+    sums = biases + [v.const(0)] * (width * (together - 1))
+    for k in v.range(0, whole, together, carry=sums):
         for r in range(together):
-            found += row(b.add(k, I64(r)), list(sums[r * width : (r + 1) * width]))
-        return found
-
-    whole = b.mul(b.sdiv(n, I64(together)), I64(together))
-    sums = v.loop(0, whole, together, several, start + [v.const(0)] * (width * (together - 1)))
+            mine = slice(r * width, (r + 1) * width)
+            sums[mine] = row(k + r, sums[mine])
     while len(sums) > width:
-        half = len(sums) // width // 2 * width
-        sums = [v.add(p, q) for p, q in zip(sums[:half], sums[half:], strict=True)]
-    sums = v.loop(whole, n, 1, lambda k, *s: row(k, list(s)), sums)
-    for j in range(width):
-        v.store(sums[j], v.at(z, j * v.lanes))
+        half = len(sums) // 2
+        sums = [p + q for p, q in zip(sums[:half], sums[half:], strict=True)]
+    for k in v.range(whole, n, carry=sums):
+        sums[:] = row(k, sums)
+    for j, total in zip(columns, sums, strict=True):
+        z[j] = total
 
 
-@routine("iiiaaasAA")
+@routine("i(ii)(aa)as(AA)", vector_bytes=SWEEP_BYTES)
 def errors_below(
-    v: Assembler,
-    kind: Value,
-    n: Value,
-    m: Value,
-    W: Value,
-    delta: Value,
-    a: Value,
-    rate: Value,
-    below: Value,
-    step: Value,
+    v: Assembler, kind: Integer, shape: tuple, above: tuple, a: Address, rate: Float, below: tuple
 ) -> None:
     """
     Error signals of the layer below: delta_i = f'(z_i) sum_j w_ij delta_j for n units, and s_i = alpha delta_i.
 
-    Rows of `W` hold m weights (whole vectors); `lanes` of them are summed at a time, and so many rows behind the last are
-    readable. `a` holds the outputs of the layer below (its inputs: see `takes_input`), `kind` is the code of its activation.
+    Parameters
+    ----------
+    kind : code of the activation of the layer below
+    shape : n, m
+        Units of the layer below, and weights of each (whole vectors).
+    above : W, delta_j
+        Rows of `W` hold m weights; `lanes` of them are summed at a time, and so many rows after the last are readable.
+    a : outputs of the layer below (its inputs: see `takes_input`)
+    rate : alpha
+    below : delta_i, s_i
     """
-    v = Assembler(v.b, v.size, SWEEP_BYTES)
-    b = v.b
+    (n, m), (W, delta), (below, step) = shape, above, below
     alpha = v.broadcast(rate)
-
-    def units(i: Value) -> None:
-        starts = [v.at(W, b.mul(b.add(i, I64(r)), m)) for r in range(v.lanes)]
-
-        def column(j: Value, *sums: Value) -> list[Value]:
-            d = v.load(v.at(delta, j))
-            return [v.fma(v.load(v.at(start, j)), d, total) for start, total in zip(starts, sums, strict=True)]
-
-        sums = v.sums(v.loop(0, m, v.lanes, column, [v.const(0)] * v.lanes))
-        sums = v.select(v.first(b.sub(n, i)), sums, v.const(0))
-        v.store(sums, v.at(below, i))
-        for code, times in BACKWARD.items():
-            with b.if_then(b.icmp_signed("==", kind, I64(code))):
-                found = times(v, v.load(v.at(a, i)), sums)
-                v.store(found, v.at(below, i))
-                v.store(v.mul(alpha, found), v.at(step, i))
-
-    v.loop(0, n, v.lanes, units)
+    for i in v.range(0, n, v.lanes):
+        rows, sums = [W + (i + r) * m for r in range(v.lanes)], [v.const(0)] * v.lanes
+        for j in v.range(0, m, v.lanes, carry=sums):
+            d = delta[j]
+            sums[:] = [v.fma(row[j], d, total) for row, total in zip(rows, sums, strict=True)]
+        total = v.sums(sums)
+        total = v.where(v.first(n - i), total, 0)
+        below[i] = total
+        for code in v.cases(kind, BACKWARD):
+            # delta_i = f'(z_i) sum_j w_ij delta_j
+            found = BACKWARD[code](v, a[i], total)
+            below[i] = found
+            step[i] = alpha * found
 
 
 @routine("iaaN", result="i")
-def rows_of_terms(v: Assembler, n: Value, x: Value, x_before: Value, rows: Value) -> Value:
+def rows_of_terms(v: Assembler, n: Integer, x: Address, x_before: Address, rows: Address) -> Integer:
     """Number the i with x_i != 0 or x'_i != 0 in `rows`, and return how many there are."""
-    b = v.b
-
-    def element(i: Value, count: Value) -> list[Value]:
-        b.store(i, b.gep(rows, [count], source_etype=I64), align=8)
-        zero = v.scalar(0)
-        some = b.or_(*(b.fcmp_unordered("!=", v.load_scalar(v.at(p, i)), zero) for p in (x, x_before)))
-        return [b.add(count, b.zext(some, I64))]
-
-    (count,) = v.loop(0, n, 1, element, [I64(0)])
-    return count
+    count = [v.index(0)]
+    for i in v.range(n, carry=count):
+        rows.set_item(count[0], i)
+        some = (x.item(i) != 0) | (x_before.item(i) != 0)
+        count[0] += some.to(I64)
+    return count[0]

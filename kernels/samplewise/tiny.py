@@ -7,180 +7,169 @@ read. So nothing is stored that is read again as a whole, and no call is made, b
 
 from __future__ import annotations
 
-from llvmlite import ir
+from collections.abc import Callable
 
-from ..compiler.assembler import I32, I64, Assembler, Value
+from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
 from ..compiler.routine import routine
+from ..compiler.values import DOUBLE, I64, Address, Float, Integer, Mask
 from ..layer import elementary
 from ..layer.activation import BACKWARD, FORWARD, IDENTITY, LOGISTIC, RELU, TANH
 from ..layer.loss import ARGMAX, LOG_LOSS, THRESHOLD
 
-# Units of a layer at most, and inputs.
-LEAN, LEAN_INPUTS = 4, 16
+# Units of a layer at most, which is also the lanes of its vector; and inputs.
+TINY_UNITS, TINY_INPUTS = 4, 16
 
 
 @python_or_compiled
-def is_lean(sizes, activations, loss):
-    """Whether a network is learnt by `learn_lean`: a tiny one with the lecture's activations and losses."""
-    fits = sizes[0] <= LEAN_INPUTS and loss <= LOG_LOSS
+def is_tiny(sizes, activations, loss):
+    """Whether a network is learnt by `learn_tiny`: few units, with the lecture's activations and losses."""
+    fits = sizes[0] <= TINY_INPUTS and loss <= LOG_LOSS
     for l in range(1, sizes.size):
-        fits = fits and sizes[l] <= LEAN and activations[l - 1] <= RELU
+        fits = fits and sizes[l] <= TINY_UNITS and activations[l - 1] <= RELU
     return fits
 
 
-def _logistic(v: Assembler, z: Value) -> Value:
+# What a tiny network computes, here and in `learn_lanes`: in a vector of the units of a layer, or of one unit of many networks.
+
+
+def _logistic(v: Assembler, z: Float) -> Float:
     """1 / (1 + e^-z), sooner than `elementary.logistic`: its last step is the division, at up to 2.5 instead of 1.7 ulp."""
     e = elementary.exp_negative_normal(v, z)
-    one = v.const(1)
-    return v.div(v.select(v.compare("<", z, v.const(0)), e, one), v.add(one, e))
+    return v.where(z < 0, e, 1) / (1 + e)
 
 
-def entropy(v: Assembler, a: Value, y: Value) -> Value:
-    """-y log a - (1 - y) log(1 - a), the log-loss of a logistic unit; finite, also where `a` has been rounded to 0 or 1."""
-    one, tiny = v.const(1), v.const(2.0**-23 if v.size == 4 else 2.0**-52)
-    return v.neg(
-        v.fma(y, elementary.log(v, v.max(a, tiny)), v.mul(v.sub(one, y), elementary.log(v, v.max(v.sub(one, a), tiny))))
-    )
-
-
+# a = f(z), and delta f'(z) from a
 ACTIVATE = {IDENTITY: FORWARD[IDENTITY], LOGISTIC: _logistic, TANH: FORWARD[TANH], RELU: FORWARD[RELU]}
 DERIVE = {code: BACKWARD[code] for code in ACTIVATE}
 
 
-@routine("iaaanninniiAssAF")
-def learn_lean(
-    w: Assembler,
-    count: Value,
-    X: Value,
-    Y: Value,
-    weight: Value,
-    order: Value,
-    sizes: Value,
-    layers: Value,
-    activations: Value,
-    starts: Value,
-    loss: Value,
-    decision: Value,
-    W: Value,
-    rate: Value,
-    keep: Value,
-    units: Value,
-    results: Value,
+def output_error(v: Assembler, log_loss: Mask, kind: Integer, a: Float, e: Float) -> Float:
+    """The error dJ/dz of outputs a of an activation, e = a - y: e for the log-loss, f'(z) e for the squared error."""
+    return v.cond(log_loss, lambda: e, lambda: v.switch(kind, DERIVE, v, a, e))
+
+
+def output_loss(v: Assembler, log_loss: Mask, a: Float, y: Float, e: Float) -> Float:
+    """J of each output: the log-loss of a logistic unit, or e^2 / 2."""
+    return v.cond(log_loss, lambda: _entropy(v, a, y), lambda: 0.5 * (e * e))
+
+
+def _entropy(v: Assembler, a: Float, y: Float) -> Float:
+    """-y log a - (1 - y) log(1 - a); finite, also where `a` has been rounded to 0 or 1."""
+    tiny = 2.0**-23 if v.size == 4 else 2.0**-52
+    return -v.fma(y, elementary.log(v, v.max(a, tiny)), (1 - y) * elementary.log(v, v.max(1 - a, tiny)))
+
+
+@routine("i(aaan)(ninnii)A(ss)AF", lanes=TINY_UNITS)
+def learn_tiny(
+    v: Assembler,
+    count: Integer,
+    samples: tuple,
+    net: tuple,
+    W: Address,
+    pace: tuple,
+    units: Address,
+    results: Address,
 ) -> None:
     """
-    One epoch. `W` holds per layer, from element starts[l] on, LEAN weights per input and then LEAN biases, zeros behind the last unit.
+    One epoch of `count` samples.
 
-    `units` is room for LEAN outputs per layer, inputs excluded. Losses and right decisions are added to `results`.
+    Parameters
+    ----------
+    samples : X, Y, weight, order
+    net : sizes, layers, activations, starts, loss, decision
+    W : weights
+        Per layer, from element starts[l] on, TINY_UNITS weights per input and then TINY_UNITS biases, zeros after the last unit.
+    pace : alpha, and the factor that an update leaves of a weight
+    units : room for TINY_UNITS outputs per layer, inputs excluded
+    results : losses and right decisions are added to these
     """
-    b = w.b
-    v = Assembler(b, w.size, LEAN * w.size)
-    number = ir.IntType(64)
-    iota = ir.Constant(ir.VectorType(I64, LEAN), [I64(i) for i in range(LEAN)])
+    (X, Y, weight, order), (sizes, layers, activations, _, loss, decision), (rate, keep) = samples, net, pace
+    n_out, last = sizes.item(layers), activations.item(layers - 1)
+    valid = v.arange(I64) < v.broadcast(n_out)
+    shrink, minus_alpha = v.broadcast(keep), -v.broadcast(rate)
+    log_loss = loss == LOG_LOSS
+    sums = [Float(v.b, DOUBLE(0)), Float(v.b, DOUBLE(0))]
+    for s in v.range(count, carry=sums):
+        t = order.item(s)
+        x, y, importance = X + t * sizes.item(0), (Y + t * n_out)[0, valid], weight.item(t)
+        a = _forward(v, net, W, x, units)
+        e = a - y
+        delta = output_error(v, log_loss, last, a, e)
+        delta = v.where(valid, v.broadcast(importance) * delta, 0)
+        _backward(v, net, W, x, units, delta, (shrink, minus_alpha))
+        lost = v.sum(v.where(valid, output_loss(v, log_loss, a, y, e), 0)) * importance
+        met = _decided(v, decision, a, y, valid)
+        sums[:] = [sums[0] + lost.to(DOUBLE), sums[1] + met.to(DOUBLE)]
+    for i, found in enumerate(sums):
+        results.set_item(i, found)
 
-    def item(p: Value, i: Value) -> Value:
-        return b.load(b.gep(p, [i], source_etype=I64), typ=number, align=8)
 
-    def everywhere(x: Value) -> Value:
-        """The sum of all lanes, in all lanes."""
-        x = v.add(x, v.shuffle(x, x, [2, 3, 0, 1]))
-        return v.add(x, v.shuffle(x, x, [1, 0, 3, 2]))
+def _forward(v: Assembler, net: tuple, W: Address, x: Address, units: Address) -> Float:
+    """Step 3: a(l) = f(W(l)^T a(l-1) + b(l)); the outputs of layer l are kept at units + TINY_UNITS l."""
+    sizes, layers, activations, starts, _, _ = net
+    outputs = [v.const(0), x]  # of the layer below: their vector, and where they lie
+    for l in v.range(layers, carry=outputs):
+        n_in, Wl, below = sizes.item(l), W + starts.item(l), outputs[1]
+        z = [Wl[n_in * TINY_UNITS]]
+        for i in v.range(n_in, carry=z):
+            z[0] = v.fma(below.broadcast(i), Wl[i * TINY_UNITS], z[0])
+        a, here = v.switch(activations.item(l), ACTIVATE, v, z[0]), units + l * TINY_UNITS
+        here[0] = a
+        outputs[:] = [a, here]
+    return outputs[0]
 
-    n_out, last = item(sizes, layers), item(activations, b.sub(layers, I64(1)))
-    valid = b.icmp_signed("<", iota, v.splat(n_out, iota.type))
-    shrink, minus_alpha = v.broadcast(keep), v.neg(v.broadcast(rate))
-    log_loss, zero, one = b.icmp_signed("==", loss, I64(LOG_LOSS)), v.const(0), v.const(1)
 
-    def forward(x: Value) -> Value:
-        """Step 3: a(l) = f(W(l)^T a(l-1) + b(l)); the outputs of layer l are kept at units + LEAN l."""
+def _backward(v: Assembler, net: tuple, W: Address, x: Address, units: Address, delta: Float, pace: tuple) -> None:
+    """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
+    (sizes, layers, activations, starts, _, _), (shrink, minus_alpha) = net, pace
+    errors = [delta, minus_alpha * delta]
+    for k in v.range(layers, carry=errors):
+        delta, step = errors
+        l = layers - 1 - k
+        inner = l > 0
+        n_in, Wl, below = sizes.item(l), W + starts.item(l), units + (l - 1) * TINY_UNITS
+        source = v.where(inner, below, x)
+        sums = [v.const(0)]
+        for i in v.range(n_in, carry=sums):
+            Wi = Wl + i * TINY_UNITS
+            w = Wi[0]
+            sums[0] = v.where(v.arange(I64) == v.broadcast(i), _everywhere(v, w * delta, _plus), sums[0])
+            Wi[0] = v.fma(source.broadcast(i), step, shrink * w)
+        biases = Wl + n_in * TINY_UNITS
+        biases[0] = biases[0] + step
+        a, kind = v.where(inner, below, units)[0], activations.item(v.where(inner, l - 1, l))
+        # -alpha f'(z) is ready before the sums are
+        slope, minus_alpha_slope = (v.switch(kind, DERIVE, v, a, q) for q in (v.const(1), minus_alpha))
+        errors[:] = [sums[0] * slope, sums[0] * minus_alpha_slope]
 
-        def layer(l: Value, a: Value, source: Value) -> list[Value]:
-            n_in, weights = item(sizes, l), v.at(W, item(starts, l))
 
-            def term(i: Value, z: Value) -> list[Value]:
-                return [
-                    v.fma(v.broadcast(v.load_scalar(v.at(source, i))), v.load(v.at(weights, b.mul(i, I64(LEAN)))), z)
-                ]
+def _decided(v: Assembler, decision: Integer, a: Float, y: Float, valid: Mask) -> Float:
+    """1 if the sample was decided rightly, else 0."""
+    differs = valid & ((a > 0.5) ^ (y > 0.5))
 
-            (z,) = v.loop(0, n_in, 1, term, [v.load(v.at(weights, b.mul(n_in, I64(LEAN))))])
-            a = v.chosen({code: lambda f=f: f(v, z) for code, f in ACTIVATE.items()}, item(activations, l))
-            target = v.at(units, b.mul(l, I64(LEAN)))
-            v.store(a, target)
-            return [a, target]
+    def argmax() -> Float:
+        same = _largest(v, a, valid) == _largest(v, y, valid)
+        return v.sum(v.where(same, v.const(1 / TINY_UNITS), 0))
 
-        return v.loop(0, layers, 1, layer, [zero, x])[0]
+    def threshold() -> Float:
+        return v.where(v.sum(v.where(differs, v.const(1), 0)) == 0, v.number(1), 0)
 
-    def backward(x: Value, delta: Value) -> None:
-        """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
+    return v.switch(decision, {ARGMAX: argmax, THRESHOLD: threshold, -1: lambda: v.number(0)})
 
-        def layer(k: Value, delta: Value, step: Value) -> list[Value]:
-            l = b.sub(b.sub(layers, I64(1)), k)
-            inner = b.icmp_signed(">", l, I64(0))
-            n_in, weights = item(sizes, l), v.at(W, item(starts, l))
-            below = v.at(units, b.mul(b.sub(l, I64(1)), I64(LEAN)))
-            source = b.select(inner, below, x)
 
-            def row(i: Value, sums: Value) -> list[Value]:
-                p = v.at(weights, b.mul(i, I64(LEAN)))
-                old = v.load(p)
-                here = b.icmp_signed("==", iota, v.splat(i, iota.type))
-                sums = v.select(here, everywhere(v.mul(old, delta)), sums)
-                v.store(v.fma(v.broadcast(v.load_scalar(v.at(source, i))), step, v.mul(shrink, old)), p)
-                return [sums]
+def _largest(v: Assembler, x: Float, valid: Mask) -> Float:
+    """The number of the first largest valid lane, in all lanes."""
+    x = v.where(valid, x, float("-inf"))
+    first = v.where(x == _everywhere(v, x, v.max), v.arange(), TINY_UNITS)
+    return _everywhere(v, first, v.min)
 
-            (sums,) = v.loop(0, n_in, 1, row, [zero])
-            p = v.at(weights, b.mul(n_in, I64(LEAN)))
-            v.store(v.add(v.load(p), step), p)
-            a = v.load(b.select(inner, below, units))
-            kind = item(activations, b.select(inner, b.sub(l, I64(1)), l))
-            # -alpha f'(z) is ready before the sums are
-            slope, pace = (
-                v.chosen({code: lambda f=f, x=x: f(v, a, x) for code, f in DERIVE.items()}, kind)
-                for x in (one, minus_alpha)
-            )
-            return [v.mul(sums, slope), v.mul(sums, pace)]
 
-        v.loop(0, layers, 1, layer, [delta, v.mul(minus_alpha, delta)])
+def _everywhere(v: Assembler, x: Float, combine: Callable[[Float, Float], Float]) -> Float:
+    """All lanes combined, in all lanes."""
+    x = combine(x, v.shuffle(x, x, [2, 3, 0, 1]))
+    return combine(x, v.shuffle(x, x, [1, 0, 3, 2]))
 
-    def largest(x: Value) -> Value:
-        """The number of the first largest valid lane, in all lanes."""
-        x = v.select(valid, x, v.const(float("-inf")))
-        top = v.max(x, v.shuffle(x, x, [2, 3, 0, 1]))
-        top = v.max(top, v.shuffle(top, top, [1, 0, 3, 2]))
-        numbers = ir.Constant(v.vector, [v.scalar(i) for i in range(LEAN)])
-        first = v.select(v.compare("==", x, top), numbers, v.const(LEAN))
-        first = v.min(first, v.shuffle(first, first, [2, 3, 0, 1]))
-        return v.min(first, v.shuffle(first, first, [1, 0, 3, 2]))
 
-    def sample(s: Value, lost: Value, right: Value) -> list[Value]:
-        t = item(order, s)
-        x = v.at(X, b.mul(t, item(sizes, I64(0))))
-        y = v.load(v.at(Y, b.mul(t, n_out)), valid)
-        importance = v.load_scalar(v.at(weight, t))
-        a = forward(x)
-        e = v.sub(a, y)
-        kinds = {code: lambda f=f: f(v, a, e) for code, f in DERIVE.items()}
-        delta = v.chosen({1: lambda: e, 0: lambda: v.chosen(kinds, last)}, b.zext(log_loss, I64))
-        delta = v.select(valid, v.mul(v.broadcast(importance), delta), zero)
-        backward(x, delta)
-        losses = v.chosen(
-            {1: lambda: entropy(v, a, y), 0: lambda: v.mul(v.const(0.5), v.mul(e, e))}, b.zext(log_loss, I64)
-        )
-        total = b.fmul(v.sum(v.select(valid, losses, zero)), importance)
-        half = v.const(0.5)
-        differs = b.and_(valid, b.xor(v.compare(">", a, half), v.compare(">", y, half)))
-        met = v.chosen(
-            {
-                ARGMAX: lambda: v.sum(v.select(v.compare("==", largest(a), largest(y)), v.const(1 / LEAN), zero)),
-                THRESHOLD: lambda: b.select(
-                    b.fcmp_ordered("==", v.sum(v.select(differs, one, zero)), v.scalar(0)), v.scalar(1), v.scalar(0)
-                ),
-                -1: lambda: v.scalar(0),
-            },
-            decision,
-        )
-        total, met = (b.fpext(q, ir.DoubleType()) if v.size == 4 else q for q in (total, met))
-        return [b.fadd(lost, total), b.fadd(right, met)]
-
-    for i, found in enumerate(w.loop(0, count, 1, sample, [ir.DoubleType()(0), ir.DoubleType()(0)])):
-        b.store(found, b.gep(results, [I32(i)], source_etype=ir.DoubleType()), align=8)
+def _plus(x: Float, y: Float) -> Float:
+    return x + y
