@@ -57,9 +57,9 @@ def functions_of(loss: Any) -> Functions:
 
 
 @functools.lru_cache(maxsize=64)
-def compiled(functions: Functions, dtype: str) -> kernels.OwnLoss:
+def compiled(functions: Functions, dtype: str) -> kernels.CustomLoss:
     """A loss of one's own as the kernels take it; compiled once."""
-    return kernels.OwnLoss(*functions, dtype)
+    return kernels.CustomLoss(*functions, dtype)
 
 
 def check_derivative(functions: Functions, y: NDArray[Any], outputs: str) -> None:

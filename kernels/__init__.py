@@ -33,7 +33,7 @@ from .layer.activation import (
     takes_input,
 )
 from .layer.backprop import bias_gradient, hidden_delta, weight_gradient
-from .layer.custom_loss import OwnLoss
+from .layer.custom_loss import CustomLoss
 from .layer.dropout import dropout
 from .layer.evaluation import evaluate, output_delta
 from .layer.loss import (
@@ -85,6 +85,8 @@ from .product.sparse import csr_linear_forward, csr_weight_gradient
 from .samplewise.online import online_epoch, prepare_online
 from .samplewise.tiny_many import online_many
 
+OwnLoss = CustomLoss  # its former name
+
 __all__ = [
     "ABSOLUTE_ERROR",
     "ACTIVATIONS",
@@ -124,7 +126,7 @@ __all__ = [
     "TANH",
     "THRESHOLD",
     "VECTOR_BYTES",
-    "OwnLoss",
+    "CustomLoss",
     "Pass",
     "activation_derivative",
     "activation_forward",

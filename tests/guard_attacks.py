@@ -20,7 +20,7 @@ from numba import njit
 from fastbp import kernels
 from fastbp.kernels import node
 from fastbp.kernels.minibatch import epoch as minibatch
-from fastbp.kernels.samplewise import tiny as lean
+from fastbp.kernels.samplewise import tiny
 
 # The extremes, and both sides of whole vectors, register tiles, tiles of samples and blocks.
 EDGES = sorted(
@@ -231,10 +231,10 @@ class Network(NamedTuple):
 OWN = {}
 
 
-def own_loss(dtype):
-    """The number of a loss of one's own; compiled once."""
+def custom_loss(dtype):
+    """The number of a custom loss; compiled once."""
     if dtype not in OWN:
-        OWN[dtype] = kernels.OwnLoss(lambda y, a: 0.5 * (y - a) ** 2, lambda y, a: a - y, dtype)
+        OWN[dtype] = kernels.CustomLoss(lambda y, a: 0.5 * (y - a) ** 2, lambda y, a: a - y, dtype)
     return int(OWN[dtype])
 
 
@@ -252,7 +252,7 @@ def network(g, own=False, tiny=False, trained=True):
     count = sum((i + 1) * j for i, j in itertools.pairwise(sizes))
     # so small that nothing overflows and no pass ends early
     params = g.same(g.random.normal(size=count) * 0.3 / max(sizes) ** 0.5, written=trained)
-    loss = own_loss(g.dtype) if own and pair[0] == "squared_error" else kernels.LOSSES[pair[0]]
+    loss = custom_loss(g.dtype) if own and pair[0] == "squared_error" else kernels.LOSSES[pair[0]]
     layers = g.same(sizes, np.int64), g.same([kernels.ACTIVATIONS[f] for f in names], np.int64)
     parameter = g.same(np.full(sizes[-1] if pair[0] in PARAMETRIC else 0, 0.3))
     Y = g.same(g.random.uniform(size=(n, sizes[-1])))
@@ -393,7 +393,7 @@ def _online(g, say, prepare=False):
 
 def _many(g, say):
     net = network(g, tiny=True)
-    while not lean.is_lean(*net.layers, net.rest[0]):
+    while not tiny.is_tiny(*net.layers, net.rest[0]):
         net = network(g, tiny=True)
     count, epochs, shuffled = g.size(70), g.size(3), g.one_of(True, False)
     say(net.sizes, net.n, net.names, net.rest[0], count, epochs, shuffled)

@@ -140,7 +140,7 @@ class Task:
         return [np.zeros(self.params.size if STATES[optimizer] > k else 0, self.dtype) for k in range(2)]
 
     def prepared(self, params, batch_size, optimizer, states, sparse=False, loss=None, **options):
-        """An epoch of `prepare_minibatch`; samples dense or in compressed rows, and perhaps a loss of one's own."""
+        """An epoch of `prepare_minibatch`; samples dense or in compressed rows, and perhaps a custom loss."""
         sizes, activations, code, *rest = self.codes()
         return kernels.prepare_minibatch(
             self.csr() if sparse else self.X,

@@ -94,7 +94,7 @@ CASES = {
         "schedule": "one_cycle",
         "hidden": (70, 70),
     },
-    "own loss": {"loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "dtype": "float64"},
+    "custom loss": {"loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "dtype": "float64"},
     "quantiles": {
         "loss": "quantile",
         "quantile": (0.1, 0.9),

@@ -18,7 +18,7 @@ from fastbp.kernels.compiler import assembler
 pytestmark = pytest.mark.skipif(not guarded.GUARDS, reason="pages are guarded by mprotect")
 # Public functions that take no arrays, or none but the sizes of a network.
 WITHOUT_ARRAYS = {
-    "OwnLoss",
+    "CustomLoss",
     "Pass",
     "cache_folder",
     "forward_parallel_pays",
@@ -137,6 +137,7 @@ def test_vectors_of_other_widths(width, tmp_path):
 FILES = [
     "activation_loss",
     "backprop",
+    "custom_loss",
     "dropout",
     "elementary",
     "epochs",
@@ -148,7 +149,6 @@ FILES = [
     "node",
     "online",
     "optimizer",
-    "own_loss",
     "sparse",
     "sparse_epoch",
 ]

@@ -124,7 +124,7 @@ READ = {
 )
 def test_hostile_numbers_are_refused(value, place, what):
     if what == "loss" and value > 0:
-        return  # the address of a loss of one's own
+        return  # the address of a custom loss
     changed = value
     if what in ("sizes", "activations", "order"):
         changed = np.array(BASE[what], np.int64)

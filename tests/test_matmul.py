@@ -128,8 +128,8 @@ def edges(dtype):
     """Shapes around the register tile, the blocks, and the switches between the ways."""
     lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
     widths = sorted({w + d for w in (0, *(lanes * i for i in range(1, 9))) for d in (-1, 0, 1) if w + d >= 0})
-    rows = range(1, 2 * tile.ROWS + 2)
-    yield from itertools.product((0, 1, tile.ROWS - 1, tile.ROWS + 3), (0, 1, 5), widths)
+    rows = range(1, 2 * tile.MR + 2)
+    yield from itertools.product((0, 1, tile.MR - 1, tile.MR + 3), (0, 1, 5), widths)
     yield from itertools.product(rows, (1, 7), (1, lanes, 2 * lanes + 1, 3 * lanes, 4 * lanes + 3))
     for depth in (255, 256, 257, 511, 512, 513):
         yield from [
@@ -138,14 +138,14 @@ def edges(dtype):
             (blocks.PACKED_ROWS, depth, 3 * lanes),
             (9, depth, 3 * lanes + 1),
         ]
-    for n in (blocks.PACKED_ROWS - 1, blocks.PACKED_ROWS, blocks.PACKED_ROWS + 1, blocks.HEIGHT - 1, blocks.HEIGHT + 1):
-        yield from [(n, 3, 5), (n, 300, 2 * lanes), (n, 257, 3 * lanes * blocks.PANELS + 1)]
+    for n in (blocks.PACKED_ROWS - 1, blocks.PACKED_ROWS, blocks.PACKED_ROWS + 1, blocks.MC - 1, blocks.MC + 1):
+        yield from [(n, 3, 5), (n, 300, 2 * lanes), (n, 257, 3 * lanes * blocks.BLOCK_PANELS + 1)]
     for n in (blocks.TURNED_ROWS, blocks.TURNED_ROWS + 1):
         yield from [(n, 3, 2 * lanes + 1), (n, 257, lanes)]
-    yield blocks.PACKED_ROWS + 1, 257, blocks.WIDTH + 3
+    yield blocks.PACKED_ROWS + 1, 257, blocks.NC + 3
 
 
-assert {tile.STACKED, blocks.DEPTH} == {256}  # the depths above are around multiples of both
+assert {tile.STACKED, blocks.KC} == {256}  # the depths above are around multiples of both
 
 
 def operands(dtype, n, k, m, seed=0):

@@ -125,7 +125,7 @@ def test_the_slope_of_the_loss(given):
     assert after.loss_ - penalty == pytest.approx((loss(start) - penalty) / outputs, rel=1e-9)
 
 
-def test_a_loss_of_ones_own_is_log_loss():
+def test_a_custom_loss_is_log_loss():
     for y in (EVEN, make_multilabel_classification(400, random_state=0)[1]):
         for more in ({}, {"batch_size": 16}, {"solver": "lbfgs"}):
             ours = MLPClassifier(**SMALL, loss=(logarithmic, logarithmic_slope), **more).fit(DIGITS, y, WEIGHT)

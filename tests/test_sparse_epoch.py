@@ -153,8 +153,8 @@ def test_the_same_bits_on_threads(dtype):
         assert found[0] == found[1]
 
 
-def test_an_own_loss_and_a_loss_that_is_not_finite():
-    own = kernels.OwnLoss(lambda y, a: 0.5 * (a - y) ** 2, lambda y, a: a - y, np.float64)
+def test_a_custom_loss_and_a_loss_that_is_not_finite():
+    own = kernels.CustomLoss(lambda y, a: 0.5 * (a - y) ** 2, lambda y, a: a - y, np.float64)
     task = scarce(Task((30, 5, 3), 40, pair=("squared_error", "identity")), 0.3)
     for got, want in zip(learned(task, 9, "sgd", True, loss=own)[1], learned(task, 9, "sgd", True)[1], strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)

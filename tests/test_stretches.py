@@ -30,7 +30,7 @@ CASES = {
     "patient, sample by sample": LECTURE
     | {"hidden": (7,), "validation": 0.3, "patience": 3, "learning_rate": 1.0, "epochs": 200},
     "scheduled": {"batch_size": 20, "schedule": "cosine", "warmup": 2, "optimizer": "adamw", "l2": 0.1, "y": X[:, 2]},
-    "own loss": {"batch_size": 20, "loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "y": X[:, 2]},
+    "custom loss": {"batch_size": 20, "loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "y": X[:, 2]},
     "large weights": {"batch_size": 20, "hidden": (300, 300), "epochs": 3, "y": KIND},
 }
 

@@ -75,7 +75,7 @@ def test_quantiles_are_kept_in_the_file_and_gone_on_with(tmp_path):
         fastbp.train(X, Y, init=again, quantile=0.3, **QUIET)
 
 
-# A loss of one's own
+# A custom loss
 
 
 @njit
@@ -97,7 +97,7 @@ def error(y, a):
 
 
 @pytest.mark.parametrize("batch_size", [32, 1])
-def test_a_loss_of_ones_own_is_like_a_built_in_one(batch_size):
+def test_a_custom_loss_is_like_a_built_in_one(batch_size):
     plan = {"epochs": 3, "optimizer": "sgd", "learning_rate": 0.01, "batch_size": batch_size, "dtype": "float64"}
     for target, more in ((Y, {}), (LABELS, {"loss": "squared_error"})):
         ours, built = (
@@ -107,7 +107,7 @@ def test_a_loss_of_ones_own_is_like_a_built_in_one(batch_size):
         np.testing.assert_allclose(ours.history["loss"], built.history["loss"], rtol=1e-9)
 
 
-def test_a_loss_of_ones_own_is_minimised_saved_and_gone_on_with(tmp_path):
+def test_a_custom_loss_is_minimised_saved_and_gone_on_with(tmp_path):
     y = RNG.normal(size=51) ** 2
     best = constant(y, loss=(fourth, cubed), learning_rate=0.05)
     assert ((best - y) ** 3).mean() == pytest.approx(0, abs=1e-9)
@@ -150,7 +150,7 @@ def late(y, a):
 @pytest.mark.parametrize(
     ("batch_size", "where"), [(32, "epoch 1, batch 4 of 10"), (1, "epoch 1, sample 101 in its order")]
 )
-def test_a_loss_of_ones_own_that_is_not_a_number_stops_with_epoch_and_batch(batch_size, where):
+def test_a_custom_loss_that_is_not_a_number_stops_with_epoch_and_batch(batch_size, where):
     y = np.arange(300) / 100  # the check looks at 60 of them, and not at the one that matters
     plan = {
         "loss": (late, error),

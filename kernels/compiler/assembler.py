@@ -80,6 +80,8 @@ class Assembler:
         self.scalar = ir.FloatType() if itemsize == 4 else DOUBLE
         self.integer = I32 if itemsize == 4 else I64  # of the same width: for the bits of a number
         self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.eps = 2.0 ** (-23 if itemsize == 4 else -52)  # from 1 to the next number
+        self.tiny = 2.0 ** (-126 if itemsize == 4 else -1022)  # the least normal number
 
     # Constants
 
@@ -134,8 +136,8 @@ class Assembler:
     # Arithmetic
 
     def broadcast(self, x: Value) -> Any:
-        """The vector of one number or truth value."""
-        return x.same(splat(self.b, x.x, self.lanes))
+        """The vector of one number or truth value; a vector stays as it is."""
+        return x if isinstance(x.type, ir.VectorType) else x.same(splat(self.b, x.x, self.lanes))
 
     def fma(self, x: Number, y: Number, z: Number) -> Float:
         """The sum x y + z, rounded once where the processor can."""
@@ -151,8 +153,10 @@ class Assembler:
         """|x| with the sign of `sign`."""
         return x.same(call(self.b, f"llvm.copysign.{suffix(x.type)}", x.type, [x.x, sign.x]))
 
-    def where(self, mask: Mask, x: Number, y: Number) -> Any:
-        """Lane by lane x where the mask is true, else y."""
+    def where(self, mask: Mask | None, x: Number, y: Number) -> Any:
+        """Lane by lane x where the mask is true, else y (a mask of None is that of all lanes)."""
+        if mask is None:
+            return x
         model = next(q for q in (x, y, self.const(0)) if isinstance(q, Value))
         return model.same(self.b.select(mask.x, model.operand(x), model.operand(y)))
 
@@ -177,13 +181,17 @@ class Assembler:
         """Lanes of x (0 ... lanes - 1) and of y (from `lanes` on), in this order."""
         return x.same(self.b.shuffle_vector(x.x, y.x, order_of(order)))
 
+    def lane(self, x: Any, i: int) -> Any:
+        """The number in lane i."""
+        return x.same(self.b.extract_element(x.x, I32(i)))
+
     def sum(self, x: Float) -> Float:
         """The sum of all lanes, halves first."""
         lanes = width = x.type.count
         while width > 1:
             width //= 2
             x += self.shuffle(x, x, [i + width if i < width else i for i in range(lanes)])
-        return x.same(self.b.extract_element(x.x, I32(0)))
+        return self.lane(x, 0)
 
     def sums(self, rows: Sequence[Float]) -> Float:
         """The vector of the sums of `lanes` vectors, neighbours first."""

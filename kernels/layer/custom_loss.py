@@ -1,7 +1,7 @@
 """
-A loss of the user's own: two scalar functions, compiled into one function of a tile of samples that the kernels call by address.
+A custom loss: two scalar functions, compiled into one function of a tile of samples that the kernels call by address.
 
-So the training loops, compiled once and kept on disk, need not be compiled again for it, and the two functions are inlined into a loop
+The training loops, compiled once and kept on disk, need not be compiled again for it, and the two functions are inlined into a loop
 over the samples as a built-in loss would be.
 """
 
@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, njit, types
+from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, is_jitted
 
-from ..compiler import assembler
 from ..compiler.jit import POLICY, numba_config
+from ..compiler.values import I64, POINTER
 
 
-class OwnLoss:
+class CustomLoss:
     """
-    A loss of one's own, as the whole-network kernels take it: ``int(own)`` stands where a loss code stands.
+    A custom loss, as the whole-network kernels take it: pass ``int(loss)`` where they take a loss code.
 
     Parameters
     ----------
@@ -30,12 +31,12 @@ class OwnLoss:
         J(y, a) and dJ/da(y, a) of one output a and its target y, numbers both; Numba functions, or Python functions that Numba
         can compile. A sample's loss is the sum over its outputs.
     dtype : float32 or float64
-        Type of the numbers that they are given.
+        Type of their arguments.
 
     Raises
     ------
     ValueError
-        Numba cannot compile them; the message ends with its reason.
+        Numba cannot compile them; the message ends with the reason.
 
     Notes
     -----
@@ -86,29 +87,38 @@ class OwnLoss:
 
 
 @intrinsic
-def call_own(
-    context, loss, units, samples, stride, a, a_at, y, y_at, weight, weight_at, delta, delta_at, result, result_at
-):
+def call_custom(context, loss, shape, operands, result):
     """
-    Losses and their slopes of a tile, by the loss of one's own at the address `loss`.
+    Losses and their slopes of a tile, by the custom loss at the address `loss`.
 
-    Unit k of sample s lies at k stride + s in `a`, `y` and `delta`, which is overwritten with weight dJ/da; adds weight J to result[0].
+    Parameters
+    ----------
+    loss : number
+    shape : units, samples, stride
+        Unit k of sample s lies at k stride + s in `a`, `y` and `delta`.
+    operands : a, y, weight, delta
+        Outputs, targets and the weight of each sample; `delta` is overwritten with weight dJ/da. Each array comes with the
+        offset of its first element: (a, a_at, y, y_at, ...).
+    result : result
+        An array of float64, with its offset: weight J is added to its first element.
     """
-    arrays = (a, y, weight, delta, result)
+    arrays = [kind for group in (operands, result) for kind in group.types[::2]]
     if any(not (isinstance(given, types.Array) and given.aligned) for given in arrays):
-        raise TypingError("call_own: aligned arrays expected")
+        raise TypingError("call_custom: aligned arrays expected")
     number = types.intp
-    expected = [number] * 4 + [x for given in arrays for x in (given, number)]
+    groups = [[x for array in group.types[::2] for x in (array, number)] for group in (operands, result)]
+    expected = [number, types.UniTuple(number, 3), *map(types.BaseTuple.from_types, groups)]
 
     def call(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        arguments = list(values[1:4])
-        for k in range(4, len(values), 2):
-            array = context.make_array(signature.args[k])(context, builder, values[k])
-            element = context.get_data_type(signature.args[k].dtype)
-            arguments.append(builder.gep(array.data, [values[k + 1]], source_etype=element))
-        kind = ir.FunctionType(ir.VoidType(), [assembler.I64] * 3 + [assembler.POINTER] * 5)
-        function = builder.inttoptr(values[0], kind.as_pointer())
-        builder.call(function, arguments)
+        address, *groups = values
+        numbers, *pairs = (cgutils.unpack_tuple(builder, group) for group in groups)
+        arguments = list(numbers)
+        for kind, pair in zip(signature.args[2:], pairs, strict=True):
+            for array_kind, value, offset in zip(kind.types[::2], pair[::2], pair[1::2], strict=True):
+                array, element = context.make_array(array_kind)(context, builder, value), array_kind.dtype
+                arguments.append(builder.gep(array.data, [offset], source_etype=context.get_data_type(element)))
+        function = ir.FunctionType(ir.VoidType(), [I64] * 3 + [POINTER] * 5)
+        builder.call(builder.inttoptr(address, function.as_pointer()), arguments)
         return context.get_dummy_value()
 
     return types.void(*expected), call

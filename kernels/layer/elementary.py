@@ -1,9 +1,9 @@
 """
-exp, log, tanh, logistic, softplus and erf of a vector, for use inside machine-code routines.
+exp, log, tanh, logistic, softplus, erf and sign of a vector, for use inside machine-code routines.
 
-Each function takes a `simd.Assembler` and a vector value and returns a vector value: branch-free, without tables, at most
-one division, within 2 ulp everywhere (the array kernels in ufunc.py state each). Denormal numbers are kept, infinities go
-to the limits, NaN stays NaN.
+Each function takes the assembler and a vector and returns a vector: branch-free, without tables, at most one division,
+within 2 ulp everywhere (ufunc.py gives the error of each). Denormal numbers are kept, infinities go to the limits, NaN
+stays NaN.
 """
 
 from __future__ import annotations
@@ -190,6 +190,11 @@ def erf(v: Assembler, x: Float) -> Float:
     scale = bits.from_bits()
     far = 1 - scale - t * scale
     return v.where(y < 1, near, v.copysign(far, x))
+
+
+def sign(v: Assembler, x: Float, above: Any = 1, below: Any = -1) -> Float:
+    """`above` for x > 0, `below` for x < 0; 0 stays 0, and NaN stays."""
+    return v.where(x > 0, above, v.where(x < 0, below, x))
 
 
 def _expm1(v: Assembler, x: Float, shift: int = 0, unit: float = 1.0) -> tuple[Float, Integer]:

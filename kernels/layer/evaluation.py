@@ -5,7 +5,7 @@ import numpy as np
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..network.forward import whole_vectors
 from .activation import EXP, IDENTITY, LOGISTIC, SOFTMAX, takes_input
-from .custom_loss import call_own
+from .custom_loss import call_custom
 from .loss import ARGMAX, HUBER, LOG_LOSS, LOWEST_ADDRESS, NO_DECISION, POISSON, QUANTILE, row_loss
 
 
@@ -20,7 +20,7 @@ def check_decision(decision):
 def check_loss(loss, parameter, activation, units):
     """Raise ValueError unless the loss is known, has the parameters that it needs, and goes with the output activation."""
     if loss < 0 or (loss > QUANTILE and loss < LOWEST_ADDRESS):
-        raise ValueError("loss must be one of the loss codes 0 to 6, or the number of an OwnLoss, got", loss)
+        raise ValueError("loss must be one of the loss codes 0 to 6, or the number of a CustomLoss, got", loss)
     if activation < IDENTITY or activation > SOFTMAX:
         raise ValueError("the output activation must be one of the activation codes 0 to 13, got", activation)
     if takes_input(activation):
@@ -47,35 +47,16 @@ def sample_loss(loss, parameter, activation, decision, a, y, weight, space, resu
         space[at_y + k] = y[k]
     space[at_w] = weight
     if loss >= LOWEST_ADDRESS:
-        call_own(loss, d, 1, 1, space, at_a, space, at_y, space, at_w, space, 0, results, 0)
-    row_loss(
-        loss,
-        activation,
-        decision,
-        d,
-        space,
-        at_a,
-        space,
-        at_y,
-        space[at_w],
-        space[at_w],
-        parameter,
-        0,
-        space,
-        0,
-        space,
-        wide,
-        results,
-        0,
-    )
+        call_custom(loss, (d, 1, 1), (space, at_a, space, at_y, space, at_w, space, 0), (results, 0))
+    codes, operands = (loss, activation, decision), (space, at_a, space, at_y, parameter, 0)
+    row_loss(codes, d, operands, (space[at_w], space[at_w]), (space, 0, space, wide), results, 0)
 
 
 @inner
 def row_space(a):
     """Memory for `sample_loss` on rows of `a`."""
-    return np.zeros(
-        5 * whole_vectors(max(a.shape[1], 1), a.itemsize), a.dtype
-    )  # the weight of a sample without outputs has a place, too
+    units = max(a.shape[1], 1)  # the weight of a sample without outputs has a place, too
+    return np.zeros(5 * whole_vectors(units, a.itemsize), a.dtype)
 
 
 @njit
@@ -89,7 +70,7 @@ def output_delta(loss, parameter, activation, a, y, out):
         Code of the loss of an output a with error e = a - y, summed over the outputs of a sample: ``SQUARED_ERROR`` 1/2 e^2,
         ``ABSOLUTE_ERROR`` abs(e), ``HUBER`` (1/2 e^2 up to abs(e) = p, then p abs(e) - p^2/2), ``LOG_COSH`` log cosh e,
         ``QUANTILE`` max((1-p) e, -p e), ``POISSON`` y log(y/a) - y + a; ``LOG_LOSS`` -sum_k y_k log a_k (plus
-        -sum_k (1-y_k) log(1-a_k) for logistic units); or ``int(OwnLoss(...))``.
+        -sum_k (1-y_k) log(1-a_k) for logistic units); or ``int(CustomLoss(...))``.
     parameter : array, shape (d,), or (0,) where the loss has none
         p of each output for ``HUBER`` and ``QUANTILE``.
     activation : int

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from llvmlite import ir
-
-from ..compiler.assembler import I64, Assembler, Value
+from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
 from ..compiler.routine import routine
+from ..compiler.values import DOUBLE, I64, Address, Float, Integer, Mask
 from . import elementary
 from .activation import BACKWARD, LOGISTIC, SOFTMAX, takes_input
 
@@ -25,318 +24,304 @@ LOSSES = {
     "log_cosh": LOG_COSH,
     "quantile": QUANTILE,
 }
-# A larger number is the address of a loss of one's own (see own_loss.py); no machine has code so low.
+# A larger number is the address of a custom loss (see custom_loss.py); no machine has code so low.
 LOWEST_ADDRESS = 1 << 16
 # Losses with a parameter p for each output.
 PARAMETRIC = (HUBER, QUANTILE)
 
-# How a right answer is told: not at all (regression), every unit on the target's side of 1/2 (one logistic
-# unit, multilabel), or the largest unit where the target's is (several classes).
+# What makes an answer right: nothing does (regression), every unit on the target's side of 1/2 (one logistic unit, multilabel),
+# or the largest unit where the target's is (several classes).
 NO_DECISION, THRESHOLD, ARGMAX = 0, 1, 2
-
-
-def _huber(v: Assembler, e: Value, p: Value) -> Value:
-    # e^2 / 2 for |e| <= d, then p (|e| - p / 2)
-    size = v.abs(e)
-    return v.select(v.compare(">", size, p), v.mul(p, v.fma(p, v.const(-0.5), size)), v.mul(v.const(0.5), v.mul(e, e)))
-
-
-def _log_cosh(v: Assembler, e: Value, p: Value) -> Value:
-    # |e| + log(1 + exp(-2 |e|)) - log 2; for small e, where its terms cancel, e^2 / 2 - e^4 / 12 + e^6 / 45
-    size, square = v.abs(e), v.mul(e, e)
-    far = v.sub(v.add(size, elementary.softplus(v, v.mul(size, v.const(-2)))), v.const(math.log(2)))
-    near = v.mul(square, v.fma(square, v.fma(square, v.const(1 / 45), v.const(-1 / 12)), v.const(0.5)))
-    return v.select(v.compare("<", size, v.const({4: 0.1, 8: 0.01}[v.size])), near, far)
-
-
-def _quantile(v: Assembler, e: Value, p: Value) -> Value:
-    # (1 - p) e for e > 0, else -p e
-    return v.select(v.compare(">", e, v.const(0)), v.mul(v.sub(v.const(1), p), e), v.mul(v.neg(p), e))
-
-
-def _sign(v: Assembler, e: Value, above: Value, below: Value) -> Value:
-    """`above` for e > 0, `below` for e < 0; 0 stays 0, and NaN stays."""
-    return v.select(v.compare(">", e, v.const(0)), above, v.select(v.compare("<", e, v.const(0)), below, e))
-
-
-# Losses of one output: J and dJ/da, from the error e = a - y and the parameter p of the loss
-PLAIN: dict[int, tuple[Callable[..., Value], Callable[..., Value]]] = {
-    SQUARED_ERROR: (lambda v, e, p: v.mul(v.mul(v.const(0.5), e), e), lambda v, e, p: e),  # J = 1/2 (a - y)^2
-    ABSOLUTE_ERROR: (lambda v, e, p: v.abs(e), lambda v, e, p: _sign(v, e, v.const(1), v.const(-1))),
-    HUBER: (_huber, lambda v, e, p: v.max(v.min(e, p), v.neg(p))),
-    LOG_COSH: (_log_cosh, lambda v, e, p: elementary.tanh(v, e)),
-    QUANTILE: (_quantile, lambda v, e, p: _sign(v, e, v.sub(v.const(1), p), v.neg(p))),
-}
-
-
-def _poisson(v: Assembler, a: Value, y: Value) -> Value:
-    """J = y log(y / a) - y + a: half the deviance, 0 where a = y."""
-    least = v.const(2.0 ** (-126 if v.size == 4 else -1022))
-    ratio = v.div(v.max(y, least), v.max(a, least))
-    return v.fma(y, elementary.log(v, ratio), v.sub(a, y))
 
 
 @python_or_compiled
 def takes_outputs(loss):
-    """Whether a loss goes with its output activation: dJ/dz = a - y, the derivative of either cancels."""
+    """Whether a loss goes with its output activation: dJ/dz = a - y, as the derivatives of the two cancel."""
     return loss in (LOG_LOSS, POISSON)
 
 
-@routine("iiiiiiaaaaAF")
-def tile_loss(
-    v: Assembler,
-    loss: Value,
-    activation: Value,
-    decision: Value,
-    units: Value,
-    count: Value,
-    stride: Value,
-    a: Value,
-    y: Value,
-    weight: Value,
-    parameter: Value,
-    delta: Value,
-    result: Value,
-) -> None:
+def _huber(v: Assembler, e: Float, p: Float) -> Float:
+    # e^2 / 2 for |e| <= p, then p (|e| - p / 2)
+    size = abs(e)
+    return v.where(size > p, p * v.fma(p, -0.5, size), 0.5 * (e * e))
+
+
+def _log_cosh(v: Assembler, e: Float) -> Float:
+    # |e| + log(1 + exp(-2 |e|)) - log 2; for small e, where its terms cancel, e^2 / 2 - e^4 / 12 + e^6 / 45
+    size, square = abs(e), e * e
+    far = size + elementary.softplus(v, size * -2) - math.log(2)
+    near = square * v.fma(square, v.fma(square, 1 / 45, -1 / 12), 0.5)
+    return v.where(size < {4: 0.1, 8: 0.01}[v.size], near, far)
+
+
+def _log(v: Assembler, a: Float) -> Float:
+    # the clip keeps the loss of a saturated unit finite; delta is exact without it
+    return elementary.log(v, v.max(a, v.eps))
+
+
+def _poisson(v: Assembler, a: Float, y: Float) -> Float:
+    # y log(y / a) - y + a: half the deviance, 0 where a = y
+    ratio = v.max(y, v.tiny) / v.max(a, v.tiny)
+    return v.fma(y, elementary.log(v, ratio), a - y)
+
+
+# J of an output a with target y, e = a - y, and the parameter p of the loss
+VALUES: dict[int, Callable[[Assembler, Float, Float, Any], Float]] = {
+    SQUARED_ERROR: lambda v, a, y, p: 0.5 * (a - y) * (a - y),  # 1/2 e^2
+    ABSOLUTE_ERROR: lambda v, a, y, p: abs(a - y),
+    HUBER: lambda v, a, y, p: _huber(v, a - y, p),
+    LOG_COSH: lambda v, a, y, p: _log_cosh(v, a - y),
+    QUANTILE: lambda v, a, y, p: v.where(a - y > 0, (1 - p) * (a - y), -p * (a - y)),
+    LOG_LOSS: lambda v, a, y, p: -(y * _log(v, a)),
+    POISSON: lambda v, a, y, p: _poisson(v, a, y),
+}
+# dJ/da
+SLOPES: dict[int, Callable[[Assembler, Float, Float, Any], Float]] = {
+    SQUARED_ERROR: lambda v, a, y, p: a - y,
+    ABSOLUTE_ERROR: lambda v, a, y, p: elementary.sign(v, a - y),
+    HUBER: lambda v, a, y, p: v.max(v.min(a - y, p), -p),
+    LOG_COSH: lambda v, a, y, p: elementary.tanh(v, a - y),
+    QUANTILE: lambda v, a, y, p: elementary.sign(v, a - y, 1 - p, -p),
+}
+# dJ/dz of those that go with their outputs
+ERRORS: dict[int, Callable[[Assembler, Float, Float, Any], Float]] = {
+    LOG_LOSS: lambda v, a, y, p: a - y,
+    POISSON: lambda v, a, y, p: a - y,
+}
+
+
+@dataclass(frozen=True)
+class _Vector:
+    """A vector of outputs `a` and targets `y`: its place in their arrays, its first unit, and the lanes that count (None: all)."""
+
+    a: Float
+    y: Float
+    i: Integer
+    unit: Integer
+    mask: Mask | None = None
+
+
+class _Tile:
+    """A tile of samples, one sample a lane: a vector holds one unit of them, and the loops run over the units."""
+
+    def __init__(
+        self, v: Assembler, s: Integer, shape: tuple, operands: tuple, delta: Address, result: Address
+    ) -> None:
+        (self.units, count, self.stride), (self.a, self.y, weight, self.parameters) = shape, operands
+        self.v, self.s, self.delta, self.result = v, s, delta, result
+        self.weight, self.valid = weight[s], v.first(count - s)
+
+    def each(self, carry: list[Any] | None = None, condition: Mask | None = None) -> Iterator[_Vector]:
+        """The vectors; none where the condition is false."""
+        stop = self.units if condition is None else self.v.where(condition, self.units, 0)
+        for k in self.v.range(stop, carry=carry):
+            i = self.s + k * self.stride
+            yield _Vector(self.a[i], self.y[i], i, k)
+
+    def parameter(self, x: _Vector) -> Float:
+        """The parameters of the loss."""
+        return self.parameters.broadcast(x.unit)
+
+    def put(self, x: _Vector, error: Float) -> None:
+        """Write the error signal."""
+        self.delta[x.i] = error
+
+    def total(self, x: Float) -> Float:
+        """The sum over the units, from the sum of the vectors."""
+        return x
+
+    def add_loss(self, lost: Float) -> None:
+        """Add the weighted loss to result[0]."""
+        _add(self.result, 0, self.v.sum(self.v.where(self.valid, self.weight * lost, 0)))
+
+    def between_terms(self, lost: Float) -> Float:
+        """The sum that the next term of a loss goes on with: each term is rounded on its own."""
+        self.add_loss(lost)
+        return self.v.const(0)
+
+    def add_decision(self, right: Mask) -> None:
+        """Add how many samples were decided rightly to result[1]."""
+        _add(self.result, 1, self.v.sum(self.v.where(right & self.valid, self.v.const(1), 0)))
+
+    def least(self) -> tuple[Float, Float]:
+        """What the largest output and target must exceed: the first unit, which wins a tie and stays where it is NaN."""
+        return self.a[self.s], self.y[self.s]
+
+    def numbers(self, x: _Vector) -> Float:
+        """The numbers of the units."""
+        return self.v.broadcast(x.unit.to(self.v.scalar))
+
+    def first_of(self, top: Float, number: Float) -> Float:
+        """The number of the first unit that has the largest value, from the largest value of each lane."""
+        return number
+
+
+class _Row:
+    """One sample, one unit a lane: a vector holds as many of its units as there are lanes."""
+
+    def __init__(
+        self, v: Assembler, units: Integer, operands: tuple, scales: tuple, errors: tuple, result: Address
+    ) -> None:
+        (self.a, self.y, self.parameters), (self.importance, rate), (self.delta, self.step) = operands, scales, errors
+        self.v, self.units, self.result = v, units, result
+        self.weight, self.rate = v.broadcast(self.importance), v.broadcast(rate)
+
+    def each(self, carry: list[Any] | None = None, condition: Mask | None = None) -> Iterator[_Vector]:
+        """The vectors; none where the condition is false."""
+        stop = self.units if condition is None else self.v.where(condition, self.units, 0)
+        for i in self.v.range(0, stop, self.v.lanes, carry=carry):
+            mask = self.v.first(self.units - i)
+            yield _Vector(self.a[i, mask], self.y[i, mask], i, i, mask)
+
+    def parameter(self, x: _Vector) -> Float:
+        """The parameters of the loss."""
+        return self.parameters[x.i, x.mask]
+
+    def put(self, x: _Vector, error: Float) -> None:
+        """Write the error signal, and alpha times that."""
+        # whole vectors: what was stored under a mask is not forwarded to the loads that follow
+        self.delta[x.i] = error = self.v.where(x.mask, error, 0)
+        self.step[x.i] = self.rate * error
+
+    def total(self, x: Float) -> Float:
+        """The sum over the units, from the sum of the vectors."""
+        return self.v.sum(x)
+
+    def add_loss(self, lost: Float) -> None:
+        """Add the weighted loss to result[0]."""
+        _add(self.result, 0, self.importance * self.v.sum(lost))
+
+    def between_terms(self, lost: Float) -> Float:
+        """The sum that the next term of a loss goes on with."""
+        return lost
+
+    def add_decision(self, right: Mask) -> None:
+        """Add 1 to result[1] if the sample was decided rightly."""
+        _add(self.result, 1, right.to(I64).to(DOUBLE))
+
+    def least(self) -> tuple[Float, Float]:
+        """What the largest output and target must exceed."""
+        return self.v.const(-math.inf), self.v.const(-math.inf)
+
+    def numbers(self, x: _Vector) -> Float:
+        """The numbers of the units."""
+        return self.v.arange() + self.v.broadcast(x.unit.to(self.v.scalar))
+
+    def first_of(self, top: Float, number: Float) -> Float:
+        """The number of the first unit that has the largest value, from the largest value of each lane."""
+        v = self.v
+        return v.lane(-v.largest(-v.where(top == v.largest(top), number, math.inf)), 0)
+
+
+def _add(result: Address, i: int, x: Float) -> None:
+    result.set_item(i, result.item(i) + x.to(DOUBLE))
+
+
+def _add_loss(v: Assembler, loss: Integer, activation: Integer, units: _Tile | _Row, slopes: dict) -> None:
+    """Add the loss, and write weight dJ/da, or dJ/dz, for those losses that `slopes` has."""
+    for code in v.cases(loss, VALUES):
+        lost = [v.const(0)]
+        for x in units.each(lost):
+            p = units.parameter(x) if code in PARAMETRIC else None
+            lost[0] += v.where(x.mask, VALUES[code](v, x.a, x.y, p), 0)
+            if code in slopes:
+                units.delta[x.i] = v.where(x.mask, units.weight * slopes[code](v, x.a, x.y, p), 0)
+        if code == LOG_LOSS:
+            # J = -sum_k y_k log a_k, and - sum_k (1 - y_k) log(1 - a_k) where the units are independent
+            lost[0] = units.between_terms(lost[0])
+            for x in units.each(lost, activation == LOGISTIC):
+                lost[0] += v.where(x.mask, -((1 - x.y) * _log(v, 1 - x.a)), 0)
+        units.add_loss(lost[0])
+
+
+def _add_decision(v: Assembler, decision: Integer, units: _Tile | _Row) -> None:
+    """Add whether the decision is right."""
+    with v.when(decision == THRESHOLD):
+        wrong = [v.const(0)]
+        for x in units.each(wrong):
+            wrong[0] = v.where((x.a > 0.5) ^ (x.y > 0.5), 1, wrong[0])
+        units.add_decision(units.total(wrong[0]) == 0)
+    with v.when(decision == ARGMAX):
+        a, y = units.least()
+        best = [a, v.const(0), y, v.const(0)]  # the largest output and its number, the largest target and its number
+        for x in units.each(best):
+            numbers = units.numbers(x)
+            for k, value in ((0, x.a), (2, x.y)):
+                above = value > best[k] if x.mask is None else x.mask & (value > best[k])
+                best[k : k + 2] = v.where(above, value, best[k]), v.where(above, numbers, best[k + 1])
+        units.add_decision(units.first_of(*best[:2]) == units.first_of(*best[2:]))
+
+
+def _through_softmax(v: Assembler, units: _Tile | _Row) -> None:
+    """Turn dJ/da into the error signal of softmax outputs: delta_k = a_k (e_k - sum_j a_j e_j), e = dJ/da."""
+    total = [v.const(0)]
+    for x in units.each(total):
+        total[0] = v.fma(x.a, units.delta[x.i, x.mask], total[0])
+    mean = v.broadcast(units.total(total[0]))
+    for x in units.each():
+        units.put(x, x.a * (units.delta[x.i] - mean))
+
+
+@routine("(iii)(iii)(aaaa)AF")
+def tile_loss(v: Assembler, codes: tuple, shape: tuple, operands: tuple, delta: Address, result: Address) -> None:
     """
     Loss, decision and error signal for a tile of samples, one sample a column.
 
-    Unit k of sample s lies at k stride + s in the outputs `a`, the targets `y` and `delta`, which is overwritten with weight dJ/da
-    (with weight dJ/dz for softmax outputs and for log-loss and poisson, whose derivatives belong together with that of their
-    outputs). Adds the weighted losses of the first `count` samples to result[0] and the number decided rightly to result[1].
-    `parameter` holds one number per unit for the losses that have one. Of a loss of one's own both were done by `own_loss.call_own`.
+    Parameters
+    ----------
+    codes : loss, activation, decision
+    shape : units, count, stride
+        Unit k of sample s lies at k stride + s in `a`, `y` and `delta`. Samples from `count` on do not count.
+    operands : a, y, weight, parameter
+        Outputs, targets, a weight per sample, and a parameter per unit for the losses that have one.
+    delta : array
+        Overwritten with weight dJ/da; with weight dJ/dz for softmax outputs, and for log-loss and poisson, whose derivatives
+        cancel against those of their outputs. For a custom loss it holds weight dJ/da already (see `call_custom`).
+    result : array of float64
+        The weighted losses are added to result[0], but for a custom loss, and the number decided rightly to result[1].
     """
-    b = v.b
-    zero, one = v.const(0), v.const(1)
-    is_softmax, taken = b.icmp_signed("==", activation, I64(SOFTMAX)), b.icmp_signed("==", loss, I64(LOG_LOSS))
-    independent = b.icmp_signed("==", activation, I64(LOGISTIC))
-    tiny = v.const(float(np.finfo(np.float32 if v.size == 4 else np.float64).eps))
-
-    def samples(s: Value) -> None:
-        def at(p: Value, k: Value) -> Value:
-            return v.at(p, b.add(s, b.mul(k, stride)))
-
-        w = v.load(v.at(weight, s))
-        valid = v.first(b.sub(count, s))
-
-        def judge(
-            k: Value, best: Value, wanted: Value, said: Value, meant: Value, wrong: Value, number: Value
-        ) -> list[Value]:
-            ak, yk = v.load(at(a, k)), v.load(at(y, k))
-            larger, higher = v.compare(">", ak, best), v.compare(">", yk, wanted)
-            half = v.const(0.5)
-            differs = b.xor(v.compare(">", ak, half), v.compare(">", yk, half))
-            return [
-                v.select(larger, ak, best),
-                v.select(higher, yk, wanted),
-                v.select(larger, number, said),
-                v.select(higher, number, meant),
-                v.select(differs, one, wrong),
-                v.add(number, one),
-            ]
-
-        with b.if_then(b.icmp_signed("!=", decision, I64(NO_DECISION))):
-            # the first unit wins a tie, and where a NaN comes first
-            start = [v.load(at(a, I64(0))), v.load(at(y, I64(0))), zero, zero, zero, zero]
-            _, _, said, meant, wrong, _ = v.loop(0, units, 1, judge, start)
-            argmax = b.icmp_signed("==", decision, I64(ARGMAX))
-            met = b.select(
-                argmax,
-                v.compare("==", said, meant),
-                b.and_(v.compare("==", wrong, zero), v.splat(b.not_(argmax), v.mask_type)),
-            )
-            _add(v, result, 1, v.sum(v.select(b.and_(met, valid), one, zero)))
-
-        def each(when: Value, of_unit: Callable[[Value, Value, Value], Value | None]) -> None:
-            """Add `of_unit(k, a_k, y_k)` over the units to the loss."""
-
-            def unit(k: Value, total: Value) -> list[Value]:
-                value = of_unit(k, v.load(at(a, k)), v.load(at(y, k)))
-                return [total if value is None else v.add(total, value)]
-
-            with b.if_then(when):
-                (lost,) = v.loop(0, units, 1, unit, [zero])
-                _add(v, result, 0, v.sum(v.select(valid, v.mul(w, lost), zero)))
-
-        for code, (value, slope) in PLAIN.items():
-
-            def plain(
-                k: Value, ak: Value, yk: Value, code: int = code, value: Any = value, slope: Any = slope
-            ) -> Value:
-                e = v.sub(ak, yk)
-                p = v.broadcast(v.load_scalar(v.at(parameter, k))) if code in PARAMETRIC else zero
-                v.store(v.mul(w, slope(v, e, p)), at(delta, k))
-                return value(v, e, p)
-
-            each(b.icmp_signed("==", loss, I64(code)), plain)
-
-        def logarithm(k: Value, ak: Value, yk: Value) -> Value:
-            # J = -sum_k y_k log a_k; the clip keeps the loss of a saturated unit finite, delta is exact without it
-            v.store(v.mul(w, v.sub(ak, yk)), at(delta, k))
-            return v.neg(v.mul(yk, elementary.log(v, v.max(ak, tiny))))
-
-        def complement(k: Value, ak: Value, yk: Value) -> Value:
-            # ... - sum_k (1 - y_k) log(1 - a_k) where the units are independent
-            return v.neg(v.mul(v.sub(one, yk), elementary.log(v, v.max(v.sub(one, ak), tiny))))
-
-        def poisson(k: Value, ak: Value, yk: Value) -> Value:
-            v.store(v.mul(w, v.sub(ak, yk)), at(delta, k))
-            return _poisson(v, ak, yk)
-
-        each(taken, logarithm)
-        each(b.and_(independent, taken), complement)
-        each(b.icmp_signed("==", loss, I64(POISSON)), poisson)
-
-        with b.if_then(b.and_(is_softmax, b.not_(taken))):
-            # delta_k = a_k (e_k - sum_j a_j e_j), e = dJ/da
-            (mean,) = v.loop(0, units, 1, lambda k, m: [v.fma(v.load(at(a, k)), v.load(at(delta, k)), m)], [zero])
-            v.loop(
-                0, units, 1, lambda k: v.store(v.mul(v.load(at(a, k)), v.sub(v.load(at(delta, k)), mean)), at(delta, k))
-            )
-
-    v.loop(0, count, v.lanes, samples)
+    (loss, activation, decision), (_, count, _) = codes, shape
+    for s in v.range(0, count, v.lanes):
+        tile = _Tile(v, s, shape, operands, delta, result)
+        _add_decision(v, decision, tile)
+        _add_loss(v, loss, activation, tile, SLOPES | ERRORS)
+        with v.when((activation == SOFTMAX) & (loss != LOG_LOSS)):
+            _through_softmax(v, tile)
 
 
-@routine("iiiiaassaAAF")
+@routine("(iii)i(aaa)(ss)(AA)F")
 def row_loss(
-    v: Assembler,
-    loss: Value,
-    activation: Value,
-    decision: Value,
-    units: Value,
-    a: Value,
-    y: Value,
-    weight: Value,
-    rate: Value,
-    parameter: Value,
-    delta: Value,
-    step: Value,
-    result: Value,
+    v: Assembler, codes: tuple, units: Integer, operands: tuple, scales: tuple, errors: tuple, result: Address
 ) -> None:
     """
-    Loss, decision and error signal of one sample, whose units lie side by side in `a`, `y` and `delta`.
+    Loss, decision and error signal of one sample, whose units lie side by side.
 
-    `delta` is overwritten with weight dJ/dz and `step` with alpha times that, in whole vectors, zeros behind the last unit. Adds the
-    weighted loss to result[0], and to result[1] whether it was decided rightly. `parameter` holds one number per unit for the losses
-    that have one. Of a loss of one's own, loss and weight dJ/da were done by `own_loss.call_own`.
+    Parameters
+    ----------
+    codes : loss, activation, decision
+    units : number
+    operands : a, y, parameter
+        Outputs, targets, and a parameter per unit for the losses that have one.
+    scales : weight, rate
+        The weight of the sample, and the learning rate alpha.
+    errors : delta, step
+        Overwritten with weight dJ/dz, and with alpha times that, in whole vectors: zeros after the last unit. For a custom loss
+        `delta` holds weight dJ/da already (see `call_custom`).
+    result : array of float64
+        The weighted loss is added to result[0], but for a custom loss, and to result[1] whether it was decided rightly.
     """
-    b = v.b
-    zero, one = v.const(0), v.const(1)
-    is_softmax, independent = (
-        b.icmp_signed("==", activation, I64(SOFTMAX)),
-        b.icmp_signed("==", activation, I64(LOGISTIC)),
-    )
-    logs, counts = (b.icmp_signed("==", loss, I64(code)) for code in (LOG_LOSS, POISSON))
-    taken, importance, alpha = b.or_(logs, counts), v.broadcast(weight), v.broadcast(rate)
-    tiny = v.const(float(np.finfo(np.float32 if v.size == 4 else np.float64).eps))
-
-    def each(
-        body: Callable[..., Sequence[Value] | None], carried: Sequence[Value] = (), when: Value | None = None
-    ) -> list[Value]:
-        """`body(i, mask, a, y, *carried)` for each vector of units."""
-
-        def vector(i: Value, *now: Value) -> Sequence[Value] | None:
-            mask = v.first(b.sub(units, i))
-            return body(i, mask, v.load(v.at(a, i), mask), v.load(v.at(y, i), mask), *now)
-
-        return v.loop(0, units if when is None else b.select(when, units, I64(0)), v.lanes, vector, carried)
-
-    lost = [zero]
-    for code, (value, slope) in PLAIN.items():
-
-        def plain(
-            i: Value,
-            mask: Value,
-            ak: Value,
-            yk: Value,
-            total: Value,
-            code: int = code,
-            value: Any = value,
-            slope: Any = slope,
-        ) -> list[Value]:
-            e = v.sub(ak, yk)
-            p = v.load(v.at(parameter, i), mask) if code in PARAMETRIC else zero
-            v.store(v.select(mask, v.mul(importance, slope(v, e, p)), zero), v.at(delta, i))
-            return [v.add(total, v.select(mask, value(v, e, p), zero))]
-
-        lost = each(plain, lost, b.icmp_signed("==", loss, I64(code)))
-
-    # J = -sum_k y_k log a_k (- sum_k (1 - y_k) log(1 - a_k) where the units are independent)
-    def logarithm(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
-        return [v.sub(total, v.mul(yk, elementary.log(v, v.max(ak, tiny))))]
-
-    def complement(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
-        return [v.sub(total, v.mul(v.sub(one, yk), elementary.log(v, v.max(v.sub(one, ak), tiny))))]
-
-    lost = each(logarithm, lost, logs)
-    lost = each(complement, lost, b.and_(independent, logs))
-    lost = each(lambda i, mask, ak, yk, total: [v.add(total, v.select(mask, _poisson(v, ak, yk), zero))], lost, counts)
-    _add(v, result, 0, b.fmul(weight, v.sum(lost[0])))
-
-    # delta_k = f'(z_k) dJ/da_k; a_k (e_k - sum_j a_j e_j) for softmax; a_k - y_k where the derivatives of loss and outputs cancel
-    def mean(i: Value, mask: Value, ak: Value, yk: Value, total: Value) -> list[Value]:
-        return [v.fma(ak, v.load(v.at(delta, i), mask), total)]
-
-    both = v.broadcast(v.sum(each(mean, [zero], b.and_(b.not_(taken), is_softmax))[0]))
-    for kind in (None, SOFTMAX, *(code for code in BACKWARD if not takes_input(code))):
-        case = taken if kind is None else b.and_(b.not_(taken), b.icmp_signed("==", activation, I64(kind)))
-
-        def error(i: Value, mask: Value, ak: Value, yk: Value, kind: int | None = kind) -> None:
-            if kind is None:
-                e = v.mul(importance, v.sub(ak, yk))
-            elif kind == SOFTMAX:
-                e = v.mul(ak, v.sub(v.load(v.at(delta, i)), both))
-            else:
-                e = BACKWARD[kind](v, ak, v.load(v.at(delta, i)))
-            e = v.select(mask, e, zero)
-            v.store(
-                e, v.at(delta, i)
-            )  # whole vectors: what was stored under a mask is not forwarded to the loads that follow
-            v.store(v.mul(alpha, e), v.at(step, i))
-
-        each(error, when=case)
-
-    half = v.const(0.5)
-    with b.if_then(b.icmp_signed("==", decision, I64(THRESHOLD))):
-
-        def side(i: Value, mask: Value, ak: Value, yk: Value, wrong: Value) -> list[Value]:
-            return [v.select(b.xor(v.compare(">", ak, half), v.compare(">", yk, half)), one, wrong)]
-
-        (wrong,) = each(side, [zero])
-        _add(v, result, 1, b.select(b.fcmp_ordered("==", v.sum(wrong), v.scalar(0)), v.scalar(1), v.scalar(0)))
-    with b.if_then(b.icmp_signed("==", decision, I64(ARGMAX))):
-        numbers = ir.Constant(v.vector, [v.scalar(i) for i in range(v.lanes)])
-        least = v.const(-math.inf)
-
-        def largest(i: Value, mask: Value, ak: Value, yk: Value, *best: Value) -> list[Value]:
-            here = v.add(numbers, v.broadcast(b.sitofp(i, v.scalar)))
-            found = []
-            for x, top, place in ((ak, *best[:2]), (yk, *best[2:])):
-                above = b.and_(mask, v.compare(">", x, top))
-                found += [v.select(above, x, top), v.select(above, here, place)]
-            return found
-
-        start = [least, zero, least, zero]
-        top, place, highest, wanted = each(largest, start)
-        said, meant = (_first_largest(v, x, at) for x, at in ((top, place), (highest, wanted)))
-        _add(v, result, 1, b.select(b.fcmp_ordered("==", said, meant), v.scalar(1), v.scalar(0)))
-
-
-def _first_largest(v: Assembler, x: Value, place: Value) -> Value:
-    """The least `place` among the lanes where x is largest."""
-    top, width = x, v.lanes
-    while width > 1:
-        width //= 2
-        top = v.max(top, v.shuffle(top, top, [(i + width) % v.lanes for i in range(v.lanes)]))
-    first, width = v.select(v.compare("==", x, top), place, v.const(math.inf)), v.lanes
-    while width > 1:
-        width //= 2
-        first = v.min(first, v.shuffle(first, first, [(i + width) % v.lanes for i in range(v.lanes)]))
-    return v.b.extract_element(first, I64(0))
-
-
-def _add(v: Assembler, result: Value, i: int, x: Value) -> None:
-    """Add a number to element i of an array of float64."""
-    p = v.b.gep(result, [I64(i)], source_etype=ir.DoubleType())
-    wide = v.b.fpext(x, ir.DoubleType()) if v.size == 4 else x
-    v.b.store(v.b.fadd(v.b.load(p, typ=ir.DoubleType(), align=8), wide), p, align=8)
+    loss, activation, decision = codes
+    row = _Row(v, units, operands, scales, errors, result)
+    _add_loss(v, loss, activation, row, SLOPES)
+    with v.if_else((loss == LOG_LOSS) | (loss == POISSON)) as (cancels, goes_on):
+        with cancels:
+            for x in row.each():
+                row.put(x, row.weight * (x.a - x.y))
+        with goes_on:
+            for kind in v.cases(activation, [SOFTMAX, *(code for code in BACKWARD if not takes_input(code))]):
+                if kind == SOFTMAX:
+                    _through_softmax(v, row)
+                    continue
+                for x in row.each():  # delta_k = f'(z_k) dJ/da_k
+                    row.put(x, BACKWARD[kind](v, x.a, row.delta[x.i]))
+    _add_decision(v, decision, row)

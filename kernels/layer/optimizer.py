@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ..compiler.assembler import I64, Assembler, Value
+from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
 from ..compiler.routine import routine
+from ..compiler.values import DOUBLE, Address, Float, Integer, Mask
+from .elementary import sign
 
 # GRADIENT is no optimizer: it keeps the gradient as its state, and the weights stay.
 SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, NADAM, RMSPROP, RPROP, GRADIENT = range(9)
@@ -38,133 +42,114 @@ def keeps_means(optimizer):
 
 
 @routine("ia", result="d")
-def sum_of_squares(v: Assembler, count: Value, x: Value) -> Value:
+def sum_of_squares(v: Assembler, count: Integer, x: Address) -> Float:
     """Return sum x_i^2 of `count` numbers."""
-    b = v.b
-    double = Assembler(b, 8, 8 * v.lanes)
-    whole = b.and_(count, I64(-v.lanes))
-
-    def squares(i: Value, total: Value, mask: Value | None = None) -> list[Value]:
-        wide = v.load(v.at(x, i), mask)
-        wide = b.fpext(wide, double.vector) if v.size == 4 else wide
-        return [double.fma(wide, wide, total)]
-
-    (total,) = v.loop(0, whole, v.lanes, squares, [double.const(0)])
-    (total,) = v.loop(whole, count, v.lanes, lambda i, t: squares(i, t, v.first(b.sub(count, i))), [total])
-    return double.sum(total)
+    whole, total = v.round_down(count, v.lanes), [v.const(0).to(DOUBLE)]
+    for i in v.range(0, whole, v.lanes, carry=total):
+        wide = x[i].to(DOUBLE)
+        total[0] = v.fma(wide, wide, total[0])
+    for i in v.range(whole, count, v.lanes, carry=total):
+        wide = x[i, v.first(count - i)].to(DOUBLE)
+        total[0] = v.fma(wide, wide, total[0])
+    return v.sum(total[0])
 
 
-@routine("iiAaAAssssss")
+@routine("iiAa(AA)(ssssss)")
 def update(
-    v: Assembler,
-    optimizer: Value,
-    count: Value,
-    w: Value,
-    g: Value,
-    first: Value,
-    second: Value,
-    rate: Value,
-    pace: Value,
-    beta1: Value,
-    beta2: Value,
-    epsilon: Value,
-    decay: Value,
+    v: Assembler, optimizer: Integer, count: Integer, w: Address, g: Address, states: tuple, pace: tuple
 ) -> None:
     """
     One update of `count` weights by the rule of code `optimizer`, in one pass, with the gradient g + decay w.
 
-    `first` and `second` are the state of the rule (not touched where it has none), `rate` is alpha, for Adam's family alpha_t, and
-    `pace` what nadam multiplies the gradient by (see `step_rates`). For adamw, `decay` is not in the gradient: w <- w - decay w.
+    Parameters
+    ----------
+    optimizer, count : number
+    w, g : array
+        Weights, and their gradient.
+    states : first, second
+        State of the rule, not touched where it has none.
+    pace : rate, ahead, beta1, beta2, epsilon, decay
+        `rate` is alpha, for Adam's family alpha_t, and `ahead` what nadam multiplies the gradient by (see `step_rates`). For
+        adamw, `decay` is not in the gradient: w <- w - decay w.
     """
-    alpha, ahead, b1, b2, eps, shrink = (v.broadcast(x) for x in (rate, pace, beta1, beta2, epsilon, decay))
-    least = v.const(2.0 ** (-126 if v.size == 4 else -1022))
-    least_square = v.select(
-        v.compare(">", eps, v.const(0)), least, v.const(0)
-    )  # what is divided by its root alone, must not turn into 0
-    minus_alpha = v.neg(alpha)
-    decays = v.compare("!=", shrink, v.const(0))  # else an infinite weight would turn into 0 inf = NaN
+    first, second = states
+    alpha, ahead, b1, b2, eps, decay = (v.broadcast(x) for x in pace)
+    least_square = v.where(eps > 0, v.tiny, v.const(0))  # what is divided by its root alone must not turn into 0
+    minus_alpha = -alpha
+    decays = decay != 0  # else an infinite weight would turn into 0 inf = NaN
 
-    def gradient(i: Value, mask: Value | None) -> tuple[Value, Value]:
-        weight = v.load(v.at(w, i), mask)
-        return weight, v.fma(shrink, v.select(decays, weight, v.const(0)), v.load(v.at(g, i), mask))
+    def gradient(i: Integer, mask: Mask | None) -> tuple[Float, Float]:
+        weight = w[i, mask]
+        return weight, v.fma(decay, v.where(decays, weight, 0), g[i, mask])
 
-    def state(x: Value, least: Value = least) -> Value:
-        """Numbers of a state; 0 where they are denormal: as they decay they would stay so for ever, and such arithmetic can be slow."""
-        return v.select(v.compare("<", v.abs(x), least), v.const(0), x)
+    def state(x: Float, least: Any = v.tiny) -> Float:
+        """Numbers of a state; 0 where they are denormal: they would stay so as they decay, and such arithmetic can be slow."""
+        return v.where(abs(x) < least, 0, x)
 
-    def sgd(i: Value, mask: Value | None) -> None:
+    def sgd(i: Integer, mask: Mask | None) -> None:
         # w <- w - alpha g
         weight, slope = gradient(i, mask)
-        v.store(v.fma(minus_alpha, slope, weight), v.at(w, i), mask)
+        w[i, mask] = v.fma(minus_alpha, slope, weight)
 
-    def momentum(i: Value, mask: Value | None) -> None:
+    def momentum(i: Integer, mask: Mask | None) -> None:
         # v <- mu v - alpha g;  w <- w + v
         weight, slope = gradient(i, mask)
-        velocity = state(v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope)))
-        v.store(velocity, v.at(first, i), mask)
-        v.store(v.add(weight, velocity), v.at(w, i), mask)
+        first[i, mask] = velocity = state(v.fma(b1, first[i, mask], minus_alpha * slope))
+        w[i, mask] = weight + velocity
 
-    def nesterov(i: Value, mask: Value | None) -> None:
+    def nesterov(i: Integer, mask: Mask | None) -> None:
         # v <- mu v - alpha g;  w <- w + mu v - alpha g
         weight, slope = gradient(i, mask)
-        velocity = state(v.fma(b1, v.load(v.at(first, i), mask), v.mul(minus_alpha, slope)))
-        v.store(velocity, v.at(first, i), mask)
-        v.store(v.add(weight, v.fma(b1, velocity, v.mul(minus_alpha, slope))), v.at(w, i), mask)
+        first[i, mask] = velocity = state(v.fma(b1, first[i, mask], minus_alpha * slope))
+        w[i, mask] = weight + v.fma(b1, velocity, minus_alpha * slope)
 
-    def means(i: Value, mask: Value | None, slope: Value) -> tuple[Value, Value]:
-        # m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2
-        m = v.fma(b1, v.load(v.at(first, i), mask), v.mul(v.sub(v.const(1), b1), slope))
-        s = v.fma(b2, v.load(v.at(second, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope))
-        m, s = state(m), state(s, least_square)
-        v.store(m, v.at(first, i), mask)
-        v.store(s, v.at(second, i), mask)
-        return m, v.add(v.sqrt(s), eps)
+    def means(i: Integer, mask: Mask | None, slope: Float) -> tuple[Float, Float]:
+        # m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  m and sqrt(s) + eps
+        m = state(v.fma(b1, first[i, mask], (1 - b1) * slope))
+        s = state(v.fma(b2, second[i, mask], (1 - b2) * slope * slope), least_square)
+        first[i, mask], second[i, mask] = m, s
+        return m, v.sqrt(s) + eps
 
-    def adam(i: Value, mask: Value | None) -> None:
+    def adam(i: Integer, mask: Mask | None) -> None:
         # w <- w - alpha_t m / (sqrt(s) + eps)
         weight, slope = gradient(i, mask)
         m, size = means(i, mask, slope)
-        v.store(v.sub(weight, v.div(v.mul(alpha, m), size)), v.at(w, i), mask)
+        w[i, mask] = weight - alpha * m / size
 
-    def adamw(i: Value, mask: Value | None) -> None:
+    def adamw(i: Integer, mask: Mask | None) -> None:
         # w <- w - decay w - alpha_t m / (sqrt(s) + eps)
-        weight = v.load(v.at(w, i), mask)
-        m, size = means(i, mask, v.load(v.at(g, i), mask))
-        kept = v.fma(v.neg(shrink), v.select(decays, weight, v.const(0)), weight)
-        v.store(v.sub(kept, v.div(v.mul(alpha, m), size)), v.at(w, i), mask)
+        weight = w[i, mask]
+        m, size = means(i, mask, g[i, mask])
+        kept = v.fma(-decay, v.where(decays, weight, 0), weight)
+        w[i, mask] = kept - alpha * m / size
 
-    def nadam(i: Value, mask: Value | None) -> None:
-        # w <- w - (alpha_t m + pace g) / (sqrt(s) + eps)
+    def nadam(i: Integer, mask: Mask | None) -> None:
+        # w <- w - (alpha_t m + ahead g) / (sqrt(s) + eps)
         weight, slope = gradient(i, mask)
         m, size = means(i, mask, slope)
-        v.store(v.sub(weight, v.div(v.fma(alpha, m, v.mul(ahead, slope)), size)), v.at(w, i), mask)
+        w[i, mask] = weight - v.fma(alpha, m, ahead * slope) / size
 
-    def rmsprop(i: Value, mask: Value | None) -> None:
+    def rmsprop(i: Integer, mask: Mask | None) -> None:
         # s <- b2 s + (1 - b2) g^2;  w <- w - alpha g / (sqrt(s) + eps)
         weight, slope = gradient(i, mask)
-        s = state(
-            v.fma(b2, v.load(v.at(first, i), mask), v.mul(v.mul(v.sub(v.const(1), b2), slope), slope)), least_square
-        )
-        v.store(s, v.at(first, i), mask)
-        v.store(v.sub(weight, v.div(v.mul(alpha, slope), v.add(v.sqrt(s), eps))), v.at(w, i), mask)
+        first[i, mask] = s = state(v.fma(b2, first[i, mask], (1 - b2) * slope * slope), least_square)
+        w[i, mask] = weight - alpha * slope / (v.sqrt(s) + eps)
 
-    def rprop(i: Value, mask: Value | None) -> None:
-        # step <- b2 step where g g' > 0, b1 step where g g' < 0 (g' of the update before; g then counts as 0);  w <- w - step sign g
+    def rprop(i: Integer, mask: Mask | None) -> None:
+        # step <- b2 step where g g' > 0, b1 step where g g' < 0 (g': the gradient before; g then counts as 0);  w <- w - step sign g
         weight, slope = gradient(i, mask)
-        before, step = v.load(v.at(first, i), mask), v.load(v.at(second, i), mask)
-        step = v.select(v.compare("==", step, v.const(0)), alpha, step)  # the first update
-        zero, turn = v.const(0), v.mul(_sign(v, slope), _sign(v, before))
-        longer, shorter = v.min(v.mul(step, b2), v.const(LARGEST_STEP)), v.max(v.mul(step, b1), v.const(LEAST_STEP))
-        turned = v.compare("<", turn, zero)
-        step = v.select(v.compare(">", turn, zero), longer, v.select(turned, shorter, step))
-        slope = v.select(turned, zero, slope)
-        v.store(slope, v.at(first, i), mask)
-        v.store(step, v.at(second, i), mask)
-        v.store(v.fma(v.neg(step), _sign(v, slope), weight), v.at(w, i), mask)
+        before, step = first[i, mask], second[i, mask]
+        step = v.where(step == 0, alpha, step)  # the first update
+        turn = sign(v, slope) * sign(v, before)
+        longer, shorter = v.min(step * b2, LARGEST_STEP), v.max(step * b1, LEAST_STEP)
+        step = v.where(turn > 0, longer, v.where(turn < 0, shorter, step))
+        slope = v.where(turn < 0, 0, slope)
+        first[i, mask], second[i, mask] = slope, step
+        w[i, mask] = v.fma(-step, sign(v, slope), weight)
 
-    def keep(i: Value, mask: Value | None) -> None:
+    def keep(i: Integer, mask: Mask | None) -> None:
         # state <- g
-        v.store(gradient(i, mask)[1], v.at(first, i), mask)
+        _, first[i, mask] = gradient(i, mask)
 
     rules = {
         SGD: sgd,
@@ -177,14 +162,9 @@ def update(
         RPROP: rprop,
         GRADIENT: keep,
     }
-    for code, rule in rules.items():
-        with v.b.if_then(v.b.icmp_signed("==", optimizer, I64(code))):
-            v.each_vector(count, rule)
-
-
-def _sign(v: Assembler, x: Value) -> Value:
-    """1, -1 or 0; NaN stays."""
-    return v.select(v.compare(">", x, v.const(0)), v.const(1), v.select(v.compare("<", x, v.const(0)), v.const(-1), x))
+    for code in v.cases(optimizer, rules):
+        for i, mask in v.vectors(count):
+            rules[code](i, mask)
 
 
 @python_or_compiled

@@ -15,23 +15,22 @@ from numba import types
 from numba.core.errors import TypingError
 from numba.extending import overload
 
-from ..compiler.assembler import Assembler, Value
+from ..compiler.assembler import Assembler
 from ..compiler.jit import njit
 from ..compiler.routine import routine
+from ..compiler.values import Address, Float, Integer
 from . import elementary
 
 
-def _over(function: Callable[[Assembler, Value], Value]) -> Any:
+def _over(function: Callable[[Assembler, Float], Float]) -> Any:
     """A function (x, out) for compiled code: checks both arrays and runs out_i = f(x_i)."""
     name = function.__name__
     message = f"{name}: out must have the shape of x; (x, out) came as"
 
-    def loop(v: Assembler, x: Value, out: Value, count: Value) -> None:
-        def body(i: Value, mask: Value | None) -> None:
+    def loop(v: Assembler, x: Address, out: Address, count: Integer) -> None:
+        for i, mask in v.vectors(count):
             # out_i = f(x_i)
-            v.store(function(v, v.load(v.at(x, i), mask)), v.at(out, i), mask)
-
-        v.each_vector(count, body)
+            out[i, mask] = function(v, x[i, mask])
 
     loop.__name__, loop.__module__ = name, __name__
     run = routine("aAi")(loop)
@@ -79,7 +78,7 @@ def exp(x, out):
     ValueError
         `out` of another shape.
     numba.core.errors.TypingError
-        An array that is not C-contiguous or of another dtype, or an `out` that is read-only: told on compilation.
+        An array that is not C-contiguous or of another dtype, or an `out` that is read-only: raised on compilation.
 
     Notes
     -----

@@ -26,24 +26,8 @@ def _update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, e
     kind = w.dtype.type
     rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
     w, g, first, second = w.reshape(-1), g.reshape(-1), first.reshape(-1), second.reshape(-1)
-    update(
-        optimizer,
-        w.size,
-        w,
-        0,
-        g,
-        0,
-        first,
-        0,
-        second,
-        0,
-        kind(rate),
-        kind(pace),
-        kind(beta1),
-        kind(beta2),
-        kind(epsilon),
-        kind(decay),
-    )
+    numbers = (kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
+    update(optimizer, w.size, w, 0, g, 0, (first, 0, second, 0), numbers)
 
 
 @njit

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
-from ..layer.custom_loss import call_own
+from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop, layer_key
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from ..layer.optimizer import SGD, sum_of_squares, update
@@ -94,10 +94,9 @@ def judge(rows, stride, sizes, activations, loss, parameter, decision, plan, spa
     if last == SOFTMAX:
         softmax_columns(n_out, rows, stride, space, a)
     if loss >= LOWEST_ADDRESS:
-        call_own(loss, n_out, rows, stride, space, a, space, y, space, w, space, delta, results, at)
-    tile_loss(
-        loss, last, decision, n_out, rows, stride, space, a, space, y, space, w, parameter, 0, space, delta, results, at
-    )
+        call_custom(loss, (n_out, rows, stride), (space, a, space, y, space, w, space, delta), (results, at))
+    operands = (space, a, space, y, space, w, parameter, 0)
+    tile_loss((loss, last, decision), (n_out, rows, stride), operands, space, delta, results, at)
     if last != SOFTMAX and not takes_outputs(loss):
         for k in range(n_out):
             multiply_derivative(last, rows, (space, a + k * stride, 1), (space, delta + k * stride, 1))
@@ -140,24 +139,9 @@ def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, star
 def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
     """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
     kind = params.dtype.type
-    update(
-        optimizer,
-        count,
-        params,
-        at,
-        gradient,
-        at,
-        first,
-        min(at, first.size),
-        second,
-        min(at, second.size),
-        kind(rate),
-        kind(pace),
-        kind(beta1),
-        kind(beta2),
-        kind(epsilon),
-        kind(decay),
-    )
+    states = (first, min(at, first.size), second, min(at, second.size))
+    numbers = (kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
+    update(optimizer, count, params, at, gradient, at, states, numbers)
 
 
 @inner

@@ -192,17 +192,13 @@ def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packe
     for k in range(0, n_in + 1, DEPTH):
         depth = min(DEPTH, n_in + 1 - k)
         least = floor if k + depth > n_in else infinite
-        inputs, start, z_i = (
-            (space, a + k * stride, stride, 1),
-            (space, z, -1 if k == 0 else stride),
-            (space, z, stride),
-        )
+        inputs, start = (space, a + k * stride, stride, 1), (space, z, -1 if k == 0 else stride)
         if plan[l + 1, PACKED] > plan[l, PACKED]:
             tiles = packed, plan[l, PACKED] + i0 * (n_in + 1) + k * MR, 1, MR, MR * (n_in + 1)
-            gemm((rows, columns, depth), tiles, inputs, start, z_i, least)
+            gemm((rows, columns, depth), tiles, inputs, start, (space, z, stride), least)
         else:
             weights = params, plan[l, PARAMS] + k * n_out + i0, 1, n_out, MR
-            gemm((rows, columns, depth), weights, inputs, start, z_i, least)
+            gemm((rows, columns, depth), weights, inputs, start, (space, z, stride), least)
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
         outputs = tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z
         activate(kind, rows * stride, (space, z, 1), (space, outputs, 1))

@@ -335,7 +335,7 @@ def activation_backward(kind, A, dA, dZ):
         for j in range(A.shape[1]):
             dZ[i, j] = A[i, j] * (dA[i, j] - mean) if kind == SOFTMAX else dA[i, j]
         if kind != SOFTMAX:
-            multiply_derivative(kind, A.shape[1], A[i], 0, steps(A)[1], dZ[i], 0, steps(dZ)[1])
+            multiply_derivative(kind, A.shape[1], (A[i], 0, steps(A)[1]), (dZ[i], 0, steps(dZ)[1]))
 
 
 @njit

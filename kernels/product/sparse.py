@@ -33,20 +33,22 @@ def csr_forward(v: Assembler, shape: tuple, order: Address, csr: tuple, W: Addre
     (samples, n_in, n_out), (data, indices, indptr), (Z, z_row) = shape, csr, out
     whole = v.round_down(n_out, TOGETHER * v.lanes)
 
-    def columns(s: Integer, j: Integer, vectors: int, mask: Mask | None = None) -> None:
-        row, z = order.item(s), [(W + n_in * n_out + j)[k * v.lanes, mask] for k in range(vectors)]
-        for k in v.range(indptr.item(row), indptr.item(row + 1), carry=z):
+    def columns(terms: tuple, z: Address, j: Integer, vectors: int, mask: Mask | None = None) -> None:
+        sums = [(W + n_in * n_out + j)[l * v.lanes, mask] for l in range(vectors)]
+        for k in v.range(*terms, carry=sums):
             x, w = data.broadcast(k), W + indices.item(k) * n_out + j
             # z_j += x_i w_ij
-            z[:] = [v.fma(x, w[l * v.lanes, mask], z_l) for l, z_l in enumerate(z)]
-        for k, z_k in enumerate(z):
-            (Z + s * z_row + j)[k * v.lanes, mask] = z_k
+            sums[:] = [v.fma(x, w[l * v.lanes, mask], z_l) for l, z_l in enumerate(sums)]
+        for l, z_l in enumerate(sums):
+            (z + j)[l * v.lanes, mask] = z_l
 
     for s in v.range(samples):
+        row, z = order.item(s), Z + s * z_row
+        terms = indptr.item(row), indptr.item(row + 1)
         for j in v.range(0, whole, TOGETHER * v.lanes):
-            columns(s, j, TOGETHER)
+            columns(terms, z, j, TOGETHER)
         for j in v.range(whole, n_out, v.lanes):
-            columns(s, j, 1, v.first(n_out - j))
+            columns(terms, z, j, 1, v.first(n_out - j))
 
 
 @routine("(iii)(ii)n(ann)(ai)A")

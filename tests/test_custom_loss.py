@@ -1,4 +1,4 @@
-"""Losses of one's own: two functions of numbers, in every way through a network, against the built-in loss and the reference."""
+"""Custom losses: two functions of numbers, in every way through a network, against the built-in loss and the reference."""
 
 import functools
 import math
@@ -17,7 +17,7 @@ WAYS = [
     *[((3, 5, 4, 2), 150, 100), ((3, 5, 4, 2), 20, 7), ((260, 280, 7), 50, 20)],
     *[((3, 5, 4, 2), 20, 0), ((4, 3, 2), 9, 0), ((20, 70, 3), 9, 0)],
 ]
-own_loss = functools.cache(kernels.OwnLoss)
+custom_loss = functools.cache(kernels.CustomLoss)
 
 
 def half_square(y, a):
@@ -63,8 +63,8 @@ def learned(task, batch_size, loss=None, optimizer="sgd", learning_rate=0.1):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 @pytest.mark.parametrize("output", ["identity", "logistic", "softmax", "exp", "leaky_relu"])
-def test_a_square_of_ones_own_is_squared_error(output, sizes, n, batch_size, dtype):
-    own = own_loss(half_square, difference, dtype)
+def test_a_custom_square_is_squared_error(output, sizes, n, batch_size, dtype):
+    own = custom_loss(half_square, difference, dtype)
     task = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("squared_error", output), decision="threshold")
     (wanted, weights), (found, params) = learned(task, batch_size), learned(task, batch_size, own)
     np.testing.assert_allclose(found, wanted, rtol=1e-12 if dtype == np.float64 else 1e-5)
@@ -76,7 +76,7 @@ def test_a_square_of_ones_own_is_squared_error(output, sizes, n, batch_size, dty
 @pytest.mark.parametrize("output", ["logistic", "softmax", "identity"])
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), [way for way in WAYS if way[2] > 0])
 def test_against_the_reference(sizes, n, batch_size, output, dtype):
-    own = own_loss(log_cosh, log_cosh_slope, dtype)
+    own = custom_loss(log_cosh, log_cosh_slope, dtype)
     functions = (lambda y, a: np.log(np.cosh(a - 2 * y)), lambda y, a: np.tanh(a - 2 * y))
     task = Task(sizes, n, dtype=dtype, hidden="silu", pair=("squared_error", output))
     task.words = lambda: (task.sizes, task.names, functions, task.loss_parameter, task.decision)
@@ -86,7 +86,7 @@ def test_against_the_reference(sizes, n, batch_size, output, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("output", ["logistic", "softmax", "identity"])
 def test_losses_and_deltas_of_given_outputs(output, dtype):
-    kept, rng = own_loss(log_cosh, log_cosh_slope, dtype), np.random.default_rng(0)
+    kept, rng = custom_loss(log_cosh, log_cosh_slope, dtype), np.random.default_rng(0)
     own, activation, none = int(kept), kernels.ACTIVATIONS[output], np.empty(0, dtype)
     for n, d in [(0, 3), (1, 1), (5, 3), (7, 19)]:
         a, y = (naive.activation_forward(output, rng.normal(size=(n, d))).astype(dtype) for _ in range(2))
@@ -109,14 +109,18 @@ def test_functions_compiled_before_and_numbers_that_they_close_over():
     plain = (lambda y, a: max((1 - level) * (a - y), level * (y - a)), lambda y, a: 1 - level if a > y else -level)
     task, found = Task((3, 5, 2), 30, pair=("quantile", "identity")), []
     task.loss_parameter = frozen([level] * 2, np.float64)
-    for loss in (None, kernels.OwnLoss(*plain, np.float64), kernels.OwnLoss(*(njit(f) for f in plain), np.float64)):
+    for loss in (
+        None,
+        kernels.CustomLoss(*plain, np.float64),
+        kernels.CustomLoss(*(njit(f) for f in plain), np.float64),
+    ):
         found.append(learned(task, 7, loss)[1])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
     np.testing.assert_array_equal(found[1], found[2])
 
 
 def test_integers_are_numbers_too():
-    constant = kernels.OwnLoss(lambda y, a: 1, lambda y, a: 0, np.float64)
+    constant = kernels.CustomLoss(lambda y, a: 1, lambda y, a: 0, np.float64)
     task = Task((3, 5, 2), 20)
     task.weight = frozen(np.ones(20))
     for batch_size in (0, 7):
@@ -128,14 +132,14 @@ def test_integers_are_numbers_too():
 
 
 def test_int_is_the_address():
-    own = kernels.OwnLoss(half_square, difference, np.float32)
+    own = kernels.CustomLoss(half_square, difference, np.float32)
     assert int(own) == int(own) > 1 << 16
 
 
 @pytest.mark.skipif(config.NUMBA_NUM_THREADS < 2, reason="one processor")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_same_bits_on_threads(dtype):
-    own = own_loss(log_cosh, log_cosh_slope, dtype)
+    own = custom_loss(log_cosh, log_cosh_slope, dtype)
     for sizes, n, batch_size in [((3, 5, 4, 2), 2300, 1100), *WAYS[:3]]:
         task, found = Task(sizes, n, dtype=dtype, hidden="mish"), []
         for threads in (1, 2):
@@ -169,13 +173,13 @@ class Unknown:
 )
 def test_what_numba_cannot_compile_is_refused(functions):
     with pytest.raises(ValueError, match="loss: expected two functions of two numbers"):
-        kernels.OwnLoss(*functions, np.float64)
+        kernels.CustomLoss(*functions, np.float64)
 
 
 @pytest.mark.parametrize("loss", [np.linalg.norm, 3, None])
 def test_what_is_no_function_is_refused(loss):
     with pytest.raises((TypeError, ValueError), match="function"):
-        kernels.OwnLoss(loss, difference, np.float64)
+        kernels.CustomLoss(loss, difference, np.float64)
 
 
 def hole(y, a):
@@ -194,7 +198,7 @@ def hole_slope(y, a):
 @pytest.mark.parametrize("value", [hole, overflow])
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 def test_a_pass_ends_before_the_update_by_a_loss_that_is_not_finite(sizes, n, batch_size, value, dtype):
-    own = own_loss(value, hole_slope, dtype)
+    own = custom_loss(value, hole_slope, dtype)
     batches = -(-n // batch_size) if batch_size else n
     for failing in sorted({0, 1, batches - 1}):
         task, good = Task(sizes, n, 1, dtype, "tanh"), Task(sizes, n, 1, dtype, "tanh")
@@ -214,7 +218,7 @@ def test_a_pass_ends_before_the_update_by_a_loss_that_is_not_finite(sizes, n, ba
 
 def test_a_loss_is_asked_for_its_value_where_the_weight_is_zero():
     """0 NaN is NaN: a sample that is left out by its weight must still have a loss."""
-    own, task = kernels.OwnLoss(hole, hole_slope, np.float64), Task((3, 5, 2), 6)
+    own, task = kernels.CustomLoss(hole, hole_slope, np.float64), Task((3, 5, 2), 6)
     Y, weight = np.array(task.Y), np.array(task.weight)
     Y[2], weight[2] = 7, 0
     task.Y, task.weight = frozen(Y), frozen(weight)
