@@ -147,18 +147,15 @@ def _batch_epochs(
     return record.rows.shape[0], False
 
 
-def _sample_epochs(data, net, params, rate, l2, work, results, orders, watched, record, done, patience):
-    """The same for per-sample learning."""
-    X, Y, weight = data
-    sizes, activations, loss, parameter, decision = net
+def _sample_epochs(data, orders, watched, record, done, patience):
+    """The same for per-sample learning; `data` is what the loop takes but for the order."""
+    _, net, params, _, memory = data
     n = orders.order.size
     for epoch in range(record.rows.shape[0]):
         _begin(orders, record, params)
         row = record.rows[epoch]
-        learn(
-            X, Y, weight, orders.order, sizes, activations, loss, parameter, decision, params, rate, l2, *work, results
-        )
-        row[0], row[1] = mean(results[:2], 0, n), mean(results[:2], 1, n)
+        learn(*data, orders.order)
+        row[0], row[1] = mean(memory.results[:2], 0, n), mean(memory.results[:2], 1, n)
         if not _end(row, net, params, watched, record, done + epoch + 1):
             return epoch, True
         if done + epoch + 1 - record.best_epoch[0] >= patience:
@@ -244,20 +241,17 @@ class Batches(Loop):
 class Samplewise(Loop):
     """What `prepare_online` returns."""
 
-    def __init__(self, learn, several, samples, net, params, rate, l2, work):
+    def __init__(self, learn, several, data):
         super().__init__(learn, several)
-        self._samples, self._net, self._params = samples, net, params
-        self._rest = rate, l2, work, np.zeros(3)
+        self._data, self._results = data, data[-1].results
 
     def __call__(self, order):
         """Make a pass."""
-        rate, l2, work, results = self._rest
-        self._learn(*self._samples, order, *self._net, self._params, rate, l2, *work, results)
-        return Pass(results[0] / order.size, results[1] / order.size, 0.0, int(results[2]) - 1)
+        self._learn(*self._data, order)
+        loss, correct, failed = self._results
+        return Pass(loss / order.size, correct / order.size, 0.0, int(failed) - 1)
 
     def several(self, orders, watched, record, done, patience):
         """Make a pass for each row of `record`; see `_sample_epochs`, and in place of the truth value `Pass.failed`, or None."""
-        good, failed = self._several(
-            self._samples, self._net, self._params, *self._rest, orders, watched, record, done, patience
-        )
-        return good, int(self._rest[-1][2]) - 1 if failed else None
+        good, failed = self._several(self._data, orders, watched, record, done, patience)
+        return good, int(self._results[2]) - 1 if failed else None

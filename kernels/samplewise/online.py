@@ -1,5 +1,7 @@
 """Per-sample learning: the lecture's algorithm as it stands, one epoch a call (L26-L29)."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
@@ -7,19 +9,60 @@ from ..layer.activation import SOFTMAX, activate, softmax_row, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.loss import LOWEST_ADDRESS, row_loss
-from ..minibatch.epoch import Net, Samples
+from ..network.arguments import Net, Samples
 from ..network.epochs import Samplewise, sample_epochs
 from ..network.forward import aligned, check_network, whole_vectors
 from ..product.pack import copy
 from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
-from .tiny import LEAN, is_lean, learn_lean
+from .tiny import TINY_UNITS, is_tiny, learn_tiny
 
 # Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is looked for.
 SPARSE, SPARSE_INPUTS = 0.5, 64
+# What a sweep is told for all inputs, not those of a list.
+EVERY = np.int64(-1)
 
 
-# Columns of a plan.
-WEIGHTS, NOW, BEFORE, DELTA, STEP, INPUT = 0, 1, 2, 3, 4, 5
+class Rates(NamedTuple):
+    """The learning rate alpha, of the dtype, and the weight of the penalty."""
+
+    alpha: Any
+    l2: Any
+
+
+class TinyMemory(NamedTuple):
+    """
+    Memory of the epochs of a tiny network.
+
+    In `space`, the weights of layer l begin at ``starts[l]``: a row of ``widths[l]`` per input and a row of biases. After the layers
+    there is room for their outputs. ``results``: sums of losses and of right decisions, and from 1 on the number of the sample whose
+    loss was not finite.
+    """
+
+    starts: Any
+    widths: Any
+    space: Any
+    results: Any
+
+
+class SweepMemory(NamedTuple):
+    """
+    Memory of the epochs of a larger one: the same, and what follows.
+
+    In `space`, for the units of layer l from ``units[l, ...]`` on: ``NOW`` and ``BEFORE`` the outputs for this sample and the one before
+    (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them, and ``INPUT`` the inputs z, for activations whose f' is computed
+    from these. ``rows`` is room for a list of inputs, and ``sparse`` says whether inputs without terms are left out.
+    """
+
+    starts: Any
+    widths: Any
+    space: Any
+    results: Any
+    units: Any
+    rows: Any
+    sparse: Any
+
+
+NOW, BEFORE, DELTA, STEP, INPUT = range(5)
 
 
 @python_or_compiled
@@ -30,233 +73,171 @@ def whole_rows(count, itemsize):
 
 
 @python_or_compiled
-def plan_online(sizes, itemsize):
-    """
-    Where everything lies in the work space, a row of offsets per layer; the end is in the last row.
-
-    ``plan[l, WEIGHTS]``: a row of weights per input and a row of biases, each of whole vectors. Then, for its units: ``NOW`` and
-    ``BEFORE`` the outputs for this sample and the one before (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them, and
-    ``INPUT`` the inputs, for activations whose f' is computed from these.
-    """
+def tiny_space(sizes, params):
+    """Memory for `_tiny_epoch`."""
     layers = sizes.size - 1
-    plan = np.zeros((layers + 1, 6), np.int64)
-    at = 0
+    starts, widths = np.zeros(layers + 1, np.int64), np.full(layers, TINY_UNITS, np.int64)
     for l in range(layers):
-        wide = whole_vectors(sizes[l + 1], itemsize)
-        plan[l, WEIGHTS] = at
-        at += whole_vectors((sizes[l] + 1) * whole_rows(sizes[l + 1], itemsize), itemsize)
+        starts[l + 1] = starts[l] + (sizes[l] + 1) * TINY_UNITS
+    return TinyMemory(starts, widths, np.empty(starts[layers] + layers * TINY_UNITS, params.dtype), np.zeros(3))
+
+
+@python_or_compiled
+def sweep_space(X, sizes, params, l2):
+    """Memory for `_swept_epoch`."""
+    layers, itemsize, end = sizes.size - 1, params.itemsize, 0
+    starts, widths, units = np.empty(layers, np.int64), np.empty(layers, np.int64), np.empty((layers, 5), np.int64)
+    for l in range(layers):
+        starts[l], widths[l] = end, whole_rows(sizes[l + 1], itemsize)
+        end += whole_vectors((sizes[l] + 1) * widths[l], itemsize)
         for k in range(5):
-            plan[l, NOW + k] = at + k * wide
-        at += 5 * wide
-    # the sums over `lanes` rows of weights at a time may read rows behind the last
-    plan[layers, WEIGHTS] = at + whole_rows(1, itemsize) * whole_rows(sizes[layers], itemsize)
-    return plan
+            units[l, k] = end
+            end += whole_vectors(sizes[l + 1], itemsize)
+    # the sums over `lanes` rows of weights at a time may read rows after the last
+    end += whole_rows(1, itemsize) * widths[layers - 1]
+    flat = np.empty(end + 16, params.dtype)
+    begin = aligned(flat)
+    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
+    return SweepMemory(
+        starts, widths, flat[begin : begin + end], np.zeros(3), units, np.empty(sizes[0], np.int64), zeros_pay
+    )
 
 
 @inner
-def _copy_weights(sizes, plan, params, space, begin, back):
-    """Weights and biases into the work space, or `back`."""
+def _copy_weights(sizes, memory, params, back):
+    """Weights and biases into the memory of an epoch, or `back`."""
     one, at = np.int64(1), np.int64(0)
     for l in range(sizes.size - 1):
         n_in, n_out = sizes[l], sizes[l + 1]
-        w, row = begin + plan[l, WEIGHTS], whole_rows(n_out, space.itemsize)
+        there, here = (memory.space, memory.starts[l], memory.widths[l], one), (params, at, n_out, one)
         if back:
-            copy((n_in + 1, n_out), (space, w, row, one), (params, at, n_out, one))
+            copy((n_in + 1, n_out), there, here)
         else:
-            copy((n_in + 1, n_out), (params, at, n_out, one), (space, w, row, one))
+            copy((n_in + 1, n_out), here, there)
         at += (n_in + 1) * n_out
 
 
 @njit
-def _swept_epoch(
-    X,
-    Y,
-    weight,
-    order,
-    sizes,
-    activations,
-    loss,
-    parameter,
-    decision,
-    params,
-    rate,
-    l2,
-    plan,
-    space,
-    begin,
-    rows,
-    sparse,
-    results,
-):
-    """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
-    layers, n_in, top = activations.size, sizes[0], activations.size - 1
-    one, every, last, n_out = np.int64(1), np.int64(-1), activations[top], sizes[layers]
-    share = rate * params.dtype.type(l2)
-    space[:] = 0
-    results[:] = 0
-    _copy_weights(sizes, plan, params, space, begin, False)
-    now, before, x_before = np.int64(NOW), np.int64(BEFORE), order[0] * n_in
-    for s in range(order.size):
-        t = order[s]
-        x = t * n_in
-        if share != 0 and s > 0:
-            _shrink(sizes, plan, space, begin, share)
-        # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
-        listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else every
-        for l in range(layers):
-            a, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
-            z = begin + plan[l, INPUT] if takes_input(activations[l]) else a
-            wide = whole_rows(sizes[l + 1], space.itemsize)
-            if l == 0:
-                sweep(n_in, wide, listed, X, x, X, x_before, rows, 0, space, w, space, step, space, z)
-            else:
-                sweep(
-                    sizes[l],
-                    wide,
-                    every,
-                    space,
-                    begin + plan[l - 1, now],
-                    space,
-                    begin + plan[l - 1, before],
-                    rows,
-                    0,
-                    space,
-                    w,
-                    space,
-                    step,
-                    space,
-                    z,
-                )
-            if activations[l] == SOFTMAX:
-                softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
-            else:
-                activate(activations[l], wide, (space, z, one), (space, a, one))
-        # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
-        delta = begin + plan[top, DELTA]
-        if loss >= LOWEST_ADDRESS:
-            operands = (space, begin + plan[top, now], Y, t * n_out, weight, t, space, delta)
-            call_custom(loss, (n_out, one, one), operands, (results, 0))
-        codes, answer = (loss, last, decision), (space, begin + plan[top, now], Y, t * n_out, parameter, 0)
-        errors = (space, delta, space, begin + plan[top, STEP])
-        row_loss(codes, n_out, answer, (weight[t], rate), errors, results, 0)
-        if not np.isfinite(results[0]):
-            results[2] = 1 + s
-            break
-        for l in range(top, 0, -1):
-            below = begin + plan[l - 1, INPUT if takes_input(activations[l - 1]) else now]
-            errors_below(
-                activations[l - 1],
-                sizes[l],
-                whole_rows(sizes[l + 1], space.itemsize),
-                space,
-                begin + plan[l, WEIGHTS],
-                space,
-                begin + plan[l, DELTA],
-                space,
-                below,
-                rate,
-                space,
-                begin + plan[l - 1, DELTA],
-                space,
-                begin + plan[l - 1, STEP],
-            )
-        now, before, x_before = before, now, x
-    if results[2] == 1:
-        return  # nothing was learnt
-    if results[2] > 0:
-        for l in range(layers):  # the weights have taken the update before the failure: the next is none
-            step = begin + plan[l, STEP]
-            space[step : step + whole_rows(sizes[l + 1], space.itemsize)] = 0
-    # The update by the last sample, whose loss is finite; the sums go nowhere.
-    if share != 0 and results[2] == 0:
-        _shrink(sizes, plan, space, begin, share)
-    for l in range(layers):
-        z, step, w = begin + plan[l, now], begin + plan[l, STEP], begin + plan[l, WEIGHTS]
-        wide = whole_rows(sizes[l + 1], space.itemsize)
-        if l == 0:
-            sweep(n_in, wide, every, X, x_before, X, x_before, rows, 0, space, w, space, step, space, z)
-        else:
-            a = begin + plan[l - 1, before]
-            sweep(sizes[l], wide, every, space, a, space, a, rows, 0, space, w, space, step, space, z)
-    _copy_weights(sizes, plan, params, space, begin, True)
-
-
-@inner
-def _shrink(sizes, plan, space, begin, share):
-    """W <- (1 - share) w for all weights, but not the biases."""
-    for l in range(sizes.size - 1):
-        at = begin + plan[l, WEIGHTS]
-        for i in range(at, at + sizes[l] * whole_rows(sizes[l + 1], space.itemsize)):
-            space[i] -= share * space[i]
-
-
-_swept_epochs = sample_epochs(_swept_epoch)
-
-
-@njit
-def _lean_epoch(
-    X, Y, weight, order, sizes, activations, loss, parameter, decision, params, rate, l2, starts, space, results
-):
+def _tiny_epoch(samples, net, params, rates, memory, order):
     """One epoch of a tiny network; its losses have no parameter. Unchecked."""
-    layers, one, at = activations.size, np.int64(1), np.int64(0)
+    X, Y, weight = samples
+    sizes, activations, loss, _, decision = net
+    starts, _, space, results = memory
+    layers, keep = activations.size, params.dtype.type(1) - rates.alpha * params.dtype.type(rates.l2)
     space[:] = 0
-    for l in range(layers):
-        copy((sizes[l] + 1, sizes[l + 1]), (params, at, sizes[l + 1], one), (space, starts[l], LEAN, one))
-        at += (sizes[l] + 1) * sizes[l + 1]
-    learn_lean(
+    _copy_weights(sizes, memory, params, False)
+    learn_tiny(
         order.size,
-        X,
-        0,
-        Y,
-        0,
-        weight,
-        0,
-        order,
-        0,
-        sizes,
-        0,
-        layers,
-        activations,
-        0,
-        starts,
-        0,
-        loss,
-        decision,
+        (X, 0, Y, 0, weight, 0, order, 0),
+        (sizes, 0, layers, activations, 0, starts, 0, loss, decision),
         space,
         0,
-        rate,
-        params.dtype.type(1) - rate * params.dtype.type(l2),
+        (rates.alpha, keep),
         space,
         starts[layers],
         results,
         0,
     )
-    at = 0
-    for l in range(layers):
-        copy((sizes[l] + 1, sizes[l + 1]), (space, starts[l], LEAN, one), (params, at, sizes[l + 1], one))
-        at += (sizes[l] + 1) * sizes[l + 1]
+    _copy_weights(sizes, memory, params, True)
 
 
-_lean_epochs = sample_epochs(_lean_epoch)
+@njit
+def _swept_epoch(samples, net, params, rates, memory, order):
+    """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
+    X, Y, weight = samples
+    sizes, activations, loss, parameter, decision = net
+    starts, widths, space, results, units, rows, sparse = memory
+    alpha, n_in, n_out, top = rates.alpha, sizes[0], sizes[activations.size], activations.size - 1
+    share = alpha * params.dtype.type(rates.l2)
+    space[:] = 0
+    results[:] = 0
+    _copy_weights(sizes, memory, params, False)
+    now, before, x_before = np.int64(NOW), np.int64(BEFORE), order[0] * n_in
+    for s in range(order.size):
+        t = order[s]
+        x, y = t * n_in, t * n_out
+        if share != 0 and s > 0:
+            _shrink(sizes, memory, share)
+        # Step 3, and the update by the sample before
+        listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else EVERY
+        _forward((X, x, x_before), activations, sizes, memory, (now, before), listed)
+        # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
+        a, delta, step = units[top, now], units[top, DELTA], units[top, STEP]
+        if loss >= LOWEST_ADDRESS:
+            call_custom(loss, (n_out, 1, 1), (space, a, Y, y, weight, t, space, delta), (results, 0))
+        row_loss(
+            (loss, activations[top], decision),
+            n_out,
+            (space, a, Y, y, parameter, 0),
+            (weight[t], alpha),
+            (space, delta, space, step),
+            results,
+            0,
+        )
+        if not np.isfinite(results[0]):
+            results[2] = 1 + s
+            break
+        for l in range(top, 0, -1):
+            kind = activations[l - 1]
+            errors_below(
+                kind,
+                (sizes[l], widths[l]),
+                (space, starts[l], space, units[l, DELTA]),
+                space,
+                units[l - 1, INPUT if takes_input(kind) else now],
+                alpha,
+                (space, units[l - 1, DELTA], space, units[l - 1, STEP]),
+            )
+        now, before, x_before = before, now, x
+    if results[2] == 1:
+        return  # nothing was learnt
+    if results[2] > 0:
+        for l in range(activations.size):  # the weights have taken the update before the failure: the next is none
+            space[units[l, STEP] : units[l, STEP] + widths[l]] = 0
+    elif share != 0:
+        _shrink(sizes, memory, share)
+    # The update by the last sample, whose loss is finite; the outputs go nowhere.
+    _forward((X, x_before, x_before), activations, sizes, memory, (now, before), EVERY)
+    _copy_weights(sizes, memory, params, True)
 
 
-@python_or_compiled
-def lean_space(sizes, params):
-    """Where the weights of each layer begin, behind them the outputs and the end; and the memory."""
-    starts = np.zeros(sizes.size + 1, np.int64)
+@inner
+def _forward(inputs, activations, sizes, memory, turns, listed):
+    """
+    Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
+
+    `inputs`: X, and where the sample and the one before begin; `turns`: `NOW` and `BEFORE`, in their turn; `listed`: see `sweep`.
+    """
+    X, x, x_before = inputs
+    starts, widths, space, _, units, rows, _ = memory
+    now, before = turns
+    one = np.int64(1)
+    for l in range(activations.size):
+        kind, a = activations[l], units[l, now]
+        z = units[l, INPUT] if takes_input(kind) else a
+        layer = space, starts[l], space, units[l, STEP], space, z
+        if l == 0:
+            sweep((sizes[0], widths[0], listed), (X, x, X, x_before, rows, 0), layer)
+        else:
+            below, below_before = units[l - 1, now], units[l - 1, before]
+            sweep((sizes[l], widths[l], EVERY), (space, below, space, below_before, rows, 0), layer)
+        if kind == SOFTMAX:
+            softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
+        else:
+            activate(kind, widths[l], (space, z, one), (space, a, one))
+
+
+@inner
+def _shrink(sizes, memory, share):
+    """W <- (1 - share) w for all weights, but not the biases."""
+    space = memory.space
     for l in range(sizes.size - 1):
-        starts[l + 1] = starts[l] + (sizes[l] + 1) * LEAN
-    starts[sizes.size] = starts[sizes.size - 1] + (sizes.size - 1) * LEAN
-    return starts, np.empty(starts[sizes.size], params.dtype)
+        start = memory.starts[l]
+        for i in range(start, start + sizes[l] * memory.widths[l]):
+            space[i] -= share * space[i]
 
 
-@python_or_compiled
-def sweep_space(X, sizes, params, l2):
-    """Plan and memory for `_swept_epoch`, its begin, room for a list of inputs, and whether rows without terms are left out."""
-    plan = plan_online(sizes, params.itemsize)
-    space = np.empty(plan[sizes.size - 1, WEIGHTS] + 16, params.dtype)
-    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
-    return plan, space, aligned(space), np.empty(sizes[0], np.int64), zeros_pay
+_swept_epochs, _tiny_epochs = sample_epochs(_swept_epoch), sample_epochs(_tiny_epoch)
 
 
 @python_or_compiled
@@ -332,48 +313,16 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, 
     stop = order.size
     if stop > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
         stop = np.argmax((order < 0) | (order >= X.shape[0]))
-    results, rate = np.zeros(3), params.dtype.type(learning_rate)
-    if stop > 0 and is_lean(sizes, activations, loss):
-        starts, space = lean_space(sizes, params)
-        _lean_epoch(
-            X,
-            Y,
-            weight,
-            order[:stop],
-            sizes,
-            activations,
-            loss,
-            loss_parameter,
-            decision,
-            params,
-            rate,
-            l2,
-            starts,
-            space,
-            results,
-        )
+    samples, net = Samples(X, Y, weight), Net(sizes, activations, loss, loss_parameter, decision)
+    rates, results = Rates(params.dtype.type(learning_rate), l2), np.zeros(3)
+    if stop > 0 and is_tiny(sizes, activations, loss):
+        tiny = tiny_space(sizes, params)
+        _tiny_epoch(samples, net, params, rates, tiny, order[:stop])
+        results = tiny.results
     elif stop > 0:
-        plan, space, begin, rows, sparse = sweep_space(X, sizes, params, l2)
-        _swept_epoch(
-            X,
-            Y,
-            weight,
-            order[:stop],
-            sizes,
-            activations,
-            loss,
-            loss_parameter,
-            decision,
-            params,
-            rate,
-            l2,
-            plan,
-            space,
-            begin,
-            rows,
-            sparse,
-            results,
-        )
+        swept = sweep_space(X, sizes, params, l2)
+        _swept_epoch(samples, net, params, rates, swept, order[:stop])
+        results = swept.results
     if stop < order.size:
         raise ValueError(
             "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as",
@@ -404,10 +353,8 @@ def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decis
     loss, arrays = int(loss), (X, Y, weight, sizes, activations, loss_parameter)
     X, Y, weight, sizes, activations, loss_parameter = map(frozen, arrays)
     check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
-    lean = is_lean(sizes, activations, loss)
-    learn, several = (_lean_epoch, _lean_epochs) if lean else (_swept_epoch, _swept_epochs)
-    work = lean_space(sizes, params) if lean else sweep_space(X, sizes, params, l2)
-    net = Net(sizes, activations, loss, loss_parameter, decision)
-    return Samplewise(
-        learn, several, Samples(X, Y, weight), net, params, params.dtype.type(learning_rate), float(l2), work
-    )
+    data = Samples(X, Y, weight), Net(sizes, activations, loss, loss_parameter, decision), params
+    rates = Rates(params.dtype.type(learning_rate), float(l2))
+    if is_tiny(sizes, activations, loss):
+        return Samplewise(_tiny_epoch, _tiny_epochs, (*data, rates, tiny_space(sizes, params)))
+    return Samplewise(_swept_epoch, _swept_epochs, (*data, rates, sweep_space(X, sizes, params, l2)))

@@ -82,7 +82,7 @@ def learn_tiny(
         Per layer, from element starts[l] on, TINY_UNITS weights per input and then TINY_UNITS biases, zeros after the last unit.
     pace : alpha, and the factor that an update leaves of a weight
     units : room for TINY_UNITS outputs per layer, inputs excluded
-    results : losses and right decisions are added to these
+    results : overwritten with the sums of losses and of right decisions
     """
     (X, Y, weight, order), (sizes, layers, activations, _, loss, decision), (rate, keep) = samples, net, pace
     n_out, last = sizes.item(layers), activations.item(layers - 1)
