@@ -23,6 +23,7 @@ from .values import (
     Value,
     call,
     constant,
+    operand,
     order_of,
     splat,
     suffix,
@@ -142,7 +143,7 @@ class Assembler:
     def fma(self, x: Number, y: Number, z: Number) -> Float:
         """The sum x y + z, rounded once where the processor can."""
         kind = next(q.type for q in (x, y, z) if isinstance(q, Float))
-        arguments = [q.x if isinstance(q, Float) else constant(kind, q) for q in (x, y, z)]
+        arguments = [operand(kind, q) for q in (x, y, z)]
         return Float(self.b, call(self.b, f"llvm.{'fma' if _FUSED else 'fmuladd'}.{suffix(kind)}", kind, arguments))
 
     def sqrt(self, x: Float) -> Float:
