@@ -576,50 +576,57 @@ def test_the_largest_lane(dtype):
 # Integers
 
 
-I = [-(2**62), -9, -8, -1, 0, 1, 2, 7, 8, 9, 100, 2**40 + 3]  # noqa: E741
+INTEGERS = np.array([-(2**62), -9, -8, -1, 0, 1, 2, 7, 8, 9, 100, 2**40 + 3])
 
 
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "and_", "or_", "xor"])
 def test_operators_of_integers(name):
-    operation, pairs = getattr(operator, name), np.array(list(itertools.product(I[1:], repeat=2)), np.int64).T
+    operation, pairs = getattr(operator, name), np.array(list(itertools.product(INTEGERS[1:], repeat=2))).T
     np.testing.assert_array_equal(of_integers(lambda v, x, y: operation(x, y), *pairs), operation(*pairs))
     for number in (3, -5):
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=number: operation(x, k), I), operation(I, number))
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=number: operation(k, x), I), operation(number, I))
+        np.testing.assert_array_equal(
+            of_integers(lambda v, x, k=number: operation(x, k), INTEGERS), operation(INTEGERS, number)
+        )
+        np.testing.assert_array_equal(
+            of_integers(lambda v, x, k=number: operation(k, x), INTEGERS), operation(number, INTEGERS)
+        )
 
 
 @pytest.mark.parametrize("how", RELATIONS)
 def test_comparisons_of_integers(how):
-    compare, pairs = RELATIONS[how][0], np.array(list(itertools.product(I, repeat=2))).T
+    compare, pairs = RELATIONS[how][0], np.array(list(itertools.product(INTEGERS, repeat=2))).T
     np.testing.assert_array_equal(of_integers(lambda v, x, y: compare(x, y).to(I64), *pairs), compare(*pairs))
-    np.testing.assert_array_equal(of_integers(lambda v, x: compare(x, 7).to(I64), I), compare(np.array(I), 7))
-    np.testing.assert_array_equal(of_integers(lambda v, x: compare(7, x).to(I64), I), compare(7, np.array(I)))
+    np.testing.assert_array_equal(of_integers(lambda v, x: compare(x, 7).to(I64), INTEGERS), compare(INTEGERS, 7))
+    np.testing.assert_array_equal(of_integers(lambda v, x: compare(7, x).to(I64), INTEGERS), compare(7, INTEGERS))
     if how not in ("==", "!="):
         unsigned = of_integers(lambda v, x, y: x.unsigned(how, y).to(I64), *pairs)
         np.testing.assert_array_equal(unsigned, compare(*pairs.view(np.uint64)))
 
 
 def test_quotients_remainders_and_shifts_of_integers():
-    x = np.array(I)
+    x = INTEGERS
     for k in (1, 2, 3, 8, 24):
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x // k, I), np.trunc(x / k * 1.0) if k < 2 else
-                                      [abs(i) // k * (1 if i >= 0 else -1) for i in I])  # fmt: skip
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: v.round_down(x, k), I[4:]), [i // k * k for i in I[4:]])
+        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x // k, x), np.sign(x) * (abs(x) // k))
+        positive = x[x >= 0]
+        down = of_integers(lambda v, x, k=k: v.round_down(x, k), positive)
+        np.testing.assert_array_equal(down, positive // k * k)
     for k in (1, 2, 8, 64):
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x % k, I), x % k)
+        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x % k, INTEGERS), x % k)
     for k in (0, 1, 13):
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x << k, I), x << k)
-        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x >> k, I).view(np.uint64), x.view(np.uint64) >> k)
+        np.testing.assert_array_equal(of_integers(lambda v, x, k=k: x << k, INTEGERS), x << k)
+        np.testing.assert_array_equal(
+            of_integers(lambda v, x, k=k: x >> k, INTEGERS).view(np.uint64), x.view(np.uint64) >> k
+        )
     for power in (0, -8, 3, 12):
         with pytest.raises(ValueError, match=f"a power of two expected, got {power}"):
-            of_integers(lambda v, x, power=power: x % power, I)
+            of_integers(lambda v, x, power=power: x % power, INTEGERS)
 
 
 def test_smaller_and_larger_of_integers():
-    pairs = np.array(list(itertools.product(I, repeat=2))).T
+    pairs = np.array(list(itertools.product(INTEGERS, repeat=2))).T
     np.testing.assert_array_equal(of_integers(lambda v, x, y: v.min(x, y), *pairs), np.minimum(*pairs))
     np.testing.assert_array_equal(of_integers(lambda v, x, y: v.max(x, y), *pairs), np.maximum(*pairs))
-    np.testing.assert_array_equal(of_integers(lambda v, x: v.min(v.max(x, 0), 8), I), np.clip(I, 0, 8))
+    np.testing.assert_array_equal(of_integers(lambda v, x: v.min(v.max(x, 0), 8), INTEGERS), np.clip(INTEGERS, 0, 8))
 
 
 # Loops and branches
@@ -783,7 +790,9 @@ def test_the_code_of_each_case_is_run_for_its_kind_alone():
     for kind in (-3, 0, 1, 2, 4, 2**33 + 2):
         out = np.zeros(2, np.int64)
         call(out, kind)
-        np.testing.assert_array_equal(out, [kind * 10 if kind in (2, 4, -3) else 0, kind * 100 if kind in (1, 4) else 0])
+        np.testing.assert_array_equal(
+            out, [kind * 10 if kind in (2, 4, -3) else 0, kind * 100 if kind in (1, 4) else 0]
+        )
 
 
 @every_dtype

@@ -126,13 +126,19 @@ class Assembler:
         """`count` zeros that are only read."""
         zeros = ir.GlobalVariable(self.b.module, ir.ArrayType(self.scalar, count), "zeros")
         zeros.initializer, zeros.linkage, zeros.global_constant = ir.Constant(zeros.value_type, None), "internal", True
-        return self.address(zeros)
+        return self._at(zeros)
 
     def stack(self, count: int) -> Address:
         """Room for `count` numbers, which lasts as long as the routine runs."""
         room = self.b.alloca(self.scalar, count)
         room.align = VECTOR_BYTES
-        return self.address(room)
+        return self._at(room)
+
+    def _at(self, x: Any) -> Address:
+        """The address of what llvmlite takes for an array with a type of its own."""
+        p = self.b.gep(x, [I64(0)], source_etype=self.scalar)
+        p.type = POINTER
+        return self.address(p)
 
     # Arithmetic
 
