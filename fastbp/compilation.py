@@ -64,7 +64,7 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
     if "online" in ways:
         return (
             "tiny online"
-            if tiny.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
+            if tiny.is_tiny(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
             else "online"
         )
     narrow = epoch.is_narrow(batch_size, params) and "sparse" not in ways
@@ -80,7 +80,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
     words = kernel.split()
     count = min(2, int(numba.config.NUMBA_NUM_THREADS)) if "parallel" in words else 1  # type: ignore[attr-defined]
-    n, units = 2 * epoch.GROUP if "narrow" in words else 1, 1 + tiny.LEAN if words[0] == "online" else 1
+    n, units = 2 * epoch.GROUP if "narrow" in words else 1, 1 + tiny.TINY_UNITS if words[0] == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
     weight, params, none = (

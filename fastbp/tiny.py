@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 from fastbp.kernels.network import random
-from fastbp.kernels.samplewise import tiny as lean
+from fastbp.kernels.samplewise import tiny as kernel
 from fastbp.kernels.samplewise import tiny_lanes
 
 from . import blocks, data, training
@@ -42,7 +42,7 @@ def fits(task: training.Task) -> bool:
         and not any(plan.dropout)
     )
     tiny = net.own_loss is None and bool(
-        lean.is_lean(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0]))
+        kernel.is_tiny(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0]))
     )
     one_block = (
         whole

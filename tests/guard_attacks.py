@@ -20,7 +20,7 @@ from numba import njit
 from fastbp import kernels
 from fastbp.kernels import node
 from fastbp.kernels.minibatch import epoch as minibatch
-from fastbp.kernels.samplewise import tiny as lean
+from fastbp.kernels.samplewise import tiny
 
 # The extremes, and both sides of whole vectors, register tiles, tiles of samples and blocks.
 EDGES = sorted(
@@ -393,7 +393,7 @@ def _online(g, say, prepare=False):
 
 def _many(g, say):
     net = network(g, tiny=True)
-    while not lean.is_lean(*net.layers, net.rest[0]):
+    while not tiny.is_tiny(*net.layers, net.rest[0]):
         net = network(g, tiny=True)
     count, epochs, shuffled = g.size(70), g.size(3), g.one_of(True, False)
     say(net.sizes, net.n, net.names, net.rest[0], count, epochs, shuffled)

@@ -134,7 +134,7 @@ WORK = (
     ("network.inference", "_plan"),
     ("minibatch.epoch", "workspace"),
     ("minibatch.epoch", "pace_of"),
-    ("samplewise.online", "lean_space"),
+    ("samplewise.online", "tiny_space"),
     ("samplewise.online", "sweep_space"),
     ("samplewise.tiny_many", "lanes_space"),
 )

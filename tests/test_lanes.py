@@ -14,6 +14,7 @@ from widths import run_at_other_widths
 
 from fastbp import kernels
 from fastbp.kernels.network import random as streams_of
+from fastbp.kernels.network.arguments import Net, Samples
 from fastbp.kernels.samplewise import tiny_lanes, tiny_many
 
 PAIRS = [pair for pair in BASIC_PAIRS if pair[1] != "softmax"]
@@ -272,7 +273,10 @@ def test_refuses_larger_networks(sizes):
 def test_the_loop_allocates_nothing(allocations):
     # No more than a call that does nothing with the same arguments.
     case = Many(Task((2, 2, 1), 5), 40, 3)
-    arguments = (*case.arguments(), *tiny_many.lanes_space(5, case.task.codes()[0], case.params))
+    X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, *found = case.arguments()
+    net, networks = Net(sizes, activations, loss, weight[:0], decision), tiny_many.Networks(params, rates, l2, streams)
+    memory = tiny_many.lanes_space(5, sizes, params)
+    arguments = (Samples(X, Y, weight), net, networks, shuffled, tiny_many.Found(*found), memory)
     assert allocations(tiny_many._many_epochs, *arguments) == allocations(njit(lambda *arguments: None), *arguments)
 
 

@@ -24,9 +24,9 @@ from tasks import (
 )
 
 from fastbp import kernels
+from fastbp.kernels.network.arguments import Net, Samples
 from fastbp.kernels.samplewise import online as one_by_one
-from fastbp.kernels.samplewise import sweep
-from fastbp.kernels.samplewise import tiny as lean
+from fastbp.kernels.samplewise import sweep, tiny
 
 
 def check_online(task, epochs, l2=0.0, kernel=None, order=None, learning_rate=0.5):
@@ -44,20 +44,20 @@ def check_online(task, epochs, l2=0.0, kernel=None, order=None, learning_rate=0.
 
 
 # Networks whose layers all have up to four units are learnt in registers.
-LEAN_SIZES = [(1, 1), (16, 4), (3, 2), (7, 3, 1), (2, 4, 4), (15, 1, 3), (16, 4, 4, 4), (1, 2, 1, 2), (5, 3, 4, 2)]
+TINY_SIZES = [(1, 1), (16, 4), (3, 2), (7, 3, 1), (2, 4, 4), (15, 1, 3), (16, 4, 4, 4), (1, 2, 1, 2), (5, 3, 4, 2)]
 OTHERS = [(17, 4), (3, 5, 2), (3, 4, 5), (2, 3, 5, 1)]
 
 
-def test_what_is_lean():
-    assert (lean.LEAN, lean.LEAN_INPUTS) == (4, 16)
-    for sizes in LEAN_SIZES + OTHERS:
+def test_what_is_tiny():
+    assert (tiny.TINY_UNITS, tiny.TINY_INPUTS) == (4, 16)
+    for sizes in TINY_SIZES + OTHERS:
         for name in naive.OUTPUTS:
             codes, activations, loss, *_ = Task(sizes, 1, pair=("squared_error", name)).codes()
-            assert lean.is_lean(codes, activations, loss) == (sizes in LEAN_SIZES and name in BASIC)
+            assert tiny.is_tiny(codes, activations, loss) == (sizes in TINY_SIZES and name in BASIC)
         for pair in LOSS_PAIRS:
             codes, activations, loss, *_ = Task(sizes, 1, pair=pair).codes()
-            assert lean.is_lean(codes, activations, loss) == (
-                sizes in LEAN_SIZES and pair in BASIC_PAIRS and pair[1] != "softmax"
+            assert tiny.is_tiny(codes, activations, loss) == (
+                sizes in TINY_SIZES and pair in BASIC_PAIRS and pair[1] != "softmax"
             )
 
 
@@ -66,7 +66,7 @@ def test_what_is_lean():
 @pytest.mark.parametrize("hidden", BASIC)
 def test_online_epoch_of_tiny_networks(hidden, pair, dtype):
     # a softmax of one unit is 1 whatever the weights
-    every = [sizes for sizes in LEAN_SIZES + OTHERS if sizes[-1] > 1 or pair[1] != "softmax"]
+    every = [sizes for sizes in TINY_SIZES + OTHERS if sizes[-1] > 1 or pair[1] != "softmax"]
     for number, (decision, sizes) in enumerate(itertools.product(DECISIONS, every)):
         task = Task(sizes, 5, number, dtype, hidden, pair, decision)
         check_online(
@@ -127,30 +127,17 @@ def mostly_zeros(sizes, dtype, share=0.8):
 
 def swept(task, sparse, learning_rate=0.1):
     """Weights and results of one epoch either way."""
-    sizes, *codes = task.codes()
-    params, results = task.params.copy(), np.zeros(3)
-    *work, _ = one_by_one.sweep_space(task.X, sizes, params, 0.0)
-    one_by_one._swept_epoch(
-        task.X,
-        task.Y,
-        task.weight,
-        task.order,
-        sizes,
-        *codes,
-        params,
-        task.dtype(learning_rate),
-        0.0,
-        *work,
-        sparse,
-        results,
-    )
-    return params, results
+    net, params = Net(*task.codes()), task.params.copy()
+    samples, rates = Samples(task.X, task.Y, task.weight), one_by_one.Rates(task.dtype(learning_rate), 0.0)
+    memory = one_by_one.sweep_space(task.X, net.sizes, params, 0.0)._replace(sparse=sparse)
+    one_by_one._swept_epoch(samples, net, params, rates, memory, task.order)
+    return params, memory.results
 
 
 def adds_row_after_row(width, dtype):
     """Whether a sweep has one sum per unit: parts of up to four vectors take several rows at once, and so add them in another order."""
     vectors = one_by_one.whole_rows(width, np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize // sweep.SWEEP_BYTES
-    parts = -(-vectors // sweep.VECTORS)
+    parts = -(-vectors // sweep.SWEEP_VECTORS)
     return vectors // parts > 4
 
 
@@ -160,7 +147,7 @@ def test_leaving_out_zeros_changes_nothing(dtype):
     for sizes in [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]:
         task = mostly_zeros(sizes, dtype)
         check_online(task, 1, learning_rate=0.02)
-        assert bool(one_by_one.sweep_space(task.X, task.codes()[0], task.params, 0.0)[-1])
+        assert bool(one_by_one.sweep_space(task.X, task.codes()[0], task.params, 0.0).sparse)
         (dense, dense_results), (params, results) = swept(task, False), swept(task, True)
         if adds_row_after_row(sizes[1], dtype):
             assert params.tobytes() == dense.tobytes()
@@ -172,7 +159,7 @@ def test_leaving_out_zeros_changes_nothing(dtype):
 
 def test_when_zeros_are_left_out():
     def chosen(task, l2=0.0):
-        return bool(one_by_one.sweep_space(task.X, task.codes()[0], task.params, l2)[-1])
+        return bool(one_by_one.sweep_space(task.X, task.codes()[0], task.params, l2).sparse)
 
     many, few = mostly_zeros((64, 9, 3), np.float64), mostly_zeros((64, 9, 3), np.float64, share=0.3)
     assert [chosen(many), chosen(few), chosen(many, 0.1), chosen(mostly_zeros((63, 9, 3), np.float64))] == [
@@ -287,25 +274,14 @@ def test_online_epoch_refuses(case, via):
     )
 
 
-@pytest.mark.parametrize("tiny", [False, True])
-def test_the_loops_of_per_sample_learning_allocate_nothing(tiny, allocations):
+@pytest.mark.parametrize("few_units", [False, True])
+def test_the_loops_of_per_sample_learning_allocate_nothing(few_units, allocations):
     # No more than a call that does nothing with the same arguments.
-    task = Task((3, 4, 2) if tiny else (3, 50, 2), 10)
-    sizes, *codes = task.codes()
-    loop, work = one_by_one._swept_epoch, one_by_one.sweep_space(task.X, sizes, task.params, 0.0)
-    if tiny:
-        loop, work = one_by_one._lean_epoch, one_by_one.lean_space(sizes, task.params)
-    arguments = (
-        task.X,
-        task.Y,
-        task.weight,
-        task.order,
-        sizes,
-        *codes,
-        task.params.copy(),
-        0.1,
-        0.0,
-        *work,
-        np.zeros(3),
-    )
+    task = Task((3, 4, 2) if few_units else (3, 50, 2), 10)
+    net = Net(*task.codes())
+    loop, memory = one_by_one._swept_epoch, one_by_one.sweep_space(task.X, net.sizes, task.params, 0.0)
+    if few_units:
+        loop, memory = one_by_one._tiny_epoch, one_by_one.tiny_space(net.sizes, task.params)
+    samples, rates = Samples(task.X, task.Y, task.weight), one_by_one.Rates(0.1, 0.0)
+    arguments = (samples, net, task.params.copy(), rates, memory, task.order)
     assert allocations(loop, *arguments) == allocations(njit(lambda *arguments: None), *arguments)

@@ -18,7 +18,7 @@ from .tiny import TINY_UNITS, is_tiny, learn_tiny
 
 # Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is looked for.
 SPARSE, SPARSE_INPUTS = 0.5, 64
-# What a sweep is told for all inputs, not those of a list.
+# The number of listed inputs with which a sweep takes all of them.
 EVERY = np.int64(-1)
 
 
@@ -148,7 +148,7 @@ def _swept_epoch(samples, net, params, rates, memory, order):
     sizes, activations, loss, parameter, decision = net
     starts, widths, space, results, units, rows, sparse = memory
     alpha, n_in, n_out, top = rates.alpha, sizes[0], sizes[activations.size], activations.size - 1
-    share = alpha * params.dtype.type(rates.l2)
+    one, share = np.int64(1), alpha * params.dtype.type(rates.l2)
     space[:] = 0
     results[:] = 0
     _copy_weights(sizes, memory, params, False)
@@ -165,15 +165,8 @@ def _swept_epoch(samples, net, params, rates, memory, order):
         a, delta, step = units[top, now], units[top, DELTA], units[top, STEP]
         if loss >= LOWEST_ADDRESS:
             call_custom(loss, (n_out, 1, 1), (space, a, Y, y, weight, t, space, delta), (results, 0))
-        row_loss(
-            (loss, activations[top], decision),
-            n_out,
-            (space, a, Y, y, parameter, 0),
-            (weight[t], alpha),
-            (space, delta, space, step),
-            results,
-            0,
-        )
+        codes, operands = (loss, activations[top], decision), (space, a, Y, y, parameter, 0)
+        row_loss(codes, n_out, operands, (weight[t], alpha), (space, delta, space, step), results, 0)
         if not np.isfinite(results[0]):
             results[2] = 1 + s
             break
@@ -241,8 +234,10 @@ _swept_epochs, _tiny_epochs = sample_epochs(_swept_epoch), sample_epochs(_tiny_e
 
 
 @python_or_compiled
-def check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params):
+def check_online(samples, net, params):
     """Raise ValueError unless the arguments of an epoch fit together."""
+    X, Y, weight = samples
+    sizes, activations, loss, loss_parameter, decision = net
     check_network(sizes, activations, params)
     layers = activations.size
     check_loss(loss, loss_parameter, activations[layers - 1], sizes[layers])
@@ -261,7 +256,9 @@ def check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decisio
 
 
 @python_or_compiled
-def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2):
+def online_epoch(  # noqa: PLR0913
+    X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
+):
     """
     One pass of per-sample learning: forward, backward and update for one sample after another.
 
@@ -308,12 +305,11 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, 
     allocated once a call, nothing per sample.
     """
     X, Y, weight, sizes, activations = frozen(X), frozen(Y), frozen(weight), frozen(sizes), frozen(activations)
-    loss_parameter = frozen(loss_parameter)
-    check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
+    samples, net = Samples(X, Y, weight), Net(sizes, activations, loss, frozen(loss_parameter), decision)
+    check_online(samples, net, params)
     stop = order.size
     if stop > 0 and (order.min() < 0 or order.max() >= X.shape[0]):
         stop = np.argmax((order < 0) | (order >= X.shape[0]))
-    samples, net = Samples(X, Y, weight), Net(sizes, activations, loss, loss_parameter, decision)
     rates, results = Rates(params.dtype.type(learning_rate), l2), np.zeros(3)
     if stop > 0 and is_tiny(sizes, activations, loss):
         tiny = tiny_space(sizes, params)
@@ -335,14 +331,16 @@ def online_epoch(X, Y, weight, order, sizes, activations, loss, loss_parameter, 
     return results[0] / stop, results[1] / stop
 
 
-def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2):
+def prepare_online(  # noqa: PLR0913
+    X, Y, weight, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
+):
     """
     Check once and reserve memory once for many epochs.
 
     Parameters
     ----------
     X, Y, weight, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
-        As in `online_epoch`; the loss may be the number of a `CustomLoss`.
+        As in `online_epoch`; the loss may be the number of an `CustomLoss`.
 
     Returns
     -------
@@ -350,11 +348,10 @@ def prepare_online(X, Y, weight, sizes, activations, loss, loss_parameter, decis
         ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample. Returns a
         `Pass`; its batches are the samples, and the penalty is left out.
     """
-    loss, arrays = int(loss), (X, Y, weight, sizes, activations, loss_parameter)
-    X, Y, weight, sizes, activations, loss_parameter = map(frozen, arrays)
-    check_online(X, Y, weight, sizes, activations, loss, loss_parameter, decision, params)
-    data = Samples(X, Y, weight), Net(sizes, activations, loss, loss_parameter, decision), params
+    X, Y, weight, sizes, activations, loss_parameter = map(frozen, (X, Y, weight, sizes, activations, loss_parameter))
+    samples, net = Samples(X, Y, weight), Net(sizes, activations, int(loss), loss_parameter, decision)
+    check_online(samples, net, params)
     rates = Rates(params.dtype.type(learning_rate), float(l2))
-    if is_tiny(sizes, activations, loss):
-        return Samplewise(_tiny_epoch, _tiny_epochs, (*data, rates, tiny_space(sizes, params)))
-    return Samplewise(_swept_epoch, _swept_epochs, (*data, rates, sweep_space(X, sizes, params, l2)))
+    if is_tiny(sizes, activations, net.loss):
+        return Samplewise(_tiny_epoch, _tiny_epochs, (samples, net, params, rates, tiny_space(sizes, params)))
+    return Samplewise(_swept_epoch, _swept_epochs, (samples, net, params, rates, sweep_space(X, sizes, params, l2)))

@@ -62,14 +62,7 @@ def _entropy(v: Assembler, a: Float, y: Float) -> Float:
 
 @routine("i(aaan)(ninnii)A(ss)AF", lanes=TINY_UNITS)
 def learn_tiny(
-    v: Assembler,
-    count: Integer,
-    samples: tuple,
-    net: tuple,
-    W: Address,
-    pace: tuple,
-    units: Address,
-    results: Address,
+    v: Assembler, count: Integer, samples: tuple, net: tuple, W: Address, pace: tuple, units: Address, results: Address
 ) -> None:
     """
     One epoch of `count` samples.
