@@ -1,8 +1,7 @@
 """
 What `bits.py` compares: digests of many small trainings and calls, printed as JSON {case: digest}.
 
-Only public names are used, so that older and newer revisions can be asked the same. Neighbouring cases share compiled
-code.
+Only public names are used: older and newer revisions are asked the same. Neighbouring cases share compiled code.
 """
 
 import hashlib
@@ -10,6 +9,7 @@ import json
 import sys
 import traceback
 import warnings
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -50,6 +50,7 @@ LOSSES = {
     "own": (NUMBER, {"loss": (lambda y, a: (a - y) ** 4, lambda y, a: 4 * (a - y) ** 3)}),
 }
 OPTIONS = {
+    "l2": {"l2": 0.01},
     "dropout": {"dropout": 0.3},
     "clipping": {"clip_norm": 0.05},
     "dropout and clipping": {"dropout": 0.3, "clip_norm": 0.05},
@@ -98,7 +99,11 @@ def trainings(dtype):
         for option, options in OPTIONS.items():
             if not (loop is LARGE and option in ("he", "uniform", "class weights")):
                 yield f"options: {option}, {name}", trained(TWO, **loop | options | {"dtype": dtype})
-        yield f"options: warm start, {name}", warm_started(loop | {"dtype": dtype})
+        begun = QUIET | loop | {"dtype": dtype}
+        yield (
+            f"options: warm start, {name}",
+            lambda begun=begun: trained(init=fastbp.train(X, THREE, **begun), **begun)(),
+        )
         if loop is not LARGE:
             yield f"zeros: {name}", trained(TWO, ZEROS, **loop | {"scale": False, "dtype": dtype})
             yield f"threads: two, {name}", trained(**loop | {"threads": 2, "dtype": dtype})
@@ -112,26 +117,13 @@ def trainings(dtype):
             yield f"long runs: {name}, {rows} rows", trained(TWO[:rows], X[:rows], **options)
 
 
-def warm_started(options):
-    """Training that goes on from a network."""
-
-    def call():
-        net = fastbp.train(X, THREE, **QUIET | options)
-        return of_network(fastbp.train(X, THREE, init=net, **QUIET | options | {"epochs": 2}))
-
-    return call
-
-
 def many(dtype):
     """Many networks: side by side in vectors, by their threads, and together."""
     options = {"progress": False, "epochs": 4, "dtype": dtype}
     seeds = [{"seed": k, "learning_rate": 0.1 + 0.01 * k} for k in range(19)]
 
     def several(variants, **more):
-        return lambda: digest(*map(of_network_bytes, fastbp.train_many(X, TWO, variants, **options | more)))
-
-    def of_network_bytes(net):
-        return np.frombuffer(of_network(net).encode(), np.uint8)
+        return lambda: digest(*map(of_network, fastbp.train_many(X, TWO, variants, **options | more)))
 
     for threads in (1, 2):
         yield f"many: tiny, {threads} threads", several(seeds, **TINY, threads=threads)
@@ -143,11 +135,9 @@ def many(dtype):
         found = fastbp.ensemble(X, THREE, 3, bootstrap=True, seed=2, **options, **NARROW)
         return digest(found.predict_proba(X), found.predict(X))
 
-    def crossed():
-        found = fastbp.cross_validate(X, NUMBER, seed=2, **options, **NARROW)
-        return digest(found.scores)
-
-    yield from (("many: ensemble", together), ("many: cross-validation", crossed))
+    yield "many: ensemble", together
+    crossed = options | NARROW | {"seed": 2}
+    yield "many: cross-validation", lambda: digest(fastbp.cross_validate(X, NUMBER, **crossed).scores)
 
 
 def estimators(dtype):
@@ -199,7 +189,12 @@ def inference(dtype):
 
 def dropins(dtype):
     """Kernels that take the caller's arrays."""
-    make = lambda *shape, seed=3: shaped(*shape, dtype=dtype, seed=seed)  # noqa: E731
+
+    def in_threads(call):
+        with kernels.threads(2):
+            return call()
+
+    make, zeros = partial(shaped, dtype=dtype), partial(np.zeros, dtype=dtype)
 
     def written(function, *arguments, out):
         def call():
@@ -207,9 +202,6 @@ def dropins(dtype):
             return digest(*out, *[np.array(result)] * (result is not None))
 
         return call
-
-    def zeros(*shape):
-        return np.zeros(shape, dtype)
 
     for n, k, m in ((1, 5, 3), (9, 33, 17), (70, 300, 130)):
         A, B, D, size = make(n, k), make(k, m), make(n, m), f"{n} x {k} x {m}"
@@ -219,20 +211,23 @@ def dropins(dtype):
         W, sizes, codes = make(data.shape[1], m), np.array([k, m, 3]), np.array([kernels.RELU, kernels.SOFTMAX])
         params = make(kernels.parameter_count(sizes))
         for name, arguments, out in (
-            ("matmul", (A, B), zeros(n, m)),
-            ("matmul_parallel", (A, B), zeros(n, m)),
+            ("matmul", (A, B), zeros((n, m))),
+            ("matmul_parallel", (A, B), zeros((n, m))),
             ("scaled_matmul", (0.3, A, B, 0.7), make(n, m, seed=4)),
-            ("linear_forward", (A, B, make(m)), zeros(n, m)),
-            ("weight_gradient", (A, D), zeros(k, m)),
+            ("linear_forward", (A, B, make(m)), zeros((n, m))),
+            ("weight_gradient", (A, D), zeros((k, m))),
             ("bias_gradient", (A,), zeros(k)),
-            ("hidden_delta", (kernels.TANH, D, B, np.tanh(A)), zeros(n, k)),
-            ("dropout", (A, 0.3, 5, 2, 1), zeros(n, k)),
-            ("csr_linear_forward", (*csr, W, make(m)), zeros(n, m)),
-            ("csr_weight_gradient", (*csr, D), zeros(*W.shape)),
-            ("forward", (A, sizes, codes, params), zeros(n, 3)),
-            ("forward_parallel", (A, sizes, codes, params), zeros(n, 3)),
+            ("hidden_delta", (kernels.TANH, D, B, np.tanh(A)), zeros((n, k))),
+            ("dropout", (A, 0.3, 5, 2, 1), zeros((n, k))),
+            ("csr_linear_forward", (*csr, W, make(m)), zeros((n, m))),
+            ("csr_weight_gradient", (*csr, D), zeros(W.shape)),
+            ("forward", (A, sizes, codes, params), zeros((n, 3))),
+            ("forward_parallel", (A, sizes, codes, params), zeros((n, 3))),
         ):
-            yield f"kernels: {name}, {size}", in_threads(written(getattr(kernels, name), *arguments, out=[out]))
+            yield (
+                f"kernels: {name}, {size}",
+                partial(in_threads, written(getattr(kernels, name), *arguments, out=[out])),
+            )
         for name, code in kernels.OPTIMIZERS.items():
             for epoch in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
                 state = [make(params.size) / 9, zeros(params.size), zeros(params.size)]
@@ -244,12 +239,12 @@ def dropins(dtype):
                     found = epoch(A, Y, np.ones(n, dtype), order, 66, *net, *rule)
                     return digest(*state, np.array(found))
 
-                yield f"kernels: {epoch.__name__}, {name}, {size}", in_threads(call)
+                yield f"kernels: {epoch.__name__}, {name}, {size}", partial(in_threads, call)
     z = make(7, 13) * 3
     for name, code in kernels.ACTIVATIONS.items():
-        yield f"kernels: {name}", written(kernels.activation_forward, code, z, out=[zeros(7, 13)])
+        yield f"kernels: {name}", written(kernels.activation_forward, code, z, out=[zeros((7, 13))])
     for name in ("exp", "log", "tanh", "logistic", "softplus", "erf"):
-        yield f"kernels: {name} of an array", written(getattr(kernels, name), np.abs(z), out=[zeros(7, 13)])
+        yield f"kernels: {name} of an array", written(getattr(kernels, name), np.abs(z), out=[zeros((7, 13))])
     for name, code in kernels.OPTIMIZERS.items():
         state = [make(3 * 5 + 5), make(20, seed=4), zeros(20), zeros(20)]
 
@@ -261,16 +256,6 @@ def dropins(dtype):
 
         yield f"kernels: network_update, {name}", call
     yield "kernels: clip_gradient", written(kernels.clip_gradient, make(57), 0.5, out=[])
-
-
-def in_threads(call):
-    """`call` with two threads."""
-
-    def called():
-        with kernels.threads(2):
-            return call()
-
-    return called
 
 
 def nodes(dtype):
