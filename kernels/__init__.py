@@ -7,7 +7,7 @@ whatever the shapes, and kept on disk for later processes. The names that end in
 ``with threads(n)``.
 """
 
-from . import node
+from . import lecture, node
 from ._cache import cache_folder
 from ._threads import threads
 from .activation import (
@@ -146,6 +146,7 @@ __all__ = [
     "infer",
     "infer_parallel",
     "infer_parallel_pays",
+    "lecture",
     "linear_forward",
     "log",
     "logistic",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
     )
 
 
-def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
+def jit(function: Callable[..., Any], *, parallel: bool = False, fastmath: Any = FASTMATH) -> Any:
     """
     Compile `function` on its first call, by the rules of this package.
 
@@ -51,6 +52,8 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
     parallel : bool
         Turn ``prange`` into threads. The same function may be compiled both ways: the parallel version
         is kept in the cache under a name of its own.
+    fastmath : set or False
+        What LLVM may do to sums and products; with False every operation is rounded as written.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
         clone.__qualname__ = function.__qualname__ + "_parallel"
         clone.__doc__, clone.__module__ = function.__doc__, function.__module__
         function = clone
-    kernel = _dispatcher(function, parallel=parallel)
+    kernel = _dispatcher(function, parallel=parallel, fastmath=fastmath)
     kernel._cache = KernelCache(function)
     compile_ = kernel.compile
 
@@ -72,6 +75,18 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Any:
 
     kernel.compile = compiled
     return kernel
+
+
+def plain_njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+    """
+    Compile code that calls no routine: ``@plain_njit``, or ``@plain_njit(parallel=True)``.
+
+    As `jit`, with two differences. Every operation is rounded as written, so the bits are those of the loops. And under
+    NUMBA_DISABLE_JIT the function stays plain Python, which you can step through with a debugger; a routine cannot.
+    """
+    if function is None:
+        return functools.partial(plain_njit, parallel=parallel)
+    return function if numba.config.DISABLE_JIT else jit(function, parallel=parallel, fastmath=False)
 
 
 def inner(function: Callable[..., Any]) -> Any:
