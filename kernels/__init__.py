@@ -7,7 +7,7 @@ whatever the shapes, and kept on disk for later processes. The names that end in
 ``with threads(n)``.
 """
 
-from . import node
+from . import lecture, node
 from .compiler.assembler import VECTOR_BYTES
 from .compiler.cache import cache_folder
 from .compiler.peak import peak_gflops
@@ -148,6 +148,7 @@ __all__ = [
     "infer",
     "infer_parallel",
     "infer_parallel_pays",
+    "lecture",
     "linear_forward",
     "log",
     "logistic",

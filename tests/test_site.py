@@ -21,7 +21,7 @@ import pytest
 from browser import launched, unavailable
 
 import fastbp.kernels as kernels
-from fastbp.kernels import node
+from fastbp.kernels import lecture, node
 
 ROOT = Path(__file__).resolve().parents[1]
 GALLERIES = {"gallery": ROOT / "fastbp" / "demos", "howto": ROOT / "docs" / "guides_gallery"}
@@ -192,7 +192,9 @@ def test_every_script_has_a_page_with_a_picture(pages, gallery):
         )
 
 
-@pytest.mark.parametrize("name", ["fastbp", "fastbp.graph", "fastbp.plot", "fastbp.kernels", "fastbp.kernels.node"])
+@pytest.mark.parametrize(
+    "name", ["fastbp", "fastbp.graph", "fastbp.plot", "fastbp.kernels", "fastbp.kernels.node", "fastbp.kernels.lecture"]
+)
 def test_everything_public_that_can_be_called_is_in_the_reference(pages, name):
     module = importlib.import_module(name)
     anchors = set().union(*(page.anchors for page in pages.values()))
@@ -200,7 +202,7 @@ def test_everything_public_that_can_be_called_is_in_the_reference(pages, name):
     assert public - anchors == set()
 
 
-@pytest.mark.parametrize("module", [kernels, node], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [kernels, node, lecture], ids=lambda module: module.__name__)
 def test_every_kernel_has_a_page_with_its_signature_and_summary(pages, module):
     for name in module.__all__:
         function = getattr(module, name)
@@ -215,7 +217,9 @@ def test_every_kernel_has_a_page_with_its_signature_and_summary(pages, module):
         assert " ".join(first_paragraph.replace("`", "").split()) in text
 
 
-@pytest.mark.parametrize("guide", ["index.md", "start.md", "tables.md", "many.md", "deploy.md", "trust.md"])
+@pytest.mark.parametrize(
+    "guide", ["index.md", "start.md", "tables.md", "many.md", "deploy.md", "trust.md", "from_lecture_to_kernel.md"]
+)
 def test_examples_of_the_guides_run(guide, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib").use("agg")
     if guide == "many.md":

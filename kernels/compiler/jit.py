@@ -40,9 +40,11 @@ def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
     )
 
 
-def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+def njit(
+    function: Callable[..., Any] | None = None, *, parallel: bool = False, fastmath: set[str] | bool = FASTMATH
+) -> Any:
     """
-    Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``, as Numba's own.
+    Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) 
         The kernel in plain Python.
     parallel : bool
         Turn ``prange`` into threads. The kernel's attribute ``serial`` is then the same function compiled without them.
+    fastmath : set or False
+        What LLVM may do to sums and products; with False every operation is rounded as written.
 
     Returns
     -------
@@ -57,16 +61,16 @@ def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) 
         No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved.
     """
     if function is None:
-        return functools.partial(njit, parallel=parallel)
-    kernel = _kernel(function, parallel=parallel)
+        return functools.partial(njit, parallel=parallel, fastmath=fastmath)
+    kernel = _kernel(function, parallel, fastmath)
     if parallel:
-        kernel.serial = _kernel(function, parallel=False)
+        kernel.serial = _kernel(function, False, fastmath)
     return kernel
 
 
-def _kernel(function: Callable[..., Any], *, parallel: bool) -> Any:
+def _kernel(function: Callable[..., Any], parallel: bool, fastmath: set[str] | bool) -> Any:
     """As `_dispatcher`, with our cache, and uninterrupted by Ctrl-C while it compiles."""
-    kernel = _dispatcher(function, parallel=parallel)
+    kernel = _dispatcher(function, parallel=parallel, fastmath=fastmath)
     kernel._cache = KernelCache(function, parallel=parallel)
     compile_ = kernel.compile
 
@@ -76,6 +80,18 @@ def _kernel(function: Callable[..., Any], *, parallel: bool) -> Any:
 
     kernel.compile = compiled
     return kernel
+
+
+def plain_njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
+    """
+    Compile code that calls no routine: ``@plain_njit``, or ``@plain_njit(parallel=True)``.
+
+    As `njit`, with two differences. Every operation is rounded as written, so the bits are those of the loops. And under
+    NUMBA_DISABLE_JIT the function stays plain Python, which you can step through with a debugger; a routine cannot.
+    """
+    if function is None:
+        return functools.partial(plain_njit, parallel=parallel)
+    return function if numba.config.DISABLE_JIT else njit(function, parallel=parallel, fastmath=False)
 
 
 def inner(function: Callable[..., Any]) -> Any:
