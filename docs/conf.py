@@ -37,7 +37,7 @@ sphinx_gallery_conf = {
     "examples_dirs": ["../fastbp/demos", "guides_gallery"],
     "gallery_dirs": ["gallery", "howto"],
     "filename_pattern": r"\.py$",
-    "ignore_pattern": r"__(init|main)__\.py$",
+    "ignore_pattern": r"(__init__|runner)\.py$",
     "within_subsection_order": "gallery.order",
     "image_scrapers": ("gallery.pictures", "matplotlib"),
     "capture_repr": (),  # scripts print their results

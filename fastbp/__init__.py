@@ -13,21 +13,22 @@ from typing import Any
 
 import fastbp.kernels as kernels
 
-from .bagging import ensemble
-from .bumps import bumps
+from . import earlier  # noqa: F401
 from .compilation import warmup
-from .config import config, show_config
-from .divergence import DivergenceWarning
-from .ensemble import Ensemble
 from .export import from_sklearn, from_torch
-from .fit import Epoch
-from .many import Networks, train_many
-from .network import Network
-from .search import Search, Uniform, search
-from .storage import load
+from .many.cross_validation import CrossValidation, cross_validate
+from .many.ensembles import ensemble
+from .many.search import Search, Uniform, search
+from .many.train_many import Networks, train_many
+from .model.bumps import bumps
+from .model.ensemble import Ensemble
+from .model.network import Network
+from .model.storage import load
+from .runtime.config import config, show_config
 from .tables import TableWarning
 from .train import resume, train
-from .validation import CrossValidation, cross_validate
+from .training.divergence import DivergenceWarning
+from .training.loop import Epoch
 
 __version__ = version("fastbp")
 __all__ = [

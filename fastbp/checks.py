@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.kernels.compiler import jit
 
-from . import blocks
+from .runtime import blocks
 
 Floats = NDArray[np.floating[Any]]
 

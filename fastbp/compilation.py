@@ -21,7 +21,7 @@ from fastbp.kernels.samplewise import tiny
 
 from . import checks
 from .options import Architecture
-from .progress import Bar
+from .runtime.progress import Bar
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 
 from . import checks, losses, schedules
-from .lazy import cached_property
+from .runtime.lazy import cached_property
 
 TASKS = ("regression", "classification", "multilabel")
 INITS = ("glorot", "he", "uniform")

@@ -10,9 +10,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from . import checkpoint as checkpoints
-from . import checks, fit, losses, training
-from .network import Network
+from . import checks, losses
+from .model.network import Network
+from .training import checkpoint as checkpoints
+from .training import loop, prepare
 
 
 def train(
@@ -20,8 +21,8 @@ def train(
     y: ArrayLike,
     *,
     task: str = "auto",
-    hidden: int | Sequence[int] = training.DEFAULT_HIDDEN,
-    activation: str | Sequence[str] = training.DEFAULT_ACTIVATION,
+    hidden: int | Sequence[int] = prepare.DEFAULT_HIDDEN,
+    activation: str | Sequence[str] = prepare.DEFAULT_ACTIVATION,
     output: str = "auto",
     loss: str | tuple[Callable[[float, float], float], Callable[[float, float], float]] = "auto",
     quantile: float | Sequence[float] = losses.LEVEL,
@@ -50,7 +51,7 @@ def train(
     threads: int | None = None,
     shuffle: bool = True,
     progress: bool | None = None,
-    callback: Callable[[fit.Epoch], object] | None = None,
+    callback: Callable[[loop.Epoch], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
 ) -> Network:
@@ -187,7 +188,7 @@ def train(
             f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it"
         )
     keeper = None if checkpoint is None else checkpoints.Keeper(checkpoint, checkpoint_every, said)
-    return training.learn(X, y, said, **beside, keeper=keeper)
+    return prepare.learn(X, y, said, **beside, keeper=keeper)
 
 
 # The arguments that decide about the result, beside the data, and what they are by default
@@ -205,7 +206,7 @@ def resume(
     *,
     threads: int | None = None,
     progress: bool | None = None,
-    callback: Callable[[fit.Epoch], object] | None = None,
+    callback: Callable[[loop.Epoch], object] | None = None,
     checkpoint_every: int | None = None,
     **options: Any,
 ) -> Network:
@@ -253,4 +254,4 @@ def resume(
     beside: dict[str, Any] = {"threads": threads, "progress": progress, "callback": callback}
     said = begun.arguments(options)
     keeper = checkpoints.Keeper(path, begun.every if checkpoint_every is None else checkpoint_every, said)
-    return training.learn(X, y, said, **beside, keeper=keeper, begun=begun)
+    return prepare.learn(X, y, said, **beside, keeper=keeper, begun=begun)

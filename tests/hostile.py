@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-from fastbp import storage
+from fastbp.model import storage
 
 NUMBERS = [
     0,

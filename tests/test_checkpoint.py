@@ -14,7 +14,7 @@ import pytest
 from command import assert_one_line, run
 
 import fastbp
-from fastbp import storage
+from fastbp.model import storage
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 4))

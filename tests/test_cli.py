@@ -369,7 +369,7 @@ def test_pictures_and_reports_that_cannot_be_written_are_told_before_training(ca
         without.setitem(sys.modules, "sklearn", None)
         assert_one_line(*run(capsys, *command), "scikit-learn", 'pip install "fastbp[cli]"')
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delitem(sys.modules, "fastbp.report", raising=False)
+    monkeypatch.delitem(sys.modules, "fastbp.report.page", raising=False)
     assert_one_line(
         *run(capsys, *command, "--report", tmp_path / "r.html"), "--report needs jinja2", 'pip install "fastbp[cli]"'
     )

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from test_many import CLASSES, NUMBERS, TINY, VARIANTS, X, same
 
 import fastbp
-from fastbp import interruption, variants
+from fastbp.many import jobs, variants
+from fastbp.runtime import interruption
 from fastbp.train import DEFAULTS
 
 distributed = pytest.importorskip("distributed")
-cluster = pytest.importorskip("fastbp.cluster")
+cluster = pytest.importorskip("fastbp.many.cluster")
 
 COMMON = {"epochs": 3, "hidden": 4, "seed": 1}
 # With the metric `slow`, some tenths of a second on a machine of any speed.
@@ -299,20 +300,20 @@ def test_a_worker_with_something_else_that_comes_later(client, monkeypatch):
     workers = cluster.Workers(client)
     monkeypatch.setitem(workers.here, "numba", "7")
     variant = variants.read("variants[0]", 0, {}, DEFAULTS, len(X))
-    (failure,) = workers.run([fastbp.jobs.Job([variant], 1.0)], fastbp.jobs.Samples(X, NUMBERS), False, "").values()
+    (failure,) = workers.run([jobs.Job([variant], 1.0)], jobs.Samples(X, NUMBERS), False, "").values()
     assert re.search(r"variants\[0\]: engine: expected numba 7, as here, on worker", str(failure))
 
 
 def hidden(dask_worker):
     import sys
 
-    sys.modules["fastbp.cluster"] = None  # as if it were not installed
+    sys.modules["fastbp.many.cluster"] = None  # as if it were not installed
 
 
 def shown(dask_worker):
     import sys
 
-    del sys.modules["fastbp.cluster"]
+    del sys.modules["fastbp.many.cluster"]
 
 
 def test_workers_without_fastbp(client):
@@ -331,8 +332,7 @@ def test_workers_without_fastbp(client):
 
 @given(st.lists(st.floats(0, 2) | st.sampled_from([0.0, 1e-3]), min_size=1, max_size=60), st.integers(1, 64))
 def test_chunks(seconds, threads):
-    jobs = [fastbp.jobs.Job([k], cost) for k, cost in enumerate(seconds)]
-    chunks = cluster.chunks(jobs, threads)
+    chunks = cluster.chunks([jobs.Job([k], cost) for k, cost in enumerate(seconds)], threads)
     assert sorted(job.variants[0] for chunk in chunks for job in chunk) == list(range(len(seconds)))
     sums = [sum(job.seconds for job in chunk) for chunk in chunks]
     assert sums == sorted(sums, reverse=True)

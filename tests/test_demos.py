@@ -14,8 +14,8 @@ import pytest
 from command import assert_one_line, run
 
 import fastbp.demos
-from fastbp import demo
 from fastbp.cli import main
+from fastbp.demos import runner
 
 SCRIPTS = Path(fastbp.demos.__file__).parent
 SIGNATURES = {".png": b"\x89PNG\r\n", ".gif": b"GIF89a", ".svg": b"<svg "}
@@ -73,13 +73,13 @@ def output(tmp_path_factory):
     return of
 
 
-@pytest.mark.parametrize("name", demo.DEMOS)
+@pytest.mark.parametrize("name", runner.DEMOS)
 def test_a_script_says_its_numbers(output, name):
     for words in SAID[name]:
         assert words in output(name)[0]
 
 
-@pytest.mark.parametrize("name", demo.DEMOS)
+@pytest.mark.parametrize("name", runner.DEMOS)
 def test_a_script_ends_in_pictures(output, name):
     out, folder = output(name)
     paths = [Path(line) for line in out.splitlines() if line.startswith(str(folder))]
@@ -122,7 +122,7 @@ def test_more_bumps_make_a_smaller_error(output):
 
 def test_the_scripts_state_each_row_of_the_lecture():
     stated = set()
-    for name in demo.DEMOS:
+    for name in runner.DEMOS:
         heading, line, *text = (SCRIPTS / f"{name}.py").read_text(encoding="utf-8").removeprefix('"""\n').split("\n")
         assert line == "=" * len(heading)
         docstring = " ".join(text).split('"""')[0]
@@ -134,7 +134,7 @@ def test_the_scripts_state_each_row_of_the_lecture():
 
 
 def test_every_script_is_a_demo():
-    assert {path.stem for path in SCRIPTS.glob("[!_]*.py")} == set(demo.DEMOS)
+    assert {path.stem for path in SCRIPTS.glob("[!_]*.py")} == {*runner.DEMOS, "runner"}
 
 
 def test_without_a_name_the_first_ones_run_and_show_nothing(capsys):
@@ -148,7 +148,7 @@ def test_a_wrong_name_is_answered_with_the_names(capsys):
     status, out, err = run(capsys, "demo", "nosuch")
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
-    for name in demo.DEMOS:
+    for name in runner.DEMOS:
         assert name in err
 
 

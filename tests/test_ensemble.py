@@ -15,9 +15,12 @@ from test_export import NEEDS_COMPILER, compiled
 from test_many import same
 
 import fastbp
-from fastbp import bagging, jobs, storage, targets
+from fastbp.data import targets
 from fastbp.export import verify
-from fastbp.inputs import Inputs
+from fastbp.many import ensembles as bagging
+from fastbp.many import jobs
+from fastbp.model import storage
+from fastbp.tables.raw_inputs import Inputs
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (60, 3))

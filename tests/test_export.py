@@ -14,7 +14,7 @@ from random_networks import networks, raw_rows
 
 import fastbp
 from fastbp.export import c, c_source, layers, verify
-from fastbp.inputs import Inputs
+from fastbp.tables.raw_inputs import Inputs
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3)) * [1, 5, 0.1] + [0, 10, 0]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from test_jit import run
 
 import fastbp
-from fastbp import tiny, training
+from fastbp.many import side_by_side
+from fastbp.training import prepare
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (90, 4))
@@ -184,7 +185,7 @@ BAD = {
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_wrong_is_told_before_anything_is_trained(text, monkeypatch):
-    monkeypatch.setattr(training, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(prepare, "learn", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=text):
         fastbp.train_many(X, CLASSES, BAD[text], epochs=1)
 
@@ -195,9 +196,9 @@ def test_wrong_common_options_are_told():
 
 
 def test_the_longest_are_begun_first(monkeypatch):
-    begun, real = [], training.learn
+    begun, real = [], prepare.learn
     monkeypatch.setattr(
-        training, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1]
+        prepare, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1]
     )
     variants = [
         {"epochs": 1},
@@ -251,8 +252,8 @@ SIDES = np.where(X[:, 0] > X[:, 1], "left", "right")
 @pytest.fixture
 def together(monkeypatch):
     """How many networks learnt side by side in each call."""
-    calls, real = [], tiny.learnt
-    monkeypatch.setattr(tiny, "learnt", lambda *given: (calls.append(len(given[-1])), real(*given))[1])
+    calls, real = [], side_by_side.learnt
+    monkeypatch.setattr(side_by_side, "learnt", lambda *given: (calls.append(len(given[-1])), real(*given))[1])
     return calls
 
 

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import blocks, data, fit, local, memory, options, scaled, targets
+from fastbp import memory, options
+from fastbp.data import samples, scaling, targets
+from fastbp.runtime import blocks
+from fastbp.training import learner, loop
 
 RANDOM = np.random.default_rng(0)
 N, FEATURES = 420, 70
@@ -57,7 +60,7 @@ def small_blocks(monkeypatch):
     """Blocks of some dozen samples, and what to call so that inputs are gathered, or copied."""
     monkeypatch.setattr(blocks, "BLOCK", 1 << 11)
     monkeypatch.setattr(blocks, "PIECE", 1 << 14)
-    return lambda copied: monkeypatch.setattr(scaled, "COPIED", 1 << 40 if copied else 0)
+    return lambda copied: monkeypatch.setattr(scaling, "COPIED", 1 << 40 if copied else 0)
 
 
 def learnt(X, y, **said):
@@ -79,9 +82,9 @@ def same(a, b):
 @pytest.mark.parametrize("case", CASES)
 def test_gathered_and_copied_inputs_give_the_same_bits(case, small_blocks, monkeypatch):
     inputs, y, said = CASES[case]
-    read, real = [], scaled.Gathered.read
+    read, real = [], scaling.Gathered.read
     monkeypatch.setattr(
-        scaled.Gathered, "read", lambda self, rows, out: (read.append(len(rows)), real(self, rows, out))
+        scaling.Gathered, "read", lambda self, rows, out: (read.append(len(rows)), real(self, rows, out))
     )
     small_blocks(copied=True)
     copied = learnt(inputs, y, **said)
@@ -136,7 +139,7 @@ def test_moments_are_accurate_and_constant_columns_are_known():
     values = np.stack(
         [RANDOM.normal(1e6, 1e-3, n), RANDOM.exponential(1, n), np.full(n, 0.1), np.full(n, -1e9)], axis=1
     )
-    mean, deviation = scaled.moments(values)
+    mean, deviation = scaling.moments(values)
     for k in range(2):
         exact = math.fsum(values[:, k]) / n
         spread = math.sqrt(math.fsum((x - exact) ** 2 for x in values[:, k].tolist()) / n)
@@ -187,9 +190,9 @@ def peak(function):
 
 
 def test_no_memory_of_the_size_of_the_inputs_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(scaled, "COPIED", 0)
+    monkeypatch.setattr(scaling, "COPIED", 0)
     monkeypatch.setattr(blocks, "BLOCK", 1 << 20)
-    monkeypatch.setattr(data, "MOST_NUMBERS", 1000)
+    monkeypatch.setattr(samples, "MOST_NUMBERS", 1000)
     n, columns = 3500, 2000  # a truth value for each would take 7 MB
     stored = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", ">f4", (n, columns))
     stored[:] = RANDOM.integers(0, 100, (n, columns))
@@ -224,15 +227,15 @@ def test_no_outputs_are_held_where_only_classes_are_asked_for():
 CHILD = """
 import resource, sys
 import numpy as np, fastbp
-from fastbp import scaled
+from fastbp.data import scaling
 path, limited, copied = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "copied"
 file = np.load(path, mmap_mode="r")
 y = np.arange(len(file)) % 2
 said = dict(seed=0, epochs=1, hidden=8, batch_size=256, threads=1, progress=False)
-scaled.COPIED = 0
+scaling.COPIED = 0
 net = fastbp.train(file[:2000], y[:2000], **said)  # loads what is compiled
 net.predict(file[:2000])
-scaled.COPIED = 1 << 40 if copied else 0
+scaling.COPIED = 1 << 40 if copied else 0
 owned = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (owned + limited,) * 2)  # what a process owns; files are not counted
 net = fastbp.train(file, y, **said)
@@ -333,9 +336,9 @@ def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, opt
         **said,
     )
     dtype = np.dtype("float32")
-    params = data.initial_parameters(net, None, RANDOM, dtype)
-    ready = data.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
-    _, taken = peak(lambda: local.Local(net, plan, ready, None, fit.Standing.first(params, optimizer, None), 0, 1))
+    params = samples.initial_parameters(net, None, RANDOM, dtype)
+    ready = samples.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
+    _, taken = peak(lambda: learner.Local(net, plan, ready, None, loop.Standing.first(params, optimizer, None), 0, 1))
     counted = (
         memory.network_bytes(net, plan, dtype)
         - (memory.COPIES - 1) * params.nbytes
@@ -355,7 +358,7 @@ def test_ten_million_rows(tmp_path):
         file[rows] = RANDOM.normal(1000, 0.5, (100_000, columns))
         y[rows] = np.digitize((file[rows] - np.float32(1000)) @ truth, np.linspace(-1.5, 1.5, 9))
     file.flush()
-    found = scaled.moments(file)
+    found = scaling.moments(file)
     for k in (0, columns - 1):
         column = np.asarray(file[:, k], np.float64)
         mean = math.fsum(column) / n

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import fastbp
-from fastbp import storage
+from fastbp.model import storage
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(60, 3))

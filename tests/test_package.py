@@ -70,7 +70,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert {name.split("/")[0] for name in names} == {"fastbp", wheel.name.split("-py3")[0] + ".dist-info"}
     wanted = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fastbp").rglob("*.py")} | {
         "fastbp/py.typed",
-        "fastbp/report.html",
+        "fastbp/report/report.html",
     }
     wanted |= {f"fastbp/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "kernels").rglob("*.py")}
     assert {name for name in names if name.startswith("fastbp/")} == wanted

@@ -18,7 +18,7 @@ from matplotlib.contour import ContourSet
 
 import fastbp
 from fastbp import plot
-from fastbp.network import STOP_REASONS
+from fastbp.model.network import STOP_REASONS
 
 # What matplotlib warns of is a fault of the picture: a contour that is empty, a legend without entries, a layout that fails
 pytestmark = pytest.mark.filterwarnings("error")

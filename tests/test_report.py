@@ -15,10 +15,11 @@ import matplotlib.pyplot as plt
 from browser import launched
 
 import fastbp
-from fastbp import report, storage
-from fastbp.importance import permutation_importance
-from fastbp.network import STOP_REASONS
-from fastbp.scores import baseline, scores
+from fastbp.model import storage
+from fastbp.model.network import STOP_REASONS
+from fastbp.report import page as report
+from fastbp.report.importance import permutation_importance
+from fastbp.report.scores import baseline, scores
 
 HOSTILE = "<script>alert(1)</script>"
 SECTIONS = [

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import fastbp
-from fastbp.importance import permutation_importance
-from fastbp.scores import baseline, scores
+from fastbp.report.importance import permutation_importance
+from fastbp.report.scores import baseline, scores
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(200, 3))

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbp
-from fastbp import jobs
 from fastbp.cli import main
-from fastbp.search import Uniform, draw
+from fastbp.many import jobs
+from fastbp.many.search import Uniform, draw
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.uniform(-1, 1, (150, 3))

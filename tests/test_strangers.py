@@ -4,6 +4,7 @@ import collections
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import tracemalloc
@@ -16,8 +17,8 @@ import pandas as pd
 import pytest
 
 import fastbp
-from fastbp import storage
-from fastbp.ensemble import members
+from fastbp.model import storage
+from fastbp.model.ensemble import members
 
 MODELS = Path(__file__).parent / "models"
 KNOWN = json.loads((MODELS / "predictions.json").read_text())
@@ -39,6 +40,27 @@ def test_files_of_earlier_versions_are_read(path, tmp_path):
     given = pd.DataFrame(given) if isinstance(given, dict) else np.array(given)
     for what in {"predict", "predict_proba"} & set(known):
         np.testing.assert_allclose(getattr(net, what)(given), known[what], rtol=1e-5, atol=1e-6)
+
+
+def test_pickles_of_earlier_versions_are_read():
+    # Made before the modules moved into folders; see fastbp/earlier.py.
+    known = pickle.loads((MODELS / "pickles.pickle").read_bytes())
+    found = {name: pickle.loads(data) for name, data in known["pickles"].items()}
+    network, given = found["network"], pd.DataFrame(known["given"])
+    np.testing.assert_allclose(network.predict_proba(given), known["probabilities"], rtol=1e-5, atol=1e-6)
+    assert [type(value).__name__ for value in found.values()] == [
+        "Network",
+        "Ensemble",
+        "Networks",
+        "Search",
+        "CrossValidation",
+    ]
+    again = pickle.loads(pickle.dumps(found))
+    for one in (found["networks"][0], again["network"], again["networks"][0]):
+        assert (one.params == network.params).all()
+    np.testing.assert_array_equal(found["ensemble"].predict(given), again["ensemble"].predict(given))
+    assert repr(found["search"]) == repr(again["search"])
+    assert repr(found["cross_validation"]) == repr(again["cross_validation"])
 
 
 def test_every_format_has_files_that_are_kept():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import rounds, stretches
+from fastbp.many import rounds
 from fastbp.train import DEFAULTS
+from fastbp.training import stretches
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))

@@ -6,8 +6,9 @@ from naive import finite_difference
 from numba import njit
 
 import fastbp
-from fastbp import local, options, schedules
+from fastbp import options, schedules
 from fastbp.kernels.minibatch import narrow
+from fastbp.training import learner as local
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from test_many import same
 
 import fastbp
-from fastbp import jobs, targets, validation
+from fastbp.data import targets
+from fastbp.many import cross_validation, jobs
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (60, 3))
@@ -30,7 +31,7 @@ def test_folds(values, folds, seed):
     for target in [numbers, *([targets.read(values, "classification", len(values))] if len(set(values)) > 1 else [])]:
         random, drawn = np.random.default_rng(seed), []
         for _ in range(2):
-            parts = validation._dealt(target, min(folds, len(values)), random)
+            parts = cross_validation._dealt(target, min(folds, len(values)), random)
             assert sorted(np.concatenate(parts)) == list(range(len(values)))
             assert np.ptp([len(part) for part in parts]) <= 1
             if target.classes is not None:
@@ -57,7 +58,7 @@ def test_folds_of_groups(sizes, folds, seed, data):
     ]:
         parts = []
         with contextlib.suppress(ValueError):
-            parts = validation._dealt_in_groups(target, of_group, folds, np.random.default_rng(seed))
+            parts = cross_validation._dealt_in_groups(target, of_group, folds, np.random.default_rng(seed))
         if not parts:  # a class in too few groups
             assert target.classes is not None
             continue

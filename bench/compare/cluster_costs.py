@@ -25,7 +25,7 @@ from cluster_model import Sending, Step, size, step_tables, table
 from distributed import Client, as_completed
 
 import fastbp
-from fastbp import cluster, crews
+from fastbp.many import cluster, threads
 
 NETWORKS = {"64-64-10": (64, 64, 10), "784-64-10": (784, 64, 10), "784-500-200-10": (784, 500, 200, 10)}
 PROCESSES, TOGETHER = (1, 2, 3), (1, 10, 100)  # workers in processes of their own, and in one
@@ -101,7 +101,7 @@ def measured(client):
 
 def empty_tasks(client, broadcast=True, at_once=False):
     """
-    Tasks that do nothing, sent and waited for as `fastbp.cluster` does.
+    Tasks that do nothing, sent and waited for as `fastbp.many.cluster` does.
 
     `broadcast`: they need what lies on every worker; `at_once`: one message has all of them.
     """
@@ -128,7 +128,7 @@ def networks(client):
     fastbp.train_many(X, y, variants[:20], engine=client, **options)
     with measured(client) as taken:
         nets = fastbp.train_many(X, y, variants, engine=client, **options)
-    with patch.object(crews.Threads, "run", autospec=True, side_effect=crews.Threads.run) as run:
+    with patch.object(threads.Threads, "run", autospec=True, side_effect=threads.Threads.run) as run:
         fastbp.train_many(X, y, variants[:20], threads=1, **options)
     work = run.call_args.args[1]
     return taken / VARIANTS, by_item(work), by_item(cluster.Outcome([nets[k] for k in range(20)]).results)

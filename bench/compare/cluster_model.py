@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 THREADS = 8  # of each worker
 WORKERS = 1, 10, 100, 1000
-TASK = 0.5  # seconds of a task of `fastbp.cluster`
+TASK = 0.5  # seconds of a task of `fastbp.many.cluster`
 NETWORK = 0.05  # seconds of a network
 BATCHES = 10_000, 100_000, 1_000_000  # rows
 ETHERNET = 10e9 / 8  # bytes a second that the client's machine sends and receives

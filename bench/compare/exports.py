@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from random_networks import naive, networks, raw_rows
 
 from fastbp.export import c, c_source, numpy, onnx, sklearn, torch, verify
-from fastbp.inputs import Inputs
+from fastbp.tables.raw_inputs import Inputs
 
 SKLEARN = networks(hidden=naive.BASIC, outputs=("identity", "exp", "logistic", "softmax"), same=True).filter(
     lambda net: (

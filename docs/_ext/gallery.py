@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 from matplotlib.animation import Animation
 from sphinx_gallery.scrapers import figure_rst
 
-from fastbp.demo import DEMOS
+from fastbp.demos.runner import DEMOS
 from fastbp.graph import Drawing
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from .. import TableWarning, __version__
-from ..progress import Bar
+from ..runtime.progress import Bar
 from . import cross_validate, demo, export, info, predict, search, train, warmup
 from .config import Options
 

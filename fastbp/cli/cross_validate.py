@@ -6,8 +6,8 @@ import argparse
 import json
 import math
 
+from ..many.cross_validation import CrossValidation, cross_validate
 from ..tables import files
-from ..validation import CrossValidation, cross_validate
 from . import training
 from .config import Options
 

@@ -6,10 +6,10 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from .. import storage
-from ..ensemble import members
-from ..inputs import Inputs
+from ..model import storage
+from ..model.ensemble import members
 from ..tables import files
+from ..tables.raw_inputs import Inputs
 from . import predict
 from .outputs import check_writable
 from .show import show

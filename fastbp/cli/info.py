@@ -7,9 +7,9 @@ import json
 import math
 from typing import Any
 
-from .. import storage
-from ..ensemble import Ensemble, members
-from ..network import Network
+from ..model import storage
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
 from . import show
 
 

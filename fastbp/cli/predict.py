@@ -7,9 +7,10 @@ import json
 import sys
 from typing import Any
 
-from .. import storage, tables
-from ..ensemble import Ensemble, members
-from ..network import Network
+from .. import tables
+from ..model import storage
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
 from ..tables import files
 from .outputs import check_writable, naming
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..progress import Bar
-from ..search import Search, Trial, Uniform, search
+from ..many.search import Search, Trial, Uniform, search
+from ..runtime.progress import Bar
 from ..tables import files
 from . import show, training
 from .config import Options

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..ensemble import Ensemble, members
-from ..network import STOP_REASONS, Network
+from ..model.ensemble import Ensemble, members
+from ..model.network import STOP_REASONS, Network
 from ..tables import Columns
 
 MOST_COLUMNS = 30

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import checks, data, storage, targets
-from ..bagging import ensemble
-from ..ensemble import Ensemble, members
-from ..network import Network
-from ..scores import baseline, scores
+from .. import checks
+from ..data import samples, targets
+from ..many.ensembles import ensemble
+from ..model import storage
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
+from ..report.scores import baseline, scores
 from ..tables import files
 from ..train import resume, train
 from . import info, show, training
@@ -79,7 +81,7 @@ def run(a: argparse.Namespace) -> None:
             written += [("plot", path) for path in _plot(net, parts, Path(a.plot))]
     if a.report:
         with naming(a.report):
-            report, target = _module("--report", "report"), ", ".join(a.target)
+            report, target = _module("--report", "report.page"), ", ".join(a.target)
             report.write(a.report, net, parts["training"], parts.get("validation"), table=table.path, target=target)
         written.append(("report", a.report))
     if a.json:
@@ -118,7 +120,7 @@ def _ensemble(a: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str
 
 def _parts(X: Any, y: Any, target: targets.Targets, validation: float | None, seed: int) -> dict[str, Part]:
     """Rows to learn from and, if there are any, those to set aside, drawn from the seed as `fastbp.train` does."""
-    held = data.held_rows(target, validation, data.random_streams(seed)[1])
+    held = samples.held_rows(target, validation, samples.random_streams(seed)[1])
     parts = [("training", ~held), ("validation", held)]
     return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
 
@@ -140,7 +142,7 @@ def _check_outputs(a: argparse.Namespace) -> None:
         check_writable("--report", a.report, a.table)
         if Path(a.report).absolute() == Path(a.save).absolute():
             raise ValueError(f"--report: {a.report!r} is the file of the model; choose another name")
-        _module("--report", "report")
+        _module("--report", "report.page")
     if a.plot:
         _module("--plot", "plot")
         make_folder("--plot", a.plot)

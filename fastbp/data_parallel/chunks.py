@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, tables
-from ..inputs import Inputs
 from ..tables import fitting, frames
+from ..tables.raw_inputs import Inputs
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..model.network import Network
 
 Numbers = NDArray[np.int64]
 # Gives the values of lazy things, all in one go.
@@ -206,7 +206,7 @@ def read_inputs(
     start: Network | None,
     compute: Compute,
 ) -> tuple[Chunked, tables.Columns | None]:
-    """As `data.read_inputs`: the inputs, and how a frame became them."""
+    """As `samples.read_inputs`: the inputs, and how a frame became them."""
     columns = None if start is None else start.columns
     if isinstance(table, Chunked) or names is None:
         assert isinstance(table, Chunked)

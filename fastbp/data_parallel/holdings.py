@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .. import fit
+from ..training import loop
 from .chunks import Rows
 from .shards import Holding, Run, Share
 
@@ -104,7 +104,7 @@ def holdings(threads: Any) -> Holdings:
     """The workers of the default client, if there is one, else so many threads of this process."""
     client = _default_client()
     if client is None:
-        return Here(fit.thread_count(threads))
+        return Here(loop.thread_count(threads))
     if threads is not None:
         raise ValueError(
             f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}"

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from .. import checkpoint, checks, data, fit, memory, options, sources, tables
-from ..network import Network
+from .. import checks, memory, options, tables
+from ..data import samples as data
+from ..model.network import Network
+from ..training import checkpoint, loop, source
 from . import chunks, shards, tree
 from .holdings import Content, holdings
 
 
 class Chunks:
     """
-    Samples in the chunks of a Dask collection, brought into shards: a `sources.Source`.
+    Samples in the chunks of a Dask collection, brought into shards: a `source.Source`.
 
     Parameters
     ----------
@@ -142,11 +144,11 @@ class Chunks:
 
     def learner(
         self, net: options.Architecture, scaling: data.Scaling, dtype: np.dtype[Any], predicts: bool
-    ) -> sources.Maker:
+    ) -> source.Maker:
         """The examples are taken now, while the raw values are there."""
         self.examples()
 
-        def made(at: fit.Standing, plan: options.Schedule, seed: int) -> Learner:
+        def made(at: loop.Standing, plan: options.Schedule, seed: int) -> Learner:
             run = shards.Run(net, scaling, dtype, self.count, self.batches, plan.dropout, seed % 2**63, predicts)
             return Learner(net, plan, self, run, at)
 
@@ -159,7 +161,7 @@ class Chunks:
 
 class Learner:
     """
-    Learns from samples in shards; see `fit.Learner`.
+    Learns from samples in shards; see `loop.Learner`.
 
     Parameters
     ----------
@@ -171,7 +173,7 @@ class Learner:
     """
 
     def __init__(
-        self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: fit.Standing
+        self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: loop.Standing
     ) -> None:
         self.net, self.plan, self.samples, self.run, self.params, self.state = (
             net,

@@ -15,7 +15,7 @@ from distributed import Client, get_worker
 from distributed.client import futures_of
 from distributed.scheduler import KilledWorker
 
-from .. import cluster
+from ..many import cluster
 from .chunks import Places
 from .holdings import Content
 from .shards import Holding, Run, cuts

@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from .. import checkpoint, checks, compilation, data, local, scaled
-from ..inputs import Inputs
-from ..network import Network
+from .. import checks, compilation
+from ..data import samples
+from ..data import scaling as scaled
+from ..data.targets import Targets
+from ..model.network import Network
 from ..options import Architecture
-from ..passes import Passes
-from ..targets import Targets
+from ..tables.raw_inputs import Inputs
+from ..training import checkpoint, learner
+from ..training.passes import Passes
 from . import tree
 
 Array = NDArray[Any]
@@ -82,7 +85,7 @@ class Run:
     """What all shards must know to learn: the network, the standardisation, the batches of an epoch, and what dropout depends on."""
 
     net: Architecture
-    scaling: data.Scaling
+    scaling: samples.Scaling
     dtype: np.dtype[Any]
     shards: int
     batches: int
@@ -281,7 +284,9 @@ class Holding:
             n = part.stop - part.start
             if n == 0:
                 return 0.0, 0.0
-            loss, correct = local.measured(self.run.net, self.params, data.Ready(*(array[part] for array in ready)))
+            loss, correct = learner.measured(
+                self.run.net, self.params, samples.Ready(*(array[part] for array in ready))
+            )
             return loss * n, correct * n
 
         return self._reduced(of, _sums)

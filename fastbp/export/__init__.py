@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..model.network import Network
 
 
 def from_sklearn(estimator: Any) -> Network:

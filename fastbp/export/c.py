@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import storage
-from ..ensemble import Ensemble, members
-from ..network import Network
+from ..model import storage
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
 from . import c_source, verify
 from .verify import Answers, Array
 

@@ -11,9 +11,9 @@ import numpy as np
 import fastbp
 from fastbp.kernels.layer import activation
 
-from ..ensemble import Ensemble, members
-from ..inputs import Inputs
-from ..network import Network
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
+from ..tables.raw_inputs import Inputs
 from .verify import Array
 
 # In all texts $t stands for the type of numbers, $_ and $U for the name that everything begins with, and @ for the suffix of numbers and

@@ -13,11 +13,11 @@ from numba.extending import intrinsic
 from fastbp.kernels.compiler.jit import POLICY
 from fastbp.kernels.network.inference import infer_row, rescale, row_space
 
-from ..inputs import Inputs
-from ..predictor import FLOAT64
+from ..model.predictor import FLOAT64
+from ..tables.raw_inputs import Inputs
 
 if TYPE_CHECKING:
-    from ..network import Network
+    from ..model.network import Network
 
 # Bytes of work space on the stack of the caller; threads may have as little as 512 KiB.
 _MOST_STACK = 1 << 18

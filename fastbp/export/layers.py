@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..network import Network
+from ..model.network import Network
 
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 

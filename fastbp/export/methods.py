@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from numpy.typing import ArrayLike
 
 if TYPE_CHECKING:
-    from ..ensemble import Ensemble
-    from ..network import Network
+    from ..model.ensemble import Ensemble
+    from ..model.network import Network
 
 
 class FileExports:

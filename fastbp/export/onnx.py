@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike
 import fastbp
 from fastbp.kernels.layer import activation, elementary
 
-from .. import storage
-from ..ensemble import Ensemble, members
-from ..inputs import Inputs
-from ..network import Network
+from ..model import storage
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
+from ..tables.raw_inputs import Inputs
 from . import verify
 from .verify import Answers, Array
 

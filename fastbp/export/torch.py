@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, options
-from ..inputs import Inputs
-from ..network import Network
+from ..model.network import Network
+from ..tables.raw_inputs import Inputs
 from . import layers, verify
 from .verify import Answers, Array
 

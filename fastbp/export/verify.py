@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..ensemble import Ensemble, members
-from ..inputs import Inputs
-from ..network import Network
+from ..model.ensemble import Ensemble, members
+from ..model.network import Network
 from ..tables.encoders import Number
+from ..tables.raw_inputs import Inputs
 
 Array = NDArray[Any]
 # Two ways to compute one network in one type differ by the rounding of a sum's terms (6e-8 and 1e-16 of their size each), times the

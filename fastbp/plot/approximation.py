@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .. import checks
-from ..bumps import bumps as construct
-from ..bumps import evaluate, read_interval
+from ..model.bumps import bumps as construct
+from ..model.bumps import evaluate, read_interval
 from . import style
 
 POINTS = 2001  # where a function is drawn, and its error measured

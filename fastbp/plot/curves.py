@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ..network import STOP_REASONS, Network
+from ..model.network import STOP_REASONS, Network
 from . import style
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from numpy.typing import ArrayLike, NDArray
 
-from ..network import Network
+from ..model.network import Network
 from . import style
 from .samples import Samples, add_key, draw_points, read_samples
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from .. import data
-from ..network import Network
+from ..data import samples
+from ..model.network import Network
 from . import style
 
 MOST_CLASSES = 20
@@ -138,7 +138,7 @@ def _read(net: Network, X: ArrayLike, y: ArrayLike, task: str) -> tuple[NDArray[
     outputs = net.predict_proba(X).argmax(axis=1) if task == "classification" else net.forward(X)
     if len(outputs) == 0:
         raise ValueError("X: expected at least one sample, got none")
-    return data.targets_of(net, y, "auto", len(outputs)).values, outputs
+    return samples.targets_of(net, y, "auto", len(outputs)).values, outputs
 
 
 def _label(label: object) -> str:

@@ -11,8 +11,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, data
-from ..network import Network
+from .. import checks
+from ..data import samples as data
+from ..model.network import Network
 from . import style
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 import fastbp.kernels as kernels
 
 from .. import checks
-from ..network import Network
+from ..model.network import Network
 from . import style
 from .samples import Samples, add_key, draw_points, read_samples
 

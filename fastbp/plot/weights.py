@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..network import Network
+from ..model.network import Network
 from . import style
 
 MOST = 16  # units of a layer that are drawn in full

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import checks, losses, options
-from ..passes import Array
+from ..training.passes import Array
 from .learning import SOLVERS, Compiled
 
 # What may be given for the parameters that both estimators have beyond, or otherwise than, scikit-learn's.

@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 import fastbp.kernels as kernels
 
 from .. import compilation, losses, options, schedules
-from ..fit import thread_count
-from ..network import Network, layers
+from ..model.network import Network, layers
 from ..options import Architecture
-from ..passes import Array, Passes
+from ..training.loop import thread_count
+from ..training.passes import Array, Passes
 from .outputs import flat, read, sparse_outputs
 from .watching import Watching
 

@@ -9,9 +9,9 @@ from scipy.sparse import issparse
 
 import fastbp.kernels as kernels
 
-from ..network import layers
+from ..model.network import layers
 from ..options import Architecture
-from ..passes import Array
+from ..training.passes import Array
 
 
 def read(X: Any, dtype: Any) -> Any:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..inputs import Inputs
-from ..lazy import cached_property
+from ..runtime.lazy import cached_property
 from . import files, fitting, frames
 from .encoders import DATE_PARTS, KINDS, Category, Date, Encoder, Number
 from .fitting import Row
+from .raw_inputs import Inputs
 
 
 @dataclass(frozen=True)

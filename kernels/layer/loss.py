@@ -25,7 +25,7 @@ LOSSES = {
     "log_cosh": LOG_COSH,
     "quantile": QUANTILE,
 }
-# A larger number is the address of a loss of one's own (see own_loss.py); no machine has code so low.
+# A larger number is the address of a loss of one's own (see custom_loss.py); no machine has code so low.
 LOWEST_ADDRESS = 1 << 16
 # Losses with a parameter p for each output.
 PARAMETRIC = (HUBER, QUANTILE)
@@ -104,7 +104,7 @@ def tile_loss(
     Unit k of sample s lies at k stride + s in the outputs `a`, the targets `y` and `delta`, which is overwritten with weight dJ/da
     (with weight dJ/dz for softmax outputs and for log-loss and poisson, whose derivatives belong together with that of their
     outputs). Adds the weighted losses of the first `count` samples to result[0] and the number decided rightly to result[1].
-    `parameter` holds one number per unit for the losses that have one. Of a loss of one's own both were done by `own_loss.call_own`.
+    `parameter` holds one number per unit for the losses that have one. Of a loss of one's own both were done by `custom_loss.call_own`.
     """
     b = v.b
     zero, one = v.const(0), v.const(1)
@@ -218,7 +218,7 @@ def row_loss(
 
     `delta` is overwritten with weight dJ/dz and `step` with alpha times that, in whole vectors, zeros behind the last unit. Adds the
     weighted loss to result[0], and to result[1] whether it was decided rightly. `parameter` holds one number per unit for the losses
-    that have one. Of a loss of one's own, loss and weight dJ/da were done by `own_loss.call_own`.
+    that have one. Of a loss of one's own, loss and weight dJ/da were done by `custom_loss.call_own`.
     """
     b = v.b
     zero, one = v.const(0), v.const(1)

@@ -1,7 +1,7 @@
 """
 The steps of a mini-batch, on tiles of samples and blocks of weights (lecture L25, L27, L28).
 
-A tile holds its samples as columns; `network.plan_tile` says where everything lies in it. What is not checked here is checked by
+A tile holds its samples as columns; `forward.plan_tile` says where everything lies in it. What is not checked here is checked by
 the epochs in `minibatch`.
 """
 

@@ -1,7 +1,7 @@
 """
 Per-sample learning of many tiny networks of equal shape side by side, one in each lane of the vectors.
 
-One tiny network alone waits for results (see lean.py); here the others go on meanwhile. Every lane takes the steps of
+One tiny network alone waits for results (see tiny.py); here the others go on meanwhile. Every lane takes the steps of
 `learn_lean` for its own network, in the same order, and so has the same bits.
 """
 

@@ -1,0 +1,1 @@
+"""What the user passes as samples, made ready for the kernels."""

@@ -1,0 +1,355 @@
+"""The data on its way into the kernels: weights of the samples, the validation part, standardisation, first weights."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks, options, tables
+from ..data_parallel import chunks
+from ..model.network import Network
+from ..runtime import blocks
+from ..tables import hints
+from . import scaling, targets
+from .scaling import Gathered
+from .targets import Targets
+
+# Mean and standard deviation of each column of something
+Moments = Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]
+# Rows, and numbers in them, that a network keeps to verify its exports on.
+MOST_EXAMPLES, MOST_NUMBERS = 1000, 1_000_000
+
+
+@dataclass(frozen=True)
+class Rows:
+    """
+    Raw samples: X (n, features), in memory or `chunks.Chunked`, targets as read, and the weight of each sample in the loss.
+
+    `rows` holds the numbers of the samples among the rows of X, which may be too large to be copied; None: they are all.
+    """
+
+    X: Any
+    y: Targets
+    weight: NDArray[np.float64]
+    rows: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def take(self, rows: NDArray[np.int64]) -> Rows:
+        """The samples of these numbers, out of all."""
+        return Rows(self.X, self.y.take(rows), self.weight[rows], rows)
+
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """The weights, of mean 1."""
+        total = self.weight.sum()
+        return self.weight * (len(self) / total) if total > 0 else self.weight
+
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each column of X."""
+        return scaling.moments(self.X, self.rows)
+
+    def predicted(self, net: Network) -> NDArray[Any]:
+        """What `net` predicts for the samples."""
+        if self.rows is None:
+            return net.predict(self.X)
+        return np.concatenate(
+            [net.predict(self.X[self.rows[part]]) for part in blocks.parts(len(self), 8 * self.X.shape[1])]
+        )
+
+
+@dataclass(frozen=True)
+class Given:
+    """
+    X as the user gave it, read: the inputs of the network, not yet standardised, and how a frame became them.
+
+    `raw` holds what an exported network takes for the same rows (see `raw_inputs.Inputs`); None where X had the inputs already.
+    """
+
+    inputs: NDArray[Any]
+    raw: NDArray[Any] | None
+    columns: tables.Columns | None
+
+    def examples(self, training: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        """Raw values of some rows of the training part, on which exports are verified."""
+        if self.raw is None:
+            return None
+        rows = np.flatnonzero(training)
+        return self.raw[rows[example_rows(len(rows), self.raw.shape[1])]].astype(np.float64)
+
+
+def example_rows(n: int, width: int) -> NDArray[np.int64]:
+    """Numbers of some of n rows of so many raw values."""
+    return np.linspace(0, n - 1, min(n, MOST_EXAMPLES, max(1, MOST_NUMBERS // width))).astype(np.int64)
+
+
+def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    """X as a frame or an array, y, and the columns of a frame to learn from; y may be the name of a column."""
+    X = tables.opened(chunks.in_memory("X", X))
+    names = checks.feature_names(X)
+    if names is None and isinstance(y, str):
+        raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
+    X = checks.samples("X", X) if names is None else X
+    if len(X) == 0:
+        raise ValueError(f"X: expected at least one sample, got shape {X.shape}")
+    if names is None or not isinstance(y, str):
+        return X, y, names
+    checks.one_of("y", y, names)
+    return X, X[y].to_numpy(), tuple(name for name in names if name != y)
+
+
+def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None) -> Given:
+    """
+    Read X of `read_table`: the columns `names` of a frame, by what is learnt from the training part or was by the network `start`.
+
+    Raises
+    ------
+    ValueError
+        Not what a network can learn from, or what `start` takes.
+    """
+    columns = None if start is None else start.columns
+    if names is None or (start is not None and columns is None):
+        array = X if names is None else checks.samples("X", X)
+        return Given(array, array if columns is None else None, columns)
+    try:
+        columns, raw = tables.Columns.fit(X, names, training) if columns is None else (columns, columns.encode_raw(X))
+    except ValueError as error:
+        raise ValueError(f"X: {error}") from None
+    return Given(columns.exported.expand(raw), raw, columns)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What the kernels read: inputs (or what makes them), targets and weights (of mean 1) in one dtype, contiguous and read-only."""
+
+    X: NDArray[Any] | Gathered
+    Y: NDArray[Any]
+    weight: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Samples to learn from, and samples to watch."""
+
+    train: Rows
+    validation: Rows | None
+
+
+def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
+    """Read `y` in the terms of a trained network."""
+    if task not in ("auto", network.task):
+        raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
+    values = np.empty((0, network.sizes[-1] // max(1, len(network.loss_parameter))))
+    return targets.like(y, Targets(network.task, network.classes, values, network.single_output), n)
+
+
+def random_streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
+    """Independent generators of a run: for the first weights, the validation split, and the order of the samples."""
+    first, split, order = np.random.SeedSequence(seed).spawn(3)
+    return np.random.default_rng(first), np.random.default_rng(split), np.random.default_rng(order)
+
+
+def own_weights(name: str, n: int, given: ArrayLike | None) -> NDArray[np.float64]:
+    """Weights of n samples as given, or 1 each."""
+    if given is None:
+        return np.ones(n)
+    weight = checks.numeric(name, given).astype(np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"{name}: expected shape ({n},), got {weight.shape}")
+    checks.finite(name, weight)
+    if weight.min() < 0 or weight.sum() == 0:
+        raise ValueError(f"{name}: expected numbers of at least 0, not all 0, got a minimum of {weight.min():g}")
+    return weight
+
+
+def sample_weights(
+    n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets
+) -> NDArray[np.float64]:
+    """Weight of each sample: its own times that of its class."""
+    weight = own_weights("sample_weight", n, sample_weight)
+    if class_weight is None:
+        return weight
+    if y.classes is None:
+        raise ValueError(f"class_weight: expected None for {y.task}, which has no classes; use sample_weight")
+    if isinstance(class_weight, str):
+        checks.one_of("class_weight", class_weight, ("balanced",))
+        counts = np.bincount(y.values, weights=weight, minlength=len(y.classes))
+        factors = weight.sum() / (len(y.classes) * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, Mapping):
+        labels = y.classes.tolist()
+        for label in class_weight:
+            if label not in labels:
+                raise ValueError(f"class_weight: expected the labels of y, got {label!r}")
+        factors = np.array([checks.real(f"class_weight[{k!r}]", class_weight.get(k, 1.0), least=0) for k in labels])
+    else:
+        raise ValueError(f"class_weight: expected 'balanced' or a dict of label to weight, got {class_weight!r}")
+    weight = weight * factors[y.values]
+    if weight.sum() == 0:
+        raise ValueError("class_weight: expected a weight above 0 for a class that occurs, got 0 for all")
+    return weight
+
+
+def warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
+    """Say what the user should know about the table that `fastbp.train` was given."""
+    said = [hints.left_out(columns)]
+    if y.task == "regression":
+        said += [hints.skewed(column) for column in y.values[training].T]
+    for text in filter(None, said):
+        warnings.warn(text, tables.TableWarning, stacklevel=5)
+
+
+def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Which samples to set aside, True for each: a share of them drawn at random, or none."""
+    n = len(y.values)
+    if validation is None or isinstance(validation, tuple | list):
+        return np.zeros(n, bool)
+    if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
+        raise ValueError(
+            f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {validation!r}"
+        )
+    share = checks.real("validation", validation, above=0, below=1)
+    held = held_out(y, share, random)
+    if held.all() or not held.any():
+        raise ValueError(f"validation: expected a share that leaves samples on both sides, got {share} of {n} samples")
+    return held
+
+
+def split(
+    rows: Rows,
+    held: NDArray[np.bool_],
+    validation: Any,
+    columns: tables.Columns | None,
+    read: Callable[..., Any] = tables.inputs,
+) -> Parts:
+    """The parts: the samples that are set aside, or the user's own validation part, whose inputs `read` reads, and the rest."""
+    if isinstance(validation, tuple | list):
+        return Parts(rows, _own_part(rows, validation, columns, read))
+    if not held.any():
+        return Parts(rows, None)
+    rest = rows.take(np.flatnonzero(~held))
+    if rest.weight.sum() == 0:
+        raise ValueError("sample_weight: expected weights above 0 among the samples that are left for training")
+    return Parts(rest, rows.take(np.flatnonzero(held)))
+
+
+def _own_part(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
+    if len(validation) not in (2, 3):
+        raise ValueError(
+            f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {len(validation)} things"
+        )
+    Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
+    if len(Xv) == 0:
+        raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
+    yv = targets.like(validation[1], rows.y, len(Xv), "validation[1]")
+    return Rows(Xv, yv, own_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None))
+
+
+def held_out(y: Targets, share: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw the samples to set aside, True for each: `share` of every class, of which at least one stays in training."""
+    n = len(y.values)
+    groups = [np.arange(n)] if y.classes is None else [np.flatnonzero(y.values == k) for k in range(len(y.classes))]
+    held = np.zeros(n, bool)
+    for group in groups:
+        count = min(len(group) - 1, round(share * len(group)))
+        held[random.permutation(group)[: max(count, 0)]] = True
+    return held
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardisation of inputs and targets, learnt from the training part alone; float64."""
+
+    x_mean: NDArray[np.float64]
+    x_scale: NDArray[np.float64]
+    y_mean: NDArray[np.float64]
+    y_scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, network: Network) -> Scaling:
+        """The scaling inside a trained network."""
+        return cls(network.x_mean, network.x_scale, network.y_mean, network.y_scale)
+
+    @classmethod
+    def fit(
+        cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None
+    ) -> Scaling:
+        """Means and standard deviations of inputs (these are `moments`) and targets; zeros and ones where nothing is to be scaled."""
+        x = _deviations("X", *moments()) if scale else _unscaled(net.sizes[0])
+        if columns is not None:
+            x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
+        scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
+        y_moments = _deviations("y", *scaling.moments(y.values)) if scaled_targets else _unscaled(net.sizes[-1])
+        return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y_moments))
+
+    def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
+        """Samples as the kernels take them; an array that needs no change is not copied."""
+        weight = rows.factors.astype(dtype)
+        return Ready(self._inputs(rows, dtype), checks.frozen(self.targets(rows.y, net, dtype)), checks.frozen(weight))
+
+    def _inputs(self, rows: Rows, dtype: np.dtype[Any]) -> NDArray[Any] | Gathered:
+        n, columns = len(rows), rows.X.shape[1]
+        fits = rows.X.dtype == dtype and rows.X.flags.c_contiguous and rows.X.flags.aligned
+        as_it_is = rows.rows is None and fits and not scaling.changes(self.x_mean, self.x_scale)
+        if as_it_is or n * columns * dtype.itemsize <= scaling.COPIED:
+            return checks.frozen(scaling.standardise("X", rows.X, self.x_mean, self.x_scale, dtype, rows.rows))
+        return Gathered("X", rows.X, rows.rows, self.x_mean, self.x_scale, dtype)
+
+    def targets(self, y: Targets, net: options.Architecture, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Targets of `net`'s output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
+        units = net.sizes[-1]
+        if y.classes is not None:
+            return y.indicators(units, dtype)
+        times = units // y.outputs
+        Y = scaling.standardise("y", y.values, self.y_mean[::times], self.y_scale[::times], dtype)
+        return np.repeat(Y, times, axis=1) if times > 1 else Y
+
+
+def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.zeros(columns), np.ones(columns)
+
+
+def _deviations(
+    name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each column; the deviation of a constant column is taken as 1."""
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
+        column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
+        raise ValueError(
+            f"{name}: expected numbers that can be standardised in float64, got a mean of {mean[column]:g} and a standard deviation of "
+            f"{deviation[column]:g} in column {column}"
+        )
+    # A column that was computed to be constant has a deviation of rounding errors.
+    constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)
+
+
+def initial_parameters(
+    net: options.Architecture, init: str | None, random: np.random.Generator, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """
+    Draw all weights and biases at random (lecture L26), uniform in (-r, r).
+
+    r = sqrt(6 / (d_in + d_out)) for glorot, sqrt(6 / d_in) for he, 1 for uniform; biases use the bound of their layer's
+    weights. Drawn in float64, so that both dtypes start from the same numbers. glorot is the default for relu too: with its
+    smaller numbers than he, small tables were learnt better.
+    """
+    bounds = parameter_bounds(net, init)
+    return random.uniform(-bounds, bounds).astype(dtype)
+
+
+def parameter_bounds(net: options.Architecture, init: str | None) -> NDArray[np.float64]:
+    """Return r of each weight and bias, see `initial_parameters`."""
+    if init is not None:
+        checks.one_of("init", init, options.INITS)
+    parts = []
+    for n_in, n_out in itertools.pairwise(net.sizes):
+        bound = {"glorot": (6 / (n_in + n_out)) ** 0.5, "he": (6 / n_in) ** 0.5, "uniform": 1.0}[init or "glorot"]
+        parts.append(np.full((n_in + 1) * n_out, bound))
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Many networks at once: on threads, side by side in vectors, or on other machines."""

@@ -1,0 +1,230 @@
+"""`cross_validate`: how good networks are on samples that they have not learnt from."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks, tables
+from ..data import targets
+from ..data.targets import Targets
+from . import jobs, train_many
+from . import variants as variants_of
+from .train_many import Networks
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation:
+    """
+    What `cross_validate` returns.
+
+    Attributes
+    ----------
+    networks : Networks
+        Those of the first fold, the second, and so on, repeat after repeat.
+    tests : tuple of int64 array
+        Numbers of the samples that each was tested on; it has learnt from all others.
+    scores : float64 array
+        `Network.score` of each on these: accuracy or R^2; NaN where the network is missing.
+    predictions : array, shape (n, ...)
+        Of each sample in the first repeat, by the network that has not learnt from it: as `Network.predict_proba` gives them, in
+        regression as `Network.predict` does. NaN where the network is missing.
+    seed : int
+        What folds and networks were drawn from.
+    """
+
+    networks: Networks
+    tests: tuple[NDArray[np.int64], ...]
+    scores: NDArray[np.float64]
+    predictions: NDArray[Any]
+    seed: int
+
+    @property
+    def mean(self) -> float:
+        """Mean of the scores; NaN where one is missing, as those that are there may be the easy ones."""
+        return float(self.scores.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """
+        Of the mean, corrected (Nadeau and Bengio, 2003) for training parts that overlap.
+
+        sqrt((1 / fits + test rows / training rows) var(scores)): more repeats do not make it vanish.
+        """
+        n, fits = len(self.predictions), len(self.scores)
+        test = sum(map(len, self.tests)) / fits
+        return float(np.sqrt((1 / fits + test / (n - test)) * self.scores.var(ddof=1)))
+
+    def __repr__(self) -> str:
+        return f"<cross-validation: score {self.mean:.4f} ± {self.standard_error:.4f}, {len(self.scores)} fits>"
+
+
+def cross_validate(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    folds: int = 5,
+    repeats: int = 1,
+    groups: ArrayLike | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: bool | None = None,
+    engine: Any = None,
+    **options: Any,
+) -> CrossValidation:
+    """
+    Train a network on all folds but one, test it on that one, and so for each fold.
+
+    Each network has the same bits as if `fastbp.train` had trained it alone, on the samples that are not in its test part, with the seed
+    that its ``options`` name.
+
+    Parameters
+    ----------
+    X : array-like or frame, shape (n, features)
+        As in `fastbp.train`.
+    y : array-like, shape (n,) or (n, outputs)
+        As in `fastbp.train`.
+    folds : int
+        Parts that the samples are dealt out to, at random: in classification each class in proportion.
+    repeats : int
+        Times that all is done, with other folds.
+    groups : array-like, shape (n,), optional
+        Label of the group that each sample belongs to, such as a patient, or the name of a column of X, which is then not learnt from.
+        No group is in two folds. The largest groups go first, each into the fold with the fewest samples.
+    seed : int, optional
+        What folds and seeds of the networks are drawn from; drawn and recorded if left out. Equal seeds give equal folds, whatever the
+        options of the networks (but the task): so they can be compared.
+    threads : int, optional
+        Networks at a time; by default as many as Numba has threads. The result has the same bits for any number.
+    progress : bool, optional
+        Progress bar on stderr; by default on a terminal once it takes longer than a second.
+    engine : distributed.Client, optional
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
+    **options
+        Options of `fastbp.train`.
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    ValueError
+        An argument that cannot be used, or a class that a training part would miss; the message names it, what was expected and
+        what came.
+
+    Warns
+    -----
+    RuntimeWarning
+        Some networks are missing: their training diverged, or Ctrl-C came. If all are, what the first failed with is raised.
+
+    Examples
+    --------
+    >>> import fastbp, numpy as np
+    >>> X = np.random.default_rng(0).uniform(-1, 1, (200, 2))
+    >>> found = fastbp.cross_validate(X, X[:, 0] > X[:, 1], hidden=(), seed=0)
+    >>> found.mean > 0.9, len(found.networks), found.predictions.shape
+    (True, 5, (200, 2))
+    """
+    checks.integer("folds", folds, 2)
+    checks.integer("repeats", repeats, 1)
+    seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
+    X = tables.opened(X)
+    if isinstance(groups, str):
+        X, groups = _column_taken(X, y, groups)
+    table, known, target, options = variants_of.in_common("cross_validate", X, y, options)
+    of_group = None if groups is None else _group_numbers(groups, len(known))
+    random = np.random.default_rng(seed)
+    tests, variants = [], []
+    for _ in range(repeats):
+        parts = _dealt(target, folds, random) if of_group is None else _dealt_in_groups(target, of_group, folds, random)
+        if target.task == "regression" and min(map(len, parts)) < 2:
+            raise ValueError(
+                f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)}"
+            )
+        for test in parts:
+            tests.append(test)
+            variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
+    nets = train_many.trained(
+        table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine
+    )
+    train_many.require_one(nets)
+    train_many.warn_of_failures(nets)
+    scores, predictions = np.full(len(tests), np.nan), np.empty(0)
+    for k, test in enumerate(tests):
+        if k in nets.failures:
+            continue
+        net, inputs = nets[k], jobs.taken(table, test)
+        scores[k] = net.score(inputs, known[test])
+        predicted = net.predict(inputs) if net.task == "regression" else net.predict_proba(inputs)
+        if not predictions.size:
+            predictions = np.full((len(known), *predicted.shape[1:]), np.nan, predicted.dtype)
+        if k < folds:
+            predictions[test] = predicted
+    return CrossValidation(nets, tuple(tests), scores, predictions, seed)
+
+
+def _column_taken(X: Any, y: Any, name: str) -> tuple[Any, Any]:
+    """X without the column of the groups, and that column."""
+    names = checks.feature_names(X)
+    if names is None:
+        raise ValueError(f"groups: expected a group for each sample, got the name {name!r}; X must be a table for that")
+    checks.one_of("groups", name, [other for other in names if not (isinstance(y, str) and other == y)])
+    return X[[other for other in names if other != name]], X[name].to_numpy()
+
+
+def _group_numbers(groups: Any, n: int) -> NDArray[np.int64]:
+    """Number of the group of each sample."""
+    labels = targets.labels(groups, n, "groups")
+    missing = targets.missing(labels)
+    if len(missing):
+        raise ValueError(f"groups: expected a group for each sample, got {labels[missing[0]]!r} at row {missing[0]}")
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels.tolist()])
+
+
+def _dealt(target: Targets, folds: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Numbers of the samples of each fold: shuffled, sorted by class, and dealt out like cards."""
+    n = len(target.values)
+    if folds > n:
+        raise ValueError(f"folds: expected at most as many as there are samples ({n}), got {folds}")
+    order = random.permutation(n)
+    if target.classes is not None:
+        counts = np.bincount(target.values, minlength=len(target.classes))
+        if 1 in counts:
+            label = target.classes.tolist()[counts.tolist().index(1)]
+            raise ValueError(
+                f"y: expected each class at least twice, as every training part needs it, got {label!r} once"
+            )
+        order = order[np.argsort(target.values[order], kind="stable")]
+    return [np.sort(order[k::folds]) for k in range(folds)]
+
+
+def _dealt_in_groups(
+    target: Targets, of_group: NDArray[np.int64], folds: int, random: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """The same for whole groups, the largest first, each into the smallest fold that does not get all of a class by it."""
+    groups = int(of_group.max()) + 1
+    if folds > groups:
+        raise ValueError(f"folds: expected at most as many as there are groups ({groups}), got {folds}")
+    of_class = np.zeros(len(of_group), np.int64) if target.classes is None else target.values
+    counts = np.zeros((groups, int(of_class.max()) + 1), np.int64)
+    np.add.at(counts, (of_group, of_class), 1)
+    total, held = counts.sum(axis=0), np.zeros((folds, counts.shape[1]), np.int64)
+    shuffled, fold_of = random.permutation(groups), np.empty(groups, np.int64)
+    for group in shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]:
+        whole = (held + counts[group] == total) & (total > 0)
+        if whole.any(axis=1).all():
+            assert target.classes is not None  # several groups of one class always find a place
+            label = target.classes.tolist()[int(whole[0].argmax())]
+            raise ValueError(
+                f"groups: expected each class in so many groups that no training part misses it, got {label!r} in too few"
+            )
+        fold_of[group] = np.where(whole.any(axis=1), len(of_group), held.sum(axis=1)).argmin()
+        held[fold_of[group]] += counts[group]
+    folds_of_rows = fold_of[of_group]
+    return [np.flatnonzero(folds_of_rows == k) for k in range(folds)]

@@ -1,0 +1,117 @@
+"""Raw values in, outputs and decisions out: what stands between `Network.predict` and the compiled kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastbp.kernels as kernels
+from fastbp.kernels.network.inference import FEW, check_infer, few_rows
+
+from .. import compilation, memory
+from ..options import Architecture
+
+FLOAT64 = np.dtype(np.float64)
+_NOTHING = np.empty(0, np.int64)
+# Rows whose outputs are held at a time where only decisions are asked for.
+MANY = 1 << 16
+
+
+class Predictor:
+    """
+    A network made ready for `kernels.infer`. One row takes about two microseconds, so what need not be done at each call is done here.
+
+    Parameters
+    ----------
+    net : Architecture
+    params : array
+    scaling, rescaling : float64 array, shape (2, inputs) and (2, outputs)
+        Mean and deviation of each input, and of each output.
+    """
+
+    def __init__(
+        self, net: Architecture, params: NDArray[Any], scaling: NDArray[np.float64], rescaling: NDArray[np.float64]
+    ) -> None:
+        self.sizes, self.dtype = net.sizes, params.dtype
+        self.inputs, self.outputs = net.sizes[0], net.sizes[-1]
+        scaling = np.array([scaling[0], 1 / scaling[1]])
+        # Copies that are not read-only: Numba takes 40 ns longer to know the type of an array that is.
+        self.constants = (
+            _if_any(scaling),
+            net.size_array.copy(),
+            net.activation_codes.copy(),
+            params,
+            _if_any(rescaling),
+        )
+        nothing = np.empty((0, self.inputs)), *self.constants, np.empty((0, self.outputs), self.dtype), _NOTHING
+        check_infer(*nothing)  # once and for all: the kernel for few rows does not
+        # The kernel for few rows, by the type of X, once it is compiled
+        self.of_own_type: Callable[..., bool] | None = None
+        self.of_float64: Callable[..., bool] | None = None
+
+    def __call__(self, X: Any, threshold: float, decide: bool) -> NDArray[Any] | None:
+        """Outputs, or the number of each row's class; None where X must be looked at closely."""
+        if type(X) is not np.ndarray:
+            return None
+        shape, dtype, flags = X.shape, X.dtype, X.flags
+        if len(shape) != 2 or shape[1] != self.inputs:
+            return None
+        # The kernel for few rows is compiled for arrays that may be written; a large one that may not, such as a file, is not copied.
+        if not (flags.carray or (shape[0] > FEW and flags.c_contiguous and flags.aligned)):
+            return None
+        kernel = self.of_own_type if dtype is self.dtype else self.of_float64 if dtype is FLOAT64 else None
+        if kernel is None or shape[0] > FEW:
+            return self._prepared(X, threshold, decide) if dtype in (self.dtype, FLOAT64) else None
+        return self._called(kernel, X, threshold, decide)
+
+    def fitting(self, X: NDArray[Any]) -> NDArray[Any]:
+        """X in a form that the kernels take."""
+        dtype = self.dtype if X.dtype == self.dtype else FLOAT64
+        return np.require(X, dtype, ["C", "A", "W"]) if len(X) <= FEW else np.require(X, dtype, ["C", "A"])
+
+    def space(self, n: int, decide: bool) -> NDArray[Any]:
+        """Memory for the outputs of so many rows, or for the numbers of their classes; raises ValueError where there is not enough."""
+        memory.require("X", f"predictions for {n} rows", n * (8 if decide else self.outputs * self.dtype.itemsize))
+        return np.empty(n, np.int64) if decide else np.empty((n, self.outputs), self.dtype)
+
+    def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
+        """The same for many rows, and for the first few."""
+        n = len(X)
+        way = "few" if n <= FEW else "parallel" if kernels.infer_parallel_pays(self.sizes, n) else "many"
+        self._make_ready(way, X.dtype)  # not within the threads: to compile their kernel is to enter them
+        with kernels.threads(None if way == "parallel" else 1) as allowed:
+            if way == "parallel" and not allowed:
+                way = "many"
+                self._make_ready(way, X.dtype)
+            result = self._called(compilation.INFER[way], X, threshold, decide)
+        if way == "few" and X.dtype == self.dtype:
+            self.of_own_type = few_rows
+        elif way == "few":
+            self.of_float64 = few_rows
+        return result
+
+    def _make_ready(self, way: str, given: np.dtype[Any]) -> None:
+        compilation.prepare([compilation.infer_name(way, given, self.dtype)], self.dtype, None)
+
+    def _called(
+        self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool
+    ) -> NDArray[Any] | None:
+        n = len(X)
+        if decide and n > MANY:  # outputs that nobody asked for
+            decision, out = self.space(n, True), self.space(MANY, False)
+            for start in range(0, n, MANY):
+                rows = X[start : start + MANY]
+                if not kernel(rows, *self.constants, threshold, out[: len(rows)], decision[start : start + MANY]):
+                    return None
+            return decision
+        out = np.empty((n, self.outputs), self.dtype) if n <= MANY else self.space(n, False)
+        decision = np.empty(n, np.int64) if decide else _NOTHING
+        return (decision if decide else out) if kernel(X, *self.constants, threshold, out, decision) else None
+
+
+def _if_any(moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Moments as the kernel takes them: no columns where they would change nothing."""
+    return np.empty((2, 0)) if not moments[0].any() and (moments[1] == 1).all() else moments

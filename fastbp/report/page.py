@@ -1,0 +1,384 @@
+"""A report on a training: one HTML page that needs nothing else, neither files nor the network."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import itertools
+import os
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from .. import plot, tables
+from ..data import samples
+from ..model import storage
+from ..model.network import STOP_REASONS, Network
+from ..tables import encoders, frames, hints, text
+from ..train import train
+from .importance import permutation_importance
+from .scores import baseline, scores
+
+MOST_COLUMNS = 100  # in the table of columns
+MOST_BARS = 30
+MOST_ROWS = 2000  # on which importances are measured; fewer of a wide table, so that not more than
+MOST_NUMBERS = 10**9  # are computed with
+REPEATS = 5
+MISTAKES, MISTAKE_COLUMNS, LONGEST = 10, 12, 40
+BINS = 12
+ONE_SIDED = 0.8  # share of a class from which on accuracy tells little
+
+FILLED_IN = ("learning_rate", "batch_size", "epochs", "seed", "threads")  # options for which None is not the last word
+
+Pair = tuple[Any, ArrayLike]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows of one part: the raw columns, and the targets as the user gave them."""
+
+    name: str
+    X: pd.DataFrame
+    y: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A drawing as an SVG element, its width in inches; a large one is not made smaller for a narrow window."""
+
+    name: str
+    caption: str
+    svg: Markup
+    width: float
+    large: bool = False
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A line of a bar chart: its length in per cent of the longest one, and what it says."""
+
+    label: str
+    length: float
+    value: str
+
+
+def write(
+    path: str | os.PathLike[str], net: Network, training: Pair, validation: Pair | None, *, table: str, target: str
+) -> None:
+    """
+    Write the report on a training.
+
+    Parameters
+    ----------
+    path : path
+        The HTML file; an old one is replaced whole or not at all.
+    net : Network
+        As `fastbp.train` returned it.
+    training, validation : pair of frame and array
+        Raw columns and targets of the rows learnt from, and of those set aside (None: no row was). The index of the frames tells where
+        a row stands, and its name what it counts: lines of a file, for instance.
+    table, target : str
+        What the data and the target are called.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    ValueError
+        Rows that do not fit the network.
+    """
+    parts = [_part("training", training), *([] if validation is None else [_part("validation", validation)])]
+    watched = parts[-1]
+    measured = [(scores(net, part.X, part.y), baseline(net, parts[0].y, part.y)) for part in parts]
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    page = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    columns = _columns(net, parts)
+    html = page.render(
+        net=net,
+        table=table,
+        target=target,
+        parts=parts,
+        watched=watched.name,
+        summary=_summary(net, parts, table, target, measured[-1]),
+        columns=columns[:MOST_COLUMNS],
+        more_columns=len(columns) - MOST_COLUMNS,
+        distributions=_distributions(net, np.concatenate([part.y for part in parts])),
+        warnings=_warnings(net, parts),
+        scores=[
+            (_name(name), [_words(one.get(name)) for pair in measured for one in pair])
+            for name in measured[0][0] | measured[-1][0]
+        ],
+        baseline=_guess(net),
+        pictures=_pictures(net, watched),
+        repeats=REPEATS,
+        importances=_importances(net, watched),
+        score="R²" if net.task == "regression" else "accuracy",
+        mistakes=_mistakes(net, watched),
+        row_name=watched.X.index.name or "row",
+        shown=[_words(name) for name in watched.X.columns[:MISTAKE_COLUMNS]],
+        layers=list(zip(net.sizes, net.sizes[1:], net.layer_activations, strict=False)),
+        options=_options(net),
+        stop=STOP_REASONS[net.stop_reason],
+    )
+    storage.write_atomically(path, html.encode("utf-8", "replace"))
+
+
+def _part(name: str, pair: Pair) -> _Part:
+    X, y = pair
+    if not isinstance(X, pd.DataFrame):
+        X = pd.DataFrame(X, columns=[f"x{k + 1}" for k in range(np.shape(X)[1])])
+    return _Part(name, X, np.asarray(y))
+
+
+def _words(value: Any) -> str:
+    """Any value of a table, short."""
+    if isinstance(value, float | np.floating):
+        return "–" if np.isnan(value) else f"{value:.4g}"
+    if isinstance(value, list | tuple | np.ndarray):
+        return ", ".join(map(_words, value)) or "none"
+    if value is None or value is pd.NA or value is pd.NaT:
+        return "–"
+    words = " ".join(str(value).split())
+    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+
+
+def _name(score: str) -> str:
+    return score.replace("^2", "²")
+
+
+def _summary(
+    net: Network, parts: list[_Part], table: str, target: str, measured: tuple[dict[str, float], dict[str, float]]
+) -> str:
+    read, there = len(_encoded(net, parts[0]).names), parts[0].X.shape[1]
+    of = f"{read} of the {there} columns" if read < there else f"the {there} columns" if there > 1 else "the column"
+    rows = f"It learnt from {len(parts[0].y)} rows" + (
+        f"; {len(parts[1].y)} rows were set aside for validation" if parts[1:] else ""
+    )
+    name, score = next(iter(measured[0].items()))
+    guess = measured[1][name]
+    worse = guess <= score if name in ("MAE", "RMSE") else guess >= score
+    verdict = ": the network is no better than that" if worse else ""
+    epochs = len(net.history.get("loss", ()))
+    kept = f"; the weights kept are those of epoch {net.best_epoch}" if net.best_epoch != epochs else ""
+    return (
+        f"The network predicts {target} from {of} of {table} ({net.task}). {rows}. On the {parts[-1].name} part, its {_name(name)} is "
+        f"{score:.3g}. The baseline, which {_guess(net)}, has {guess:.3g}{verdict}. Training stopped after epoch {epochs}: "
+        f"{STOP_REASONS[net.stop_reason]}{kept}."
+    )
+
+
+def _guess(net: Network) -> str:
+    if net.task == "classification":
+        return "always predicts the most frequent class"
+    if net.task == "multilabel":
+        return "always predicts how frequent each label is"
+    return "always predicts the " + ("same quantiles" if net.loss == "quantile" else "mean") + " of the training part"
+
+
+def _encoded(net: Network, part: _Part) -> tables.Columns:
+    names = [str(name) for name in part.X]
+    return net.columns or tables.plain_columns(names, [0.0] * len(names))
+
+
+def _columns(net: Network, parts: list[_Part]) -> list[dict[str, Any]]:
+    """What became of each raw column, and what its values are like."""
+    frame, encoded = pd.concat([part.X for part in parts]), _encoded(net, parts[0])
+    forms = {encoder.name: encoder.format for encoder in encoded.encoders if isinstance(encoder, encoders.Date)}
+    rows = []
+    for row in encoded.rows:
+        column = frames.read(frame, row.name)
+        missing = column.missing.mean()
+        rows.append(
+            {
+                "row": row,
+                "missing": f"{missing:.1%}" if missing else "",
+                "values": _describe(column, row.kind, forms.get(row.name)),
+            }
+        )
+    return rows
+
+
+def _describe(column: frames.Column, kind: str, form: str | None) -> str:
+    """Least, middle and largest of numbers and dates; else the most frequent values."""
+    values = column.values
+    if column.kind == "text":
+        words: NDArray[Any] = column.words
+        empty: Any = None
+        if kind == "number":
+            words, empty = text.read_number(words), np.nan
+        elif kind == "date":
+            words, empty = text.read_date(words, form or "ISO"), np.datetime64("NaT")
+        values = column.each(words, empty)
+    there = pd.Series(values).dropna()
+    if there.empty:
+        return ""
+    if there.dtype.kind == "f" and column.kind != "boolean":
+        return f"{there.min():.4g} to {there.max():.4g}, median {there.median():.4g}"
+    if there.dtype.kind == "M":
+        return f"{there.min():%Y-%m-%d} to {there.max():%Y-%m-%d}"
+    counts = (there.map({0.0: "no", 1.0: "yes"}) if column.kind == "boolean" else there).value_counts()
+    more = f", … ({len(counts)} different)" if len(counts) > 3 else ""
+    return ", ".join(f"{_words(value)} ({count})" for value, count in counts[:3].items()) + more
+
+
+def _distributions(net: Network, y: NDArray[Any]) -> list[tuple[str, list[_Bar]]]:
+    """Bar charts of the targets."""
+    known = samples.targets_of(net, y, "auto", len(y))
+    if net.classes is not None:
+        return [
+            (
+                "Rows of each class",
+                _bars(list(map(_words, net.classes.tolist())), np.bincount(known.values, minlength=known.outputs)),
+            )
+        ]
+    columns = known.values.T
+    if net.task == "multilabel":
+        return [
+            (
+                "Rows that have each label",
+                _bars([f"label {k + 1}" for k in range(len(columns))], known.values.sum(axis=0)),
+            )
+        ]
+    charts = []
+    for k, column in enumerate(columns):
+        counts, edges = np.histogram(column.astype(np.float64), BINS)
+        title = "Rows by the value of the target" + (f", output {k + 1}" if len(columns) > 1 else "")
+        charts.append((title, _bars([f"{a:.4g} to {b:.4g}" for a, b in itertools.pairwise(edges)], counts)))
+    return charts
+
+
+def _bars(labels: Sequence[str], counts: NDArray[Any]) -> list[_Bar]:
+    """A bar for each of the most frequent ones, in the order they came in, and one for the rest."""
+    kept = np.sort(np.argsort(-counts, kind="stable")[:MOST_BARS])
+    bars = [(labels[k], int(counts[k])) for k in kept]
+    if len(labels) > len(kept):
+        bars.append((f"{len(labels) - len(kept)} others", int(counts.sum() - counts[kept].sum())))
+    longest = max(count for _, count in bars) or 1
+    return [_Bar(label, 100 * count / longest, str(count)) for label, count in bars]
+
+
+def _warnings(net: Network, parts: list[_Part]) -> list[str]:
+    """What to keep in mind when reading the rest."""
+    said = (
+        []
+        if parts[1:]
+        else ["No rows were set aside: all scores are of the rows that the network learnt from, and flatter it."]
+    )
+    known = samples.targets_of(net, parts[0].y, "auto", len(parts[0].y)).values
+    if net.task == "regression":
+        return said + [f"{warning[0].upper()}{warning[1:]}." for warning in map(hints.skewed, known.T) if warning]
+    if net.classes is not None:
+        shares = np.bincount(known) / len(known)
+        if shares.max() >= ONE_SIDED:
+            label = _words(net.classes.tolist()[int(shares.argmax())])
+            said.append(
+                f"The target is one-sided: {shares.max():.0%} of the rows are of the class {label}. Accuracy tells little then."
+            )
+    return said
+
+
+def _pictures(net: Network, part: _Part) -> list[_Picture]:
+    pictures = []
+    if len(net.history.get("loss", ())):
+        curves = _svg("curves", (5.2, 3.8), lambda ax: plot.learning_curves(net, ax))
+        pictures.append(_Picture("curves", "Loss over the epochs, and where training stopped", curves, 5.2))
+    if net.classes is not None:
+        fields = min(len(net.classes), plot.outcome.MOST_CLASSES + 1)
+        size = 1.2 + max(2.6, 0.4 * fields)
+        matrix = _svg("confusion", (size, size), lambda ax: plot.confusion(net, part.X, part.y, ax))
+        pictures.append(
+            _Picture(
+                "confusion",
+                f"Confusion matrix of the {part.name} part: number and share of each true class",
+                matrix,
+                size,
+                fields > 8,
+            )
+        )
+    elif net.task == "regression":
+        points = _svg("predicted", (4.2, 4.2), lambda ax: plot.predicted(net, part.X, part.y, ax))
+        pictures.append(_Picture("predicted", f"Predicted against true numbers of the {part.name} part", points, 4.2))
+    return pictures
+
+
+def _svg(name: str, size: tuple[float, float], draw: Callable[[Axes], object]) -> Markup:
+    """A picture as an SVG element. No pyplot: the user's figures and settings are left alone."""
+    file = io.StringIO()
+    settings: dict[Any, Any] = {"svg.hashsalt": name, "svg.fonttype": "none"}  # the same ids in each run; text as text
+    with mpl.style.context(["default", settings]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the browser has other fonts
+        figure = Figure(size, layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(file, format="svg", dpi=200, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    # Ids must differ from those of the other pictures; the page knows the namespaces
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0]), svg)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="{name}-caption"', 1))
+
+
+def _importances(net: Network, part: _Part) -> list[_Bar]:
+    width = net.sizes[0] * len(_encoded(net, part).names)
+    count = min(len(part.y), MOST_ROWS, max(100, MOST_NUMBERS // (REPEATS * width)))
+    seed = net.options.get("seed")
+    rows = np.sort(np.random.default_rng(seed).permutation(len(part.y))[:count])
+    found = permutation_importance(net, part.X.iloc[rows], part.y[rows], repeats=REPEATS, seed=seed)[:MOST_BARS]
+    longest = max(found[0].mean, 1e-9)
+    return [
+        _Bar(_words(one.name), 100 * max(one.mean, 0) / longest, f"{round(one.mean, 3) + 0:.3f} ± {one.deviation:.3f}")
+        for one in found
+    ]
+
+
+def _mistakes(net: Network, part: _Part) -> list[dict[str, Any]]:
+    """The worst rows: those whose true class (labels) had the lowest probability; in regression the largest errors."""
+    true, predicted = samples.targets_of(net, part.y, "auto", len(part.y)).values, net.predict(part.X)
+    if net.task == "regression":
+        predicted = predicted.reshape(len(true), -1)[:, net.central]
+        badness = np.abs(predicted.astype(np.float64) - true).mean(axis=1)
+        measure, wrong = badness, np.ones(len(true), bool)
+    else:
+        proba = net.predict_proba(part.X)
+        if net.classes is not None:
+            measure, wrong = proba[np.arange(len(true)), true], predicted != net.classes[true]
+            true = net.classes[true]
+        else:
+            measure, wrong = np.where(true, proba, 1 - proba).prod(axis=1), (predicted != true).any(axis=1)
+        badness = -measure
+    order = np.argsort(-badness, kind="stable")
+    return [
+        {
+            "row": part.X.index[k],
+            "true": _words(true[k]),
+            "predicted": _words(predicted[k]),
+            "measure": _words(measure[k]),
+            "cells": [_words(value) for value in part.X.iloc[k, :MISTAKE_COLUMNS]],
+        }
+        for k in order[wrong[order]][:MISTAKES]
+    ]
+
+
+def _options(net: Network) -> list[tuple[str, str, str]]:
+    """Name, value and default of each option."""
+    known = inspect.signature(train).parameters
+    rows = []
+    for name, value in net.options.items():
+        default = known[name].default if name in known else inspect.Parameter.empty
+        words = "" if default is inspect.Parameter.empty else "auto" if name in FILLED_IN else _words(default)
+        rows.append((name, _words(value), words))
+    return rows

@@ -1,0 +1,1 @@
+"""The process around a training: settings, progress, interruption, and memory in blocks."""

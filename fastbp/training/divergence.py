@@ -1,0 +1,56 @@
+"""What is told when numbers are no longer finite: where it happened, and what to try."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastbp.kernels as kernels
+
+from ..model import network
+from ..options import Architecture, Schedule
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training stopped because the loss or the weights were no longer finite."""
+
+
+def layer(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
+    """
+    Say which thing is no longer finite first, from the inputs up.
+
+    Parameters
+    ----------
+    net : Architecture
+    params : array
+        The weights as they were when it was noticed.
+    X : C-contiguous array, shape (n, features)
+        The samples on which it was.
+    """
+    weights = network.layers(params, net.sizes)
+    a, where = X, ""
+    for number, (W, b, name) in enumerate(zip(*weights, net.activations, strict=True), 1):
+        where = f"layer {number} ({W.shape[0]} to {W.shape[1]} units, {name})"
+        if not (np.isfinite(W).all() and np.isfinite(b).all()):
+            return f"the weights of {where} were"
+        z = np.empty((len(a), W.shape[1]), params.dtype)
+        kernels.linear_forward(a, W, b, z)
+        kernels.activation_forward(kernels.ACTIVATIONS[name], z, z)
+        if not np.isfinite(z).all():
+            return f"the outputs of {where} were"
+        a = z
+    return (
+        "the loss of your own was"
+        if net.own_loss is not None
+        else f"the loss of outputs of {where} up to {np.abs(a).max():.3g} was"
+    )
+
+
+def told(net: Architecture, plan: Schedule, params: NDArray[Any], X: NDArray[Any], where: str) -> str:
+    """Tell in one sentence what happened, where, and what to try."""
+    return (
+        f"training diverged in {where}: {layer(net, params, X)} no longer finite with optimizer={plan.optimizer!r} and "
+        f"learning_rate={plan.learning_rate:g}; try a learning_rate of {plan.learning_rate / 10:g}, clip_norm=1.0, and scale=True"
+    )
