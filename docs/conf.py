@@ -1,4 +1,4 @@
-"""Settings of the documentation: ``python -m sphinx -W --keep-going -b html docs docs/_build/html``."""
+"""Sphinx settings: ``python -m sphinx -W --keep-going -b html docs docs/_build/html``."""
 
 import dataclasses
 import sys
@@ -24,12 +24,12 @@ extensions = [
 exclude_patterns = ["_build", "guides_gallery"]
 templates_path = ["_templates"]
 smartquotes = False  # f'(z) is an equation
-myst_heading_anchors = 2  # a guide may point at a section of another
+myst_heading_anchors = 2  # so that a guide can link to a section of another
 default_role = "py:obj"  # `fastbp.train` in a docstring is a link, `X` is not and need not be
 
 autosummary_filename_map = {
     "fastbp.graph.Check": "fastbp.graph.Check_"
-}  # some file systems take it for that of fastbp.graph.check
+}  # on some file systems the same name as fastbp.graph.check
 autodoc_typehints = "none"  # docstrings say more than annotations: shapes and units
 numpydoc_show_class_members = False  # the page of a class documents them in full
 
@@ -40,7 +40,7 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"(__init__|runner)\.py$",
     "within_subsection_order": "gallery.order",
     "image_scrapers": ("gallery.pictures", "matplotlib"),
-    "capture_repr": (),  # a script prints what it has to say
+    "capture_repr": (),  # scripts print their results
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "thumbnail_size": (320, 224),
@@ -55,8 +55,8 @@ html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_domain_indices = False
 html_copy_source = html_show_sourcelink = False
-html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
-html_sidebars = {"*": []}  # a guide has no pages below it
+html_context = {"default_mode": "auto"}  # light or dark, like the reader's system
+html_sidebars = {"*": []}  # guides have no subpages
 html_theme_options = {
     "logo": {"text": "fastbp"},
     "navbar_persistent": ["search-button"],
@@ -69,10 +69,10 @@ html_theme_options = {
 
 
 def _hide_signature(app: Sphinx, what: str, name: str, obj: Any, *_: Any) -> tuple[str, None] | None:
-    """Hide the signature of classes that fastbp makes and nobody else."""
+    """Hide the signature of classes that only fastbp creates."""
     return ("", None) if what == "class" and dataclasses.is_dataclass(obj) else None
 
 
 def setup(app: Sphinx) -> None:
-    """Connect what the settings above cannot say."""
+    """Connect what the settings above cannot express."""
     app.connect("autodoc-process-signature", _hide_signature)

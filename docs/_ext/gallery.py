@@ -1,4 +1,4 @@
-"""How sphinx-gallery orders our scripts, and finds the pictures that matplotlib's scraper does not."""
+"""How sphinx-gallery orders our scripts, and the pictures that matplotlib's scraper does not find."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ def order(filename: str) -> tuple[int, str]:
 
 def pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
     """
-    Save what a cell has made and return the text that shows it.
+    Save what a cell has drawn, and return the text that shows it.
 
-    That is each new animation, as a GIF because matplotlib's own player loads its icons from the network, and a drawing of a graph that
-    the cell ends in.
+    These are new animations, as GIFs because matplotlib's own player loads its icons from the network, and the drawing
+    of a graph, if that is the last value of the cell.
     """
     found, paths = block_vars["example_globals"], block_vars["image_path_iterator"]
     saved = []
@@ -30,10 +30,10 @@ def pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any
     for animation in [value for value in found.values() if isinstance(value, Animation) and value._fig in figures]:
         saved.append(Path(next(paths)).with_suffix(".gif"))
         animation.save(saved[-1], writer="pillow")
-        plt.close(animation._fig)  # else it would be shown once more, standing still
+        plt.close(animation._fig)  # otherwise its first frame would be shown, too
     drawing = found.get("___")  # sphinx-gallery's name for the last value of a cell
     if isinstance(drawing, Drawing):
         saved.append(Path(next(paths)).with_suffix(".svg"))
         drawing.save(saved[-1])
-        found["___"] = None  # it stays until a cell ends in a value again
+        found["___"] = None  # it stays until another cell ends in a value
     return figure_rst(saved, gallery_conf["src_dir"])

@@ -2,9 +2,9 @@
 Use the kernels in your own NumPy code
 ======================================
 
-``fastbp.train`` is one way to run the kernels; a loop of your own is another. Each kernel takes NumPy
-arrays, writes into an array that you own, and allocates nothing. Here they train a network on a sine,
-first called from Python, then from a compiled function.
+``fastbp.train`` is one way to run the kernels; your own loop is another. Each kernel takes NumPy arrays,
+writes into an array that you own, and allocates nothing. Here they fit a network to a sine, called first
+from Python and then from a compiled function.
 """
 
 import time
@@ -20,24 +20,29 @@ X = np.linspace(-1, 1, 200)[:, None]
 Y = np.sin(3 * X) + random.normal(scale=0.05, size=X.shape)
 
 # %%
-# The weights of a 1-16-1 network, and an array for everything that a pass computes. Rows are samples; W
-# has shape (d_in, d_out).
+# The weights of a 1-16-1 network, and an array for everything that a pass computes. Each row is a
+# sample; W has shape (d_in, d_out).
 
 n, units, rate = len(X), 16, 0.3
 W1, b1 = random.uniform(-3, 3, (1, units)), random.uniform(-1, 1, units)
 W2, b2 = random.uniform(-1, 1, (units, 1)) / units, np.zeros(1)
-start = [w.copy() for w in (W1, b1, W2, b2)]
-a1, a2, delta1, delta2 = np.empty((n, units)), np.empty((n, 1)), np.empty((n, units)), np.empty((n, 1))
-gradients = [np.empty_like(w) for w in start]
+start = W1, b1, W2, b2
+outputs = a1, a2 = np.empty((n, units)), np.empty((n, 1))
+deltas = np.empty((n, units)), np.empty((n, 1))
+gradients = tuple(np.empty_like(w) for w in start)
 
 
 # %%
-# One pass: forward, the error signals of both layers, the gradients, and the step down. Dividing
-# ``delta2`` by the number of samples makes it the gradient of the mean loss.
+# One pass: forward, the error signals of both layers, the gradients, and the update. Dividing ``delta2``
+# by the number of samples gives the gradient of the mean loss.
 
 
-def one_pass(X, Y, W1, b1, W2, b2, a1, a2, delta1, delta2, dW1, db1, dW2, db2, rate):
+def one_pass(X, Y, weights, outputs, deltas, gradients, rate):
     """Update the weights in place, from all samples at once."""
+    W1, b1, W2, b2 = weights
+    a1, a2 = outputs
+    delta1, delta2 = deltas
+    dW1, db1, dW2, db2 = gradients
     k.linear_forward(X, W1, b1, a1)
     k.activation_forward(k.TANH, a1, a1)
     k.linear_forward(a1, W2, b2, a2)
@@ -55,36 +60,37 @@ def one_pass(X, Y, W1, b1, W2, b2, a1, a2, delta1, delta2, dW1, db1, dW2, db2, r
 
 
 passes, losses = 3000, []
+weights = tuple(w.copy() for w in start)
 for _ in range(passes):
-    one_pass(X, Y, W1, b1, W2, b2, a1, a2, delta1, delta2, *gradients, rate)
+    one_pass(X, Y, weights, outputs, deltas, gradients, rate)
     losses.append(0.5 * np.mean((a2 - Y) ** 2))
 print(f"loss before {losses[0]:.4f}, after {passes} passes {losses[-1]:.4f}")
 
 # %%
-# The same function, compiled: inside ``@njit`` the kernels are called without Python in between. Small
-# arrays gain the most.
+# The same function, compiled: inside ``@njit``, calls of kernels do not go through Python. Small arrays
+# gain most.
 
 compiled_pass = njit(one_pass)
 
 
 @njit
 def train(passes, *arguments):
-    """Run all passes without coming back to Python."""
+    """Run all passes without returning to Python."""
     for _ in range(passes):
         compiled_pass(*arguments)
 
 
-again = [w.copy() for w in start]
-train(1, X, Y, *[w.copy() for w in start], a1, a2, delta1, delta2, *gradients, rate)  # compiles
+again = tuple(w.copy() for w in start)
+train(1, X, Y, tuple(w.copy() for w in start), outputs, deltas, gradients, rate)  # compiles
 started = time.perf_counter()
-train(passes, X, Y, *again, a1, a2, delta1, delta2, *gradients, rate)
+train(passes, X, Y, again, outputs, deltas, gradients, rate)
 compiled_seconds = time.perf_counter() - started
-from_python = [w.copy() for w in start]
+from_python = tuple(w.copy() for w in start)
 started = time.perf_counter()
 for _ in range(passes):
-    one_pass(X, Y, *from_python, a1, a2, delta1, delta2, *gradients, rate)
+    one_pass(X, Y, from_python, outputs, deltas, gradients, rate)
 python_seconds = time.perf_counter() - started
-gap = max(np.abs(w - v).max() for w, v in zip(again, (W1, b1, W2, b2), strict=True))
+gap = max(np.abs(w - v).max() for w, v in zip(again, weights, strict=True))
 print(f"largest difference of a weight: {gap:.0e}")
 print(
     f"a pass takes {python_seconds / passes * 1e6:.0f} µs from Python, "
@@ -92,7 +98,7 @@ print(
 )
 
 # %%
-# What the network has learnt.
+# What the network has learnt:
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 left.semilogy(np.arange(1, passes + 1), losses, color="#0072B2")

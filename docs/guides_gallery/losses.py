@@ -1,9 +1,9 @@
 """
-Choose what is minimised: quantiles, robust losses, a loss of your own
-======================================================================
+Choose a loss: quantiles, robust losses, custom losses
+======================================================
 
-The squared error asks for the mean, and a few wild values pull it far. Other losses ask for something
-else: the median, a band in which most values lie, or what your problem is about. All are options of
+The squared error fits the mean, and a few outliers pull it far off. Other losses fit something else: the
+median, a band that contains most values, or whatever your problem needs. All are options of
 ``fastbp.train`` and of the estimators in ``fastbp.sklearn``.
 """
 
@@ -29,15 +29,15 @@ options = {
 }
 
 # %%
-# Several quantiles at once: one network with an output for each level. A share of about 0.1 of the
-# targets lies below the first, 0.5 below the second, 0.9 below the third.
+# Several quantiles at once: one network with an output per level. About 10 % of the targets are below
+# the first output, 50 % below the second and 90 % below the third.
 
 bands = fastbp.train(X, y, loss="quantile", quantile=[0.1, 0.5, 0.9], **options)
 print("below each quantile:", (y[:, None] < bands.predict(X)).mean(axis=0).round(2))
 
 # %%
-# The squared error is pulled up by the wild values, Huber's loss is not: an error beyond ``huber_delta``
-# (in standard deviations of the targets) counts in proportion, not by its square.
+# The outliers pull the squared error up, but not Huber's loss: beyond ``huber_delta`` (in standard
+# deviations of the targets), it grows linearly, not quadratically.
 
 mean = fastbp.train(X, y, **options)
 robust = fastbp.train(X, y, loss="huber", huber_delta=0.1, **options)
@@ -46,8 +46,8 @@ for name, net in (("squared error", mean), ("huber", robust)):
     print(f"{name}: {np.abs(net.predict(X) - truth).mean():.3f} from the truth on average")
 
 # %%
-# A loss of your own is a pair of functions of one target and one output, the loss and its derivative.
-# They are compiled. Here, saying too little costs four times as much as saying too much.
+# A custom loss is a pair of functions of one target and one output, the loss and its derivative; fastbp
+# compiles them. Here, predicting too little costs four times as much as predicting too much.
 
 
 @njit
@@ -58,7 +58,7 @@ def too_little(y, a):
 
 @njit
 def too_little_slope(y, a):
-    """Its derivative in the output."""
+    """Its derivative with respect to the output."""
     return 4 * (a - y) if a < y else a - y
 
 
@@ -66,8 +66,8 @@ careful = fastbp.train(X, y, loss=(too_little, too_little_slope), **options)
 print(f"share of the targets below: {(y < careful.predict(X)).mean():.2f}")
 
 # %%
-# The derivative is compared with finite differences before the run; a wrong one is refused, with the
-# point where it disagrees.
+# Before the run, the derivative is compared with finite differences. A wrong one raises an error that
+# names the point where they disagree.
 
 try:
     fastbp.train(X, y, loss=(too_little, njit(lambda y, a: a - y)), **options)
@@ -75,7 +75,7 @@ except ValueError as error:
     print(error)
 
 # %%
-# What they learnt.
+# What they have learnt:
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
 for axes in (left, right):
@@ -86,7 +86,7 @@ low, median, high = bands.predict(X).T
 left.fill_between(X[:, 0], low, high, color="C0", alpha=0.25, label="0.1 to 0.9")
 left.plot(X, median, "C0", label="0.5")
 left.set(title="quantiles", ylabel="y")
-for net, name in ((mean, "squared error"), (robust, "huber"), (careful, "of one's own")):
+for net, name in ((mean, "squared error"), (robust, "huber"), (careful, "custom loss")):
     right.plot(X, net.predict(X), label=name)
 right.set(title="three losses")
 for axes in (left, right):

@@ -3,9 +3,8 @@ Profile with asv
 ================
 
 `airspeed velocity <https://asv.readthedocs.io>`_ (asv) times functions whose names begin with
-``time_``, over the parameters that they name, each in a process of its own. Here a suite of one
-benchmark measures a kernel over the width of a layer. The folder ``bench`` of fastbp holds a larger
-one.
+``time_``, for each value of their parameters, each in a separate process. Here a suite of one benchmark
+measures a kernel for several layer widths. fastbp's folder ``bench`` contains a larger suite.
 """
 
 import json
@@ -19,8 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 # %%
-# The suite. ``setup`` is not timed: it makes the arrays, and calls the kernel once, so that the timing
-# holds no compilation.
+# The suite. ``setup`` is not timed: it creates the arrays, and calls the kernel once so that the timing
+# includes no compilation.
 
 SUITE = """
 import numpy as np
@@ -53,10 +52,10 @@ SETTINGS = {
 }
 
 # %%
-# ``--python=same`` measures what is installed here, in no environment of asv's own. Such results are
-# thrown away unless ``--set-commit-hash`` says which commit they belong to, so the folder becomes a
-# repository of one commit. asv keeps what it knows of the machine in the home folder; here that is the
-# temporary folder too.
+# ``--python=same`` measures the current environment instead of creating one. asv discards such results
+# unless ``--set-commit-hash`` names the commit that they belong to, so we turn the folder into a
+# repository with one commit. asv stores facts about the machine in the home folder; here that is the
+# temporary folder, too.
 
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
@@ -66,7 +65,7 @@ with tempfile.TemporaryDirectory() as name:
     (folder / "asv.conf.json").write_text(json.dumps(SETTINGS))
 
     def call(*command):
-        """Run a command in the folder, and return what it says."""
+        """Run a command in the folder, and return its output."""
         return subprocess.run(
             command,
             cwd=folder,
@@ -94,8 +93,8 @@ with tempfile.TemporaryDirectory() as name:
     found = json.loads(path.read_text())
 
 # %%
-# The file of results has a row per benchmark; ``result_columns`` names what is in it. ``result`` has a
-# median for each width, in seconds. A layer of this width takes 2 · 256 · width² flops.
+# The results file has a row per benchmark; ``result_columns`` names its columns. ``result`` has the
+# median for each width, in seconds. A layer of that width takes 2 · 256 · width² flops.
 
 row = dict(
     zip(
@@ -110,20 +109,16 @@ for width, second, rate in zip(widths, seconds, gflops, strict=True):
     print(f"width {width:4d}: {second * 1e6:8.1f} µs, {rate:6.1f} GFLOP/s")
 
 # %%
-# Wider layers come closer to what the processor can do: there is more arithmetic for each number that
-# is loaded.
+# Wider layers come closer to the processor's peak, because they do more arithmetic for each number that
+# they load.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 left.loglog(widths, seconds * 1e6, "o-", color="#0072B2")
 left.set(
-    xlabel="width of the layer",
-    ylabel="time of a call, µs",
-    title="linear_forward, 256 samples, float32",
+    xlabel="width of the layer", ylabel="time per call, µs", title="linear_forward, 256 samples, float32"
 )
 right.semilogx(widths, gflops, "s--", color="#D55E00")
-right.set(
-    xlabel="width of the layer", ylabel="GFLOP/s", ylim=0, title="The same as arithmetic per second"
-)
+right.set(xlabel="width of the layer", ylabel="GFLOP/s", ylim=0, title="The same in flops per second")
 for ax in (left, right):
     ax.set_xticks(widths, widths)
     ax.minorticks_off()

@@ -1,11 +1,11 @@
 """
-Search with Optuna: trials that stop early, and several at once
-===============================================================
+Search with Optuna: stop trials early, or run several at once
+=============================================================
 
-``fastbp.search`` draws options at random and stops the poor ones. `Optuna <https://optuna.org>`_ learns
-from each trial where to look next, keeps a study in a database if told to, and knows conditional
-options. Both ways to bring the two together are a few lines: Optuna prunes a training through its
-``callback``, or asks for several networks that ``fastbp.train_many`` trains side by side.
+``fastbp.search`` draws options at random and stops poor trials early. `Optuna <https://optuna.org>`_
+learns from each trial where to look next, can keep a study in a database, and supports conditional
+options. You can combine the two in two ways, each in a few lines: Optuna prunes a run through
+``callback``, or it asks for several networks that ``fastbp.train_many`` trains side by side.
 """
 
 import time
@@ -26,7 +26,7 @@ common = {"validation": (Xv, yv), "epochs": EPOCHS, "seed": 0, "progress": False
 
 
 def suggested(trial):
-    """Options of ``fastbp.train`` that Optuna suggests."""
+    """Options of ``fastbp.train``, suggested by Optuna."""
     layers = trial.suggest_int("layers", 1, 2)
     return {
         "hidden": [trial.suggest_int(f"units {l}", 4, 64, log=True) for l in range(layers)],
@@ -36,12 +36,12 @@ def suggested(trial):
 
 
 # %%
-# Pruning. After each epoch the callback reports the validation loss, and returns True to stop where
-# Optuna finds it poor. The pruner here is successive halving in a form that needs no rounds (ASHA).
+# Pruning. After each epoch the callback reports the validation loss, and returns True to stop the run if
+# Optuna finds it poor. The pruner here is asynchronous successive halving (ASHA).
 
 
 def objective(trial):
-    """Validation loss of the best epoch of a trial."""
+    """Validation loss of a trial's best epoch."""
 
     def report(epoch):
         trial.report(epoch.validation_loss, epoch.epoch)
@@ -64,11 +64,11 @@ print(f"pruned: {TRIALS} trials, {epochs} of {TRIALS * EPOCHS} epochs, {seconds:
 print(f"best loss {pruned.best_value:.4f} with {pruned.best_params}")
 
 # %%
-# Several at once. ``ask`` gives trials without an objective, one call of ``train_many`` trains a network
-# of each, one per thread (or on a cluster, with ``engine=client``), and ``tell`` hands the losses back.
-# Trials of a batch do not know of each other's results, so a batch should be small beside the number of
-# trials; ``constant_liar`` keeps the sampler from suggesting the same place for all of them. A network
-# that diverged is told as failed, and the others go on.
+# Several at once. ``ask`` returns trials without an objective, one call of ``train_many`` trains a
+# network for each, one per thread (or on a cluster, with ``engine=client``), and ``tell`` reports the
+# losses. Trials of a batch do not know each other's results, so use batches that are small compared with
+# the number of trials; ``constant_liar`` keeps the sampler from suggesting similar options for all of
+# them. A network that diverges is reported as failed, and the others continue.
 
 batched = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, constant_liar=True))
 started = time.perf_counter()
@@ -85,14 +85,14 @@ print(f"batches of four: {TRIALS} trials, {TRIALS * EPOCHS} epochs, {seconds:.1f
 print(f"best loss {batched.best_value:.4f} with {batched.best_params}")
 
 # %%
-# The network is trained once more with what was found. A frozen trial answers as a living one does.
+# Train the network again with the best options. A finished trial answers like a running one.
 
 net = fastbp.train(X, y, **suggested(batched.best_trial), **common)
-print(f"accuracy on the samples that decided: {net.score(Xv, yv):.3f}")
+print(f"accuracy on the validation samples: {net.score(Xv, yv):.3f}")
 
 # %%
-# The trials that were pruned, and the best so far of both studies by the epochs that they took. The
-# samples that decided flatter the winner; confirm it on others.
+# The pruned trials, and the best loss so far of both studies against the epochs that they took. The
+# validation samples selected the winner, so its score is optimistic; confirm it on other samples.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 for trial in pruned.trials:
