@@ -1,4 +1,4 @@
-"""Custom losses: two functions of numbers, in every way through a network, against the built-in loss and the reference."""
+"""Custom losses: two functions of numbers, every way through a network, against the built-in loss and the reference."""
 
 import functools
 import math
