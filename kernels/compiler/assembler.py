@@ -23,6 +23,7 @@ from .values import (
     Value,
     call,
     constant,
+    operand,
     order_of,
     splat,
     suffix,
@@ -125,13 +126,19 @@ class Assembler:
         """`count` zeros that are only read."""
         zeros = ir.GlobalVariable(self.b.module, ir.ArrayType(self.scalar, count), "zeros")
         zeros.initializer, zeros.linkage, zeros.global_constant = ir.Constant(zeros.value_type, None), "internal", True
-        return self.address(zeros)
+        return self._at(zeros)
 
     def stack(self, count: int) -> Address:
         """Room for `count` numbers, which lasts as long as the routine runs."""
         room = self.b.alloca(self.scalar, count)
         room.align = VECTOR_BYTES
-        return self.address(room)
+        return self._at(room)
+
+    def _at(self, x: Any) -> Address:
+        """The address of what llvmlite takes for an array with a type of its own."""
+        p = self.b.gep(x, [I64(0)], source_etype=self.scalar)
+        p.type = POINTER
+        return self.address(p)
 
     # Arithmetic
 
@@ -142,7 +149,7 @@ class Assembler:
     def fma(self, x: Number, y: Number, z: Number) -> Float:
         """The sum x y + z, rounded once where the processor can."""
         kind = next(q.type for q in (x, y, z) if isinstance(q, Float))
-        arguments = [q.x if isinstance(q, Float) else constant(kind, q) for q in (x, y, z)]
+        arguments = [operand(kind, q) for q in (x, y, z)]
         return Float(self.b, call(self.b, f"llvm.{'fma' if _FUSED else 'fmuladd'}.{suffix(kind)}", kind, arguments))
 
     def sqrt(self, x: Float) -> Float:

@@ -17,7 +17,7 @@ SUMS, TURNS = (24, 4) if REGISTERS == 32 else (12, 8)
 
 @routine("iAs")
 def multiply_adds(v: Assembler, count: Integer, out: Address, x: Float) -> None:
-    """`count` turns of SUMS x TURNS independent multiply-adds of vectors, all in registers; the sums are written to `out`."""
+    """`count` turns of SUMS x TURNS independent multiply-adds of vectors in registers; the sums go to `out`."""
     factor, sums = v.broadcast(x), [v.const(k) for k in range(SUMS)]
     for _ in v.range(count, carry=sums):
         for _ in range(TURNS):

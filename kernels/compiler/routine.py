@@ -199,11 +199,13 @@ def routine(
             given = [x for a in arguments for x in (a.types if isinstance(a, types.BaseTuple) else [a])]
             expected, dtype = _expected(made, given)
             places = [letter for letter in parameters for _ in range(2 if letter.lower() in ARRAYS else 1)]
-            wanted = [
-                types.BaseTuple.from_types(x) if isinstance(x, tuple) else x for x in grouped("".join(places), expected)
-            ]
-            if [isinstance(x, types.BaseTuple) for x in wanted] != [isinstance(x, types.BaseTuple) for x in arguments]:
+            groups = grouped("".join(places), expected)
+            if [_length(x) for x in groups] != [_length(x) for x in arguments]:
                 raise TypingError(f"{emit.__name__}: arguments grouped as {parameters} expected, got {arguments}")
+            wanted = [
+                _group(emit.__name__, x, a) if isinstance(x, tuple) else x
+                for x, a in zip(groups, arguments, strict=True)
+            ]
             numbers = {"": types.void, "i": types.intp, "s": dtype, "d": types.float64}
             return numbers[result](*wanted), _caller(made, dtype)
 
@@ -220,6 +222,20 @@ def routine(
         return intrinsic(typed)
 
     return decorate
+
+
+def _length(group: Any) -> int | None:
+    """How many arguments a group has; None if it is none."""
+    return len(group) if isinstance(group, tuple | types.BaseTuple) else None
+
+
+def _group(name: str, wanted: tuple[Any, ...], given: Any) -> Any:
+    """The tuple type that a group is taken as; Numba converts the numbers of a tuple, but not those of a named one."""
+    if not isinstance(given, types.BaseNamedTuple):
+        return types.BaseTuple.from_types(wanted)
+    if tuple(given.types) != wanted:
+        raise TypingError(f"{name}: a named tuple of {wanted} expected, got {given}")
+    return given
 
 
 def _outside(parameters: str) -> str:
@@ -242,15 +258,22 @@ def _expected(made: Routine, given: Sequence[Any]) -> tuple[list[Any], Any]:
     expected: list[Any] = []
     for letter in letters:
         if letter in numbers:
+            _check_number(name, given[len(expected)])
             expected.append(numbers[letter])
             continue
         array, element = given[len(expected)], elements[letter.lower()]
         if not (isinstance(array, types.Array) and array.dtype == element and array.aligned):
-            raise TypingError(f"{name}: an aligned array of {element} expected beside one of {dtype}, got {array}")
+            raise TypingError(f"{name}: an aligned array of {element} expected next to one of {dtype}, got {array}")
         if letter.isupper() and not array.mutable:
             raise TypingError(f"{name}: this array is written, and must not be read-only: {array}")
+        _check_number(name, given[len(expected) + 1])
         expected += [array, types.intp]
     return expected, dtype
+
+
+def _check_number(name: str, kind: Any) -> None:
+    if not isinstance(types.unliteral(kind), types.Number | types.Boolean):
+        raise TypingError(f"{name}: a number expected, got {kind}")
 
 
 def _caller(made: Routine, dtype: Any) -> Callable[..., Any]:

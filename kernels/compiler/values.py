@@ -11,6 +11,7 @@ Arithmetic is IEEE: no flag allows LLVM to reorder it, so a NaN stays a NaN and 
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -44,6 +45,18 @@ def constant(kind: ir.Type, number: float) -> ir.Constant:
     return kind(number)
 
 
+def operand(kind: ir.Type, x: Number) -> Any:
+    """What llvmlite knows a value of this type by, or a Python number that becomes a constant of it; TypeError if x is neither."""
+    if isinstance(x, Value):
+        if x.type != kind:
+            raise TypeError(f"a value of type {kind} expected, got {x!r}")
+        return x.x
+    whole = isinstance(element_of(kind), ir.IntType)
+    if not isinstance(x, numbers.Integral if whole else numbers.Real):
+        raise TypeError(f"{'an integer' if whole else 'a number'} or a value of type {kind} expected, got {x!r}")
+    return constant(kind, x)
+
+
 def call(b: ir.IRBuilder, name: str, result: ir.Type, arguments: Sequence[Any]) -> Any:
     """Call one of LLVM's own functions."""
     kind = ir.FunctionType(result, [x.type for x in arguments])
@@ -59,7 +72,11 @@ def suffix(kind: ir.Type) -> str:
 
 
 class Value:
-    """Something that exists when the routine runs: `x` is what llvmlite knows it by, `b` the builder that emits what follows."""
+    """
+    Something that exists when the routine runs.
+
+    llvmlite knows it by `x`; `b` is the builder that emits what follows.
+    """
 
     __slots__ = ("b", "x")
     __hash__ = None  # type: ignore[assignment]
@@ -77,13 +94,21 @@ class Value:
             "this is not known before the routine runs: where(), when() or if_else() of the assembler decide by it"
         )
 
+    def __eq__(self, other: object) -> Any:
+        raise TypeError(f"{self!r} cannot be compared")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} ({self.type})"
+
     def same(self, x: Any) -> Any:
         """Another value of this kind."""
         return type(self)(self.b, x)
 
     def operand(self, other: Number) -> Any:
         """What llvmlite knows the other side of an operator by."""
-        return other.x if isinstance(other, Value) else constant(self.type, other)
+        if isinstance(other, Value) and (type(other) is not type(self) or other.type != self.type):
+            raise TypeError(f"two values of one type expected, got {self!r} and {other!r}")
+        return operand(self.type, other)
 
 
 def _binary(emit: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -163,7 +188,7 @@ class Integer(Value):
 
     def __mod__(self, power: int) -> Integer:
         """The remainder by a power of two, from 0 on."""
-        if power & (power - 1):
+        if power < 1 or power & (power - 1):
             raise ValueError(f"a power of two expected, got {power}")
         return self & (power - 1)
 
@@ -234,7 +259,7 @@ class Address(Value):
         return Address(self.b, self.x, self.element, lanes)
 
     def __add__(self, elements: Number) -> Address:
-        index = I64(elements) if isinstance(elements, int) else elements.x
+        index = operand(I64, elements)
         return self.same(self.b.gep(self.x, [index], source_etype=self.element))
 
     def _at(self, key: Any) -> tuple[Any, Mask | None]:
@@ -253,7 +278,7 @@ class Address(Value):
     def __setitem__(self, key: Any, value: Number) -> None:
         p, mask = self._at(key)
         kind = ir.VectorType(self.element, self.lanes)
-        x = value.x if isinstance(value, Value) else constant(kind, value)
+        x = operand(kind, value)
         if mask is None:
             self.b.store(x, p, align=self._size)
         else:
@@ -266,8 +291,7 @@ class Address(Value):
 
     def set_item(self, index: Number, value: Number) -> None:
         """Write one number."""
-        x = value.x if isinstance(value, Value) else self.element(value)
-        self.b.store(x, self._at(index)[0], align=self._size)
+        self.b.store(operand(self.element, value), self._at(index)[0], align=self._size)
 
     def broadcast(self, index: Number = 0) -> Any:
         """The vector of the number `index` elements on."""
@@ -286,7 +310,7 @@ class Address(Value):
     def scatter(self, value: Value, places: Integer, mask: Mask | None = None) -> None:
         """Write each lane `places` elements on."""
         kind = ir.VectorType(self.element, self.lanes)
-        arguments = [value.x, self._each(places), *self._alignment(), self._every(mask)]
+        arguments = [operand(kind, value), self._each(places), *self._alignment(), self._every(mask)]
         call(self.b, f"llvm.masked.scatter.{suffix(kind)}.v{self.lanes}p0", ir.VoidType(), arguments)
 
     def _each(self, places: Integer) -> Any:

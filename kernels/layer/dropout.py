@@ -1,8 +1,9 @@
 """
-Dropout: during training each unit of a hidden layer is left out of a sample's pass with probability p (Hinton et al., 2012).
+Dropout: in training, each unit of a hidden layer is left out for a sample with probability p (Hinton et al., 2012).
 
-Whether a unit is left out is a hash of the seed, the update, the layer, the unit and the place of the sample in its batch. So
-nothing is kept between the forward and the backward pass, and the result does not depend on the number of threads.
+Whether a unit is left out is a hash of the seed, the update, the layer, the unit and the place of the sample in its
+batch. So nothing is kept between the forward and the backward pass, and the result does not depend on the number of
+threads.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def layer_key(seed, step, layer):
 
 @inner
 def _mixed(x):
-    """A number of 64 bits, each of which depends on each bit of x (the finaliser of splitmix64, Steele et al., 2014)."""
+    """64 bits, each of which depends on each bit of x (the finaliser of splitmix64, Steele et al., 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -96,11 +97,11 @@ def dropout(a, share, seed, step, layer, out):
     Parameters
     ----------
     a : array, shape (n, d)
-        Outputs of a hidden layer, one sample a row; in the backward pass its delta, with the same numbers behind.
+        Outputs of a hidden layer, one sample a row; in the backward pass its delta, with the same numbers after it.
     share : float
         p, in [0, 1).
     seed, step, layer : int
-        What the choice depends on, beside the places of sample and unit: the same numbers leave out the same units.
+        What the choice depends on, with the places of sample and unit: the same numbers leave out the same units.
     out : array, shape (n, d)
         Overwritten. May be `a`.
 

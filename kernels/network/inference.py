@@ -1,9 +1,10 @@
 """
-Prediction with a whole network, from raw values to outputs and decisions (lecture L3, L25), at the speed of the machine.
+Prediction with a whole network, from raw values to outputs and decisions (lecture L3, L25).
 
-A few rows take a way of their own: each row is a vector that meets every layer's weights once, in the order in which they lie, so that a
-single prediction costs what reading the weights costs. Many rows go through in tiles of `GROUP` (see `network`), standardised, computed and
-decided while they are in the cache. Both ways add up the same terms in the same order: they give the same bits.
+A few rows go one by one: each is a vector that meets every layer's weights once, in the order in which they lie, so
+that a single prediction costs what reading the weights costs. Many rows go through in tiles of `GROUP` (see `forward`):
+standardised, computed and decided while they are in the cache. Both ways add up the same terms in the same order: they
+give the same bits.
 """
 
 import numpy as np
@@ -68,7 +69,7 @@ def row_product(v: Assembler, shape: tuple, x: Address, W: Address, y: Address, 
 
 @exact
 def standardise(X, first, rows, scaling, space, at):
-    """(x_j - mean_j) r_j of some rows of X, computed in float64, row after row from `at` on; without a scaling x_j itself."""
+    """(x_j - mean_j) r_j of some rows of X in float64, row after row from `at` on; without a scaling x_j itself."""
     x, z = X[first : first + rows], space[at : at + rows * X.shape[1]].reshape((rows, X.shape[1]))
     number = space.dtype.type
     for i in range(rows):
@@ -127,10 +128,14 @@ def row_space(sizes, itemsize):
 
 
 @inner
-def infer_row(X, i, scaling, sizes, activations, params, space, at, out):
-    """Outputs for row i of X; whether its inputs are finite. Unchecked; work space of `row_space` elements from `at` on."""
-    layers, lanes = activations.size, VECTOR_BYTES // out.itemsize
-    n_out = sizes[layers]
+def infer_row(X, i, scaling, net, space, at, out):
+    """
+    Outputs for row i of X; whether its inputs are finite. Unchecked.
+
+    `net` is sizes, activations and params; work space of `row_space` elements from `at` on.
+    """
+    (sizes, activations, params), lanes = net, VECTOR_BYTES // out.itemsize
+    layers, n_out = activations.size, sizes[-1]
     columns = at + row_space(sizes, out.itemsize) - n_out * lanes
     a, z, W = at, at + (columns - at) // 2, np.int64(0)
     standardise(X, i, 1, scaling, space, a)
@@ -183,11 +188,10 @@ def group_space(sizes, plan, itemsize):
 
 
 @njit(parallel=True)
-def _tiles(
-    X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
-):
+def _tiles(inputs, net, outputs, plan, packed, work, finite):
     """Outputs and decisions for all rows, tile after tile; finite[g]: whether all inputs of group g are. Unchecked."""
-    n, n_in, layers = X.shape[0], sizes[0], activations.size
+    (X, scaling), (sizes, activations, params), (rescaling, threshold, out, decision) = inputs, net, outputs
+    (space, begin), n, n_in, layers = work, X.shape[0], sizes[0], activations.size
     n_out, columns = sizes[layers], whole_vectors(min(n, GROUP), out.itemsize)
     tiles, groups, size = (n + GROUP - 1) // GROUP, finite.size, group_space(sizes, plan, out.itemsize)
     pack_weights(sizes, plan, params, packed)
@@ -237,7 +241,11 @@ def check_infer(X, scaling, sizes, activations, params, rescaling, out, decision
 
 @python_or_compiled
 def _plan(X, sizes, activations, out, groups):
-    """Plan of a tile, space for packed weights and for the tiles of every group, its begin; whether the inputs of each group are finite."""
+    """
+    Reserve memory: the plan of a tile, space for packed weights, for the tiles of every group, and its begin.
+
+    And for each group whether its inputs are finite, which they are until one is found that is not.
+    """
     layers = activations.size
     plan = plan_tile(
         sizes, activations, np.zeros(layers), whole_vectors(min(X.shape[0], GROUP), out.itemsize), out.itemsize
@@ -249,11 +257,11 @@ def _plan(X, sizes, activations, out, groups):
 
 
 @njit
-def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
-    """What `infer` does with few rows: each by itself. Unchecked: `fastbp.Network` has made sure once that its arrays go together."""
-    finite, space = True, np.empty(row_space(sizes, out.itemsize), out.dtype)
+def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):  # noqa: PLR0913
+    """What `infer` does with few rows, one by one. Unchecked: `fastbp.Network` has checked its arrays once."""
+    net, finite, space = (sizes, activations, params), True, np.empty(row_space(sizes, out.itemsize), out.dtype)
     for i in range(X.shape[0]):
-        if not infer_row(X, i, scaling, sizes, activations, params, space, 0, out):
+        if not infer_row(X, i, scaling, net, space, 0, out):
             finite = False
     rescale(rescaling, 0, X.shape[0], out)
     decide(threshold, 0, X.shape[0], out, decision)
@@ -261,9 +269,11 @@ def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, 
 
 
 @python_or_compiled
-def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
+def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):  # noqa: PLR0913
     """
-    Outputs and decisions of a network for raw values (lecture L3): a_0 = (x - mean) r, a_l = f(W_l^T a_l-1 + b_l), y = a_L s + mean.
+    Outputs and decisions of a network for raw values (lecture L3).
+
+    a_0 = (x - mean) r, a_l = f(W_l^T a_l-1 + b_l), y = a_L s + mean.
 
     Parameters
     ----------
@@ -280,8 +290,8 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     out : C-contiguous array, shape (n, sizes[-1])
         Overwritten with the outputs y. Has the dtype of `params`.
     decision : int64 array, shape (n,) or (0,)
-        Overwritten with the number of the largest output of each sample, or with one or two outputs 1 where the last one is above the
-        threshold, else 0. Nothing, if it is empty.
+        Overwritten with the number of the largest output of each sample, or with one or two outputs 1 where the last
+        one is above the threshold, else 0. Nothing, if it is empty.
 
     Returns
     -------
@@ -295,8 +305,9 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
 
     Notes
     -----
-    2 n P flops for P parameters. Up to 8 rows cost what reading the weights costs, P numbers a row. Scaling and its inverse are computed in
-    float64. The outputs have the same bits whatever the number of rows. Work space is allocated once a call, nothing per sample.
+    2 n P flops for P parameters. Up to 8 rows cost what reading the weights costs, P numbers a row. Scaling and its
+    inverse are computed in float64. The outputs have the same bits whatever the number of rows. Work space is allocated
+    once a call, nothing per sample.
     """
     X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
     sizes, activations = frozen(sizes), frozen(activations)
@@ -304,13 +315,12 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     if X.shape[0] <= FEW:
         return few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, 1)
-    _tiles_serial(
-        X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
-    )
+    inputs, net, outputs = (X, scaling), (sizes, activations, params), (rescaling, threshold, out, decision)
+    _tiles_serial(inputs, net, outputs, plan, packed, (space, begin), finite)
     return finite.all()
 
 
-def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
+def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):  # noqa: PLR0913
     """
     Outputs and decisions of a network, on the threads that `threads` has set: bit for bit what `infer` gives.
 
@@ -337,9 +347,8 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     plan, packed, space, begin, finite = _plan(X, sizes, activations, out, GROUPS)
-    _tiles(
-        X, scaling, sizes, activations, params, rescaling, threshold, plan, packed, space, begin, finite, out, decision
-    )
+    inputs, net, outputs = (X, scaling), (sizes, activations, params), (rescaling, threshold, out, decision)
+    _tiles(inputs, net, outputs, plan, packed, (space, begin), finite)
     return finite.all()
 
 
@@ -357,6 +366,6 @@ def infer_parallel_pays(sizes, rows):
     Returns
     -------
     bool
-        By the multiply-adds. Set higher than where the threads begin to win: below, what they win is not worth compiling for.
+        By the multiply-adds. Set higher than where threads begin to win: below, the gain is not worth compiling for.
     """
     return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_FROM

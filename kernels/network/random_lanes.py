@@ -1,4 +1,4 @@
-"""NumPy's shuffle for the streams of many networks at once, one in each lane of the vectors: the same bits as random.py, sooner."""
+"""NumPy's shuffle for the streams of many networks at once, one a lane of the vectors: the bits of `random`, sooner."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _FACTOR_HIGH, _FACTOR_LOW, _WORD = int(FACTOR_HIGH), int(FACTOR_LOW), 0xFFFFFFFF
 @routine("iinNN", vector_bytes=STREAMS_BYTES)
 def shuffle_lanes(v: Assembler, n: Integer, lanes: Integer, active: Address, streams: Address, orders: Address) -> None:
     """
-    Column k of `orders` becomes 0, ..., n - 1 as `shuffle` leaves it with the stream in column k of `streams`, n < 2^32.
+    Column k of `orders` becomes 0, ..., n - 1 as `shuffle` leaves it with the stream in column k of `streams`.
 
-    Both have rows of `lanes` elements, whole vectors of streams. Where `active` is 0, the stream is not drawn from.
+    n < 2^32. Both have rows of `lanes` elements, whole vectors of streams. Where `active` is 0, the stream is not drawn
+    from.
     """
     for first in v.range(0, lanes, v.lanes):
         every, column = active[first] != 0, orders + first

@@ -1,10 +1,14 @@
 """
 Matrix products C = alpha A B + beta C of any strides: forward X W, backward D W^T, gradient A^T D (lecture L24, L25).
 
-Small products run straight from the operands through the register tile (`tile.gemm`). Large ones are cut into blocks that stay in
-cache, with B copied into panels and, where its columns are contiguous, A into tiles (`pack`). Every element of C is one chain
-of multiply-adds in the order of k, whatever the way, the blocks and the number of threads: so the bits are the same. Long chains of
-float32 are cut into pieces, which are added up in float64: so the error does not grow with their length.
+Small products run straight from the operands through the register tile (`tile.gemm`). Large ones are cut into blocks
+that stay in cache, with B copied into panels and, where its columns are contiguous, A into tiles (`pack`). Every
+element of C is one chain of multiply-adds in the order of k, whatever the way, the blocks and the number of threads: so
+the bits are the same. Long chains of float32 are cut into pieces, which are added up in float64: so the error does not
+grow with their length.
+
+Inside, `shape` is n, m, depth for C of n x m, and an operand is a tuple: its memory, its step from row to row, and its
+step from column to column.
 """
 
 import numpy as np
@@ -22,14 +26,15 @@ KC = 256
 MC, BLOCK_PANELS = 96, 16
 # NC columns of B are packed at a time: they stay in the last cache.
 NC = 4096
-# Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache with 512-bit vectors alone.
+# Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache only with 512-bit
+# vectors.
 PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 # Rows of C from which packing B pays.
 PACKED_ROWS = 32
 # Rows of C up to which a B with contiguous columns is not packed as a whole.
 TURNED_ROWS = 384
-# Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows, whose pieces of so
-# many terms are added up at a time.
+# Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows,
+# whose pieces of so many terms are added up at a time.
 LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
 # Multiply-adds, and elements of C, from which threads pay.
 PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
@@ -48,7 +53,7 @@ def _is_direct(shape, a_column, b_column, alpha, itemsize):
 
 @inner
 def _blocks(n, m, split, itemsize):
-    """Rows and columns of a block of C: fit for the second cache, or smaller, to be some sixteen `split` over threads."""
+    """Rows and columns of a block of C: fit for the second cache, or (`split`) smaller, some sixteen for threads."""
     panel = panel_columns(itemsize)
     if not split:
         return MC, BLOCK_PANELS * panel
@@ -57,12 +62,13 @@ def _blocks(n, m, split, itemsize):
     return height, min(BLOCK_PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
 
 
-# Below, `shape` is n, m, depth for C of n x m, and an operand is a tuple: its memory, and the steps from row to row and from column to column.
-
-
 @njit(parallel=True)
 def _product(shape, A, B, C, alpha, add, split):
-    """C = alpha A B, or C += alpha A B: rows of C contiguous (`C` is its memory and row step), rows or columns of B contiguous. Unchecked."""
+    """
+    C = alpha A B, or C += alpha A B, where rows of C and rows or columns of B are contiguous. Unchecked.
+
+    `C` is its memory and its step from row to row; `split`: into blocks for threads.
+    """
     (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row) = shape, A, B, C
     infinite = -c.dtype.type(np.inf)
     direct = _is_direct(shape, a_column, b_column, alpha, c.itemsize)
@@ -125,7 +131,7 @@ _product_serial = _product.serial
 
 @python_or_compiled
 def _fits(b_row, b_column, c_row, c_column):
-    """Whether `_product` takes a B and a C of these steps; `gemm` has a meaning of its own for steps that are 0 or negative."""
+    """Whether `_product` takes a B and a C of these steps; to `gemm`, steps of 0 or less mean something else."""
     return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
 
 
@@ -218,10 +224,10 @@ def matmul(A, B, out):
 
     Notes
     -----
-    Lecture L24. 2nkm flops. Any layout of aligned arrays, any of float32 and float64, one dtype for all; fast when `out` has
-    contiguous rows or columns. A large product, and one of many rows with a transposed `B`, allocates work space for the packed
-    operands (up to 4 MB for `B`); others allocate nothing. Sums of more than 4096 terms of float32 are added up in float64, piece by
-    piece: their error is that of 4096 terms.
+    Lecture L24. 2nkm flops. Any layout of aligned arrays, float32 or float64, one dtype for all; fast when `out` has
+    contiguous rows or columns. A large product, and one of many rows with a transposed `B`, allocates work space for
+    the packed operands (up to 4 MB for `B`); others allocate nothing. Sums of more than 4096 terms of float32 are added
+    up in float64, piece by piece: their error is that of 4096 terms.
     """
     check_product(A, B, out)
     multiply(A, B, out, 1, False)
@@ -259,7 +265,7 @@ def scaled_matmul(alpha, A, B, beta, out):
 
 
 def _flat(array, written):
-    """The memory of an array as a flat one: so the parallel product is compiled once, whatever the layouts and flags."""
+    """The memory of an array as a flat one: the parallel product is compiled once, whatever the layouts and flags."""
     flat = (
         array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
     )

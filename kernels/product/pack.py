@@ -16,7 +16,7 @@ BLOCK = 8
 
 @routine("(ii)(aii)(Aii)")
 def copy(v: Assembler, shape: tuple, S: tuple, T: tuple) -> None:
-    """T_ij = S_ij for n x m matrices of any steps: `S` and `T` are arrays and their steps from row to row, column to column."""
+    """T_ij = S_ij for n x m matrices: arrays, and their steps from row to row and from column to column."""
     (n, m), (S, s_row, s_column), (T, t_row, t_column) = shape, S, T
     for i in v.range(n):
         source, target = (S + i * s_row).strided(s_column), (T + i * t_row).strided(t_column)

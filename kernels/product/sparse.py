@@ -100,8 +100,8 @@ def csr_linear_forward(data, indices, indptr, rows, W, b, out):
     Parameters
     ----------
     data, indices, indptr : array
-        X in compressed rows: row i has the numbers ``data[k]`` in the columns ``indices[k]``, for k from ``indptr[i]`` to
-        before ``indptr[i + 1]``.
+        X in compressed rows: row i has the numbers ``data[k]`` in the columns ``indices[k]``, for k from ``indptr[i]``
+        to before ``indptr[i + 1]``.
     rows : int array, shape (n,)
         Rows of X that are samples here, in their order.
     W : array, shape (d_in, d_out)
@@ -164,7 +164,8 @@ def csr_weight_gradient(data, indices, indptr, rows, delta, out):
 
     Notes
     -----
-    Lecture L25, L27: dw_ij = sum_n x_ni delta_nj, over the x_ni that are stored. 2 d_out flops for each, and one pass over `out`.
+    Lecture L25, L27: dw_ij = sum_n x_ni delta_nj, over the x_ni that are stored. 2 d_out flops for each, and one
+    pass over `out`.
     """
     if delta.shape[0] != rows.shape[0] or out.shape[1] != delta.shape[1]:
         raise ValueError(

@@ -26,7 +26,7 @@ def panel_columns(itemsize):
 
 def panels(v: Assembler, m: Integer) -> Iterator[tuple[int, Integer, Integer | None]]:
     """
-    Cut m columns into panels: `width` vectors from column j on, and how many columns the last has, where it is not whole.
+    Cut m columns into panels: `width` vectors from column j on, and the columns of the last one if it is not whole.
 
     Three vectors a panel as long as more than four are left; then 2 + 2, 3, 2 or 1.
     """
@@ -89,8 +89,8 @@ def gemm(v: Assembler, shape: tuple, A: tuple, B: tuple, start: tuple, C: tuple,
                 v.outlined("turn", functools.partial(_turn, v), (m - column, depth), source, target)
         operands = A, (v.where(turned, stack, B + j * b_column), row), (first, start_row), (C + j, c_row)
         name = f"panel.{width}.{'whole' if left is None else 'part'}"
-        columns = () if left is None else (left,)
-        v.outlined(name, functools.partial(_panel, v, width), (n, depth), *operands, floor, columns)
+        size = (n, depth) if left is None else (n, depth, left)
+        v.outlined(name, functools.partial(_panel, v, width), size, *operands, floor)
 
 
 def _turn(v: Assembler, shape: tuple, source: tuple, target: tuple) -> None:
@@ -99,19 +99,20 @@ def _turn(v: Assembler, shape: tuple, source: tuple, target: tuple) -> None:
     transpose_block(v, shape, lambda r: S + r * s_row, T, t_row)
 
 
-def _panel(
-    v: Assembler, width: int, shape: tuple, A: tuple, B: tuple, start: tuple, C: tuple, floor: Float, left: tuple
-) -> None:
-    """All rows of a panel of `width` vectors of columns, MR at a time; `left`: columns of the last vector, if it is a part."""
-    (n, depth), (A, a_row, a_column, a_tile), (S, start_row), (C, c_row) = shape, A, start, C
-    mask = v.first(left[0]) if left else None
-    masks = [None] * (width - 1) + [mask]
+def _panel(v: Assembler, width: int, shape: tuple, A: tuple, B: tuple, start: tuple, C: tuple, floor: Float) -> None:
+    """
+    All rows of a panel of `width` vectors of columns, MR at a time.
+
+    `shape` is n and depth, and the columns of the last vector if it is not whole.
+    """
+    (n, depth, *left), (A, a_row, a_column, a_tile), (S, start_row), (C, c_row) = shape, A, start, C
+    masks = [None] * (width - 1) + [v.first(left[0]) if left else None]
     least = v.broadcast(floor)
 
     def rows(count: int, i: Integer) -> None:
         Ai = A + (i // MR) * a_tile + (i % MR) * a_row
-        tile = (Ai, a_row, a_column), B, (S + i * start_row, start_row), (C + i * c_row, c_row)
-        _tile(v, count, masks, depth, *tile, least)
+        operands = (Ai, a_row, a_column), B, (S + i * start_row, start_row), (C + i * c_row, c_row)
+        _tile(v, (count, masks, depth), *operands, least)
 
     for i in v.range(0, v.round_down(n, MR), MR):
         rows(MR, i)
@@ -123,9 +124,10 @@ def _panel(
 
 
 def _tile(
-    v: Assembler, rows: int, masks: list, depth: Integer, A: tuple, B: tuple, start: tuple, C: tuple, least: Float
+    v: Assembler, shape: tuple[int, list, Integer], A: tuple, B: tuple, start: tuple, C: tuple, least: Float
 ) -> None:
-    """C = max(least, S + A B) for one tile of `rows` rows; `masks` has that of each of its vectors."""
+    """C = max(least, S + A B) for one tile: `shape` is its rows, the masks of its vectors, and the depth."""
+    rows, masks, depth = shape
     (A, a_row, a_column), (B, b_row), (S, start_row), (C, c_row) = A, B, start, C
     cells = [(r, j) for r in range(rows) for j in range(len(masks))]
     c = [(S + start_row * r)[j * v.lanes, masks[j]] for r, j in cells]

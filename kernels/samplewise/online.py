@@ -170,8 +170,7 @@ def _swept_epoch(samples, net, params, rates, memory, order):
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
         a, delta, step = units[top, now], units[top, DELTA], units[top, STEP]
         if loss >= LOWEST_ADDRESS:
-            operands = (space, a, Y, y, weight, t, space, delta)
-            call_custom(loss, (n_out, one, one), operands, (results, 0))
+            call_custom(loss, (n_out, 1, 1), (space, a, Y, y, weight, t, space, delta), (results, 0))
         codes, answer = (loss, activations[top], decision), (space, a, Y, y, parameter, 0)
         row_loss(codes, n_out, answer, (weight[t], alpha), (space, delta, space, step), results, 0)
         if not np.isfinite(results[0]):

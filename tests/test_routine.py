@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from collections import namedtuple
 
 import numba
 import numpy as np
@@ -16,6 +17,7 @@ from test_jit import run
 
 from fastbp import kernels
 from fastbp.kernels.compiler import routine
+from fastbp.kernels.compiler.values import DOUBLE
 from fastbp.kernels.layer import ufunc
 
 # Compiles a routine without Numba, and says how often it was compiled; its result is that of exp.
@@ -234,7 +236,7 @@ def test_a_mix_of_dtypes_is_refused(name):
     for first, second in (DTYPES, DTYPES[::-1]):
         for odd in range(count):
             with pytest.raises(
-                TypingError, match=r"an aligned array of float(32|64) expected beside one of float(32|64), got"
+                TypingError, match=r"an aligned array of float(32|64) expected next to one of float(32|64), got"
             ):
                 call(*[square(second if k == odd else first) for k in range(count)])
 
@@ -315,6 +317,143 @@ def test_unaligned_arrays_of_compiled_code_are_refused_when_it_is_compiled():
         user(records, square())
     with pytest.raises(TypingError):
         exponential(records, np.ones(3))
+
+
+# Groups of arguments
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_these_tests_is_kept(monkeypatch, request):
+    """The folder of the cache knows the sources of the kernels, not those of the tests."""
+    if "group" in request.node.name:
+        monkeypatch.setattr(routine, "read", lambda file: None)
+        monkeypatch.setattr(routine, "keep", lambda file, code: None)
+
+
+@routine.routine("i(ai)(Ai)s")
+def line(v, count, x, out, slope):
+    """out_i = slope x_i + i, with steps; the arrays first, as an emitter gets them."""
+    (x, x_step), (out, out_step) = x, out
+    for i in v.range(count):
+        out.set_item(i * out_step, slope * x.item(i * x_step) + i.to(v.scalar))
+
+
+@routine.routine("(a)(nFiid)(si)", "d")
+def mixed(v, first, others, last):
+    """Letters of all kinds in groups."""
+    (x,), (codes, sums, i, j, shift), (factor, k) = first, others, last
+    sums.set_item(j, sums.item(j) + shift)
+    return (x.item(codes.item(i)) * factor).to(DOUBLE) + k.to(DOUBLE)
+
+
+compiled_only = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_reach_the_emitter_as_tuples(dtype):
+    @numba.njit
+    def run_line(x, at, out, slope):
+        line(4, (x, at, 2), (out, 1, 3), slope)
+
+    x, out = np.arange(20).astype(dtype), np.full(20, -1, dtype)
+    for slope in (dtype(0.5), 2, np.float64(0.5)):  # numbers become those of the dtype
+        run_line(x, 3, out, slope)
+        wanted = np.full(20, -1, dtype)
+        wanted[1:13:3] = dtype(slope) * x[3:11:2] + np.arange(4, dtype=dtype)
+        np.testing.assert_array_equal(out, wanted)
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_of_all_kinds_of_arguments(dtype):
+    @numba.njit
+    def run_mixed(x, codes, sums, i, shift, factor):
+        return mixed((x, 0), (codes, 1, sums, 2, i, True, shift), (factor, i))
+
+    x, codes, sums = np.arange(9).astype(dtype), np.array([0, 7, 5, 3]), np.zeros(5)
+    for i in range(3):
+        assert run_mixed(x, codes, sums, i, 0.25, 3) == 3 * codes[1 + i] + i
+    np.testing.assert_array_equal(sums, [0, 0, 0, 0.75, 0])
+    assert run_mixed(x, codes, sums, np.int32(1), 1, np.float32(0.5)) == 0.5 * codes[2] + 1
+
+
+@compiled_only
+def test_groups_may_be_variables_and_named_tuples():
+    @numba.njit
+    def run_line(point, x, out):
+        source = (x, 0, 1)
+        line(len(x), source, point, 2.0)
+
+    Target = namedtuple("Target", "out at step")
+    x, out = np.arange(4.0), np.empty(5)
+    run_line(Target(out, 1, 1), x, out)
+    np.testing.assert_array_equal(out[1:], 2 * x + np.arange(4))
+    with pytest.raises(TypingError, match="line: a named tuple of .* expected, got Target"):
+        run_line(Target(out, 1.0, 1), x, out)
+
+
+GROUPED = r"line: arguments grouped as i\(ai\)\(Ai\)s expected, got"
+
+
+@compiled_only
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        # arguments in other groups than those of the parameters
+        (lambda x, out: line(4, x, 0, 1, out, 0, 1, 2.0), GROUPED),
+        (lambda x, out: line(4, (x, 0, 1), (out, 0, 1, 2.0)), GROUPED),
+        (lambda x, out: line(4, (x, 0), (1, out, 0, 1), 2.0), GROUPED),
+        (lambda x, out: line((4, x, 0), (1, out, 0, 1), 2.0), GROUPED),
+        (lambda x, out: line((4,), (x, 0, 1), (out, 0, 1), 2.0), GROUPED),
+        (lambda x, out: line(4, (x, 0, 1), (out, 0, 1), (2.0,)), GROUPED),
+        # too few, or too many
+        (lambda x, out: line(4, (x, 0), (out, 0, 1), 2.0), "line: 8 arguments expected, got 7"),
+        (lambda x, out: line(4, (x, 0, 1), (out, 0, 1, 1), 2.0), "line: 8 arguments expected, got 9"),
+        (lambda x, out: line(4, (), (out, 0, 1), 2.0), "line: 8 arguments expected, got 5"),
+        # of other kinds
+        (lambda x, out: line(4, (0, x, 1), (out, 0, 1), 2.0), "line: arrays of float32 or float64 expected, got"),
+        (lambda x, out: line(4, (x, x, 1), (out, 0, 1), 2.0), r"line: a number expected, got array"),
+        (lambda x, out: line(4, (x, 0, (1,)), (out, 0, 1), 2.0), r"line: a number expected, got Uni"),
+        (lambda x, out: line(x, (x, 0, 1), (out, 0, 1), 2.0), r"line: a number expected, got array"),
+        (lambda x, out: line(4, (x, 0, 1), (out, 0, 1), "2"), r"line: a number expected, got"),
+        (lambda x, out: line(4, (x, 0, 1), (2.0, 0, 1), 2.0), "line: an aligned array of float64 expected"),
+        (lambda x, out: line(4, (x, 0, 1), ((out,), 0, 1), 2.0), "line: an aligned array of float64 expected"),
+        (
+            lambda x, out: line(4, (x, 0, 1), (out.astype(np.float32), 0, 1), 2.0),
+            "line: an aligned array of float64 exp",
+        ),
+        (
+            lambda x, out: mixed((x, 0), (out, 0, out, 0, 0, 0, 1.0), (1.0, 0)),
+            "mixed: an aligned array of int64 expected",
+        ),
+    ],
+)
+def test_other_groups_are_refused(call, message):
+    with pytest.raises(TypingError, match=message):
+        numba.njit(call)(np.ones(9), np.ones(9))
+
+
+@compiled_only
+def test_arrays_in_groups_that_are_written_must_not_be_read_only():
+    @numba.njit
+    def run_line(x, out):
+        line(4, (x, 0, 1), (out, 0, 1), 2.0)
+
+    with pytest.raises(TypingError, match=r"line: this array is written, and must not be read-only"):
+        run_line(np.ones(4), _read_only(np.ones(4)))
+    run_line(_read_only(np.ones(4)), np.ones(4))
+
+
+def test_groups_of_parameters_and_of_values():
+    for parameters, wanted in [
+        ("abc", [0, 1, 2]),
+        ("(ab)c", [(0, 1), 2]),
+        ("a(bc)(d)e", [0, (1, 2), (3,), 4]),
+        ("(abc)", [(0, 1, 2)]),
+        ("", []),
+    ]:
+        assert routine.grouped(parameters, range(10)) == wanted
 
 
 def test_processes_may_write_at_once(tmp_path):
