@@ -1,4 +1,4 @@
-"""The vector assembler: each operation as a small routine of its own against NumPy, its edges in guarded memory, and the widths."""
+"""The vector assembler: each operation in a small routine against NumPy, the edges in guarded memory, and widths."""
 
 import ctypes
 import itertools
@@ -214,7 +214,6 @@ def test_scalars_and_addresses(dtype):
     arena, n = Arena(dtype), lanes(dtype)
     x, out = arena.put(draw(dtype, 9)), arena.space(n + 5)
     assemble(dtype, "aai", emit)(x, out, 7)
-    np.testing.assert_array_equal(out, [np.nan, x[7], *[x[2]] * n, 4.5, np.nan, np.nan][:2] + [*out[2:]])
     wanted = np.array([np.nan, x[7], *[x[2]] * n, 4.5, np.nan, np.nan], dtype)
     wanted[3 + n] = x[6]
     np.testing.assert_array_equal(out, wanted)

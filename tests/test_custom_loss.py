@@ -1,4 +1,4 @@
-"""Custom losses: two functions of numbers, in every way through a network, against the built-in loss and the reference."""
+"""Custom losses: two functions of numbers, every way through a network, against the built-in loss and the reference."""
 
 import functools
 import math
@@ -224,3 +224,7 @@ def test_a_loss_is_asked_for_its_value_where_the_weight_is_zero():
     task.Y, task.weight = frozen(Y), frozen(weight)
     for batch_size in (0, 6):
         assert learned(task, batch_size, own)[0].failed >= 0
+
+
+def test_programs_may_use_its_former_name():
+    assert kernels.OwnLoss is kernels.CustomLoss

@@ -37,7 +37,8 @@ READY = """
         call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
         call(llvm.address_of_symbol(routine._symbol("layer.ufunc.exp", itemsize)))(x.ctypes.data, out.ctypes.data, 50)
         np.testing.assert_allclose(out, np.exp(x), rtol=1e-6)
-    print(len(compiled), all(routine._object_file(routine._symbol("layer.ufunc.exp", size)).is_relative_to(cache_folder()) for size in (4, 8)))
+    files = [routine._object_file(routine._symbol("layer.ufunc.exp", size)) for size in (4, 8)]
+    print(len(compiled), all(file.is_relative_to(cache_folder()) for file in files))
 """
 
 
@@ -137,7 +138,8 @@ CALL = """
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
 def test_cached_callers_find_their_routines_again(tmp_path):
-    # `user.product` calls `below.product`, which calls kernels: Numba keeps a copy of the callee's code within the caller's.
+    # `user.product` calls `below.product`, which calls kernels: Numba keeps a copy of the callee's code within the
+    # caller's.
     (tmp_path / "below.py").write_text(USER)
     caller = "import below, numba\n@numba.njit(cache=True)\ndef product(A, B):\n    return below.product(A, B)\n"
     (tmp_path / "user.py").write_text(caller)
@@ -173,8 +175,9 @@ PRODUCT, GRADIENT = (
 
 
 def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
-    # The second process compiles a caller of what the first one has cached; the third one takes the caller from the cache.
-    # NUMBA_DISABLE_JIT is about the user's functions: what is compiled then is as good as what is compiled otherwise.
+    # The second process compiles a caller of what the first one has cached; the third one takes the caller from the
+    # cache. NUMBA_DISABLE_JIT is about the user's functions: what is compiled then is as good as what is compiled
+    # otherwise.
     for code, off in ((PRODUCT, 1), (GRADIENT, 0), (GRADIENT, 1)):
         assert run(code, NUMBA_CACHE_DIR=tmp_path, NUMBA_DISABLE_JIT=off).stdout == "True\n"
 
@@ -389,7 +392,7 @@ def test_groups_may_be_variables_and_named_tuples():
     x, out = np.arange(4.0), np.empty(5)
     run_line(Target(out, 1, 1), x, out)
     np.testing.assert_array_equal(out[1:], 2 * x + np.arange(4))
-    with pytest.raises(TypingError, match="line: a named tuple of .* expected, got Target"):
+    with pytest.raises(TypingError, match=r"line: a named tuple of .* expected, got Target"):
         run_line(Target(out, 1.0, 1), x, out)
 
 

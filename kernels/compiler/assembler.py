@@ -1,4 +1,4 @@
-"""A small vector assembler over llvmlite: loops, branches and what else the machine-code routines are emitted with."""
+"""A small vector assembler over llvmlite: constants, loops and branches to emit machine-code routines with."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def host_features() -> dict[str, bool]:
 
 
 def vector_bytes() -> int:
-    """Bytes of a vector register: 64 with AVX-512, 32 with AVX2, else 16; ``FASTBP_VECTOR_BYTES`` overrides it, to test each."""
+    """Bytes of a vector register: 64 with AVX-512, 32 with AVX2, else 16; or ``FASTBP_VECTOR_BYTES``, for tests."""
     chosen = os.environ.get("FASTBP_VECTOR_BYTES")
     if chosen:
         if chosen not in ("16", "32", "64"):
@@ -47,13 +47,14 @@ def vector_bytes() -> int:
 
 
 VECTOR_BYTES = vector_bytes()
-# AVX-512 and ARM have 32 vector registers, older x86 has 16. Tested widths keep the tiles of the machine that they stand for.
+# AVX-512 and ARM have 32 vector registers, older x86 has 16. A width that is tested elsewhere has the tiles of its own
+# machines.
 REGISTERS = 32 if VECTOR_BYTES == 64 or llvm.get_process_triple().startswith(("aarch64", "arm64")) else 16
 _FUSED = bool(host_features().get("fma")) or llvm.get_process_triple().startswith(("aarch64", "arm64"))
 
 
 class Turn:
-    """A turn of `Assembler.repeat`: set `again` to whether another one follows."""
+    """A turn of `Assembler.repeat`; set `again` to say whether another one follows."""
 
     again: Mask
 
@@ -62,17 +63,17 @@ class Assembler:
     """
     Emits one routine over vectors of `lanes` numbers of one dtype.
 
-    Loops and branches are Python's ``for`` and ``with`` around the code that they repeat or choose: the body is emitted where it is
-    written. Formulas are written with the operators of the values (see `values`).
+    Loops and branches are Python's ``for`` and ``with`` around the code that they repeat or choose: the body is emitted
+    where you write it. Formulas use the operators of the values (see values.py).
 
     Parameters
     ----------
     builder : llvmlite.ir.IRBuilder
-        What emits the instructions.
+        Emits the instructions.
     itemsize : int
         Bytes of a number: 4 or 8.
     lanes : int, optional
-        Numbers of a vector; as many as a register has by default.
+        Numbers of a vector; by default as many as fit in a register.
     """
 
     def __init__(self, builder: ir.IRBuilder, itemsize: int, lanes: int | None = None) -> None:
@@ -99,11 +100,11 @@ class Assembler:
         return Float(self.b, self.scalar(number))
 
     def index(self, number: int) -> Integer:
-        """An integer of 64 bits, such as count the elements of arrays."""
+        """An integer of 64 bits, the type that counts the elements of arrays."""
         return Integer(self.b, I64(number))
 
     def arange(self, element: ir.Type | None = None, step: int = 1) -> Any:
-        """The vector 0, step, 2 step, ...: of the dtype, or of an LLVM type."""
+        """The vector 0, step, 2 step, ...: of the dtype, or of another LLVM type."""
         element = element or self.scalar
         if isinstance(element, ir.IntType):
             numbers = [element(i * step & (1 << element.width) - 1) for i in range(self.lanes)]
@@ -119,7 +120,7 @@ class Assembler:
     # Memory
 
     def address(self, x: Any, element: ir.Type | None = None) -> Address:
-        """A place in an array of this dtype, or of numbers of an LLVM type, that llvmlite knows by `x`."""
+        """A place in an array of the dtype, or of another LLVM type; llvmlite knows it by `x`."""
         return Address(self.b, x, element or self.scalar, self.lanes)
 
     def zeros(self, count: int) -> Address:
@@ -129,7 +130,7 @@ class Assembler:
         return self._at(zeros)
 
     def stack(self, count: int) -> Address:
-        """Room for `count` numbers, which lasts as long as the routine runs."""
+        """Memory for `count` numbers, for as long as the routine runs."""
         room = self.b.alloca(self.scalar, count)
         room.align = VECTOR_BYTES
         return self._at(room)
@@ -225,14 +226,14 @@ class Assembler:
             x = self.max(x, self.shuffle(x, x, [(i + width) % lanes for i in range(lanes)]))
         return x
 
-    # Loops. A body that changes values from turn to turn has them in a list, `carry`, and puts new ones there.
+    # Loops. Values that change from turn to turn are in a list, `carry`: the body puts new ones there.
 
     def range(self, *bounds: Integer | int, carry: list[Any] | None = None) -> Iterator[Integer]:
         """
         ``for i in range(stop)``, ``(start, stop)`` or ``(start, stop, step)``, step > 0.
 
-        The values in the list `carry` live in registers: in the body the list holds those of this turn, and what the body leaves in
-        it is what the next turn finds; after the loop it holds those that the last turn left.
+        The values in the list `carry` live in registers: in the body the list holds those of this turn, the body puts
+        those of the next turn there, and after the loop it holds the last ones.
         """
         start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
         start, stop, step = (self.index(x) if isinstance(x, int) else x for x in (start, stop, step))
@@ -260,7 +261,7 @@ class Assembler:
         carry[:] = [x.same(phi) for x, phi in zip(first, results, strict=True)]
 
     def vectors(self, count: Integer) -> Iterator[tuple[Integer, Mask | None]]:
-        """``for i, mask in vectors(count)``: every whole vector of `count` elements (mask None), and once more for what is left."""
+        """``for i, mask in vectors(count)``: each whole vector of `count` elements (mask None), then the rest."""
         whole = self.round_down(count, self.lanes)
         for i in self.range(0, whole, self.lanes):
             yield i, None
@@ -268,7 +269,7 @@ class Assembler:
             yield whole, self.first(count - whole)
 
     def repeat(self, carry: list[Any]) -> Iterator[Turn]:
-        """``for turn in repeat(carry)``: once, and once more while the body sets ``turn.again`` to true; `carry` as in `range`."""
+        """``for turn in repeat(carry)``: again while the body sets ``turn.again`` to true; `carry` as in `range`."""
         b, turn, first = self.b, Turn(), list(carry)
         before, head, done = b.block, b.append_basic_block(), b.append_basic_block()
         b.branch(head)
@@ -286,26 +287,26 @@ class Assembler:
 
     @contextmanager
     def when(self, condition: Mask) -> Iterator[None]:
-        """``with when(condition)``: run the body where it is true."""
+        """``with when(condition)``: run the body if it is true."""
         with self.b.if_then(condition.x):
             yield
 
     def if_else(self, condition: Mask) -> AbstractContextManager[Any]:
-        """``with if_else(condition) as (yes, no)``: each of ``with yes`` and ``with no`` has a body; one of them is run."""
+        """``with if_else(condition) as (yes, no)``: run the body of ``with yes`` or that of ``with no``."""
         return self.b.if_else(condition.x)
 
     def cases(self, kind: Integer, codes: Sequence[int] | Mapping[int, Any]) -> Iterator[int]:
-        """``for code in cases(kind, codes)``: the body is emitted for each code, and that of `kind` is run."""
+        """``for code in cases(kind, codes)``: the body is emitted for each code; the one for `kind` runs."""
         for code in codes:
             with self.when(kind == code):
                 yield code
 
     def cond(self, condition: Mask, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-        """The value of `yes` where the condition is true, else that of `no`; the other is not computed."""
+        """The value of `yes` if the condition is true, else that of `no`; the other is not computed."""
         return self._merged([(condition, yes)], no)
 
     def switch(self, kind: Integer, branches: Mapping[int, Callable[..., Any]], *arguments: Any) -> Any:
-        """``branches[kind](*arguments)``; the last branch is for all other kinds."""
+        """``branches[kind](*arguments)``; the last branch serves all other kinds."""
         *chosen, (_, last) = branches.items()
         tests = [(lambda code=code: kind == code, lambda f=f: f(*arguments)) for code, f in chosen]
         return self._merged(tests, lambda: last(*arguments))
@@ -330,7 +331,7 @@ class Assembler:
 
     def outlined(self, name: str, body: Callable[..., None], *arguments: Any) -> None:
         """
-        Call a function of the routine's own that runs `body(*arguments)`: its code exists once, however often it is called.
+        Run `body(*arguments)` as a function within the routine: its code exists once, however often you call it.
 
         Arguments are values, or tuples of values.
         """

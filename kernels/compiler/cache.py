@@ -1,4 +1,4 @@
-"""The compile cache: the folder that machine code is kept in, and files that are read whole or not at all."""
+"""The compile cache: a folder for machine code, and files that are read whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .assembler import VECTOR_BYTES
 PACKAGE = __name__.rsplit(".", 2)[0]
 TREE = Path(__file__).parents[1]  # of all kernels
 
-# Numba's settings that change the machine code of a function, and may be changed between two compilations of one process
+# Numba's settings that change the machine code of a function, and that a process may change between two compilations
 SETTINGS = (
     "BOUNDSCHECK",
     "DEBUGINFO_DEFAULT",
@@ -43,7 +43,7 @@ SETTINGS = (
 
 
 def source_digest() -> str:
-    """Digest of all kernel sources, of the compilers and of the vector width; empty where there are no sources to read (a zip file)."""
+    """Digest of kernel sources, compilers and vector width; empty if the sources cannot be read (a zip file)."""
     digest = hashlib.sha256(f"{VECTOR_BYTES} {numba.__version__} {llvmlite.__version__}".encode())
     paths = {path.relative_to(TREE): path for path in TREE.rglob("*.py*")}
     sources = sorted(name for name in paths if "__pycache__" not in name.parts)
@@ -53,7 +53,7 @@ def source_digest() -> str:
 
 
 def place_of(function: Callable[..., Any]) -> str:
-    """The path of a function's file below the tree of the kernels, with dots: two files of one name lie in different folders."""
+    """The path of a function's file below kernels/, with dots: files in different folders may have the same name."""
     return function.__module__.removeprefix(f"{PACKAGE}.")
 
 
@@ -72,9 +72,9 @@ def cache_folder() -> Path:
     """
     Folder of the compiled kernels: below ``NUMBA_CACHE_DIR`` if that is set, else in the user's cache.
 
-    Its name stands for the sources of all kernels, the versions of Numba and llvmlite and the width of a vector: an edit or another
-    version has a folder of its own. It is made when something is first kept, for its owner alone. Where the user has no home, or the
-    sources cannot be read, it is one that cannot be made: nothing is kept.
+    Its name is a digest of the sources of all kernels, the versions of Numba and llvmlite and the width of a vector:
+    after an edit or an upgrade it is another folder. It is made when the first file is kept, for its owner alone. If
+    the user has no home, or the sources cannot be read, it is a folder that cannot be made: nothing is kept.
     """
     digest, chosen = source_digest(), os.environ.get("NUMBA_CACHE_DIR")
     if digest:
@@ -90,7 +90,7 @@ def _signed(file: Path, data: bytes) -> bytes:
 
 
 def read(file: Path) -> bytes | None:
-    """What `keep` wrote into the file; None where it is missing, damaged, or another file that was given its name."""
+    """What `keep` wrote into the file; None if it is missing, damaged, or another file under its name."""
     try:
         found = file.read_bytes()
     except OSError:
@@ -99,10 +99,10 @@ def read(file: Path) -> bytes | None:
 
 
 def keep(file: Path, data: bytes) -> None:
-    """Write the file whole or not at all, in folders for the user alone; if it cannot be written, the next process compiles anew."""
+    """Write the file whole or not at all, in folders for the user alone; without it the next process compiles again."""
     try:
         file.parents[2].mkdir(parents=True, exist_ok=True)
-        for folder in (file.parents[1], file.parent):  # may have been deleted since
+        for folder in (file.parents[1], file.parent):  # somebody may have deleted them
             folder.mkdir(mode=0o700, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=file.parent)
         try:
@@ -113,14 +113,14 @@ def keep(file: Path, data: bytes) -> None:
             os.unlink(temporary)
             raise
     except OSError as error:
-        if read(file) is None:  # else another process was faster, and holds the file open (Windows)
+        if read(file) is None:  # otherwise another process was faster, and holds the file open (Windows)
             _warn_uncached(error.strerror)
 
 
 @functools.cache
 def _warn_uncached(reason: str) -> None:
     warnings.warn(
-        f"fastbp cannot write its compile cache {cache_folder()} ({reason}): kernels are compiled anew in every process. "
+        f"fastbp cannot write its compile cache {cache_folder()} ({reason}): every process compiles the kernels again. "
         "Set NUMBA_CACHE_DIR to a folder that can be written.",
         RuntimeWarning,
         stacklevel=3,
@@ -129,10 +129,11 @@ def _warn_uncached(reason: str) -> None:
 
 class KernelCache(_Cache):
     """
-    Machine code of one kernel, a file for each signature; stands where Numba's own cache does in a dispatcher.
+    Machine code of one kernel, a file for each signature; takes the place of Numba's own cache in a dispatcher.
 
-    Numba's own keeps an index beside numbered files: two processes that compile two signatures at once may give them one number, and
-    the index then names the code of the other. It also believes what it reads, and a full disk ends the compilation.
+    Numba's cache keeps an index and numbered files: two processes that compile two signatures at once may give them the
+    same number, and the index then names the wrong code. It also trusts whatever it reads, and a full disk ends the
+    compilation.
 
     Parameters
     ----------
@@ -147,21 +148,21 @@ class KernelCache(_Cache):
         version = "parallel" if parallel else "serial"
         name = f"{place_of(function)}.{function.__qualname__}-{version}-{code.co_firstlineno}"
         self._name, path = name.replace("<", "").replace(">", ""), Path(code.co_filename)
-        # The digest in the name of the folder knows the sources of this package only.
+        # the digest in the name of the folder covers the sources of this package only
         self._source = b"" if path.is_relative_to(TREE) else hashlib.sha256(path.read_bytes()).digest()
 
     @property
     def cache_path(self) -> str:
-        """The folder, for Numba's statistics."""
+        """The folder, as Numba's statistics show it."""
         return str(cache_folder())
 
     @property
     def kept(self) -> bool:
-        """Whether machine code of some signature is there."""
+        """Whether there is machine code for any signature."""
         return any(cache_folder().glob(f"{self._name}-*"))
 
     def _key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
-        """All that tells this machine code from other code with the same digest."""
+        """Everything that distinguishes this machine code from other code with the same digest."""
         closure = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
         code = hashlib.sha256(
             self._function.__code__.co_code + self._source + (dumps(closure) if closure else b"")
@@ -174,7 +175,7 @@ class KernelCache(_Cache):
         return cache_folder() / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """The compiled signature; None if it is not there."""
+        """The compiled signature, or None."""
         context.refresh()
         key = self._key(signature, context.codegen())
         data = read(self._file(key))
@@ -182,12 +183,12 @@ class KernelCache(_Cache):
         return CompileResult._rebuild(context, *payload) if found == key else None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep what was compiled, unless it holds addresses of this process."""
+        """Keep the machine code, unless it holds addresses of this process."""
         if not result.library.has_dynamic_globals:
             key = self._key(signature, result.codegen)
             keep(self._file(key), dumps((key, result._reduce())))
 
     def enable(self) -> None:
-        """It is never off."""
+        """Do nothing: the cache is always on."""
 
     disable = flush = enable

@@ -23,7 +23,7 @@ POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAS
 
 @contextmanager
 def numba_config(**settings: object) -> Iterator[None]:
-    """Numba's settings while we compile, one thread at a time; other people's functions keep their own."""
+    """Numba's settings while we compile, one thread at a time; they are restored for everybody else's functions."""
     with global_compiler_lock:
         before = {name: getattr(numba.config, name) for name in settings}
         vars(numba.config).update(settings)
@@ -34,7 +34,7 @@ def numba_config(**settings: object) -> Iterator[None]:
 
 
 def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
-    """As ``numba.njit``, also where NUMBA_DISABLE_JIT is set: it is for the user's functions, and the routines have no Python version."""
+    """As ``numba.njit``, even if NUMBA_DISABLE_JIT is set: routines have no version in Python."""
     return CPUDispatcher(
         function, locals={}, targetoptions={"nopython": True, "boundscheck": None, **POLICY, **options}
     )
@@ -42,14 +42,14 @@ def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
 
 def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
     """
-    Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``, as Numba's own.
+    Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``.
 
     Parameters
     ----------
     function : callable
         The kernel in plain Python.
     parallel : bool
-        Turn ``prange`` into threads. The kernel's attribute ``serial`` is then the same function compiled without them.
+        Turn ``prange`` into threads. The attribute ``serial`` is then the same kernel compiled without them.
 
     Returns
     -------
@@ -79,25 +79,25 @@ def _kernel(function: Callable[..., Any], *, parallel: bool) -> Any:
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Compile a part of kernels, which compiled code alone calls; on disk it is kept within its callers."""
+    """Compile a part of kernels, called by compiled code only; on disk it is kept within its callers."""
     return _dispatcher(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def exact(function: Callable[..., Any]) -> Any:
-    """As `inner`, but every operation is rounded as it stands: NumPy gives the same bits."""
+    """As `inner`, but every operation is rounded as written: NumPy gives the same bits."""
     return _dispatcher(function, fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def python_or_compiled(function: Callable[..., Any]) -> Any:
-    """Leave a function as it is for Python, which so need not wait for its compilation; compiled code compiles it."""
+    """Leave a function as it is for Python, which need not wait for its compilation; compiled code compiles it."""
     return register_jitable(**POLICY)(function)
 
 
 def frozen(array: Any) -> Any:
     """
-    Give a read-only view to what only reads an array: it is compiled once, whether the caller's array may be written or not.
+    Return a read-only view of an array: what only reads it is compiled once, for writable and read-only arrays.
 
-    In compiled code, where a caller's types are known anyway, the array itself.
+    In compiled code, where the caller's type is known anyway, return the array itself.
     """
     view = array.view()
     view.flags.writeable = False

@@ -1,4 +1,4 @@
-"""How arrays lie in memory: for kernels that take any layout and hand addresses and steps to routines."""
+"""How arrays lie in memory: for kernels that take any layout and pass addresses and steps to routines."""
 
 from numba import types
 from numba.core import cgutils
@@ -14,14 +14,15 @@ def memory(typingctx, A):
     """
     Return the memory of an array as a flat array: one type for every number of axes, layout and writability.
 
-    So what works on it is compiled once per dtype. It begins at the first element and has a length of 0: it is for routines.
+    Code that takes it is compiled once per dtype. It begins at the first element and has a length of 0: it is for
+    routines.
     """
     return _flat(A)
 
 
 @intrinsic
 def written_memory(typingctx, A):
-    """Return the same of an array that is written: a read-only one is refused."""
+    """Return the memory of an array that will be written: a read-only one is refused."""
     if not A.mutable:
         raise TypingError(f"this array is written, and must not be read-only: {A}")
     return _flat(A)
@@ -51,8 +52,8 @@ def from_element(typingctx, flat, number):
 
 
 def _view(context, builder, signature, array, data):
-    """What belongs to `array` as a flat array without elements, which begins at `data`."""
-    from numba.np.arrayobj import populate_array  # 40 ms, which importing fastbp need not take
+    """A flat array without elements that begins at `data`, in the memory of `array`."""
+    from numba.np.arrayobj import populate_array  # takes 40 ms, which importing fastbp need not spend
 
     flat = signature.return_type
     view, itemsize = (

@@ -1,4 +1,4 @@
-"""The peak of the processor: what every kernel is measured against."""
+"""The peak of the processor, against which every kernel is measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUMS, TURNS = (24, 4) if REGISTERS == 32 else (12, 8)
 
 @routine("iAs")
 def multiply_adds(v: Assembler, count: Integer, out: Address, x: Float) -> None:
-    """`count` turns of SUMS x TURNS independent multiply-adds of vectors in registers; the sums go to `out`."""
+    """Run `count` turns of SUMS x TURNS independent multiply-adds in registers, and write the sums to `out`."""
     factor, sums = v.broadcast(x), [v.const(k) for k in range(SUMS)]
     for _ in v.range(count, carry=sums):
         for _ in range(TURNS):
@@ -33,7 +33,7 @@ def _run(count, out, x):
 
 def peak_gflops(dtype):
     """
-    Measure what one thread can do at most: multiply-adds on vectors that stay in registers.
+    Measure the most that one thread can do: multiply-adds on vectors that stay in registers.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """
 Machine-code routines: emitted with the vector assembler, compiled once, called from every kernel by name.
 
-Numba compiles a function again inside each of its callers. A routine is compiled apart, kept on disk as an object file,
-and known to the linker under its name: its callers, the user's own ``@njit`` functions among them, only hold a call.
+Numba compiles a function again inside each of its callers. A routine is compiled on its own, kept on disk as an object
+file, and known to the linker by its name: its callers, including your own ``@njit`` functions, hold nothing but a call.
 A caller that comes from Numba's cache on disk names the routines that must be there before it runs (`_Needed`).
 """
 
@@ -38,7 +38,7 @@ _engine: Any = None
 
 @dataclass(frozen=True)
 class Routine:
-    """How a routine is called and what emits its body."""
+    """How to call a routine, and the function that emits its body."""
 
     name: str
     parameters: str  # one letter each, see `routine`
@@ -75,7 +75,7 @@ class Routine:
 
 
 def grouped(parameters: str, values: Sequence[Any]) -> list[Any]:
-    """As many values as there are letters, in tuples where these are in brackets."""
+    """The values, one for each letter, in tuples where the letters are in brackets."""
     found: list[Any] = []
     group: list[Any] | None = None
     rest = iter(values)
@@ -106,10 +106,10 @@ _rebuild = CompileResult._rebuild.__func__
 
 def _rebuilt(kind: Any, target: Any, *payload: Any) -> Any:
     """
-    Load a function from Numba's cache, and tell its library which routines it needs.
+    Load a function from Numba's cache, and list in its library the routines that it needs.
 
-    Numba runs what must be done before it loads such a function, and then forgets it: a caller compiled now, which holds a copy of
-    the function's code, would be kept on disk without knowing what it needs, and would jump into nothing in the next process.
+    Numba makes them ready before it loads such a function, and then forgets them: a caller compiled now, which holds a
+    copy of the function's code, would be kept on disk without the list, and would jump nowhere in the next process.
     """
     result = _rebuild(kind, target, *payload)
     result.library._reload_init.update(needed for needed in result.reload_init or () if isinstance(needed, _Needed))
@@ -150,9 +150,10 @@ def ready(name: str, itemsize: int) -> None:
 
 
 def _object_file(symbol: str) -> Path:
-    """Where the machine code of a routine lies; another processor has files of its own."""
-    processor = f"{llvm.get_process_triple()} {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()} {llvm.llvm_version_info}"
-    return cache_folder() / f"{symbol}-{hashlib.sha256(processor.encode()).hexdigest()[:12]}.o"
+    """The file with the machine code of a routine; each processor has its own."""
+    host = llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    digest = hashlib.sha256(" ".join(map(str, (*host, llvm.llvm_version_info))).encode()).hexdigest()
+    return cache_folder() / f"{symbol}-{digest[:12]}.o"
 
 
 def _compile(routine: Routine, symbol: str, itemsize: int, machine: Any) -> bytes:
@@ -176,19 +177,20 @@ def routine(
     parameters: str, result: str = "", *, lanes: int | None = None, vector_bytes: int = VECTOR_BYTES
 ) -> Callable[[Callable[..., Any]], Any]:
     """
-    Make a function that emits code into a function that kernels call.
+    Turn a function that emits code into one that kernels call.
 
     Parameters
     ----------
     parameters : str
-        One letter per argument of the routine. Arrays take two arguments of the caller, the array and the offset of the first
-        element, and reach the emitter as one `Address`: ``a`` of the routine's dtype, ``f`` float64, ``n`` int64; capitals are for
-        arrays that are written. Numbers: ``i`` integer, ``s`` of the routine's dtype, ``d`` float64. A routine without ``a`` counts as
-        one of float64. Letters in brackets are one argument, a tuple: ``(aii)`` is called with (array, offset, number, number).
+        One letter per argument. For an array the caller gives two, the array and the offset of the first element, and
+        the emitter gets one `Address`: ``a`` of the routine's dtype, ``f`` float64, ``n`` int64; a capital means that
+        the array is written. Numbers: ``i`` integer, ``s`` of the routine's dtype, ``d`` float64. A routine without
+        ``a`` counts as one of float64. Letters in brackets are one argument, a tuple: call ``(aii)`` with (array,
+        offset, number, number).
     result : str
-        The letter of what it returns; nothing if empty.
+        The letter of the number that it returns; nothing if empty.
     lanes, vector_bytes : int, optional
-        Numbers of a vector, or else its bytes, where these are not those of a register.
+        Length of a vector in numbers or in bytes, if it is not that of a register.
     """
 
     def decorate(emit: Callable[..., Any]) -> Any:
@@ -244,7 +246,7 @@ def _outside(parameters: str) -> str:
 
 
 def _expected(made: Routine, given: Sequence[Any]) -> tuple[list[Any], Any]:
-    """The types that a routine takes in place of these, and its dtype; raises TypingError where they do not fit."""
+    """The types that a routine takes these arguments as, and its dtype; TypingError if they do not fit."""
     name, letters = made.emit.__name__, made.letters
     wanted = sum(2 if letter.lower() in ARRAYS else 1 for letter in letters)
     if len(given) != wanted:

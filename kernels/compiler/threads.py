@@ -1,4 +1,4 @@
-"""What must not come at the wrong moment: a parallel region, a fork, Ctrl-C."""
+"""What must wait for the right moment: a parallel region, a fork, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from numba.np.ufunc import parallel
 
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
     warnings.warn(
-        "fastbp has not been tested on a Python without the global interpreter lock, for which Numba's own support is experimental; "
-        "set PYTHON_GIL=1 to start Python with the lock.",
+        "fastbp has not been tested on a Python without the global interpreter lock, for which Numba's support is "
+        "experimental; set PYTHON_GIL=1 to start Python with the lock.",
         RuntimeWarning,
         stacklevel=2,
     )
 
-# Locks that a child would wait for in vain, had another thread of its parent held one at the fork; in the order in which they are taken.
+# Locks for which a child would wait in vain if another thread of its parent held one at the fork, in the order of
+# taking them.
 _held_at_fork: list[Any] = [global_compiler_lock, parallel._backend_init_thread_lock, ffi.lib._lock]
 
 
 def hold_at_fork(lock: Any) -> None:
-    """Have a fork wait until nobody else holds the lock, so that the child finds it free."""
+    """Make a fork wait until nobody else holds the lock, so that the child finds it free."""
     _held_at_fork.append(lock)
 
 
@@ -51,7 +52,7 @@ def _in_child() -> None:
 
 
 def _forked_from_threads() -> bool:
-    """Whether this process was forked, without a program of its own, off one that had started Numba's threads or GNU OpenMP (Linux)."""
+    """Whether this process is a fork, running no new program, of one with Numba's threads or GNU OpenMP (Linux)."""
     try:
         flags = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[6])
         forked = bool(flags & 0x40)  # PF_FORKNOEXEC
@@ -67,7 +68,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _alone() -> bool:
-    """Whether no other thread can be in a parallel region, nor this one: it is Python's first, and but for tqdm's clock there is none."""
+    """Whether no thread can be in a parallel region: this is Python's first, and there is no other but tqdm's clock."""
     clocks = {thread.ident for thread in threading.enumerate() if type(thread).__module__ == "tqdm._monitor"}
     return sys._current_frames().keys() - clocks == {threading.main_thread().ident}
 
@@ -75,29 +76,32 @@ def _alone() -> bool:
 @contextmanager
 def threads(count: int | None) -> Iterator[bool]:
     """
-    Enter parallel kernels with `count` threads; yields False where that is unsafe now (then stay serial).
+    Enter parallel kernels with `count` threads; yields False if that is unsafe now (then stay serial).
 
     Parameters
     ----------
     count : int or None
-        Number of threads, at least 1; None: as many as the caller's Numba setting says. That setting is restored on exit, also after an
+        Number of threads, at least 1; None: as many as Numba is set to. That setting is restored on exit, also after an
         error.
 
     Raises
     ------
     ValueError
-        More threads than ``numba.config.NUMBA_NUM_THREADS``; or Numba finds no threading layer such as it was told to take.
+        More threads than ``numba.config.NUMBA_NUM_THREADS``; or Numba does not find the threading layer that it is set
+        to.
 
     Notes
     -----
-    Serial and parallel kernels give the same bits, so where it yields False only time is lost. It does:
+    Serial and parallel kernels give the same bits, so False costs nothing but time. It is yielded:
 
     - with fewer than two threads;
     - while another thread, or this one, is within ``with threads(n)`` already;
-    - in a process that was forked: GNU OpenMP kills a child that enters a region when its parent had entered one, and the other layers
-      have lost their threads. Processes that are spawned, and children of a fork server that has not started threads, may enter;
-    - with Numba's layer ``workqueue`` on any thread but Python's first, and there while another Python thread is alive: it ends the
-      process when two threads enter at once, or when one enters within a region. The layers ``omp`` and ``tbb`` allow both.
+    - in a process that was forked: GNU OpenMP kills a child that enters a region if its parent had entered one, and the
+      other layers have lost their threads. Processes that are spawned, and children of a fork server that has not
+      started threads, may enter;
+    - with Numba's layer ``workqueue`` on any thread but Python's first, and there while another Python thread is alive:
+      it ends the process if two threads enter at once, or if one enters within a region. The layers ``omp`` and ``tbb``
+      allow both.
     """
     token, before = object(), None
     try:
@@ -120,7 +124,7 @@ def threads(count: int | None) -> Iterator[bool]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is left: amid a compilation it may reach a destructor or a callback of LLVM, and be lost there."""
+    """Let Ctrl-C wait for the end of the block: in a compilation it may reach a callback of LLVM, and get lost."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
         yield
         return

@@ -1,12 +1,12 @@
 """
-The values of a running routine, with operators: what the formulas in routines are written with.
+The values of a running routine, with operators: routines write their formulas with them.
 
-A routine is emitted once and runs later. While it is emitted, Python handles objects of the four classes here, each of which
-stands for something that exists when the routine runs: `Float`, `Integer` and `Mask` are one number or a vector of them, an
-`Address` is a place in an array. ``delta * (a * (1 - a))`` emits three instructions, in this order, and returns their result.
-Python numbers in a formula become constants.
+A routine is emitted once and runs later. While it is emitted, Python handles objects of the four classes below, each
+for something that will exist when the routine runs: `Float`, `Integer` and `Mask` are one number or a vector of them,
+an `Address` is a place in an array. ``delta * (a * (1 - a))`` emits three instructions, in this order, and returns
+their result. Python numbers in a formula become constants; values of two types do not mix.
 
-Arithmetic is IEEE: no flag allows LLVM to reorder it, so a NaN stays a NaN and every build of a routine rounds alike.
+Arithmetic is IEEE: no flag allows LLVM to reorder it, so NaN stays NaN, and a routine rounds alike in every build.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from llvmlite import ir
 
 I1, I32, I64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 DOUBLE, POINTER = ir.DoubleType(), ir.PointerType()
-Number = Any  # a Python number, or a value of the class that it stands next to
+Number = Any  # a Python number, or a value of the class that it is combined with
 
 
 def lanes_of(kind: ir.Type) -> int:
@@ -46,7 +46,7 @@ def constant(kind: ir.Type, number: float) -> ir.Constant:
 
 
 def operand(kind: ir.Type, x: Number) -> Any:
-    """What llvmlite knows a value of this type by, or a Python number that becomes a constant of it; TypeError if x is neither."""
+    """A value of this type as llvmlite knows it, or a Python number as a constant of it; TypeError if x is neither."""
     if isinstance(x, Value):
         if x.type != kind:
             raise TypeError(f"a value of type {kind} expected, got {x!r}")
@@ -91,7 +91,7 @@ class Value:
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "this is not known before the routine runs: where(), when() or if_else() of the assembler decide by it"
+            "this is not known before the routine runs: where(), when() or if_else() of the assembler choose by it"
         )
 
     def __eq__(self, other: object) -> Any:
@@ -105,7 +105,7 @@ class Value:
         return type(self)(self.b, x)
 
     def operand(self, other: Number) -> Any:
-        """What llvmlite knows the other side of an operator by."""
+        """The other side of an operator, as llvmlite knows it."""
         if isinstance(other, Value) and (type(other) is not type(self) or other.type != self.type):
             raise TypeError(f"two values of one type expected, got {self!r} and {other!r}")
         return operand(self.type, other)
@@ -167,7 +167,7 @@ class Float(Value):
 
 
 class Integer(Value):
-    """An integer (64 bits, where nothing else is said), or a vector of them. Comparisons are signed, and shifts are not."""
+    """An integer (of 64 bits unless said otherwise), or a vector of them. Comparisons are signed, shifts are not."""
 
     __slots__ = ()
 
@@ -205,7 +205,7 @@ class Integer(Value):
         return self.same(self.b.ctlz(self.x, I1(1)))
 
     def cut(self, element: ir.IntType) -> Integer:
-        """The last bits alone: as many as a number of this LLVM type has."""
+        """The low bits: as many as a number of this LLVM type has."""
         kind = like(self.type, element)
         return self if self.type == kind else self.same(self.b.trunc(self.x, kind))
 
@@ -240,8 +240,8 @@ class Address(Value):
     """
     A place in an array. ``p + i`` is the place `i` elements on.
 
-    ``p[i]`` is the vector that begins there, and ``p[i] = x`` writes one; ``p[i, mask]`` reads or writes the lanes of the mask
-    alone, and reads zeros in the others (a mask of None is that of all lanes).
+    ``p[i]`` is the vector that begins there, and ``p[i] = x`` writes one; ``p[i, mask]`` reads or writes only the lanes
+    of the mask, and reads zeros in the others (a mask of None has all lanes).
     """
 
     __slots__ = ("element", "lanes")
@@ -334,7 +334,7 @@ class Address(Value):
 
 
 class Strided:
-    """Elements of an array that lie apart: subscripts as those of an `Address`, and ``p[i]`` begins with element `i` of these."""
+    """Every step-th element of an array: ``p[i]`` and ``p[i, mask]`` as for an `Address`, counting only these."""
 
     def __init__(self, p: Address, step: Integer) -> None:
         self._p, self._step = p, step
@@ -355,7 +355,7 @@ class Strided:
 
 
 def splat(b: ir.IRBuilder, x: Any, lanes: int) -> Any:
-    """The vector of one value of llvmlite's."""
+    """The vector of one of llvmlite's values."""
     kind = ir.VectorType(x.type, lanes)
     one = b.insert_element(ir.Constant(kind, ir.Undefined), x, I32(0))
     return b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), order_of([0] * lanes))

@@ -33,7 +33,7 @@ ACTIVATIONS = {
     "softmax": SOFTMAX,
 }
 LEAK = 0.01  # slope of the leaky ReLU for z < 0
-# Klambauer et al. (2017): with these, outputs of mean 0 and variance 1 stay so from layer to layer
+# Klambauer et al. (2017): with these, outputs keep mean 0 and variance 1 from layer to layer
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
@@ -106,7 +106,7 @@ FORWARD: dict[int, Callable[[Assembler, Float], Float]] = {
     SILU: lambda v, z: z * elementary.logistic(v, z),
     MISH: _mish,  # z tanh(log(1 + e^z))
 }
-# delta f'(z) from a = f(z); for GELU, SILU and MISH, which take the same value twice, from z
+# delta f'(z) from a = f(z); from z for GELU, SILU and MISH, which take the same value twice
 BACKWARD: dict[int, Callable[[Assembler, Float, Float], Float]] = {
     IDENTITY: lambda v, a, delta: delta,
     LOGISTIC: lambda v, a, delta: delta * (a * (1 - a)),
@@ -132,7 +132,7 @@ def takes_input(kind):
 
 @routine("ii(ai)(Ai)")
 def activate(v: Assembler, kind: Integer, count: Integer, z: tuple, a: tuple) -> None:
-    """Emit a = f(z) for `count` elements; `z` and `a` are arrays and their steps, and may be the same."""
+    """Compute a = f(z) for `count` elements; `z` and `a` are (array, step) and may be the same."""
     (z, z_step), (a, a_step) = z, a
 
     def apply(f: Callable[..., Float], z: Any, a: Any) -> None:
@@ -150,7 +150,7 @@ def activate(v: Assembler, kind: Integer, count: Integer, z: tuple, a: tuple) ->
 
 @routine("ii(ai)(Ai)")
 def multiply_derivative(v: Assembler, kind: Integer, count: Integer, a: tuple, delta: tuple) -> None:
-    """Emit delta_j *= f'(z_j) for `count` elements, from the outputs a_j (inputs z_j: see `takes_input`); arrays and steps."""
+    """Compute delta_j *= f'(z_j) for `count` elements, from a_j (z_j: see `takes_input`); both are (array, step)."""
     (a, a_step), (delta, delta_step) = a, delta
 
     def apply(times: Callable[..., Float], a: Any, delta: Any) -> None:
@@ -171,7 +171,8 @@ def softmax_columns(v: Assembler, units: Integer, count: Integer, stride: Intege
     """
     Softmax in place for a tile of samples, one sample a column: unit k of sample s at k stride + s.
 
-    a_k = exp(z_k - max z) / sum_j exp(z_j - max z): the shift changes nothing and cannot overflow. Whole vectors of samples.
+    a_k = exp(z_k - max z) / sum_j exp(z_j - max z): the shift changes nothing and cannot overflow. Whole vectors of
+    samples.
     """
     for s in v.range(0, count, v.lanes):
         top, total = [v.const(-math.inf)], [v.const(0)]
@@ -188,7 +189,7 @@ def softmax_columns(v: Assembler, units: Integer, count: Integer, stride: Intege
 
 @routine("i(ai)(Ai)")
 def softmax_row(v: Assembler, units: Integer, z: tuple, a: tuple) -> None:
-    """Softmax for one sample; `z` and `a` are arrays and their steps, and may be the same."""
+    """Softmax for one sample; `z` and `a` are (array, step) and may be the same."""
     # a_j = exp(z_j - max z) / sum_k exp(z_k - max z), the sum over lanes first and then over the lanes
     z, a = z[0].strided(z[1]), a[0].strided(a[1])
     tops, total = [v.const(-math.inf)], [v.const(0)]
@@ -215,10 +216,10 @@ def activation_forward(kind, z, out):
     Parameters
     ----------
     kind : int
-        ``IDENTITY``, ``LOGISTIC`` 1/(1+exp(-z)), ``TANH``, ``RELU`` max(0, z), ``LEAKY_RELU`` max(z, 0.01 z), ``ELU`` (exp(z)-1
-        below 0), ``SELU`` (an ELU scaled so that variances stay), ``SOFTPLUS`` log(1+exp(z)), ``HARD_SIGMOID`` z/6+1/2 cut to
-        0..1, ``EXP``, ``GELU`` z Phi(z), ``SILU`` z/(1+exp(-z)), ``MISH`` z tanh(log(1+exp(z))), or ``SOFTMAX``
-        exp(z_j)/sum_k exp(z_k) over each row.
+        ``IDENTITY``, ``LOGISTIC`` 1/(1+exp(-z)), ``TANH``, ``RELU`` max(0, z), ``LEAKY_RELU`` max(z, 0.01 z), ``ELU``
+        (exp(z)-1 below 0), ``SELU`` (an ELU scaled so that variances stay), ``SOFTPLUS`` log(1+exp(z)),
+        ``HARD_SIGMOID`` z/6+1/2 cut to 0..1, ``EXP``, ``GELU`` z Phi(z), ``SILU`` z/(1+exp(-z)), ``MISH`` z
+        tanh(log(1+exp(z))), or ``SOFTMAX`` exp(z_j)/sum_k exp(z_k) over each row.
     z : array, shape (n, d)
         Inputs of n samples.
     out : array, shape (n, d)
@@ -253,7 +254,8 @@ def activation_derivative(kind, a, out):
     Parameters
     ----------
     kind : int
-        ``IDENTITY`` (1), ``LOGISTIC`` a(1-a), ``TANH`` 1-a^2, ``RELU`` (1 where a > 0, else 0), or any other but ``SOFTMAX``.
+        ``IDENTITY`` (1), ``LOGISTIC`` a(1-a), ``TANH`` 1-a^2, ``RELU`` (1 where a > 0, else 0), or any other but
+        ``SOFTMAX``.
     a : array, shape (n, d)
         Outputs of the activation; for ``GELU``, ``SILU`` and ``MISH``, which take a value twice, its inputs z.
     out : array, shape (n, d)

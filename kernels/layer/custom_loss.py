@@ -1,8 +1,8 @@
 """
 A custom loss: two scalar functions, compiled into one function of a tile of samples that the kernels call by address.
 
-The training loops, compiled once and kept on disk, need not be compiled again for it, and the two functions are inlined into a loop
-over the samples as a built-in loss would be.
+The training loops, compiled once and kept on disk, need not be compiled again for it, and the two functions are inlined
+into a loop over the samples as a built-in loss would be.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class CustomLoss:
     Parameters
     ----------
     loss, derivative : function
-        J(y, a) and dJ/da(y, a) of one output a and its target y, numbers both; Numba functions, or Python functions that Numba
-        can compile. A sample's loss is the sum over its outputs.
+        J(y, a) and dJ/da(y, a) of one output a and its target y, numbers both; Numba functions, or Python functions
+        that Numba can compile. A sample's loss is the sum over its outputs.
     dtype : float32 or float64
         Type of their arguments.
 
@@ -97,8 +97,8 @@ def call_custom(context, loss, shape, operands, result):
     shape : units, samples, stride
         Unit k of sample s lies at k stride + s in `a`, `y` and `delta`.
     operands : a, y, weight, delta
-        Outputs, targets and the weight of each sample; `delta` is overwritten with weight dJ/da. Each array comes with the
-        offset of its first element: (a, a_at, y, y_at, ...).
+        Outputs, targets and the weight of each sample; `delta` is overwritten with weight dJ/da. Each array comes with
+        the offset of its first element: (a, a_at, y, y_at, ...).
     result : result
         An array of float64, with its offset: weight J is added to its first element.
     """

@@ -201,8 +201,8 @@ def _expm1(v: Assembler, x: Float, shift: int = 0, unit: float = 1.0) -> tuple[F
     """
     Split e^(x/unit) = 2^n (1 + t/unit), n a whole number, into t and the bits of 2^(n+shift); `unit` is a power of 2.
 
-    Where 2^(n+shift) is out of range, the bits have wrapped around: the caller brings them back. For NaN they are arbitrary,
-    and t is NaN.
+    Where 2^(n+shift) is out of range, the bits have wrapped around: the caller brings them back. For NaN they are
+    arbitrary, and t is NaN.
     """
     # n = x / (unit log(2)), rounded to a whole number by adding a number whose last bit counts 1. The last bits of the
     # sum hold n + shift + bias: moved to the place of the exponent they are 2^(n+shift).

@@ -1,4 +1,4 @@
-"""Losses of given outputs, sample after sample: `evaluate`, and the error signal of the output layer, `output_delta` (lecture L27)."""
+"""Losses of given outputs, and the error signal of the output layer, sample by sample (lecture L27)."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def check_decision(decision):
 
 @python_or_compiled
 def check_loss(loss, parameter, activation, units):
-    """Raise ValueError unless the loss is known, has the parameters that it needs, and goes with the output activation."""
+    """Raise ValueError unless the loss is known, has its parameters and goes with the output activation."""
     if loss < 0 or (loss > QUANTILE and loss < LOWEST_ADDRESS):
         raise ValueError("loss must be one of the loss codes 0 to 6, or the number of a CustomLoss, got", loss)
     if activation < IDENTITY or activation > SOFTMAX:
@@ -38,9 +38,9 @@ def check_loss(loss, parameter, activation, units):
 
 
 @inner
-def sample_loss(loss, parameter, activation, decision, a, y, weight, space, results):
-    """Loss, decision and error signal of one sample: see `row_loss`; `space` holds two rows of whole vectors, delta comes first."""
-    d, wide = a.shape[0], space.size // 5
+def sample_loss(codes, parameter, a, y, weight, space, results):
+    """Loss, decision and error signal of one sample by `row_loss`; `space` of `row_space` then begins with delta."""
+    loss, d, wide = codes[0], a.shape[0], space.size // 5
     at_a, at_y, at_w = 2 * wide, 3 * wide, 4 * wide
     for k in range(d):
         space[at_a + k] = a[k]
@@ -48,8 +48,15 @@ def sample_loss(loss, parameter, activation, decision, a, y, weight, space, resu
     space[at_w] = weight
     if loss >= LOWEST_ADDRESS:
         call_custom(loss, (d, 1, 1), (space, at_a, space, at_y, space, at_w, space, 0), (results, 0))
-    codes, operands = (loss, activation, decision), (space, at_a, space, at_y, parameter, 0)
-    row_loss(codes, d, operands, (space[at_w], space[at_w]), (space, 0, space, wide), results, 0)
+    row_loss(
+        codes,
+        d,
+        (space, at_a, space, at_y, parameter, 0),
+        (space[at_w], space[at_w]),
+        (space, 0, space, wide),
+        results,
+        0,
+    )
 
 
 @inner
@@ -67,9 +74,9 @@ def output_delta(loss, parameter, activation, a, y, out):
     Parameters
     ----------
     loss : int
-        Code of the loss of an output a with error e = a - y, summed over the outputs of a sample: ``SQUARED_ERROR`` 1/2 e^2,
-        ``ABSOLUTE_ERROR`` abs(e), ``HUBER`` (1/2 e^2 up to abs(e) = p, then p abs(e) - p^2/2), ``LOG_COSH`` log cosh e,
-        ``QUANTILE`` max((1-p) e, -p e), ``POISSON`` y log(y/a) - y + a; ``LOG_LOSS`` -sum_k y_k log a_k (plus
+        Code of the loss of an output a with error e = a - y, summed over the outputs of a sample: ``SQUARED_ERROR`` 1/2
+        e^2, ``ABSOLUTE_ERROR`` abs(e), ``HUBER`` (1/2 e^2 up to abs(e) = p, then p abs(e) - p^2/2), ``LOG_COSH`` log
+        cosh e, ``QUANTILE`` max((1-p) e, -p e), ``POISSON`` y log(y/a) - y + a; ``LOG_LOSS`` -sum_k y_k log a_k (plus
         -sum_k (1-y_k) log(1-a_k) for logistic units); or ``int(CustomLoss(...))``.
     parameter : array, shape (d,), or (0,) where the loss has none
         p of each output for ``HUBER`` and ``QUANTILE``.
@@ -97,7 +104,7 @@ def output_delta(loss, parameter, activation, a, y, out):
         )
     space, results = row_space(a), np.zeros(2)
     for i in range(a.shape[0]):
-        sample_loss(loss, parameter, activation, NO_DECISION, a[i], y[i], 1, space, results)
+        sample_loss((loss, activation, NO_DECISION), parameter, a[i], y[i], 1, space, results)
         for k in range(a.shape[1]):
             out[i, k] = space[k]
 
@@ -105,7 +112,7 @@ def output_delta(loss, parameter, activation, a, y, out):
 @njit
 def evaluate(loss, parameter, activation, decision, a, y, weight):
     """
-    Mean loss and share of right decisions of given outputs: (1/n) sum_i weight_i J_i, and (1/n) sum_i [sample i is decided rightly].
+    Mean loss (1/n) sum_i weight_i J_i of given outputs, and the share of right decisions (1/n) sum_i [i is right].
 
     Parameters
     ----------
@@ -141,5 +148,5 @@ def evaluate(loss, parameter, activation, decision, a, y, weight):
         return np.nan, np.nan
     space, results = row_space(a), np.zeros(2)
     for i in range(a.shape[0]):
-        sample_loss(loss, parameter, activation, decision, a[i], y[i], weight[i], space, results)
+        sample_loss((loss, activation, decision), parameter, a[i], y[i], weight[i], space, results)
     return results[0] / a.shape[0], results[1] / a.shape[0]

@@ -29,8 +29,8 @@ LOWEST_ADDRESS = 1 << 16
 # Losses with a parameter p for each output.
 PARAMETRIC = (HUBER, QUANTILE)
 
-# What makes an answer right: nothing does (regression), every unit on the target's side of 1/2 (one logistic unit, multilabel),
-# or the largest unit where the target's is (several classes).
+# What makes an answer right: nothing does (regression), every unit on the target's side of 1/2 (one logistic unit,
+# multilabel), or the largest unit where the target's is (several classes).
 NO_DECISION, THRESHOLD, ARGMAX = 0, 1, 2
 
 
@@ -92,7 +92,7 @@ ERRORS: dict[int, Callable[[Assembler, Float, Float, Any], Float]] = {
 
 @dataclass(frozen=True)
 class _Vector:
-    """A vector of outputs `a` and targets `y`: its place in their arrays, its first unit, and the lanes that count (None: all)."""
+    """Outputs `a` and targets `y`, their place in the arrays, their first unit, and the lanes that count."""
 
     a: Float
     y: Float
@@ -144,7 +144,7 @@ class _Tile:
         _add(self.result, 1, self.v.sum(self.v.where(right & self.valid, self.v.const(1), 0)))
 
     def least(self) -> tuple[Float, Float]:
-        """What the largest output and target must exceed: the first unit, which wins a tie and stays where it is NaN."""
+        """What the largest output and target must exceed: the first unit, which wins a tie, and stays if it is NaN."""
         return self.a[self.s], self.y[self.s]
 
     def numbers(self, x: _Vector) -> Float:
@@ -275,8 +275,9 @@ def tile_loss(v: Assembler, codes: tuple, shape: tuple, operands: tuple, delta: 
     operands : a, y, weight, parameter
         Outputs, targets, a weight per sample, and a parameter per unit for the losses that have one.
     delta : array
-        Overwritten with weight dJ/da; with weight dJ/dz for softmax outputs, and for log-loss and poisson, whose derivatives
-        cancel against those of their outputs. For a custom loss it holds weight dJ/da already (see `call_custom`).
+        Overwritten with weight dJ/da; with weight dJ/dz for softmax outputs, and for log-loss and poisson, whose
+        derivatives cancel against those of their outputs. For a custom loss it holds weight dJ/da already (see
+        `call_custom`).
     result : array of float64
         The weighted losses are added to result[0], but for a custom loss, and the number decided rightly to result[1].
     """
@@ -305,8 +306,8 @@ def row_loss(
     scales : weight, rate
         The weight of the sample, and the learning rate alpha.
     errors : delta, step
-        Overwritten with weight dJ/dz, and with alpha times that, in whole vectors: zeros after the last unit. For a custom loss
-        `delta` holds weight dJ/da already (see `call_custom`).
+        Overwritten with weight dJ/dz, and with alpha times that, in whole vectors: zeros after the last unit. For a
+        custom loss `delta` holds weight dJ/da already (see `call_custom`).
     result : array of float64
         The weighted loss is added to result[0], but for a custom loss, and to result[1] whether it was decided rightly.
     """

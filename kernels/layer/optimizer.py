@@ -12,7 +12,7 @@ from ..compiler.routine import routine
 from ..compiler.values import DOUBLE, Address, Float, Integer, Mask
 from .elementary import sign
 
-# GRADIENT is no optimizer: it keeps the gradient as its state, and the weights stay.
+# GRADIENT is no optimizer: it keeps the gradient as its state and leaves the weights alone.
 SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, NADAM, RMSPROP, RPROP, GRADIENT = range(9)
 OPTIMIZERS = {
     "sgd": SGD,
@@ -69,8 +69,8 @@ def update(
     states : first, second
         State of the rule, not touched where it has none.
     pace : rate, ahead, beta1, beta2, epsilon, decay
-        `rate` is alpha, for Adam's family alpha_t, and `ahead` what nadam multiplies the gradient by (see `step_rates`). For
-        adamw, `decay` is not in the gradient: w <- w - decay w.
+        `rate` is alpha, for Adam's family alpha_t, and `ahead` what nadam multiplies the gradient by (see
+        `step_rates`). For adamw, `decay` is not in the gradient: w <- w - decay w.
     """
     first, second = states
     alpha, ahead, b1, b2, eps, decay = (v.broadcast(x) for x in pace)
@@ -83,7 +83,7 @@ def update(
         return weight, v.fma(decay, v.where(decays, weight, 0), g[i, mask])
 
     def state(x: Float, least: Any = v.tiny) -> Float:
-        """Numbers of a state; 0 where they are denormal: they would stay so as they decay, and such arithmetic can be slow."""
+        """Numbers of a state, denormal ones as 0: they would stay denormal as they decay, and that can be slow."""
         return v.where(abs(x) < least, 0, x)
 
     def sgd(i: Integer, mask: Mask | None) -> None:
@@ -136,7 +136,8 @@ def update(
         w[i, mask] = weight - alpha * slope / (v.sqrt(s) + eps)
 
     def rprop(i: Integer, mask: Mask | None) -> None:
-        # step <- b2 step where g g' > 0, b1 step where g g' < 0 (g': the gradient before; g then counts as 0);  w <- w - step sign g
+        # step <- b2 step where g g' > 0, b1 step where g g' < 0, g' the gradient before; g then counts as 0
+        # w <- w - step sign g
         weight, slope = gradient(i, mask)
         before, step = first[i, mask], second[i, mask]
         step = v.where(step == 0, alpha, step)  # the first update
@@ -170,10 +171,11 @@ def update(
 @python_or_compiled
 def step_rates(optimizer, step, learning_rate, beta1, beta2):
     """
-    What `update` multiplies the mean of the gradients by, and the gradient itself, in update number `step` (from 1); arrays too.
+    `rate` and `ahead` of `update`, the factors of mean and gradient, in update number `step` (from 1); arrays too.
 
-    For Adam alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0. Nadam (Dozat, 2016) looks one step
-    ahead: b1 alpha sqrt(1 - b2^t) / (1 - b1^(t+1)) of the mean and (1 - b1) alpha sqrt(1 - b2^t) / (1 - b1^t) of the gradient.
+    For Adam alpha_t = alpha sqrt(1 - b2^t) / (1 - b1^t), which undoes that both means began at 0. Nadam (Dozat, 2016)
+    looks one step ahead: b1 alpha sqrt(1 - b2^t) / (1 - b1^(t+1)) of the mean, and of the gradient
+    (1 - b1) alpha sqrt(1 - b2^t) / (1 - b1^t).
     """
     if not keeps_means(optimizer):
         return learning_rate, 0.0 * learning_rate
@@ -185,6 +187,6 @@ def step_rates(optimizer, step, learning_rate, beta1, beta2):
 
 @python_or_compiled
 def pace_of(optimizer, step, learning_rate, l2, beta1, beta2):
-    """`rate`, `pace` and `decay` of `update` for batches of these rates and penalties, after `step` updates."""
+    """`rate`, `ahead` and `decay` of `update` for batches of these rates and penalties, after `step` updates."""
     rates, paces = step_rates(optimizer, step + 1 + np.arange(learning_rate.size), learning_rate, beta1, beta2)
     return rates, paces, learning_rate * l2 if optimizer == ADAMW else l2

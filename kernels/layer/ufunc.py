@@ -1,9 +1,9 @@
 """
 The elementary functions over whole arrays: out_i = f(x_i).
 
-Errors are in units in the last place (ulp): the spacing of numbers of the dtype at the true result. They were measured with
-fused multiply-add, in float32 at every x of the main range, in float64 at some 10^7. NaN stays NaN, denormal numbers are
-kept, and a result depends neither on its place in the array nor on the width of the vectors.
+Errors are in units in the last place (ulp): the spacing of numbers of the dtype at the true result. They were measured
+with fused multiply-add, in float32 at every x of the main range, in float64 at some 10^7. NaN stays NaN, denormal
+numbers are kept, and a result depends neither on its place in the array nor on the width of the vectors.
 """
 
 from __future__ import annotations

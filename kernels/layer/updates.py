@@ -1,4 +1,4 @@
-"""The update rules as drop-in kernels, one for each; and the cut of a gradient that is too long."""
+"""The update rules as drop-in kernels, and a kernel that shortens a gradient that is too long."""
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from .optimizer import (
 
 
 @inner
-def _update(optimizer, w, g, first, second, step, learning_rate, beta1, beta2, epsilon, decay):
-    kind = w.dtype.type
-    rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
+def _update(optimizer, w, g, states, step, rates):
+    """One update by `update`; `rates` are learning_rate, beta1, beta2, epsilon and decay."""
+    kind, (first, second), (learning_rate, beta1, beta2, epsilon, decay) = w.dtype.type, states, rates
+    rate, ahead = step_rates(optimizer, step, learning_rate, beta1, beta2)
     w, g, first, second = w.reshape(-1), g.reshape(-1), first.reshape(-1), second.reshape(-1)
-    numbers = (kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
+    numbers = (kind(rate), kind(ahead), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
     update(optimizer, w.size, w, 0, g, 0, (first, 0, second, 0), numbers)
 
 
@@ -55,7 +56,7 @@ def sgd_update(w, g, learning_rate):
     """
     if g.shape != w.shape:
         raise ValueError("sgd_update: g must have the shape of w; (w, g) came as", w.shape, g.shape)
-    _update(SGD, w, g, w, w, 1, learning_rate, 0.0, 0.0, 0.0, 0.0)
+    _update(SGD, w, g, (w, w), 1, (learning_rate, 0.0, 0.0, 0.0, 0.0))
 
 
 @njit
@@ -83,7 +84,7 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
         raise ValueError(
             "momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape
         )
-    _update(MOMENTUM, w, g, velocity, velocity, 1, learning_rate, momentum, 0.0, 0.0, 0.0)
+    _update(MOMENTUM, w, g, (velocity, velocity), 1, (learning_rate, momentum, 0.0, 0.0, 0.0))
 
 
 @njit
@@ -109,11 +110,11 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
         raise ValueError(
             "nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape
         )
-    _update(NESTEROV, w, g, velocity, velocity, 1, learning_rate, momentum, 0.0, 0.0, 0.0)
+    _update(NESTEROV, w, g, (velocity, velocity), 1, (learning_rate, momentum, 0.0, 0.0, 0.0))
 
 
 @njit
-def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
+def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):  # noqa: PLR0913
     """
     Adam: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2) g^2; w <- w - alpha_t m / (sqrt(v) + eps).
 
@@ -146,11 +147,11 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
         )
     if step < 1:
         raise ValueError("adam_update: step counts from 1, got", step)
-    _update(ADAM, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
+    _update(ADAM, w, g, (m, v), step, (learning_rate, beta1, beta2, epsilon, 0.0))
 
 
 @njit
-def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):  # noqa: PLR0913
     """
     Adam with decoupled weight decay: w <- w - alpha weight_decay w - alpha_t m / (sqrt(v) + eps).
 
@@ -180,13 +181,13 @@ def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_
         )
     if step < 1:
         raise ValueError("adamw_update: step counts from 1, got", step)
-    _update(ADAMW, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, learning_rate * weight_decay)
+    _update(ADAMW, w, g, (m, v), step, (learning_rate, beta1, beta2, epsilon, learning_rate * weight_decay))
 
 
 @njit
-def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
+def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):  # noqa: PLR0913
     """
-    Adam with Nesterov's look-ahead: w <- w - (b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)) alpha sqrt(1 - b2^t) / (sqrt(v) + eps).
+    Nesterov and Adam: w <- w - r (b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)) / (sqrt(v) + eps).
 
     Parameters
     ----------
@@ -200,7 +201,7 @@ def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
 
     Notes
     -----
-    Dozat (2016), with a constant b1.
+    Dozat (2016), with a constant b1; r = alpha sqrt(1 - b2^t).
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
         raise ValueError(
@@ -212,7 +213,7 @@ def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
         )
     if step < 1:
         raise ValueError("nadam_update: step counts from 1, got", step)
-    _update(NADAM, w, g, m, v, step, learning_rate, beta1, beta2, epsilon, 0.0)
+    _update(NADAM, w, g, (m, v), step, (learning_rate, beta1, beta2, epsilon, 0.0))
 
 
 @njit
@@ -240,13 +241,13 @@ def rmsprop_update(w, g, square, learning_rate, decay, epsilon):
         raise ValueError(
             "rmsprop_update: g and square must have the shape of w; they came as", w.shape, g.shape, square.shape
         )
-    _update(RMSPROP, w, g, square, square, 1, learning_rate, 0.0, decay, epsilon, 0.0)
+    _update(RMSPROP, w, g, (square, square), 1, (learning_rate, 0.0, decay, epsilon, 0.0))
 
 
 @njit
 def rprop_update(w, g, before, size, learning_rate, shrink, grow):
     """
-    Resilient backpropagation, by the signs of the gradient of all samples: w <- w - step sign g, with a step for each weight.
+    Resilient backpropagation, by the signs of the gradient of all samples: w <- w - step sign g, a step per weight.
 
     Parameters
     ----------
@@ -268,8 +269,8 @@ def rprop_update(w, g, before, size, learning_rate, shrink, grow):
 
     Notes
     -----
-    Riedmiller and Braun (1993); without the step back of the first version (iRprop-): where the gradient has turned, the weight
-    waits for one update. Steps stay between 1e-6 and 50.
+    Riedmiller and Braun (1993); without the step back of the first version (iRprop-): where the gradient has turned,
+    the weight waits for one update. Steps stay between 1e-6 and 50.
     """
     if g.shape != w.shape or before.shape != w.shape or size.shape != w.shape:
         raise ValueError(
@@ -279,13 +280,13 @@ def rprop_update(w, g, before, size, learning_rate, shrink, grow):
             before.shape,
             size.shape,
         )
-    _update(RPROP, w, g, before, size, 1, learning_rate, shrink, grow, 0.0, 0.0)
+    _update(RPROP, w, g, (before, size), 1, (learning_rate, shrink, grow, 0.0, 0.0))
 
 
 @njit
-def network_update(sizes, params, gradient, optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2):
+def network_update(sizes, params, gradient, optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2):  # noqa: PLR0913
     """
-    One update of all weights of a network by any of the rules: what `minibatch_epoch` does with the mean gradient of a batch.
+    One update of all weights of a network by any of the rules, as `minibatch_epoch` makes it for a batch.
 
     Parameters
     ----------
@@ -297,7 +298,7 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
         dJ/dparams, without the penalty.
     optimizer : int
         Code of the rule.
-    first, second : C-contiguous arrays of the same shape, or (0,) where the rule has no use for them
+    first, second : C-contiguous arrays of the same shape, or (0,) if the rule has no use for them
         State of the rule, updated in place.
     step : int
         Number of this update, from 1.
@@ -311,7 +312,8 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
 
     Notes
     -----
-    g <- g + l2 W for the weights W, without the biases, and then the rule of `optimizer`; adamw takes alpha l2 W off the weights instead.
+    g <- g + l2 W for the weights W, not the biases, and then the rule of `optimizer`; adamw subtracts alpha l2 W from
+    the weights instead.
     """
     states = states_of(optimizer)
     if (
@@ -320,7 +322,8 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
         or (states > 1 and second.size != params.size)
     ):
         raise ValueError(
-            "network_update: gradient, first and second must have the size of params; (params, gradient, first, second) have",
+            "network_update: gradient, first and second must have the size of params; "
+            "(params, gradient, first, second) have",
             params.size,
             gradient.size,
             first.size,

@@ -13,7 +13,7 @@ def _total(loss, activation, A, Y):
     """Sum of the losses of all samples. Unchecked."""
     space, results = row_space(A), np.zeros(2)
     for i in range(A.shape[0]):
-        sample_loss(loss, space, activation, NO_DECISION, A[i], Y[i], 1, space, results)
+        sample_loss((loss, activation, NO_DECISION), space, A[i], Y[i], 1, space, results)
     return results[0]
 
 
