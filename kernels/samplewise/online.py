@@ -34,33 +34,32 @@ class TinyMemory(NamedTuple):
     """
     Memory of the epochs of a tiny network.
 
-    In `space`, the weights of layer l begin at ``starts[l]``: a row of ``widths[l]`` per input and a row of biases. After the layers
-    there is room for their outputs. ``results``: sums of losses and of right decisions, and from 1 on the number of the sample whose
-    loss was not finite.
+    In `space`, the weights of layer l begin at ``starts[l]``, and the outputs at ``starts[layers]`` (see `learn_tiny`). ``results``: sums
+    of losses and of right decisions, and from 1 on the number of the sample whose loss was not finite.
     """
 
     starts: Any
-    widths: Any
     space: Any
     results: Any
 
 
 class SweepMemory(NamedTuple):
     """
-    Memory of the epochs of a larger one: the same, and what follows.
+    Memory of the epochs of a larger one.
 
-    In `space`, for the units of layer l from ``units[l, ...]`` on: ``NOW`` and ``BEFORE`` the outputs for this sample and the one before
-    (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them, and ``INPUT`` the inputs z, for activations whose f' is computed
-    from these. ``rows`` is room for a list of inputs, and ``sparse`` says whether inputs without terms are left out.
+    In `space`, the weights of layer l begin at ``starts[l]``: a row of ``widths[l]`` per input, and a row of biases. For its units,
+    from ``units[l, ...]`` on: ``NOW`` and ``BEFORE`` the outputs for this sample and the one before (they take turns), ``DELTA`` the
+    errors, ``STEP`` alpha times them, and ``INPUT`` the inputs z, for activations whose f' is computed from these. ``rows`` is room for
+    a list of inputs, and ``sparse`` says whether inputs without terms are left out. ``results`` as in `TinyMemory`.
     """
 
     starts: Any
     widths: Any
-    space: Any
-    results: Any
     units: Any
+    space: Any
     rows: Any
     sparse: Any
+    results: Any
 
 
 NOW, BEFORE, DELTA, STEP, INPUT = range(5)
@@ -77,10 +76,10 @@ def whole_rows(count, itemsize):
 def tiny_space(sizes, params):
     """Memory for `_tiny_epoch`."""
     layers = sizes.size - 1
-    starts, widths = np.zeros(layers + 1, np.int64), np.full(layers, TINY_UNITS, np.int64)
+    starts = np.zeros(layers + 1, np.int64)
     for l in range(layers):
         starts[l + 1] = starts[l] + (sizes[l] + 1) * TINY_UNITS
-    return TinyMemory(starts, widths, np.empty(starts[layers] + layers * TINY_UNITS, params.dtype), np.zeros(3))
+    return TinyMemory(starts, np.empty(starts[layers] + layers * TINY_UNITS, params.dtype), np.zeros(3))
 
 
 @python_or_compiled
@@ -99,9 +98,8 @@ def sweep_space(X, sizes, params, l2):
     flat = np.empty(end + 16, params.dtype)
     begin = aligned(flat)
     zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
-    return SweepMemory(
-        starts, widths, flat[begin : begin + end], np.zeros(3), units, np.empty(sizes[0], np.int64), zeros_pay
-    )
+    space, rows = flat[begin : begin + end], np.empty(sizes[0], np.int64)
+    return SweepMemory(starts, widths, units, space, rows, zeros_pay, np.zeros(3))
 
 
 @inner
@@ -123,103 +121,71 @@ def _tiny_epoch(samples, net, params, rates, memory, order):
     """One epoch of a tiny network; its losses have no parameter. Unchecked."""
     X, Y, weight = samples
     sizes, activations, loss, _, decision = net
-    starts, _, space, results = memory
+    starts, space, results = memory
     layers, keep = activations.size, params.dtype.type(1) - rates.alpha * params.dtype.type(rates.l2)
-    space[:] = 0
-    _copy_weights(sizes, memory, params, False)
+    layers_of = (sizes, 0, layers, activations, 0, starts, 0, loss, decision)
+    room = (space, 0, space, starts[layers])
     learn_tiny(
-        order.size,
-        (X, 0, Y, 0, weight, 0, order, 0),
-        (sizes, 0, layers, activations, 0, starts, 0, loss, decision),
-        space,
-        0,
-        (rates.alpha, keep),
-        space,
-        starts[layers],
-        results,
-        0,
+        order.size, (X, 0, Y, 0, weight, 0, order, 0), layers_of, params, 0, room, (rates.alpha, keep), results, 0
     )
-    _copy_weights(sizes, memory, params, True)
 
 
 @njit
 def _swept_epoch(samples, net, params, rates, memory, order):
     """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
+    # One function: Numba counts references to the arrays at every call of another, which costs half as much as a small sample.
     X, Y, weight = samples
     sizes, activations, loss, parameter, decision = net
-    starts, widths, space, results, units, rows, sparse = memory
+    starts, widths, units, space, rows, sparse, results = memory
     alpha, n_in, n_out, top = rates.alpha, sizes[0], sizes[activations.size], activations.size - 1
     one, share = np.int64(1), alpha * params.dtype.type(rates.l2)
-    space[:] = 0
-    results[:] = 0
+    for k in range(space.size):  # Numba compiles a loop sooner than space[:] = 0
+        space[k] = 0
+    for k in range(results.size):
+        results[k] = 0
     _copy_weights(sizes, memory, params, False)
     now, before, x_before = np.int64(NOW), np.int64(BEFORE), order[0] * n_in
-    for s in range(order.size):
-        t = order[s]
+    for s in range(order.size + 1):
+        ended = s == order.size  # once more, for the update by the last sample: the outputs go nowhere
+        t = order[s - 1 if ended else s]
         x, y = t * n_in, t * n_out
         if share != 0 and s > 0:
             _shrink(sizes, memory, share)
-        # Step 3, and the update by the sample before
-        listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse else EVERY
-        _forward((X, x, x_before), activations, sizes, memory, (now, before), listed)
+        # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
+        listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse and not ended else EVERY
+        for l in range(activations.size):
+            kind, w, step, a = activations[l], starts[l], units[l, STEP], units[l, now]
+            z = units[l, INPUT] if takes_input(kind) else a
+            if l == 0:
+                inputs = (X, x, X, x_before, rows, 0)
+                sweep((n_in, widths[0], listed), inputs, (space, w, space, step, space, z))
+            else:
+                inputs = (space, units[l - 1, now], space, units[l - 1, before], rows, 0)
+                sweep((sizes[l], widths[l], EVERY), inputs, (space, w, space, step, space, z))
+            if kind == SOFTMAX:
+                softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
+            else:
+                activate(kind, widths[l], (space, z, one), (space, a, one))
+        if ended:
+            break
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
         a, delta, step = units[top, now], units[top, DELTA], units[top, STEP]
         if loss >= LOWEST_ADDRESS:
-            operands = (space, a, Y, y, weight, t, space, delta)
-            call_custom(loss, (n_out, one, one), operands, (results, 0))
-        codes, operands = (loss, activations[top], decision), (space, a, Y, y, parameter, 0)
-        row_loss(codes, n_out, operands, (weight[t], alpha), (space, delta, space, step), results, 0)
+            call_custom(loss, (n_out, 1, 1), (space, a, Y, y, weight, t, space, delta), (results, 0))
+        codes, answer = (loss, activations[top], decision), (space, a, Y, y, parameter, 0)
+        row_loss(codes, n_out, answer, (weight[t], alpha), (space, delta, space, step), results, 0)
         if not np.isfinite(results[0]):
             results[2] = 1 + s
             break
         for l in range(top, 0, -1):
             kind = activations[l - 1]
-            errors_below(
-                kind,
-                (sizes[l], widths[l]),
-                (space, starts[l], space, units[l, DELTA]),
-                space,
-                units[l - 1, INPUT if takes_input(kind) else now],
-                alpha,
-                (space, units[l - 1, DELTA], space, units[l - 1, STEP]),
-            )
+            a = units[l - 1, INPUT if takes_input(kind) else now]
+            above = (space, starts[l], space, units[l, DELTA])
+            below = (space, units[l - 1, DELTA], space, units[l - 1, STEP])
+            errors_below(kind, (sizes[l], widths[l]), above, space, a, alpha, below)
         now, before, x_before = before, now, x
-    if results[2] == 1:
-        return  # nothing was learnt
-    if results[2] > 0:
-        for l in range(activations.size):  # the weights have taken the update before the failure: the next is none
-            space[units[l, STEP] : units[l, STEP] + widths[l]] = 0
-    elif share != 0:
-        _shrink(sizes, memory, share)
-    # The update by the last sample, whose loss is finite; the outputs go nowhere.
-    _forward((X, x_before, x_before), activations, sizes, memory, (now, before), EVERY)
-    _copy_weights(sizes, memory, params, True)
-
-
-@inner
-def _forward(inputs, activations, sizes, memory, turns, listed):
-    """
-    Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
-
-    `inputs`: X, and where the sample and the one before begin; `turns`: `NOW` and `BEFORE`, in their turn; `listed`: see `sweep`.
-    """
-    X, x, x_before = inputs
-    starts, widths, space, _, units, rows, _ = memory
-    now, before = turns
-    one = np.int64(1)
-    for l in range(activations.size):
-        kind, a = activations[l], units[l, now]
-        z = units[l, INPUT] if takes_input(kind) else a
-        layer = space, starts[l], space, units[l, STEP], space, z
-        if l == 0:
-            sweep((sizes[0], widths[0], listed), (X, x, X, x_before, rows, 0), layer)
-        else:
-            below, below_before = units[l - 1, now], units[l - 1, before]
-            sweep((sizes[l], widths[l], EVERY), (space, below, space, below_before, rows, 0), layer)
-        if kind == SOFTMAX:
-            softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
-        else:
-            activate(kind, widths[l], (space, z, one), (space, a, one))
+    if results[2] != 1:  # else nothing was learnt
+        _copy_weights(sizes, memory, params, True)
 
 
 @inner

@@ -7,7 +7,7 @@ read. So nothing is stored that is read again as a whole, and no call is made, b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
@@ -60,9 +60,16 @@ def _entropy(v: Assembler, a: Float, y: Float) -> Float:
     return -v.fma(y, elementary.log(v, v.max(a, tiny)), (1 - y) * elementary.log(v, v.max(1 - a, tiny)))
 
 
-@routine("i(aaan)(ninnii)A(ss)AF", lanes=TINY_UNITS)
+@routine("i(aaan)(ninnii)A(AA)(ss)F", lanes=TINY_UNITS)
 def learn_tiny(
-    v: Assembler, count: Integer, samples: tuple, net: tuple, W: Address, pace: tuple, units: Address, results: Address
+    v: Assembler,
+    count: Integer,
+    samples: tuple,
+    net: tuple,
+    params: Address,
+    memory: tuple,
+    pace: tuple,
+    results: Address,
 ) -> None:
     """
     One epoch of `count` samples.
@@ -71,17 +78,21 @@ def learn_tiny(
     ----------
     samples : X, Y, weight, order
     net : sizes, layers, activations, starts, loss, decision
-    W : weights
-        Per layer, from element starts[l] on, TINY_UNITS weights per input and then TINY_UNITS biases, zeros after the last unit.
+    params : weights and biases, updated in place
+    memory : W, units
+        Room for the weights of layer l from element starts[l] on: TINY_UNITS per input and then as many biases, zeros after the last
+        unit; and for TINY_UNITS outputs per layer, inputs excluded.
     pace : alpha, and the factor that an update leaves of a weight
-    units : room for TINY_UNITS outputs per layer, inputs excluded
     results : overwritten with the sums of losses and of right decisions
     """
-    (X, Y, weight, order), (sizes, layers, activations, _, loss, decision), (rate, keep) = samples, net, pace
+    (X, Y, weight, order), (sizes, layers, activations, _, loss, decision) = samples, net
+    (W, units), (rate, keep) = memory, pace
     n_out, last = sizes.item(layers), activations.item(layers - 1)
     valid = v.arange(I64) < v.broadcast(n_out)
     shrink, minus_alpha = v.broadcast(keep), -v.broadcast(rate)
     log_loss = loss == LOG_LOSS
+    for mine, row, mask in _rows(v, net, params, W):
+        row[0] = mine[0, mask]
     sums = [Float(v.b, DOUBLE(0)), Float(v.b, DOUBLE(0))]
     for s in v.range(count, carry=sums):
         t = order.item(s)
@@ -94,8 +105,22 @@ def learn_tiny(
         lost = v.sum(v.where(valid, output_loss(v, log_loss, a, y, e), 0)) * importance
         met = _decided(v, decision, a, y, valid)
         sums[:] = [sums[0] + lost.to(DOUBLE), sums[1] + met.to(DOUBLE)]
+    for mine, row, mask in _rows(v, net, params, W):
+        mine[0, mask] = row[0]
     for i, found in enumerate(sums):
         results.set_item(i, found)
+
+
+def _rows(v: Assembler, net: tuple, params: Address, W: Address) -> Iterator[tuple[Address, Address, Mask]]:
+    """Each row of weights and biases: where it lies among the parameters and in `W`, and the lanes of its units."""
+    sizes, layers, _, starts, _, _ = net
+    mine = [params]
+    for l in v.range(layers, carry=mine):
+        n_out, Wl, first = sizes.item(l + 1), W + starts.item(l), mine[0]
+        rows, mask = sizes.item(l) + 1, v.arange(I64) < v.broadcast(n_out)
+        for i in v.range(rows):
+            yield first + i * n_out, Wl + i * TINY_UNITS, mask
+        mine[0] = first + rows * n_out
 
 
 def _forward(v: Assembler, net: tuple, W: Address, x: Address, units: Address) -> Float:
