@@ -13,7 +13,7 @@ METHODS = {
     *(("fastbp.export.methods", f"fastbp.export.{form}") for form in ("c", "jit", "numpy", "onnx", "sklearn", "torch")),
 }
 # The one place in which fastbp finds what it takes of the kernels besides their public names, those of `fastbp.kernels` and its nodes.
-OPEN = {"fastbp.kernels", "fastbp.kernels.internal", "fastbp.kernels.node"}
+OPEN = {"fastbp.kernels", "fastbp.kernels.lecture", "fastbp.kernels.internal", "fastbp.kernels.node"}
 
 
 def _modules():
