@@ -86,7 +86,7 @@ low, median, high = bands.predict(X).T
 left.fill_between(X[:, 0], low, high, color="C0", alpha=0.25, label="0.1 to 0.9")
 left.plot(X, median, "C0", label="0.5")
 left.set(title="quantiles", ylabel="y")
-for net, name in ((mean, "squared error"), (robust, "huber"), (careful, "of one's own")):
+for net, name in ((mean, "squared error"), (robust, "huber"), (careful, "custom")):
     right.plot(X, net.predict(X), label=name)
 right.set(title="three losses")
 for axes in (left, right):
