@@ -17,9 +17,10 @@ from ..product.pack import copy
 from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
 from .tiny import TINY_UNITS, is_tiny, learn_tiny
 
-# Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is looked for.
+# Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is
+# looked for.
 SPARSE, SPARSE_INPUTS = 0.5, 64
-# The number of listed inputs with which a sweep takes all of them.
+# In place of the number of listed inputs: a sweep takes all inputs.
 EVERY = np.int64(-1)
 
 
@@ -34,8 +35,9 @@ class TinyMemory(NamedTuple):
     """
     Memory of the epochs of a tiny network.
 
-    In `space`, the weights of layer l begin at ``starts[l]``, and the outputs at ``starts[layers]`` (see `learn_tiny`). ``results``: sums
-    of losses and of right decisions, and from 1 on the number of the sample whose loss was not finite.
+    In `space`, the weights of layer l begin at ``starts[l]``, and the outputs at ``starts[layers]`` (see `learn_tiny`).
+    ``results``: sums of losses and of right decisions, and from 1 on the number of the sample whose loss was not
+    finite.
     """
 
     starts: Any
@@ -47,10 +49,11 @@ class SweepMemory(NamedTuple):
     """
     Memory of the epochs of a larger one.
 
-    In `space`, the weights of layer l begin at ``starts[l]``: a row of ``widths[l]`` per input, and a row of biases. For its units,
-    from ``units[l, ...]`` on: ``NOW`` and ``BEFORE`` the outputs for this sample and the one before (they take turns), ``DELTA`` the
-    errors, ``STEP`` alpha times them, and ``INPUT`` the inputs z, for activations whose f' is computed from these. ``rows`` is room for
-    a list of inputs, and ``sparse`` says whether inputs without terms are left out. ``results`` as in `TinyMemory`.
+    In `space`, the weights of layer l begin at ``starts[l]``: a row of ``widths[l]`` per input, and a row of biases.
+    For its units, from ``units[l, ...]`` on: ``NOW`` and ``BEFORE`` the outputs for this sample and the one before
+    (they take turns), ``DELTA`` the errors, ``STEP`` alpha times them, and ``INPUT`` the inputs z, for activations
+    whose f' is computed from these. ``rows`` is room for a list of inputs, and ``sparse`` says whether inputs without
+    terms are left out. ``results`` as in `TinyMemory`.
     """
 
     starts: Any
@@ -132,8 +135,8 @@ def _tiny_epoch(samples, net, params, rates, memory, order):
 
 @njit
 def _swept_epoch(samples, net, params, rates, memory, order):
-    """One epoch: every weight is read and written once a sample (see `sweep`), above the inputs read once more. Unchecked."""
-    # One function: Numba counts references to the arrays at every call of another, which costs half as much as a small sample.
+    """One epoch: each weight is read and written once a sample, those above the inputs read once more. Unchecked."""
+    # The loop calls no function that takes arrays: Numba would count references at each call, half the time of a sample.
     X, Y, weight = samples
     sizes, activations, loss, parameter, decision = net
     starts, widths, units, space, rows, sparse, results = memory
@@ -151,7 +154,8 @@ def _swept_epoch(samples, net, params, rates, memory, order):
         x, y = t * n_in, t * n_out
         if share != 0 and s > 0:
             _shrink(sizes, memory, share)
-        # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before on the way.
+        # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before
+        # on the way.
         listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse and not ended else EVERY
         for l in range(activations.size):
             kind, w, step, a = activations[l], starts[l], units[l, STEP], units[l, now]
@@ -268,9 +272,9 @@ def online_epoch(  # noqa: PLR0913
     -----
     Lecture L27, L28, per sample: delta = f'(z) dJ/da at the output (a (1-a) (a-y) for logistic units and squared
     error), delta_i = f'(z_i) sum_j delta_j w_ij below (weights from before the update), w_ij <- w_ij - alpha
-    a_i delta_j, b_j <- b_j - alpha delta_j. 6 flops a weight, 4 in the first layer. Each weight of the first layer is read and
-    written once a sample, each above it read once more. Sequential by nature. Work space for a copy of the weights is
-    allocated once a call, nothing per sample.
+    a_i delta_j, b_j <- b_j - alpha delta_j. 6 flops a weight, 4 in the first layer. Each weight of the first layer is
+    read and written once a sample, each above it read once more. Sequential by nature. Work space for a copy of the
+    weights is allocated once a call, nothing per sample.
     """
     X, Y, weight, sizes, activations = frozen(X), frozen(Y), frozen(weight), frozen(sizes), frozen(activations)
     samples, net = Samples(X, Y, weight), Net(sizes, activations, loss, frozen(loss_parameter), decision)
@@ -313,8 +317,8 @@ def prepare_online(  # noqa: PLR0913
     Returns
     -------
     callable
-        ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample. Returns a
-        `Pass`; its batches are the samples, and the penalty is left out.
+        ``epoch(order)`` runs an epoch as `online_epoch` does. `order` is not checked: at least one number of a sample.
+        Returns a `Pass`; its batches are the samples, and the penalty is left out.
     """
     X, Y, weight, sizes, activations, loss_parameter = map(frozen, (X, Y, weight, sizes, activations, loss_parameter))
     samples, net = Samples(X, Y, weight), Net(sizes, activations, int(loss), loss_parameter, decision)

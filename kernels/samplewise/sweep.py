@@ -1,8 +1,9 @@
 """
 One sweep of the weights per sample: the update by one sample and the forward sums of the next in the same pass.
 
-Per-sample learning reads and writes every weight for every sample. If the update by a sample waits until the forward pass of the
-next sample reads the same weight, each weight is read and written once: with the same arithmetic, in the same order.
+Per-sample learning reads and writes every weight for every sample. If the update by a sample waits until the forward
+pass of the next sample reads the same weight, each weight is read and written once: with the same arithmetic, in the
+same order.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from ..compiler.routine import routine
 from ..compiler.values import I64, Address, Float, Integer
 from ..layer.activation import BACKWARD
 
-# Bytes of a vector here, and what rows of weights are multiples of: a sweep waits for stores, and two short ones go faster than a long one.
+# Bytes of a vector here, and what rows of weights are multiples of: a sweep waits for stores, and two short ones go
+# faster than a long one.
 SWEEP_BYTES = min(VECTOR_BYTES, 32)
 # Vectors of outputs whose sums and steps stay in registers during a sweep.
 SWEEP_VECTORS = 8 if REGISTERS == 32 else 5
@@ -28,9 +30,9 @@ def sweep(v: Assembler, shape: tuple, inputs: tuple, layer: tuple) -> None:
     Parameters
     ----------
     shape : n, m, listed
-        Inputs, and weights of each (whole vectors). Where `listed` is not negative, only that many inputs are swept, those numbered
-        in `rows`: the others have x_i = x'_i = 0, and no term. (Where several rows are summed at once, the terms that are left then
-        meet in another order: the result differs by rounding.)
+        Inputs, and weights of each (whole vectors). Where `listed` is not negative, only that many inputs are swept,
+        those numbered in `rows`: the others have x_i = x'_i = 0, and no term. (Where several rows are summed at once,
+        the terms that are left then meet in another order: the result differs by rounding.)
     inputs : x, x', rows
     layer : W, s, z
         Row i of `W` holds the m weights of input i, row n the biases.
@@ -56,7 +58,7 @@ def sweep(v: Assembler, shape: tuple, inputs: tuple, layer: tuple) -> None:
 def _sweep_columns(
     v: Assembler, width: int, listed: bool, n: Integer, inputs: tuple, layer: tuple, bias: Address, m: Integer
 ) -> None:
-    """The sweep of `width` vectors of columns; few vectors take several rows at a time, so that enough sums run at once."""
+    """The sweep of `width` vectors of columns; few take several rows at a time, so that enough sums run at once."""
     (x, x_before, rows), (W, step, z) = inputs, layer
     columns = [j * v.lanes for j in range(width)]
     minus_s = [-step[j] for j in columns]

@@ -1,8 +1,9 @@
 """
-Per-sample learning of tiny networks: every layer above the inputs fits in one short vector and never leaves the registers.
+Per-sample learning of tiny networks: each layer above the inputs is one short vector, and never leaves the registers.
 
-Here the time is not in the arithmetic but in waiting for results: one sample's update must be done before the next can be
-read. So nothing is stored that is read again as a whole, and no call is made, between the first sample of an epoch and the last.
+Here the time goes not into arithmetic but into waiting for results: one sample's update must be done before the next
+sample. So nothing is stored that is read again as a whole, and no call is made, between the first sample of an epoch
+and the last.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ def is_tiny(sizes, activations, loss):
     return fits
 
 
-# What a tiny network computes, here and in `learn_lanes`: in a vector of the units of a layer, or of one unit of many networks.
+# What a tiny network computes, here and in `learn_lanes`: in a vector of the units of a layer, or of one unit of many
+# networks.
 
 
 def _logistic(v: Assembler, z: Float) -> Float:
-    """1 / (1 + e^-z), sooner than `elementary.logistic`: its last step is the division, at up to 2.5 instead of 1.7 ulp."""
+    """1 / (1 + e^-z), sooner than `elementary.logistic`: it ends with the division, at up to 2.5 instead of 1.7 ulp."""
     e = elementary.exp_negative_normal(v, z)
     return v.where(z < 0, e, 1) / (1 + e)
 
@@ -80,8 +82,8 @@ def learn_tiny(
     net : sizes, layers, activations, starts, loss, decision
     params : weights and biases, updated in place
     memory : W, units
-        Room for the weights of layer l from element starts[l] on: TINY_UNITS per input and then as many biases, zeros after the last
-        unit; and for TINY_UNITS outputs per layer, inputs excluded.
+        Room for the weights of layer l from element starts[l] on: TINY_UNITS per input and then as many biases, zeros
+        after the last unit; and for TINY_UNITS outputs per layer, inputs excluded.
     pace : alpha, and the factor that an update leaves of a weight
     results : overwritten with the sums of losses and of right decisions
     """
@@ -139,7 +141,11 @@ def _forward(v: Assembler, net: tuple, W: Address, x: Address, units: Address) -
 
 
 def _backward(v: Assembler, net: tuple, W: Address, x: Address, units: Address, delta: Float, pace: tuple) -> None:
-    """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
+    """
+    Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights.
+
+    Then w_ij <- w_ij - alpha a_i delta_j and b_j <- b_j - alpha delta_j.
+    """
     (sizes, layers, activations, starts, _, _), (shrink, minus_alpha) = net, pace
     errors = [delta, minus_alpha * delta]
     for k in v.range(layers, carry=errors):

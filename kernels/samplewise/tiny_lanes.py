@@ -2,8 +2,8 @@
 Per-sample learning of many tiny networks of equal shape side by side, one in each lane of the vectors.
 
 One tiny network alone waits for results (see tiny.py); here the others go on meanwhile. Every lane takes the steps of
-`learn_tiny` for its own network, in the same order, and so has the same bits. The two share the formulas of a layer, but not the
-loops: there a vector holds the units of a layer, and here one unit of each network.
+`learn_tiny` for its own network, in the same order, and so has the same bits. The two share the formulas of a layer,
+but not the loops: there a vector holds the units of a layer, and here one unit of each network.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ def learn_lanes(
         Units and parameters are counted, the inputs among the units.
     pace : alpha, and the factor that an update leaves of a weight; a row each
     memory : W, before, units
-        `W` has a row per parameter, in the order of the parameters, and is copied to `before` first; `units` is room for three rows
-        per unit, and TINY_UNITS rows.
+        `W` has a row per parameter, in the order of the parameters, and is copied to `before` first; `units` is room
+        for three rows per unit, and TINY_UNITS rows.
     results : losses, corrects
-        Overwritten with each network's mean loss, NaN where a weight is no longer finite, and its share of right decisions.
+        Overwritten with each network's mean loss, NaN where a weight is no longer finite, and its share of right
+        decisions.
     """
     (networks, count), (X, Y, weight, order), (W, before, units) = counts, samples, memory
     sizes, activations, layers, n_units, n_params, loss, decision = net
@@ -147,7 +148,11 @@ def _judge(v: Assembler, layer: tuple, memory: tuple, y: tuple, factors: tuple) 
 
 
 def _backward(v: Assembler, net: tuple, top: Integer, W: Address, memory: tuple, pace: tuple) -> None:
-    """Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights, w_ij <- w_ij - alpha a_i delta_j."""
+    """
+    Step 4, from the output layer down: delta_i = f'(z_i) sum_j delta_j w_ij by the old weights.
+
+    Then w_ij <- w_ij - alpha a_i delta_j and b_j <- b_j - alpha delta_j.
+    """
     sizes, activations, layers, _, n_params, *_ = net
     (units, deltas, steps), (shrink, minus_alpha) = memory, pace
     at = [n_params, top]  # the row after a layer's weights, and that of its units

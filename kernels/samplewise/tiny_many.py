@@ -1,4 +1,4 @@
-"""Many tiny networks of equal shape on the same samples: the epochs of per-sample learning, each network in orders of its own."""
+"""Many tiny networks of equal shape learn the same samples, one at a time, each network in its own orders."""
 
 from typing import Any, NamedTuple
 
@@ -36,8 +36,8 @@ class LanesMemory(NamedTuple):
     """
     Memory for a group of networks, one in each lane: rows of a number per network.
 
-    Parameters, and those before an epoch; rates, and what an update leaves of a weight; units; streams, and whether they are drawn from;
-    orders of n samples.
+    Parameters, and those before an epoch; rates, and what an update leaves of a weight; units; streams, and whether
+    they are drawn from; orders of n samples.
     """
 
     W: Any
@@ -59,8 +59,8 @@ def check_many(samples, net, networks, found):
     check_network(sizes, activations, params[0] if count > 0 else np.empty(params.shape[1], params.dtype))
     if not is_tiny(sizes, activations, loss):
         raise ValueError(
-            "online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, a loss 0 or 1; (inputs, loss) came "
-            "as",
+            "online_many: sizes up to 16 inputs and 4 units a layer, activations 0 to 3, a loss 0 or 1; (inputs, loss) "
+            "came as",
             sizes[0],
             loss,
         )
@@ -79,8 +79,8 @@ def check_many(samples, net, networks, found):
         )
     if learning_rates.size != count or l2.size != count or failed.size != count:
         raise ValueError(
-            "online_many: learning_rates, l2 and failed must have an element per row of params; (params, learning_rates, l2, "
-            "failed) came as",
+            "online_many: learning_rates, l2 and failed must have an element per row of params; (params, "
+            "learning_rates, l2, failed) came as",
             params.shape,
             learning_rates.shape,
             l2.shape,
@@ -95,8 +95,8 @@ def check_many(samples, net, networks, found):
         )
     if losses.shape[1] != count or losses.shape != corrects.shape:
         raise ValueError(
-            "online_many: losses and corrects must have a row per epoch and a column per row of params; (params, losses, "
-            "corrects) came as",
+            "online_many: losses and corrects must have a row per epoch and a column per row of params; (params, "
+            "losses, corrects) came as",
             params.shape,
             losses.shape,
             corrects.shape,
@@ -156,7 +156,7 @@ def _begin_lanes(networks, first, count, memory, failed):
 
 @inner
 def _learn_lanes(samples, net, memory, networks, found, at):
-    """One epoch of as many networks, whose results begin at element `at`; returns the sum of the losses of all lanes."""
+    """One epoch of so many networks, with results from element `at` on; returns the sum of the losses of all lanes."""
     X, Y, weight = samples
     sizes, activations, loss, _, decision = net
     W, before, pace, units, _, order = memory
@@ -228,8 +228,9 @@ def online_many(  # noqa: PLR0913
     """
     Epochs of per-sample learning for many tiny networks of equal shape, side by side in the lanes of vectors.
 
-    Every network learns as if it were alone: its weights, losses and decisions have the bits that `prepare_online` gives. Tiny: up to 16
-    inputs, layers of up to 4 units with identity, logistic, tanh or relu, and squared error or log-loss.
+    Every network learns as if it were alone: its weights, losses and decisions have the bits that `prepare_online`
+    gives. Tiny: up to 16 inputs, layers of up to 4 units with identity, logistic, tanh or relu, and squared error or
+    log-loss.
 
     Parameters
     ----------
@@ -250,15 +251,18 @@ def online_many(  # noqa: PLR0913
     l2 : array, shape (networks,)
         Every step also shrinks the weights (not the biases) of network k by the factor 1 - alpha_k l2_k.
     streams : uint64 array, shape (networks, 6)
-        State of each network's stream of random numbers, begun by ``fastbp.kernels.network.random.seed_child``; updated in place.
+        State of each network's stream of random numbers, begun by ``fastbp.kernels.network.random.seed_child``; updated
+        in place.
     shuffled : bool
         Whether each epoch takes the samples in an order drawn from the network's stream, that of
         ``numpy.random.Generator.permutation(n)``; else from first to last.
     losses, corrects : float64 arrays, C-contiguous, shape (epochs, networks)
-        Overwritten with each epoch's mean loss, each sample at its turn before its update, and the share decided rightly.
+        Overwritten with each epoch's mean loss, each sample at its turn before its update, and the share decided
+        rightly.
     failed : int64 array, shape (networks,)
-        Overwritten with the number (from 0) of the first epoch whose loss, or a weight after it, was not finite; -1 if there was none.
-        Such a network keeps the weights from before that epoch and stops; from there on its losses and shares are NaN.
+        Overwritten with the number (from 0) of the first epoch whose loss, or a weight after it, was not finite; -1 if
+        there was none. Such a network keeps the weights from before that epoch and stops; from there on its losses and
+        shares are NaN.
 
     Raises
     ------
@@ -267,11 +271,12 @@ def online_many(  # noqa: PLR0913
 
     Notes
     -----
-    Per sample and network, lecture L27, L28: delta = f'(z) dJ/da at the output, delta_i = f'(z_i) sum_j delta_j w_ij below (weights from
-    before the update), w_ij <- w_ij - alpha a_i delta_j, b_j <- b_j - alpha delta_j. Inside, a row holds one number of
-    2 ``VECTOR_BYTES`` / itemsize networks, and a group of so many goes through all epochs before the next: threads may each take a
-    range of the networks. Work space for one group is allocated once a call: its orders are n int64 per network. The one bit that may
-    differ from `prepare_online` is the sign of a weight that is 0 where alpha l2 > 1.
+    Per sample and network, lecture L27, L28: delta = f'(z) dJ/da at the output, delta_i = f'(z_i) sum_j delta_j w_ij
+    below (weights from before the update), w_ij <- w_ij - alpha a_i delta_j, b_j <- b_j - alpha delta_j. Inside, a row
+    holds one number of 2 ``VECTOR_BYTES`` / itemsize networks, and a group of so many goes through all epochs before
+    the next: threads may each take a range of the networks. Work space for one group is allocated once a call: its
+    orders are n int64 per network. The one bit that may differ from `prepare_online` is the sign of a weight that is 0
+    where alpha l2 > 1.
     """
     X, Y, weight, sizes, activations = frozen(X), frozen(Y), frozen(weight), frozen(sizes), frozen(activations)
     samples, net = Samples(X, Y, weight), Net(sizes, activations, loss, weight[:0], decision)
