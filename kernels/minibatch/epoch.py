@@ -10,11 +10,12 @@ import itertools
 import numpy as np
 
 from ..compiler.jit import frozen, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.optimizer import GRADIENT, SGD, rates_of, states_of
 from ..network.arguments import Csr, Net, Rule, Samples, Work
 from ..network.epochs import Batches, batch_epochs
-from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
+from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, check_network, plan_tile
 from .narrow import learn_narrow, learn_narrow_serial
 from .steps import LONG, TILE, blocks_of, is_plain
 from .wide import learn_wide, learn_wide_serial
@@ -199,13 +200,9 @@ def minibatch_epoch(
     work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
     rates, penalties = rates_of(batches, learning_rate, l2)
     if is_narrow(batch_size, params):
-        learn_narrow_serial(
-            samples, None, None, net, params, rule, work, order, batch_size, step, rates, penalties
-        )
+        learn_narrow_serial(samples, None, None, net, params, rule, work, order, batch_size, step, rates, penalties)
     else:
-        learn_wide_serial(
-            samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, penalties
-        )
+        learn_wide_serial(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, penalties)
     results = work.results
     return (
         np.cumsum(results[:-2:2])[-1] / n,

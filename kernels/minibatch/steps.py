@@ -2,21 +2,23 @@
 The steps of a mini-batch, on tiles of samples and blocks of weights (lecture L25, L27, L28).
 
 A tile holds its samples as columns; `forward.plan_tile` says where everything lies in it. What is not checked here is checked by
-the epochs in `minibatch`.
+the epochs in `epoch`.
 """
 
 import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
+from ..compiler.memory import whole_vectors
 from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop, layer_key
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
-from ..layer.optimizer import SGD, sum_of_squares, update
-from ..network.forward import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, whole_vectors
+from ..layer.optimizer import SGD, sum_of_squares
+from ..network.forward import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row
 from ..product.pack import gather_transposed, pack_tiles, transpose
 from ..product.sparse import csr_forward, csr_gradient
 from ..product.tile import MR, gemm, panel_columns
+from .update import update_weights
 
 # Samples of a tile in the wide way: its activations stay in the second cache.
 TILE = 128
@@ -133,27 +135,6 @@ def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, star
     a, delta, infinite = tile + plan[l, UNITS] + i0 * stride, tile + plan[l, ERRORS] + j0, -space.dtype.type(np.inf)
     shape, outputs, errors = (i1 - i0, j1 - j0, rows), (space, a, stride, 1, MR * stride), (space, delta, width, 1)
     gemm(shape, outputs, errors, (total, at, start_row), (total, at, sizes[l + 1]), infinite)
-
-
-@inner
-def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
-    """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
-    kind = params.dtype.type
-    states = (first, min(at, first.size), second, min(at, second.size))
-    numbers = (kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
-    update(optimizer, count, params, at, gradient, at, states, numbers)
-
-
-@inner
-def update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
-    """One update of all weights and biases. The penalty is on W alone."""
-    at = 0
-    for l in range(sizes.size - 1):
-        for count, shrink in ((sizes[l] * sizes[l + 1], decay), (sizes[l + 1], 0.0)):
-            update_weights(
-                optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, shrink
-            )
-            at += count
 
 
 @inner

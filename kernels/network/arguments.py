@@ -1,4 +1,4 @@
-"""What the loops over samples take in one argument: samples, the network, how it is updated, and memory."""
+"""What kernels of whole networks take: samples, layers, the rule of updates, and memory."""
 
 from typing import Any, NamedTuple
 

@@ -13,6 +13,7 @@ from numba.extending import overload, register_jitable
 
 from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
 from ..compiler.jit import POLICY, exact, frozen, inner, njit, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float, Integer, Mask
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
@@ -23,14 +24,12 @@ from .forward import (
     GROUPS,
     PACKED,
     UNITS,
-    aligned,
     check_network,
     fill_ones,
     forward_tile,
     pack_weights,
     parameter_count,
     plan_tile,
-    whole_vectors,
 )
 
 # Rows up to which each row goes through the layers as a vector of its own.

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..layer.activation import SOFTMAX, activate, softmax_row, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.loss import LOWEST_ADDRESS, row_loss
 from ..network.arguments import Net, Samples
 from ..network.epochs import Samplewise, sample_epochs
-from ..network.forward import aligned, check_network, whole_vectors
+from ..network.forward import check_network
 from ..product.pack import copy
 from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
 from .tiny import TINY_UNITS, is_tiny, learn_tiny

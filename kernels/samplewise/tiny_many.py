@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
+from ..compiler.memory import aligned
 from ..layer.evaluation import check_decision, check_loss
 from ..network.arguments import Net, Samples
-from ..network.forward import aligned, check_network
+from ..network.forward import check_network
 from ..network.random import LENGTH
 from ..network.random_lanes import shuffle_lanes
 from .tiny import TINY_UNITS, is_tiny
