@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import BASIC, DTYPES, LOSS_PAIRS, STATES, Arena, assert_close, finite_difference
+from naive import BASIC, COSTLY_DTYPES, DTYPES, LOSS_PAIRS, STATES, Arena, assert_close, finite_difference
 from numba import config
 from tasks import (
     DEEP,
@@ -182,7 +182,7 @@ def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):
     check_minibatch(task, batch_size, optimizer, 0.01, epochs=1, rate=SLOW.get(optimizer))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", STATES)
 @pytest.mark.parametrize(
@@ -214,6 +214,7 @@ def test_narrow_networks_in_all_parts():
         check_minibatch(Task(NARROW, n + 100, dtype=np.float64), n, "adam", 0.01, epochs=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rprop"])
 def test_minibatch_epoch_in_users_njit(optimizer):
     for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7)]:
@@ -260,8 +261,8 @@ def learned(task, batch_size, optimizer, kernel, epochs=2):
     return numbers, [x.tobytes() for x in state]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_parallel_epoch_gives_the_same_bits(threads, dtype):
     if threads > config.NUMBA_NUM_THREADS:
         pytest.skip("one processor")
@@ -345,7 +346,14 @@ BATCH_CASES = {
 }
 
 
-@pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.minibatch_epoch,
+        kernels.minibatch_epoch_parallel,
+        pytest.param(user_minibatch_epoch, marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
 def test_minibatch_epoch_refuses(case, kernel):
     names = (
@@ -494,7 +502,7 @@ def rounding_decides(sizes, optimizer, dtype):
     return optimizer == "rprop" and dtype == np.float32 and max(sizes) > 100
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 @pytest.mark.parametrize("optimizer", STATES)
 def test_clipped_gradients(sizes, n, batch_size, optimizer, dtype):
@@ -523,7 +531,7 @@ def test_a_length_that_no_gradient_has_clips_nothing(sizes, n, batch_size):
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 @pytest.mark.parametrize("optimizer", STATES)
 def test_rates_and_penalties_of_each_batch(sizes, n, batch_size, optimizer, dtype):
@@ -554,6 +562,7 @@ def test_one_rate_and_one_penalty_are_those_of_all_batches():
             task.prepared(params, batch_size, "sgd", task.states("sgd"))(task.order, 0, np.ones(batches + 1), 0.0)
 
 
+@pytest.mark.thorough
 def test_the_penalty_is_that_before_the_updates():
     task = Task((3, 4, 2), 10)
     params = task.params.copy()
@@ -603,6 +612,7 @@ def test_no_allocation_per_sample_or_batch(allocations):
         assert counts[0] == counts[1] > 0, call.__name__
 
 
+@pytest.mark.thorough
 # Vector widths
 
 

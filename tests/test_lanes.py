@@ -174,6 +174,7 @@ def test_bits_of_no_samples():
     assert (case.failed == 0).all()
 
 
+@pytest.mark.thorough
 def user_online_many(
     X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed
 ):
@@ -269,6 +270,7 @@ def test_refuses_larger_networks(sizes):
         kernels.online_many(*Many(Task(sizes, 5), 3, 1).arguments())
 
 
+@pytest.mark.thorough
 def test_the_loop_allocates_nothing(allocations):
     # No more than a call that does nothing with the same arguments.
     case = Many(Task((2, 2, 1), 5), 40, 3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close, finite_difference
+from naive import COSTLY_DTYPES, Arena, assert_close, finite_difference
 from numba import config, njit
 
 from fastbp import kernels
@@ -129,7 +129,7 @@ def wide(v):
     return SimpleNamespace(**{k: np.asarray(x, np.float64) for k, x in v.items()})
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("name", [*NODES, *LOSSES])
 @given(n=side, d=side, m=side, seed=seeds)
 def test_node(name, dtype, n, d, m, seed):
@@ -172,7 +172,7 @@ def test_gradients_are_slopes(name):
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(n=side, d=side, copies=st.integers(2, 4), seed=seeds)
 def test_copies_are_added(dtype, n, d, copies, seed):
     rng, arena = np.random.default_rng(seed), Arena(dtype)
@@ -246,6 +246,7 @@ def every_node(times, X, Z, b, W, dY, above, by_sample, by_unit, product, dX, dZ
     return J
 
 
+@pytest.mark.thorough
 @pytest.fixture(scope="module")
 def users_function():
     M, V = "float64[:, :]", "float64[:]"

@@ -429,6 +429,7 @@ def test_outlined_code_exists_once(dtype):
     assert len(emitted) == 1
 
 
+@pytest.mark.thorough
 # Widths
 
 
