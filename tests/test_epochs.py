@@ -562,7 +562,6 @@ def test_one_rate_and_one_penalty_are_those_of_all_batches():
             task.prepared(params, batch_size, "sgd", task.states("sgd"))(task.order, 0, np.ones(batches + 1), 0.0)
 
 
-@pytest.mark.thorough
 def test_the_penalty_is_that_before_the_updates():
     task = Task((3, 4, 2), 10)
     params = task.params.copy()
@@ -573,6 +572,7 @@ def test_the_penalty_is_that_before_the_updates():
     assert task.prepared(params, 10, "sgd", task.states("sgd"))(task.order, 0, 0.5, 0.0).penalty == 0
 
 
+@pytest.mark.thorough
 def test_clipped_epochs_have_the_same_bits_on_threads():
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
@@ -612,10 +612,10 @@ def test_no_allocation_per_sample_or_batch(allocations):
         assert counts[0] == counts[1] > 0, call.__name__
 
 
-@pytest.mark.thorough
 # Vector widths
 
 
+@pytest.mark.thorough
 def test_every_width():
     # large networks, and the ways through a batch or a sample; one dtype each, to be short
     chosen = {

@@ -158,7 +158,6 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
                     np.testing.assert_array_equal(outputs(rows, kernels.infer_parallel), whole[rows])
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("n", [1, 8, 9, 64, 100, 1100])
 def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
@@ -173,6 +172,7 @@ def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
         assert not kernels.infer(wrong, *network, 0.5, out, decision)
 
 
+@pytest.mark.thorough
 def test_infer_allocates_nothing_for_more_rows(allocations):
     task = Task((3, 6, 4), 700)
     network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))

@@ -174,7 +174,6 @@ def test_bits_of_no_samples():
     assert (case.failed == 0).all()
 
 
-@pytest.mark.thorough
 def user_online_many(
     X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed
 ):
@@ -183,6 +182,7 @@ def user_online_many(
     )
 
 
+@pytest.mark.thorough
 def test_in_users_njit():
     Many(Task((2, 3, 1), 5), groups(float), 2).check(compiled(user_online_many))
 
@@ -270,7 +270,6 @@ def test_refuses_larger_networks(sizes):
         kernels.online_many(*Many(Task(sizes, 5), 3, 1).arguments())
 
 
-@pytest.mark.thorough
 def test_the_loop_allocates_nothing(allocations):
     # No more than a call that does nothing with the same arguments.
     case = Many(Task((2, 2, 1), 5), 40, 3)
@@ -278,6 +277,7 @@ def test_the_loop_allocates_nothing(allocations):
     assert allocations(tiny_many._many_epochs, *arguments) == allocations(njit(lambda *arguments: None), *arguments)
 
 
+@pytest.mark.thorough
 def test_every_width():
     # one dtype each, to be short
     run_at_other_widths(

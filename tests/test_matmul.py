@@ -474,10 +474,10 @@ def test_products_that_are_small_or_turned_allocate_nothing(allocations):
     assert allocations(compiled(user_matmul), 5, *arguments) - allocations(compiled(user_matmul), 1, *arguments) == 4
 
 
-@pytest.mark.thorough
 # Vector widths
 
 
+@pytest.mark.thorough
 def test_every_width():
     # the edges, and the large products: one dtype each, as the caller is compiled anew
     chosen = "(edges or outside or large_products or factors) and not python and not {}"

@@ -166,7 +166,6 @@ def test_cached_callers_find_their_routines_again(kernel, wanted, tmp_path):
     assert run(user, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
 
 
-@pytest.mark.thorough
 # One kernel, in a process of its own.
 ONE = """
     import numpy as np
@@ -181,6 +180,7 @@ PRODUCT, GRADIENT = (
 )
 
 
+@pytest.mark.thorough
 def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
     # The second process compiles a caller of what the first one has cached; the third one takes the caller from the cache.
     # NUMBA_DISABLE_JIT is about the user's functions: what is compiled then is as good as what is compiled otherwise.
@@ -231,7 +231,9 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.complex128, *(pytest.param(x, marks=pytest.mark.thorough) for x in (np.int32, np.bool_))])
+@pytest.mark.parametrize(
+    "dtype", [np.int64, np.complex128, *(pytest.param(x, marks=pytest.mark.thorough) for x in (np.int32, np.bool_))]
+)
 @pytest.mark.parametrize("name", CALLS)
 def test_other_numbers_are_refused(name, dtype):
     count, call, _ = CALLS[name]

@@ -246,13 +246,13 @@ def every_node(times, X, Z, b, W, dY, above, by_sample, by_unit, product, dX, dZ
     return J
 
 
-@pytest.mark.thorough
 @pytest.fixture(scope="module")
 def users_function():
     M, V = "float64[:, :]", "float64[:]"
     return njit(f"float64(int64, {M}, {M}, {V}, {M}, {M}, {M}, {M}, {M}, {M}, {M}, {M}, {V}, {M}, {M})")(every_node)
 
 
+@pytest.mark.thorough
 def test_in_users_njit_in_every_layout(users_function, allocations):
     n, d, m = 5, 4, 3
     shapes = [(n, d), (n, d), d, (d, m), (n, d), (n, m)], [(n, d), (n, d), (n, m), (n, d), (n, d), d, (d, m), (d, n)]

@@ -429,10 +429,10 @@ def test_outlined_code_exists_once(dtype):
     assert len(emitted) == 1
 
 
-@pytest.mark.thorough
 # Widths
 
 
+@pytest.mark.thorough
 def test_every_width():
     run_at_other_widths(["simd"], lambda width: "test")
 
