@@ -496,6 +496,17 @@ def test_the_failed_batch_is_the_same_on_threads():
 
 WAYS = [(NARROW, 250, 100), (NARROW, 20, 7), (WIDE, 70, 30), ((90, 800, 3), 50, 20), ((4, 2), 30, 8)]
 
+# Every rule on small networks, some on large ones: there the reference takes long, and the others are left to the thorough tests.
+RULES_AND_WAYS = [
+    pytest.param(
+        optimizer,
+        *way,
+        marks=pytest.mark.thorough if max(way[0]) > 100 and optimizer not in ("sgd", "adam", "rprop") else (),
+    )
+    for optimizer, way in itertools.product(STATES, WAYS)
+]
+every_rule_and_way = pytest.mark.parametrize(("optimizer", "sizes", "n", "batch_size"), RULES_AND_WAYS)
+
 
 def rounding_decides(sizes, optimizer, dtype):
     """Whether a sign of rprop hangs on rounding: among tens of thousands of gradients in float32 there are some of no size."""
@@ -503,8 +514,7 @@ def rounding_decides(sizes, optimizer, dtype):
 
 
 @pytest.mark.parametrize("dtype", COSTLY_DTYPES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
-@pytest.mark.parametrize("optimizer", STATES)
+@every_rule_and_way
 def test_clipped_gradients(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64
@@ -532,8 +542,7 @@ def test_a_length_that_no_gradient_has_clips_nothing(sizes, n, batch_size):
 
 
 @pytest.mark.parametrize("dtype", COSTLY_DTYPES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
-@pytest.mark.parametrize("optimizer", STATES)
+@every_rule_and_way
 def test_rates_and_penalties_of_each_batch(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64

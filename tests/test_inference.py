@@ -225,7 +225,8 @@ def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "given_dtype", "task"), [("float32", np.float64, "classes"), ("float64", np.float32, "number")]
+    ("dtype", "given_dtype", "task"),
+    [("float32", np.float64, "classes"), pytest.param("float64", np.float32, "number", marks=pytest.mark.thorough)],
 )
 def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     X = (np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1).astype(given_dtype)
