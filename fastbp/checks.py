@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.kernels.compiler import jit
+from fastbp.kernels import internal
 
 from .runtime import blocks
 
@@ -158,4 +158,4 @@ def in_range(name: str, result: NDArray[Any], array: NDArray[Any], rows: Any = .
 
 
 # A read-only view: what kernels only read has one type, whether the user's array is writable or not.
-frozen = jit.frozen
+frozen = internal.frozen

@@ -15,9 +15,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import DTypeLike, NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels.minibatch import epoch
-from fastbp.kernels.network import epochs, inference, random
-from fastbp.kernels.samplewise import tiny
+from fastbp.kernels.internal import FEW, GROUP, LEAN, epochs, few_rows, is_lean, is_narrow, random
 
 from . import checks
 from .options import Architecture
@@ -39,7 +37,7 @@ KERNELS = (
     "wide parallel",
 )
 SIDE_BY_SIDE = "tiny side by side"
-INFER = {"few": inference.few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
+INFER = {"few": few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
 _ready: set[tuple[str, str]] = set()
 
 
@@ -64,10 +62,10 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
     if "online" in ways:
         return (
             "tiny online"
-            if tiny.is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
+            if is_lean(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
             else "online"
         )
-    narrow = epoch.is_narrow(batch_size, params) and "sparse" not in ways
+    narrow = is_narrow(batch_size, params) and "sparse" not in ways
     return " ".join(["narrow" if narrow else "wide", *ways])
 
 
@@ -80,7 +78,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
     words = kernel.split()
     count = min(2, int(numba.config.NUMBA_NUM_THREADS)) if "parallel" in words else 1  # type: ignore[attr-defined]
-    n, units = 2 * epoch.GROUP if "narrow" in words else 1, 1 + tiny.LEAN if words[0] == "online" else 1
+    n, units = 2 * GROUP if "narrow" in words else 1, 1 + LEAN if words[0] == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
     weight, params, none = (
@@ -92,7 +90,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
     if kernel == "forward":
         kernels.forward(rows, sizes, activations, params, np.empty((n, 1), dtype))
     elif "infer" in words:
-        given = np.zeros((1 if "few" in words else inference.FEW + 1, 1), np.float64 if "float64" in words else dtype)
+        given = np.zeros((1 if "few" in words else FEW + 1, 1), np.float64 if "float64" in words else dtype)
         out = np.empty((len(given), 1), dtype)
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)

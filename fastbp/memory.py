@@ -11,8 +11,18 @@ from typing import Any
 import numpy as np
 
 import fastbp.kernels as kernels
-from fastbp.kernels.minibatch import epoch, steps
-from fastbp.kernels.network import forward
+from fastbp.kernels.internal import (
+    ERRORS,
+    GROUP,
+    LONG,
+    NARROW,
+    PACKED_FROM,
+    PARTS,
+    TILE,
+    is_plain,
+    plan_tile,
+    whole_vectors,
+)
 
 from .options import Architecture, Schedule
 
@@ -63,27 +73,25 @@ def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> in
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[plan.optimizer])
     packed = sum(
-        n_in * n_out
-        for n_in, n_out in itertools.pairwise(net.sizes)
-        if n_in * n_out * dtype.itemsize >= forward.PACKED_FROM
+        n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes) if n_in * n_out * dtype.itemsize >= PACKED_FROM
     )
     return dtype.itemsize * (arrays * count + packed)
 
 
 def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> int:
-    """Work space and gradients of the largest batch of n samples, as `kernels.minibatch.workspace` reserves them."""
+    """Work space and gradients of the largest batch of n samples, as `minibatch.workspace` reserves them."""
     largest, size = min(plan.batch_size, n), dtype.itemsize
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
-    narrow = largest > forward.GROUP and count * size <= epoch.NARROW
-    columns = forward.GROUP if narrow else steps.TILE
-    plain = steps.is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
+    narrow = largest > GROUP and count * size <= NARROW
+    columns = GROUP if narrow else TILE
+    plain = is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
     parts = -(-largest // columns)
     if narrow:
-        parts = min(parts, epoch.PARTS)
-    long = largest > (parts if narrow else 1) * steps.LONG
+        parts = min(parts, PARTS)
+    long = largest > (parts if narrow else 1) * LONG
     gradients = (parts if narrow else 0 if plain else 1) * (2 if long else 1)
     shares = np.zeros(len(net.activations))
     shares[: len(plan.dropout)] = plan.dropout
-    stride = forward.whole_vectors(min(largest, columns), size)
-    plan_of_tile = forward.plan_tile(net.size_array, net.activation_codes, shares, stride, size)
-    return size * (parts * int(plan_of_tile[-1, forward.ERRORS]) + gradients * count)
+    stride = whole_vectors(min(largest, columns), size)
+    plan_of_tile = plan_tile(net.size_array, net.activation_codes, shares, stride, size)
+    return size * (parts * int(plan_of_tile[-1, ERRORS]) + gradients * count)

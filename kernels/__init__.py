@@ -36,6 +36,7 @@ from .layer.backprop import bias_gradient, hidden_delta, weight_gradient
 from .layer.custom_loss import OwnLoss
 from .layer.dropout import dropout
 from .layer.evaluation import evaluate, output_delta
+from .layer.linear import linear_forward
 from .layer.loss import (
     ABSOLUTE_ERROR,
     ARGMAX,
@@ -71,16 +72,16 @@ from .layer.updates import (
     momentum_update,
     nadam_update,
     nesterov_update,
-    network_update,
     rmsprop_update,
     rprop_update,
     sgd_update,
 )
 from .minibatch.epoch import minibatch_epoch, minibatch_epoch_parallel, parallel_pays, prepare_minibatch
+from .minibatch.update import network_update
 from .network.epochs import Pass
 from .network.forward import forward, forward_parallel, forward_parallel_pays, parameter_count
 from .network.inference import infer, infer_parallel, infer_parallel_pays
-from .product.matmul import linear_forward, matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
+from .product.matmul import matmul, matmul_parallel, matmul_parallel_pays, scaled_matmul
 from .product.sparse import csr_linear_forward, csr_weight_gradient
 from .samplewise.online import online_epoch, prepare_online
 from .samplewise.tiny_many import online_many

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.network.gather import gather
-from fastbp.kernels.samplewise.online import SPARSE, SPARSE_INPUTS
+from fastbp.kernels.internal import SPARSE, SPARSE_INPUTS, gather
 
 from .. import checks
 from ..runtime import blocks

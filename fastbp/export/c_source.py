@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 import fastbp
-from fastbp.kernels.layer import activation
+from fastbp.kernels.internal import activation
 
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network

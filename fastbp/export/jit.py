@@ -10,8 +10,7 @@ from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.kernels.compiler.jit import POLICY
-from fastbp.kernels.network.inference import infer_row, rescale, row_space
+from fastbp.kernels.internal import POLICY, infer_row, rescale, row_space
 
 from ..model.predictor import FLOAT64
 from ..tables.raw_inputs import Inputs

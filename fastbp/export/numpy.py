@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fastbp
-from fastbp.kernels.layer import activation
+from fastbp.kernels.internal import activation
 
 from ..model import storage
 from ..model.ensemble import Ensemble, members

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fastbp
-from fastbp.kernels.layer import activation, elementary
+from fastbp.kernels.internal import activation, elementary
 
 from ..model import storage
 from ..model.ensemble import Ensemble, members

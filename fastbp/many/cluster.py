@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed import Client, Reschedule, as_completed, get_worker
 
-from fastbp.kernels.compiler import assembler
+from fastbp.kernels.internal import host_features
 
 from ..runtime import interruption
 from ..runtime.config import config
@@ -34,7 +34,7 @@ LOST = "the cluster was lost"
 def installation() -> dict[str, Any]:
     """What has a say in the bits, as it is in this process."""
     here = config(peak=False)
-    fused = bool(assembler.host_features().get("fma"))
+    fused = bool(host_features().get("fma"))
     same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")}
     return same | {"machine": platform.machine(), "fused multiply-add": fused}
 

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels.network import random
-from fastbp.kernels.samplewise import tiny as lean
-from fastbp.kernels.samplewise import tiny_lanes
+from fastbp.kernels.internal import ROW_BYTES, is_lean, random
 
 from ..data import samples
 from ..model.network import Network
@@ -44,7 +42,7 @@ def fits(task: prepare.Task) -> bool:
         and not any(plan.dropout)
     )
     tiny = net.own_loss is None and bool(
-        lean.is_lean(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0]))
+        is_lean(net.size_array, net.activation_codes, int(net.loss_for(task.first.params.dtype)[0]))
     )
     one_block = (
         whole
@@ -55,7 +53,7 @@ def fits(task: prepare.Task) -> bool:
 
 def share(task: prepare.Task, count: int, workers: int) -> int:
     """Of so many networks, how many a thread takes at a time: whole rows of lanes, at most a quarter of its part."""
-    row = int(tiny_lanes.ROW_BYTES // task.first.params.itemsize)
+    row = int(ROW_BYTES // task.first.params.itemsize)
     steps = task.plan.epochs * len(task.training.X)
     most = min(count / (4 * workers), SHARE / steps, HISTORY / (16 * task.plan.epochs))
     return max(1, int(most / row)) * row

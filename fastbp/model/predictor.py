@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels.network.inference import FEW, check_infer, few_rows
+from fastbp.kernels.internal import FEW, check_infer, few_rows
 
 from .. import compilation, memory
 from ..options import Architecture

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from fastbp.kernels.compiler.threads import hold_at_fork
+from fastbp.kernels.internal import hold_at_fork
 
 
 class Bar(tqdm):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.network import epochs, random
+from fastbp.kernels.internal import epochs, random
 
 from .. import checks, compilation
 from . import loop

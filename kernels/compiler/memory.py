@@ -6,6 +6,9 @@ from numba.core.errors import TypingError
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
+from .assembler import VECTOR_BYTES
+from .jit import python_or_compiled
+
 MISFIT = "arrays expected whose elements lie whole numbers of elements apart (not a field of packed records)"
 
 
@@ -89,3 +92,16 @@ def steps(typingctx, A):
         return context.make_tuple(builder, signature.return_type, [builder.sdiv(s, itemsize) for s in strides])
 
     return types.UniTuple(types.intp, A.ndim)(A), codegen
+
+
+@python_or_compiled
+def whole_vectors(count, itemsize):
+    """`count` elements, rounded up to whole vectors."""
+    lanes = VECTOR_BYTES // itemsize
+    return (count + lanes - 1) // lanes * lanes
+
+
+@python_or_compiled
+def aligned(a):
+    """Elements of a buffer to leave out so that the next one begins a line of the cache."""
+    return -a.ctypes.data % 64 // a.itemsize

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..compiler.jit import inner, njit, python_or_compiled
-from ..network.forward import whole_vectors
+from ..compiler.memory import whole_vectors
 from .activation import EXP, IDENTITY, LOGISTIC, SOFTMAX, takes_input
 from .custom_loss import call_own
 from .loss import ARGMAX, HUBER, LOG_LOSS, LOWEST_ADDRESS, NO_DECISION, POISSON, QUANTILE, row_loss

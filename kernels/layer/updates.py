@@ -3,22 +3,7 @@
 import numpy as np
 
 from ..compiler.jit import inner, njit
-from ..minibatch.steps import update_layers
-from ..network.forward import parameter_count
-from .optimizer import (
-    ADAM,
-    ADAMW,
-    MOMENTUM,
-    NADAM,
-    NESTEROV,
-    RMSPROP,
-    RPROP,
-    SGD,
-    states_of,
-    step_rates,
-    sum_of_squares,
-    update,
-)
+from .optimizer import ADAM, ADAMW, MOMENTUM, NADAM, NESTEROV, RMSPROP, RPROP, SGD, step_rates, sum_of_squares, update
 
 
 @inner
@@ -296,64 +281,6 @@ def rprop_update(w, g, before, size, learning_rate, shrink, grow):
             size.shape,
         )
     _update(RPROP, w, g, before, size, 1, learning_rate, shrink, grow, 0.0, 0.0)
-
-
-@njit
-def network_update(sizes, params, gradient, optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2):
-    """
-    One update of all weights of a network by any of the rules: what `minibatch_epoch` does with the mean gradient of a batch.
-
-    Parameters
-    ----------
-    sizes : int64 array, shape (layers + 1,)
-        Units per layer, inputs first.
-    params : C-contiguous array, shape (parameter_count(sizes),)
-        All weights and biases, updated in place.
-    gradient : C-contiguous array of the same shape
-        dJ/dparams, without the penalty.
-    optimizer : int
-        Code of the rule.
-    first, second : C-contiguous arrays of the same shape, or (0,) where the rule has no use for them
-        State of the rule, updated in place.
-    step : int
-        Number of this update, from 1.
-    learning_rate, beta1, beta2, epsilon, l2 : float
-        As in `minibatch_epoch`.
-
-    Raises
-    ------
-    ValueError
-        Arrays that are not of the size of the parameters, or `step` below 1.
-
-    Notes
-    -----
-    g <- g + l2 W for the weights W, without the biases, and then the rule of `optimizer`; adamw takes alpha l2 W off the weights instead.
-    """
-    states = states_of(optimizer)
-    if (
-        gradient.size != params.size
-        or (states > 0 and first.size != params.size)
-        or (states > 1 and second.size != params.size)
-    ):
-        raise ValueError(
-            "network_update: gradient, first and second must have the size of params; (params, gradient, first, second) have",
-            params.size,
-            gradient.size,
-            first.size,
-            second.size,
-        )
-    if params.size != parameter_count(sizes):
-        raise ValueError(
-            "network_update: params must have parameter_count(sizes) numbers; (sizes, params) came as",
-            sizes,
-            params.size,
-        )
-    if step < 1:
-        raise ValueError("network_update: step counts from 1, got", step)
-    rate, pace = step_rates(optimizer, step, learning_rate, beta1, beta2)
-    decay = learning_rate * l2 if optimizer == ADAMW else l2
-    params, gradient, first, second = params.reshape(-1), gradient.reshape(-1), first.reshape(-1), second.reshape(-1)
-    update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
 
 
 @njit

@@ -6,15 +6,16 @@ and `wide`. Here are their arguments, checked, and their memory.
 """
 
 import itertools
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..compiler.jit import frozen, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.optimizer import GRADIENT, SGD, pace_of, states_of
+from ..network.arguments import Csr, Net, Rule, Samples, Work
 from ..network.epochs import Batches, batch_epochs
-from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, aligned, check_network, plan_tile, whole_vectors
+from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, check_network, plan_tile
 from .narrow import learn_narrow, learn_narrow_serial
 from .steps import LONG, TILE, blocks_of, is_plain
 from .wide import learn_wide, learn_wide_serial
@@ -28,58 +29,6 @@ PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 LAST_STEP = 1 << 62
 
 narrow_epochs, wide_epochs = batch_epochs(learn_narrow_serial), batch_epochs(learn_wide_serial)
-
-
-class Samples(NamedTuple):
-    """What is learnt from; X is of no rows where the samples are those of a sparse matrix."""
-
-    X: Any
-    Y: Any
-    weight: Any
-
-
-class Csr(NamedTuple):
-    """Samples in compressed rows."""
-
-    data: Any
-    indices: Any
-    indptr: Any
-
-
-class Net(NamedTuple):
-    """Layers, and what is minimised."""
-
-    sizes: Any
-    activations: Any
-    loss: Any
-    loss_parameter: Any
-    decision: Any
-
-
-class Rule(NamedTuple):
-    """How weights are updated: the optimizer, its state and its numbers; and the seed of dropout."""
-
-    optimizer: Any
-    first: Any
-    second: Any
-    beta1: Any
-    beta2: Any
-    epsilon: Any
-    seed: Any
-
-
-class Work(NamedTuple):
-    """Memory of a run, see `workspace`."""
-
-    plan: Any
-    stride: Any
-    blocks: Any
-    packed: Any
-    space: Any
-    begin: Any
-    gradient: Any
-    lengths: Any
-    results: Any
 
 
 @python_or_compiled

@@ -10,8 +10,9 @@ import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
+from ..compiler.memory import whole_vectors
 from ..layer.optimizer import sum_of_squares
-from ..network.forward import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows, whole_vectors
+from ..network.forward import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows
 from .steps import (
     LONG,
     add_gradient,
@@ -23,8 +24,8 @@ from .steps import (
     read_samples,
     tile_errors_below,
     turn_errors,
-    update_layers,
 )
+from .update import update_layers
 
 
 @njit(parallel=True)

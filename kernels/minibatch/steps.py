@@ -2,22 +2,24 @@
 The steps of a mini-batch, on tiles of samples and blocks of weights (lecture L25, L27, L28).
 
 A tile holds its samples as columns; `forward.plan_tile` says where everything lies in it. What is not checked here is checked by
-the epochs in `minibatch`.
+the epochs in `epoch`.
 """
 
 import numpy as np
 
 from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import inner, python_or_compiled
+from ..compiler.memory import whole_vectors
 from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_own
 from ..layer.dropout import drop, layer_key
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
-from ..layer.optimizer import SGD, sum_of_squares, update
-from ..network.forward import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row, whole_vectors
+from ..layer.optimizer import SGD, sum_of_squares
+from ..network.forward import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row
 from ..product.pack import gather_transposed, pack_tiles, transpose
 from ..product.sparse import csr_forward, csr_gradient
 from ..product.tile import ROWS, VECTORS, gemm
+from .update import update_weights
 
 # Samples of a tile in the wide way: its activations stay in the second cache.
 TILE = 128
@@ -193,42 +195,6 @@ def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, star
         sizes[l + 1],
         infinite,
     )
-
-
-@inner
-def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
-    """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
-    kind = params.dtype.type
-    update(
-        optimizer,
-        count,
-        params,
-        at,
-        gradient,
-        at,
-        first,
-        min(at, first.size),
-        second,
-        min(at, second.size),
-        kind(rate),
-        kind(pace),
-        kind(beta1),
-        kind(beta2),
-        kind(epsilon),
-        kind(decay),
-    )
-
-
-@inner
-def update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
-    """One update of all weights and biases. The penalty is on W alone."""
-    at = 0
-    for l in range(sizes.size - 1):
-        for count, shrink in ((sizes[l] * sizes[l + 1], decay), (sizes[l + 1], 0.0)):
-            update_weights(
-                optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, shrink
-            )
-            at += count
 
 
 @inner

@@ -10,8 +10,9 @@ import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
+from ..compiler.memory import whole_vectors
 from ..layer.optimizer import sum_of_squares
-from ..network.forward import ERRORS, GROUP, HEIGHT, fill_ones, forward_rows, pack_weights, whole_vectors
+from ..network.forward import ERRORS, GROUP, HEIGHT, fill_ones, forward_rows, pack_weights
 from ..product.sparse import csr_band
 from .steps import (
     TILE,

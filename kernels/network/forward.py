@@ -11,6 +11,7 @@ from numba import prange
 
 from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from ..product.pack import pack_tiles, read_transposed, transpose_exact
 from ..product.tile import ROWS, gemm
@@ -106,13 +107,6 @@ def check_network(sizes, activations, params):
 
 
 @python_or_compiled
-def whole_vectors(count, itemsize):
-    """`count` elements, rounded up to whole vectors."""
-    lanes = VECTOR_BYTES // itemsize
-    return (count + lanes - 1) // lanes * lanes
-
-
-@python_or_compiled
 def error_row(units, itemsize):
     """Elements from one row of errors to the next: a vector more than it takes, so that rows do not all meet in one set of the cache."""
     return whole_vectors(units, itemsize) + VECTOR_BYTES // itemsize
@@ -150,12 +144,6 @@ def plan_tile(sizes, activations, dropout, columns, itemsize):
     for l in range(layers):
         plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * error_row(sizes[l + 1], itemsize)
     return plan
-
-
-@python_or_compiled
-def aligned(a):
-    """Elements of a buffer to leave out so that the next one begins a line of the cache."""
-    return -a.ctypes.data % 64 // a.itemsize
 
 
 @inner

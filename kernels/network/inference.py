@@ -12,6 +12,7 @@ from numba.extending import overload, register_jitable
 
 from ..compiler.assembler import I64, REGISTERS, VECTOR_BYTES, Assembler, Value
 from ..compiler.jit import POLICY, exact, frozen, inner, njit, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..compiler.routine import routine
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
 from ..product.pack import read_transposed, transpose_exact
@@ -21,14 +22,12 @@ from .forward import (
     GROUPS,
     PACKED,
     UNITS,
-    aligned,
     check_network,
     fill_ones,
     forward_tile,
     pack_weights,
     parameter_count,
     plan_tile,
-    whole_vectors,
 )
 
 # Rows up to which each row goes through the layers as a vector of its own.

@@ -3,13 +3,14 @@
 import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
+from ..compiler.memory import aligned, whole_vectors
 from ..layer.activation import SOFTMAX, activate, softmax_row, takes_input
 from ..layer.custom_loss import call_own
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.loss import LOWEST_ADDRESS, row_loss
-from ..minibatch.epoch import Net, Samples
+from ..network.arguments import Net, Samples
 from ..network.epochs import Samplewise, sample_epochs
-from ..network.forward import aligned, check_network, whole_vectors
+from ..network.forward import check_network
 from ..product.pack import copy
 from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
 from .tiny import LEAN, is_lean, learn_lean

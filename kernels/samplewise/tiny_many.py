@@ -3,8 +3,9 @@
 import numpy as np
 
 from ..compiler.jit import frozen, njit, python_or_compiled
+from ..compiler.memory import aligned
 from ..layer.evaluation import check_decision, check_loss
-from ..network.forward import aligned, check_network
+from ..network.forward import check_network
 from ..network.random import LENGTH
 from ..network.random_lanes import shuffle_lanes
 from .tiny import LEAN, is_lean
