@@ -12,6 +12,7 @@ import sys
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 BASIC = ("identity", "logistic", "tanh", "relu")
 # f' of these is computed from the input z; they are for hidden layers.
@@ -469,6 +470,8 @@ def lecture_epoch(X, Y, order, sizes, params, alpha):
 # Tools of the tests
 
 DTYPES = (np.float32, np.float64)
+# Where a dtype costs seconds of compilation: float32 comes with the thorough tests.
+COSTLY_DTYPES = (pytest.param(np.float32, marks=pytest.mark.thorough), np.float64)
 LAYOUTS = ("C", "transposed", "strided")
 SENTINEL = 1e30
 

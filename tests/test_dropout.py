@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, LAYOUTS, Arena, assert_close, finite_difference
+from naive import COSTLY_DTYPES, DTYPES, LAYOUTS, Arena, assert_close, finite_difference
 from numba import config, njit
 from tasks import Task, check_pass, frozen, seeds
 
@@ -146,7 +146,7 @@ def masks_of(task, seed, shares):
     return of_batch
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("hidden", HIDDEN)
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 def test_an_epoch_applies_the_masks(sizes, n, batch_size, hidden, dtype):
@@ -166,7 +166,7 @@ def test_an_epoch_applies_the_masks(sizes, n, batch_size, hidden, dtype):
         )
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_shares_of_some_layers(dtype):
     """Layers without dropout beside layers with it share their memory for outputs and slopes."""
     for number, shares in enumerate([(0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.0)]):
@@ -213,7 +213,8 @@ def test_a_share_of_zero_changes_no_bit():
         np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.long)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_the_same_bits_on_threads(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")

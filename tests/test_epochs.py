@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import BASIC, DTYPES, LOSS_PAIRS, STATES, Arena, assert_close, finite_difference
+from naive import BASIC, COSTLY_DTYPES, DTYPES, LOSS_PAIRS, STATES, Arena, assert_close, finite_difference
 from numba import config
 from tasks import (
     DEEP,
@@ -182,7 +182,7 @@ def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):
     check_minibatch(task, batch_size, optimizer, 0.01, epochs=1, rate=SLOW.get(optimizer))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", STATES)
 @pytest.mark.parametrize(
@@ -214,6 +214,7 @@ def test_narrow_networks_in_all_parts():
         check_minibatch(Task(NARROW, n + 100, dtype=np.float64), n, "adam", 0.01, epochs=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rprop"])
 def test_minibatch_epoch_in_users_njit(optimizer):
     for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7), ((2, 3, 2), 200, 1)]:
@@ -260,8 +261,8 @@ def learned(task, batch_size, optimizer, kernel, epochs=2):
     return numbers, [x.tobytes() for x in state]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_parallel_epoch_gives_the_same_bits(threads, dtype):
     if threads > config.NUMBA_NUM_THREADS:
         pytest.skip("one processor")
@@ -345,7 +346,14 @@ BATCH_CASES = {
 }
 
 
-@pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.minibatch_epoch,
+        kernels.minibatch_epoch_parallel,
+        pytest.param(user_minibatch_epoch, marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
 def test_minibatch_epoch_refuses(case, kernel):
     names = (
@@ -488,15 +496,25 @@ def test_the_failed_batch_is_the_same_on_threads():
 
 WAYS = [(NARROW, 250, 100), (NARROW, 20, 7), (WIDE, 70, 30), ((90, 800, 3), 50, 20), ((4, 2), 30, 8)]
 
+# Every rule on small networks, some on large ones: there the reference takes long, and the others are left to the thorough tests.
+RULES_AND_WAYS = [
+    pytest.param(
+        optimizer,
+        *way,
+        marks=pytest.mark.thorough if max(way[0]) > 100 and optimizer not in ("sgd", "adam", "rprop") else (),
+    )
+    for optimizer, way in itertools.product(STATES, WAYS)
+]
+every_rule_and_way = pytest.mark.parametrize(("optimizer", "sizes", "n", "batch_size"), RULES_AND_WAYS)
+
 
 def rounding_decides(sizes, optimizer, dtype):
     """Whether a sign of rprop hangs on rounding: among tens of thousands of gradients in float32 there are some of no size."""
     return optimizer == "rprop" and dtype == np.float32 and max(sizes) > 100
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
-@pytest.mark.parametrize("optimizer", STATES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@every_rule_and_way
 def test_clipped_gradients(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64
@@ -523,9 +541,8 @@ def test_a_length_that_no_gradient_has_clips_nothing(sizes, n, batch_size):
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
-@pytest.mark.parametrize("optimizer", STATES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@every_rule_and_way
 def test_rates_and_penalties_of_each_batch(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64
@@ -564,6 +581,7 @@ def test_the_penalty_is_that_before_the_updates():
     assert task.prepared(params, 10, "sgd", task.states("sgd"))(task.order, 0, 0.5, 0.0).penalty == 0
 
 
+@pytest.mark.thorough
 def test_clipped_epochs_have_the_same_bits_on_threads():
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
@@ -606,6 +624,7 @@ def test_no_allocation_per_sample_or_batch(allocations):
 # Vector widths
 
 
+@pytest.mark.thorough
 def test_every_width():
     # large networks, and the ways through a batch or a sample; one dtype each, to be short
     chosen = {

@@ -208,6 +208,7 @@ def test_a_missing_extra_is_named(capsys, monkeypatch, tmp_path, module, name):
     assert_one_line(*run(capsys, *command), module, 'pip install "fastbp[cli]"')
 
 
+@pytest.mark.thorough
 def test_a_table_of_10_000_columns(capsys, tmp_path):
     names = [f"c{k}" for k in range(9999)]
     rows = [",".join(["1", "0"] * 4999 + [str(k), "ab"[k % 2]]) + "\n" for k in range(20)]

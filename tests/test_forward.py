@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close
+from naive import COSTLY_DTYPES, DTYPES, Arena, assert_close
 from numba import config
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds, user_forward
 
@@ -20,7 +20,10 @@ def test_parameter_count(sizes):
     assert kernels.parameter_count(frozen(sizes, np.int64)) == Task(sizes, 0).params.size
 
 
-@pytest.mark.parametrize(("dtype", "via"), [(np.float32, "python"), (np.float64, "python"), (np.float64, "njit")])
+@pytest.mark.parametrize(
+    ("dtype", "via"),
+    [(np.float32, "python"), (np.float64, "python"), pytest.param(np.float64, "njit", marks=pytest.mark.thorough)],
+)
 @given(
     sizes=networks,
     n=st.integers(0, 9),
@@ -68,7 +71,7 @@ def outputs(task, X, threads=None):
     return out
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     assert is_packed(sizes, dtype) == (sizes[0] == 300)
@@ -125,7 +128,7 @@ def check_forward(call, dtype, sizes, n, hidden, last, seed):
     arena.check()
 
 
-@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize("via", ["python", pytest.param("njit", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
 def test_forward_refuses(case, via):
     change = {**NETWORK_CASES, "out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}}[case]

@@ -73,6 +73,7 @@ def test_every_public_kernel_is_attacked():
     assert not set(MATRICES) & set(NETWORKS)
 
 
+@pytest.mark.thorough
 def test_kernels_stay_within_their_arrays(tmp_path):
     Attack(tmp_path, "", 2).survives()
 
@@ -168,6 +169,8 @@ def test_no_index_is_out_of_bounds(tmp_path):
         "-p",
         "no:cacheprovider",
         *files,
+        "-m",
+        "not long",
         "-k",
         "not width and not allocat",
     ]

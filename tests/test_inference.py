@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close
+from naive import COSTLY_DTYPES, Arena, assert_close
 from numba import config, njit
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds
 
@@ -75,7 +75,7 @@ def check(call, task, given_dtype, scaled, rescaled, decide=True, seed=0):
         (np.float32, np.float32, "few"),
         (np.float64, np.float64, "few"),
         (np.float64, np.float64, "python"),
-        (np.float64, np.float64, "njit"),
+        pytest.param(np.float64, np.float64, "njit", marks=pytest.mark.thorough),
     ],
 )
 @given(
@@ -103,7 +103,7 @@ def test_infer_over_tiles(n):
     )
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_infer_of_large_networks(dtype):
     for number, sizes in enumerate(DEEP + LARGE):
         task = Task(
@@ -112,7 +112,7 @@ def test_infer_of_large_networks(dtype):
         check(kernels.infer, task, np.float64, number % 2 == 0, False)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("units", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 255, 257, 300])
 def test_every_width_of_a_layer_for_one_row(units, dtype):
     check(
@@ -124,7 +124,7 @@ def test_every_width_of_a_layer_for_one_row(units, dtype):
     )
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7), (5, 1)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
@@ -172,6 +172,7 @@ def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
         assert not kernels.infer(wrong, *network, 0.5, out, decision)
 
 
+@pytest.mark.thorough
 def test_infer_allocates_nothing_for_more_rows(allocations):
     task = Task((3, 6, 4), 700)
     network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))
@@ -224,7 +225,8 @@ def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "given_dtype", "task"), [("float32", np.float64, "classes"), ("float64", np.float32, "number")]
+    ("dtype", "given_dtype", "task"),
+    [("float32", np.float64, "classes"), pytest.param("float64", np.float32, "number", marks=pytest.mark.thorough)],
 )
 def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     X = (np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1).astype(given_dtype)

@@ -183,6 +183,7 @@ def user_online_many(
     )
 
 
+@pytest.mark.thorough
 def test_in_users_njit():
     Many(Task((2, 3, 1), 5), groups(float), 2).check(compiled(user_online_many))
 
@@ -280,6 +281,7 @@ def test_the_loop_allocates_nothing(allocations):
     assert allocations(tiny_many._many_epochs, *arguments) == allocations(njit(lambda *arguments: None), *arguments)
 
 
+@pytest.mark.thorough
 def test_every_width():
     # one dtype each, to be short
     run_at_other_widths(

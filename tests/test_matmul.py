@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul, page_end
+from naive import COSTLY_DTYPES, DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul, page_end
 from numba import config, njit
 from numba.core.errors import TypingError
 from widths import run_at_other_widths
@@ -20,6 +20,7 @@ from fastbp.kernels.product import tile
 side = st.integers(0, 19)
 seeds = st.integers(0, 2**32 - 1)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+costly_dtypes = pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 
 
 def user_matmul(times, A, B, out):
@@ -148,7 +149,7 @@ def operands(dtype, n, k, m, seed=0):
     return rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype)
 
 
-@every_dtype
+@costly_dtypes
 def test_edges_in_every_layout(dtype):
     # Operands and result each with contiguous rows or contiguous columns; and all with gaps.
     call = any_layout(dtype)
@@ -282,7 +283,7 @@ def chain(A, B):
     return total
 
 
-@every_dtype
+@costly_dtypes
 @pytest.mark.parametrize("form", ["Y", "dX", "dW"])
 def test_large_products(form, dtype):
     A, B = three_forms(dtype, 400, 700, 500)[form]
@@ -320,7 +321,7 @@ def test_large_products(form, dtype):
     arena.check()
 
 
-@every_dtype
+@costly_dtypes
 def test_threads_give_the_same_bits(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
@@ -476,6 +477,7 @@ def test_products_that_are_small_or_turned_allocate_nothing(allocations):
 # Vector widths
 
 
+@pytest.mark.thorough
 def test_every_width():
     # the edges, and the large products: one dtype each, as the caller is compiled anew
     chosen = "(edges or outside or large_products or factors) and not python and not {}"

@@ -132,7 +132,7 @@ def test_every_form_of_the_same_rows_gives_the_same_prediction(nets):
         )
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.thorough), np.float64])
 def test_many_rows_are_not_copied(dtype, nets, tmp_path):
     net = nets["regression"]
     rows = np.resize(X, (200_000, X.shape[1])).astype(dtype)

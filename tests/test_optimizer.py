@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close
+from naive import COSTLY_DTYPES, DTYPES, Arena, assert_close
 from numba import config, njit
 
 from fastbp import kernels
@@ -111,7 +111,7 @@ def check_step(rule, via, dtype, shape, seed):
     arena.check()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("rule", RULES)
 @given(shape=shapes_1d, seed=seeds)
 def test_one_step(rule, dtype, shape, seed):
@@ -130,7 +130,7 @@ def test_matrices(rule, shape):
     check_step(rule, "python", np.float64, shape, seed=0)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("rule", RULES)
 def test_many_steps(rule, dtype):
     # The states from zeros, as training starts; g = w pulls towards 0. The step counts from 1.

@@ -65,7 +65,10 @@ def kept(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("damage", ["empty", "short", "cut", "changed", "grown", "folder"])
+@pytest.mark.parametrize(
+    "damage",
+    ["empty", "changed", "folder", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("short", "cut", "grown"))],
+)
 def test_a_damaged_file_is_compiled_anew(damage, kept, tmp_path):
     shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     whole = [file.read_bytes() for file in objects(tmp_path)]
@@ -121,8 +124,8 @@ from fastbp import kernels
 
 @njit(cache=True)
 def product(A, B):
-    out = np.zeros((A.shape[0], B.shape[1]))
-    kernels.matmul(A, B, out)
+    out = np.zeros((4, 4))
+    kernels.KERNEL
     kernels.sgd_update(out, np.ones_like(out), 0.5)
     return out
 """
@@ -131,20 +134,27 @@ CALL = """
     sys.path.insert(0, FOLDER)
     import numpy as np
     import user
-    A, B = np.arange(12.0).reshape(3, 4), np.arange(20.0).reshape(4, 5)
-    print((user.product(A, B) == A @ B - 0.5).all(), sum(user.product.stats.cache_hits.values()))
+    A, B = np.arange(32.0).reshape(2, 4, 4)
+    print((user.product(A, B) == WANTED - 0.5).all(), sum(user.product.stats.cache_hits.values()))
 """
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
-def test_cached_callers_find_their_routines_again(tmp_path):
+@pytest.mark.parametrize(
+    ("kernel", "wanted"),
+    [
+        ("activation_forward(kernels.RELU, A, out)", "A"),
+        pytest.param("matmul(A, B, out)", "A @ B", marks=pytest.mark.thorough),
+    ],
+)
+def test_cached_callers_find_their_routines_again(kernel, wanted, tmp_path):
     # `user.product` calls `below.product`, which calls kernels: Numba keeps a copy of the callee's code within the
     # caller's.
-    (tmp_path / "below.py").write_text(USER)
+    (tmp_path / "below.py").write_text(USER.replace("KERNEL", kernel))
     caller = "import below, numba\n@numba.njit(cache=True)\ndef product(A, B):\n    return below.product(A, B)\n"
     (tmp_path / "user.py").write_text(caller)
     cache = tmp_path / "cache"
-    user = CALL.replace("FOLDER", repr(str(tmp_path)))
+    user = CALL.replace("FOLDER", repr(str(tmp_path))).replace("WANTED", wanted)
     below = user.replace("user", "below")
     for code, said in ((below, "True 0\n"), (below, "True 1\n"), (user, "True 0\n"), (user, "True 1\n")):
         assert run(code, NUMBA_CACHE_DIR=cache).stdout == said
@@ -174,6 +184,7 @@ PRODUCT, GRADIENT = (
 )
 
 
+@pytest.mark.thorough
 def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
     # The second process compiles a caller of what the first one has cached; the third one takes the caller from the
     # cache. NUMBA_DISABLE_JIT is about the user's functions: what is compiled then is as good as what is compiled
@@ -225,7 +236,9 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.complex128, np.bool_])
+@pytest.mark.parametrize(
+    "dtype", [np.int64, np.complex128, *(pytest.param(x, marks=pytest.mark.thorough) for x in (np.int32, np.bool_))]
+)
 @pytest.mark.parametrize("name", CALLS)
 def test_other_numbers_are_refused(name, dtype):
     count, call, _ = CALLS[name]
@@ -284,16 +297,23 @@ def test_order_is_of_int64():
         kernels.minibatch_epoch(*arguments)
 
 
-def test_fields_of_packed_records_are_refused():
+@pytest.mark.parametrize(
+    "name",
+    [
+        "matmul",
+        "activation_forward",
+        *(pytest.param(x, marks=pytest.mark.thorough) for x in ("weight_gradient", "hidden_delta")),
+    ],
+)
+def test_fields_of_packed_records_are_refused(name):
     # their elements lie no whole numbers of elements apart
     field = np.ones(9, np.dtype([("a", np.uint8), ("b", np.float64)]))["b"].reshape(3, 3)
     field[...] = 1
-    for name in ("matmul", "weight_gradient", "hidden_delta", "activation_forward"):
-        count, call, _ = CALLS[name]
-        for odd in range(count):
-            arrays = [field if k == odd else square() for k in range(count)]
-            with pytest.raises(ValueError, match="packed records"):
-                call(*arrays)
+    count, call, _ = CALLS[name]
+    for odd in range(count):
+        arrays = [field if k == odd else square() for k in range(count)]
+        with pytest.raises(ValueError, match="packed records"):
+            call(*arrays)
     assert (field == 1).all()
 
 

@@ -46,6 +46,7 @@ def users(times, data, indices, indptr, rows, W, b, delta, out, dW):
         kernels.csr_weight_gradient(data, indices, indptr, rows, delta, dW)
 
 
+@pytest.mark.thorough
 def test_in_users_njit_in_every_layout_without_allocation(allocations):
     call = njit(users)
     X, dense = draw(8, 5, 0, index=np.int64)

@@ -28,6 +28,8 @@ def run_at_other_widths(names, chosen):
             "-p",
             "no:cacheprovider",
             *files,
+            "-m",
+            "not long",
             "-k",
             f"({chosen(width)}) and not width",
         ]
