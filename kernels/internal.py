@@ -1,4 +1,4 @@
-"""What fastbp takes from the kernels besides their public names: nothing in fastbp reaches into their rooms in another way."""
+"""What fastbp uses from the kernels besides their public names; it reaches into their rooms in no other way."""
 
 from .compiler.assembler import host_features
 from .compiler.jit import POLICY, frozen
