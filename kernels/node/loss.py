@@ -113,7 +113,7 @@ def log_loss_backward(dJ, A, Y, dA):
 
     Notes
     -----
-    A probability below the machine epsilon counts as the epsilon, so a unit that underflowed to 0 passes on a gradient of 0;
+    A probability below the machine epsilon counts as the epsilon, so a unit that underflowed to 0 passes on gradient 0;
     `fastbp.kernels.output_delta`, which takes loss and activation together, keeps a - y.
     """
     if Y.shape != A.shape or dA.shape != A.shape:
