@@ -191,23 +191,12 @@ def test_infer_refuses(case, kernel):
 @pytest.mark.parametrize("n", [6, 12])
 def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
     task, decision = Task((4, 3, 2), n), np.empty(n, np.int64)
-    good = {
-        "X": np.array(task.X),
-        "scaling": np.ones((2, 4)),
-        "rescaling": np.ones((2, 2)),
-        "out": np.empty((n, 2)),
-        "decision": decision,
-    }
-    bad = [
-        ("scaling", np.ones((2, 3))),
-        ("scaling", np.ones((1, 4))),
-        ("rescaling", np.ones((2, 1))),
-        ("rescaling", np.ones((3, 2))),
-        ("decision", decision[1:]),
-        ("decision", np.empty(n + 1, np.int64)),
-        ("out", np.empty((2, n)).T),
-        ("X", np.asfortranarray(task.X)),
-    ]
+    good = {"X": np.array(task.X), "scaling": np.ones((2, 4))}
+    good |= {"rescaling": np.ones((2, 2)), "out": np.empty((n, 2)), "decision": decision}
+    bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1)))]
+    bad += [("rescaling", np.ones((3, 2))), ("decision", decision[1:])]
+    bad += [("decision", np.empty(n + 1, np.int64)), ("out", np.empty((2, n)).T)]
+    bad += [("X", np.asfortranarray(task.X))]
     for name, array in bad:
         X, scaling, rescaling, out, decision = (good | {name: array}).values()
         with pytest.raises(ValueError, match=name):

@@ -184,23 +184,8 @@ def test_ranges_of_networks_in_threads():
 
 
 # Wrong arguments, each in place of a good one, for 5 networks 2-3-2, 5 samples and 2 epochs
-NAMES = (
-    "X",
-    "Y",
-    "weight",
-    "sizes",
-    "activations",
-    "loss",
-    "decision",
-    "params",
-    "learning_rates",
-    "l2",
-    "streams",
-    "shuffled",
-    "losses",
-    "corrects",
-    "failed",
-)
+NAMES = ("X", "Y", "weight", "sizes", "activations", "loss", "decision", "params")
+NAMES += ("learning_rates", "l2", "streams", "shuffled", "losses", "corrects", "failed")
 REFUSED = {
     "activation": ("activations", np.array([4, 1])),
     "loss": ("loss", 2),

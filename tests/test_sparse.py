@@ -87,17 +87,8 @@ BAD = {
 def test_what_does_not_fit_is_refused(name):
     change, word = BAD[name]
     data, indices, indptr = np.ones(40), np.tile(np.arange(5), 8), 5 * np.arange(9)  # 8 full rows
-    given = {
-        "data": data,
-        "indices": indices,
-        "indptr": indptr,
-        "rows": [0, 1],
-        "W": (5, 3),
-        "b": 3,
-        "out": (2, 3),
-        "delta": (2, 3),
-        "dW": (5, 3),
-    }
+    given = {"data": data, "indices": indices, "indptr": indptr, "rows": [0, 1]}
+    given |= {"W": (5, 3), "b": 3, "out": (2, 3), "delta": (2, 3), "dW": (5, 3)}
     given |= change
     arena = Arena()
     values = {k: np.asarray(given[k], np.int32 if k != "rows" else np.int64) for k in ("indices", "indptr", "rows")} | {
