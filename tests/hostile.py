@@ -1,4 +1,4 @@
-"""Model files and checkpoints as a stranger might make them: bytes changed anywhere, and lies with a checksum that is right."""
+"""Malicious model files and checkpoints: bytes changed anywhere, and false contents with a valid checksum."""
 
 import json
 import struct
@@ -17,7 +17,7 @@ KINDS += ["F64", "I64", "U64", "F8_E4M3", "C64", "x"]
 
 
 def mutated(base, rng):
-    """One more version of the bytes of a file."""
+    """The bytes of a file with some random change."""
     way = rng.integers(10)
     if way < 2:
         return _bytes(base, rng)
@@ -47,7 +47,7 @@ def _bytes(base, rng):
 
 
 def _container(base, rng):
-    """The header of the safetensors file itself: names, types, shapes and places of the tensors."""
+    """Changes in the header of the safetensors file itself: names, types, shapes and places of the tensors."""
     (length,) = struct.unpack("<Q", base[:8])
     header = json.loads(base[8 : 8 + length])
     data = base[8 + length :]
@@ -77,7 +77,7 @@ def _container(base, rng):
 
 
 def _contents(base, rng):
-    """Header and tensors, with a checksum that is right: what is wrong can only be seen by looking at it."""
+    """Changes in header and tensors, with a valid checksum: only a look at the contents shows what is wrong."""
     header, tensors = parts(base)
     for _ in range(rng.integers(1, 3)):
         if rng.random() < 0.6 and isinstance(header, dict):
@@ -146,7 +146,7 @@ def _value(rng):
 
 
 def _lie(tree, rng):
-    """The tree of JSON values with one change, somewhere."""
+    """A tree of JSON values with one change somewhere."""
     places = []
 
     def walk(node):

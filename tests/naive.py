@@ -359,8 +359,8 @@ def minibatch_epoch(samples, batch_size, network, state, rule, clip=np.inf, mask
     """
     One pass over `samples`, (X, Y, weight, order).
 
-    `network` is (sizes, activations, loss, loss_parameter, decision), `state` is (params, first, second, step), and `rule` is (optimizer,
-    learning_rate, beta1, beta2, epsilon, l2), where learning_rate and l2 may be arrays with one number per batch.
+    `network` is (sizes, activations, loss, loss_parameter, decision), `state` is (params, first, second, step), and `rule`
+    is (optimizer, learning_rate, beta1, beta2, epsilon, l2); learning_rate and l2 may have one number per batch.
     ``masks(step, rows)`` gives the masks of a batch.
     """
     X, Y, weight, order = samples
@@ -464,7 +464,7 @@ def finite_difference(function, x, h=1e-6):
 
 
 def page_end(values):
-    """A copy that ends just before a protected page: reading or writing past it ends the process (where mprotect exists)."""
+    """A copy that ends right before a protected page: accessing more ends the process (where mprotect exists)."""
     values = np.ascontiguousarray(values)
     size = -(-max(values.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(-1, size + mmap.PAGESIZE)

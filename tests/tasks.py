@@ -1,4 +1,4 @@
-"""Networks with samples for the tests of whole networks, calls that kernels must refuse, and users' compiled functions."""
+"""Networks with samples for the tests of whole networks, calls that kernels refuse, and users' compiled functions."""
 
 import functools
 import itertools
@@ -22,15 +22,15 @@ DECISIONS = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argma
 LECTURE = {"activation": "logistic", "output": "logistic", "loss": "squared_error"}
 LECTURE |= {"optimizer": "sgd", "batch_size": 1, "scale": False}
 LECTURE_PAIR = ("squared_error", "logistic")
-# Networks on both sides of every block size: the units of a layer that are computed at once, the inputs that are added at once,
-# the weights that are copied into tiles, the columns of weights that are updated at once.
+# Networks on both sides of every block size: units of a layer that are computed at once, inputs that are added at once,
+# weights that are copied into tiles, columns of weights that are updated at once.
 DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
 LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
 assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
 
 
 def frozen(values, dtype=None):
-    """A read-only array, which is how `fastbp.train` passes what kernels only read: both then use one compiled version."""
+    """A read-only array, as `fastbp.train` passes what kernels only read: both then use one compiled version."""
     array = np.array(values, dtype, order="C")
     array.flags.writeable = False
     return array
@@ -123,7 +123,7 @@ class Task:
 
 
 def check_pass(task, batch_size, optimizer, rates, l2, epochs=2, masks=None, **options):
-    """Compare passes of a prepared epoch with the reference, in guarded arrays; `options` are those of `prepare_minibatch`."""
+    """Compare passes of a prepared epoch with the reference, in guarded arrays; `options` go to `prepare_minibatch`."""
     arena = Arena(task.dtype)
     want, step = [task.params, *task.states(optimizer)], 0
     params, *states = (arena.put(x, written=True) for x in want)

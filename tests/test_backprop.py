@@ -72,7 +72,7 @@ def test_hidden_delta_in_users_njit(kind, n, d, d_next, seed, layout):
 
 @pytest.mark.parametrize("kind", ELEMENTWISE)
 def test_hidden_delta_is_the_slope(kind):
-    # J = sum of error * (f(z) W) has the slope `error` in the layer above.
+    # J = sum of error * (f(z) W) has the slope `error` in the next layer.
     rng = np.random.default_rng(0)
     z = rng.uniform(0.1, 2, size=(5, 3)) * rng.choice([-1, 1], size=(5, 3))  # none at a kink
     W, error, out = rng.normal(size=(3, 4)), rng.normal(size=(5, 4)), np.empty((5, 3))
@@ -123,7 +123,7 @@ def test_bias_gradient_in_users_njit(n, d_out, seed, layout):
 
 
 def test_gradients_of_a_layer_are_slopes():
-    # J = sum of error * tanh(X W + b): dJ/dz = error * (1 - tanh^2) is what the layer's delta holds.
+    # J = sum of error * tanh(X W + b): the layer's delta is dJ/dz = error * (1 - tanh^2).
     rng = np.random.default_rng(1)
     X, W, b, error = rng.normal(size=(6, 3)), rng.normal(size=(3, 5)), rng.normal(size=5), rng.normal(size=(6, 5))
     delta = error / np.cosh(X @ W + b) ** 2
@@ -140,7 +140,7 @@ def test_gradients_of_a_layer_are_slopes():
 
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize(
-    ("kind", "shapes"),  # delta_next, W_next, a, out of 5 samples, 3 units below and 4 above
+    ("kind", "shapes"),  # of delta_next, W_next, a and out: 5 samples, 3 units in this layer, 4 in the next
     [
         (-1, [(5, 4), (3, 4), (5, 3), (5, 3)]),
         (kernels.SOFTMAX, [(5, 4), (3, 4), (5, 3), (5, 3)]),

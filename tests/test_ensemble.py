@@ -1,4 +1,4 @@
-"""Ensembles: each network as it is alone, what they say together, files, exports, the command line."""
+"""Ensembles: each network as if trained alone, their predictions, files, exports, and the command line."""
 
 import ctypes
 import json
@@ -36,7 +36,7 @@ def told(model, rows):
 
 
 @pytest.mark.parametrize("y", TASKS.values(), ids=TASKS)
-def test_each_network_is_that_of_a_loop_and_they_predict_their_mean(y, tmp_path):
+def test_each_network_is_as_trained_alone_and_they_predict_their_mean(y, tmp_path):
     found = fastbp.ensemble(X, y, 3, seed=2, threads=1, **FEW)
     alone = [fastbp.train(X, y, seed=net.options["seed"], **FEW) for net in found.networks]
     assert all(map(same, found.networks, alone))
@@ -100,7 +100,7 @@ def test_frames(tmp_path):
     frame = pd.DataFrame(
         {"a": X[:, 0], "b": kinds, "name": [f"n{k}" for k in range(60)], "once": np.arange(60) == 1, "y": NUMBERS}
     )
-    with pytest.warns(fastbp.TableWarning, match="left out: 'name'"):  # drawn twice, it is still a name
+    with pytest.warns(fastbp.TableWarning, match="left out: 'name'"):  # a name, though rows are drawn twice
         found = fastbp.ensemble(frame, "y", 4, bootstrap=True, seed=3, **FEW)
     assert found.feature_names == ("a", "b", "once")
     assert {net.feature_names for net in found.networks} == {("a", "b", "once"), ("a", "b")}
@@ -114,7 +114,7 @@ def test_frames(tmp_path):
             export(tmp_path / "x")
 
 
-def test_networks_of_ones_own():
+def test_networks_trained_by_the_user():
     nets = fastbp.train_many(X, CLASSES, [{"hidden": 2}, {"hidden": (4, 3), "activation": "tanh"}], epochs=1)
     assert fastbp.Ensemble(nets).predict(X).shape == (60,)
     others = {
@@ -179,7 +179,7 @@ def test_bad_input(text, monkeypatch):
         fastbp.ensemble(X, CLASSES, **{"epochs": 1} | BAD[text])
 
 
-def test_files_that_do_not_go_together(tmp_path):
+def test_files_that_do_not_fit_together(tmp_path):
     fastbp.ensemble(X, CLASSES, 2, epochs=0).save(tmp_path / "e.fbp")
     header, tensors = storage.read(tmp_path / "e.fbp")
     assert header["format"] == 4
@@ -198,7 +198,7 @@ def test_files_that_do_not_go_together(tmp_path):
         fastbp.resume(tmp_path / "e.fbp", X, CLASSES)
 
 
-# Exports, on rows that the verification did not see
+# Exports, on rows other than those that verified them
 
 
 @st.composite
@@ -213,7 +213,7 @@ def ensembles(draw):
 
 
 def agree(model, raw, outputs, probabilities=None, labels=None):
-    """What came is what the ensemble says, but for rounding."""
+    """Assert that an export's outputs are the ensemble's, except for rounding."""
     verify.require("export", model, raw, verify.Answers(outputs, probabilities, labels))
 
 

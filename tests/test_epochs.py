@@ -147,7 +147,7 @@ BATCHES = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 300]
 RULES = itertools.cycle(STATES)
 
 
-def test_both_ways_are_taken():
+def test_both_code_paths_are_tested():
     assert batches.GROUP == 64
     for dtype in DTYPES:
         assert [Task(NARROW, 1000, dtype=dtype).narrow(size) for size in BATCHES] == [size > 64 for size in BATCHES]
@@ -219,7 +219,7 @@ def test_minibatch_epoch_of_nothing():
     np.testing.assert_array_equal(params, task.params)
 
 
-def test_minibatch_epoch_goes_on_counting_steps():
+def test_minibatch_epoch_continues_to_count_steps():
     # Adam's correction depends on the step: two epochs with one state are not the first epoch twice.
     task = Task((2, 3, 2), 10)
     found = []
@@ -286,7 +286,7 @@ def test_prepared_epochs_are_the_same(parallel):
             assert learned(task, batch_size, "adam", prepared) == learned(task, batch_size, "adam", None)
 
 
-def test_a_prepared_epoch_goes_on():
+def test_a_prepared_epoch_is_called_again():
     # any number of times, in one work space, with the samples in any order
     for sizes, batch_size in [(NARROW, 100), (NARROW, 7), (WIDE, 100)]:
         task = Task(sizes, 150)
@@ -434,7 +434,7 @@ def test_the_failed_batch_is_the_same_on_threads():
 
 WAYS = [(NARROW, 250, 100), (NARROW, 20, 7), (WIDE, 70, 30), ((90, 800, 3), 50, 20), ((4, 2), 30, 8)]
 
-# Every rule on small networks, and some on large ones, where the reference takes long; the rest is left to the thorough tests.
+# Every rule on small networks, some on large ones, where the reference is slow; the rest is left to the thorough tests.
 RULES_AND_WAYS = [
     pytest.param(
         optimizer,

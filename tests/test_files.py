@@ -1,4 +1,4 @@
-"""Tables in files: what is read, in pieces too, and the words for everything that cannot be."""
+"""Tables in files: what is read, also in pieces, and the errors for everything that cannot be read."""
 
 import io
 import sys
@@ -40,7 +40,7 @@ def test_a_csv_file_and_the_lines_of_its_rows(tmp_path):
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
-def test_any_end_of_line_and_a_mark_at_the_start(tmp_path, start, end):
+def test_any_end_of_line_and_a_byte_order_mark(tmp_path, start, end):
     table = files.read(write(tmp_path, start + f'größe,b\n1,ü\n2,"x {end}y"'.replace("\n", end)))
     assert table.names == ["größe", "b"]
     assert table.frame["größe"].tolist() == [1, 2]
@@ -91,7 +91,7 @@ def test_parquet_of_several_groups_of_rows(tmp_path):
     frame.index.name = None
     path = tmp_path / "t.parquet"
     frame.to_parquet(path, row_group_size=3)
-    (tmp_path / "t.csv").write_bytes(path.read_bytes())  # told by its first bytes too
+    (tmp_path / "t.csv").write_bytes(path.read_bytes())  # Parquet is also recognised by its first bytes
     for name in (str(path), str(tmp_path / "t.csv")):
         table = files.read(name)
         assert table.names == ["n", "t", "d"]

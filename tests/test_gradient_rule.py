@@ -1,4 +1,4 @@
-"""Gradients without an update, and updates with a gradient from elsewhere: what data-parallel training is made of."""
+"""Gradients without an update, and updates with a given gradient: the two halves of data-parallel training."""
 
 import naive
 import numpy as np

@@ -159,7 +159,7 @@ def test_a_network_has_the_gradients_of_the_training_kernels(sizes, n, hidden, p
 
 
 def test_gradients_of_all_uses_are_added():
-    # z = y1 y2 + e^y1 with y1 = 2x, y2 = x + 1 (L17): dz/dx = (y2 + e^y1) 2 + y1
+    # z = y1 y2 + e^y1, where y1 = 2x and y2 = x + 1 (L17): dz/dx = (y2 + e^y1) 2 + y1
     x = Variable(0.3, name="x")
     y1, y2 = 2 * x, x + 1
     z = y1 * y2 + graph.exp(y1)
@@ -177,7 +177,7 @@ def test_a_later_backward_replaces_the_gradient():
     np.testing.assert_array_equal(W.value, np.zeros((1, 2)))
 
 
-def test_backward_from_a_matrix_takes_the_gradient_from_above():
+def test_backward_from_a_matrix_needs_its_gradient():
     X, W = variables(A34, C45)
     Y = X @ W
     above = RNG.normal(size=(3, 5))

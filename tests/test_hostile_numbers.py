@@ -102,14 +102,14 @@ def test_hostile_numbers_are_refused(value, place, what):
     for name, call in calls({what: changed}).items():
         if what in {"sizes", "activations"} | READ[name]:
             if (what in ("batch_size", "n") and value > 0) or (what == "step" and 0 <= value <= 2**62):
-                assert np.isfinite(call()[0])  # one batch of all samples; a pass of fewer than n; many updates
+                assert np.isfinite(call()[0])  # one batch of all samples; a pass over fewer than n; many steps so far
             else:
                 with pytest.raises(ValueError, match=r".+"):
                     call()
 
 
 @pytest.mark.parametrize("row", [h for h in HOSTILE if h not in (0, 1)])
-def test_rows_and_places_of_sparse_matrices(row):
+def test_rows_of_sparse_matrices(row):
     data, indices, indptr = np.ones(4), np.array([0, 1, 2, 0], np.int32), np.array([0, 2, 4], np.int32)
     W, b, out, delta, dW = np.ones((3, 2)), np.ones(2), np.empty((1, 2)), np.ones((1, 2)), np.empty((3, 2))
     with pytest.raises(ValueError, match="rows"):
@@ -118,7 +118,7 @@ def test_rows_and_places_of_sparse_matrices(row):
         kernels.csr_weight_gradient(data, indices, indptr, np.array([row]), delta, dW)
 
 
-def test_places_whose_differences_wrap_around_are_refused():
+def test_indices_whose_differences_wrap_around_are_refused():
     task = small()
     # each is larger than the one before, but for the overflow
     indptr = np.array([0, 2**63 - 1, -(2**63), -1, 4, 4], np.int64)

@@ -131,16 +131,8 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
             return np.column_stack([out, decision])
 
         whole = outputs(slice(None))
-        for rows in (
-            slice(0, 0),
-            slice(0, 1),
-            slice(7, 8),
-            slice(3, 11),
-            slice(3, 40),
-            slice(63, 65),
-            slice(1, 131),
-            slice(None, None, 3),
-        ):
+        parts = [slice(*bounds) for bounds in ((0, 0), (0, 1), (7, 8), (3, 11), (3, 40), (63, 65), (1, 131))]
+        for rows in (*parts, slice(None, None, 3)):
             np.testing.assert_array_equal(outputs(rows), whole[rows])
         for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
             with kernels.threads(threads):
@@ -150,7 +142,7 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("n", [1, 8, 9, 64, 100, 1100])
-def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
+def test_infer_reports_inputs_that_are_not_finite(n, strange):
     task = Task((3, 4, 2), n, dtype=np.float32)
     X = np.array(task.X, np.float64)
     network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))
@@ -194,9 +186,8 @@ def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
     good = {"X": np.array(task.X), "scaling": np.ones((2, 4))}
     good |= {"rescaling": np.ones((2, 2)), "out": np.empty((n, 2)), "decision": decision}
     bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1)))]
-    bad += [("rescaling", np.ones((3, 2))), ("decision", decision[1:])]
-    bad += [("decision", np.empty(n + 1, np.int64)), ("out", np.empty((2, n)).T)]
-    bad += [("X", np.asfortranarray(task.X))]
+    bad += [("rescaling", np.ones((3, 2))), ("decision", decision[1:]), ("decision", np.empty(n + 1, np.int64))]
+    bad += [("out", np.empty((2, n)).T), ("X", np.asfortranarray(task.X))]
     for name, array in bad:
         X, scaling, rescaling, out, decision = (good | {name: array}).values()
         with pytest.raises(ValueError, match=name):
@@ -222,7 +213,7 @@ def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     every_row(X, out)
     np.testing.assert_array_equal(out, wanted)
     assert allocations(every_row, X, out) == allocations(every_row, X[:1], out[:1])
-    if task == "number":  # rows with gaps between their numbers
+    if task == "number":  # rows with gaps between their elements
         every_row(np.asfortranarray(X), out)
         np.testing.assert_array_equal(out, wanted)
     for x, y in ((X[0, 1:], out[0]), (X[0], np.empty(7, dtype))):

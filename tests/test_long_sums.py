@@ -1,4 +1,4 @@
-"""Sums of float32 over very many rows: their error hardly grows with the rows, and the bits are the same on all threads."""
+"""Sums of float32 over very many rows: the error hardly grows, and the bits do not depend on threads."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def relative(got, wanted):
 
 
 def rows_of(n, what):
-    """Samples and errors of mean 1, all of one value (which rounds the same way every time) or random; and what may be off."""
+    """Samples and errors of mean 1, all equal (which always rounds the same way) or random; and the tolerated error."""
     rng = np.random.default_rng(0)
     if what == "constant":
         return np.full((n, 4), 0.1, np.float32), np.full((n, 2), 0.1, np.float32), 5e-5

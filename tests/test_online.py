@@ -130,7 +130,7 @@ def swept(task, sparse, learning_rate=0.1):
 
 
 def adds_row_after_row(width, dtype):
-    """Whether a sweep has one sum per unit: parts of at most four vectors add several rows at once, in another order."""
+    """Whether a sweep has one sum per unit: parts of up to four vectors add several rows at once, in another order."""
     vectors = one_by_one.whole_rows(width, np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize // sweep.SWEEP_BYTES
     parts = -(-vectors // sweep.SWEEP_VECTORS)
     return vectors // parts > 4

@@ -299,7 +299,7 @@ def test_momentum_of_zero_is_sgd():
 @pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize(("rule", "wrong"), [(rule, at) for rule in RULES for at in range(1, 2 + RULES[rule][0])])
 @pytest.mark.parametrize("length", [0, 4, 6])
-def test_refuses_shapes_and_writes_nothing(rule, wrong, length, via):
+def test_wrong_shapes_are_refused_and_nothing_is_written(rule, wrong, length, via):
     arena = Arena()
     states, numbers = RULES[rule]
     arrays = [arena.put(np.ones(length if at == wrong else 5)) for at in range(2 + states)]

@@ -1,4 +1,4 @@
-"""Confusion matrices, and predicted against true numbers: what is drawn is what the network says."""
+"""Confusion matrices, and predicted against true numbers: what is drawn is what the network predicts."""
 
 import io
 
@@ -58,7 +58,7 @@ def test_each_field_has_its_number_and_share():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
 
 
-def test_rare_classes_are_taken_as_one():
+def test_rare_classes_are_merged_into_one():
     y = np.concatenate([np.repeat(np.arange(18), 6), [18, 18, 18, 19, 19, 20, 21, 22, 22, 23, 24, 25]])
     net = fastbp.train(X, y, task="classification", **QUICK)
     ax = plot.confusion(net, X, y)

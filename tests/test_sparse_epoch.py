@@ -1,4 +1,4 @@
-"""Passes over sparse samples: those over the same samples in a dense array, whatever the rule and whatever else is asked for."""
+"""Passes over sparse samples give the same as over the same samples in a dense array, with every rule and option."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from tasks import Task, check_pass, frozen, mixed, networks, seeds
 
 from fastbp import kernels
 
-# With and without hidden layers; few and many inputs and units, samples of several tiles, and a band of columns that is cut
+# With and without hidden layers; few and many inputs and units, several tiles of samples, a band of columns that is cut
 WAYS = [
     *[((40, 5, 4, 2), 150, 100), ((40, 3), 20, 7), ((700, 33, 3), 300, 140)],
     *[((50, 130, 7), 50, 20), ((9, 600, 2), 20, 9), ((900, 65), 30, 30)],
@@ -22,7 +22,7 @@ RATES |= {"adamw": 0.01, "nadam": 0.01, "rmsprop": 0.001, "rprop": 0.01}
 
 
 def scarce(task, share=0.15, seed=0):
-    """The task with few numbers that are not 0; the first row, the last, and the first column have none at all."""
+    """The task with few inputs that are not 0, and none in the first row, the last row and the first column."""
     X = np.array(task.X)
     X[np.random.default_rng(seed).uniform(size=X.shape) > share] = 0
     X[[0, -1]] = 0
@@ -32,7 +32,7 @@ def scarce(task, share=0.15, seed=0):
 
 
 def learned(task, batch_size, optimizer, sparse, rates=None, l2=0.01, **options):
-    """What two passes give: numbers, and weights and states."""
+    """The results of two passes: numbers, weights and states."""
     params, states = task.params.copy(), task.states(optimizer)
     epoch = task.prepared(params, batch_size, optimizer, states, sparse=sparse, **options)
     rate = RATES[optimizer] if rates is None else rates
@@ -58,7 +58,7 @@ def check_same(task, batch_size, optimizer, **options):
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 def test_every_rule(sizes, n, batch_size, optimizer, dtype):
     if optimizer == "rprop":
-        dtype = np.float64  # a sign of a gradient of no size hangs on rounding
+        dtype = np.float64  # rounding decides the sign of gradients that are almost 0
     task = scarce(Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")))
     check_same(task, batch_size, optimizer)
     check_same(task, batch_size, optimizer, l2=0.0, clip=0.05)
@@ -167,10 +167,10 @@ def test_a_custom_loss_and_a_loss_that_is_not_finite():
 
 
 def test_an_infinite_number_stays_where_it_is():
-    """Columns that no sample of a batch stores have a gradient of 0, not of 0 inf."""
+    """Columns that no sample of a batch stores have the gradient 0, not 0 inf."""
     task = scarce(Task((30, 5, 3), 20), 0.3)
     params = task.params.copy()
-    params[:5] = np.inf  # the weights of the first input, which no sample has
+    params[:5] = np.inf  # the weights of the first input, which is 0 in all samples
     found = task.prepared(params, 7, "sgd", task.states("sgd"), sparse=True)(task.order, 0, 0.1, 0.0)
     assert np.isfinite(found.loss)
     assert np.isinf(params[:5]).all()
@@ -193,7 +193,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", [None, *BAD])
-def test_what_is_no_matrix_of_the_samples_is_refused(case):
+def test_other_matrices_are_refused(case):
     task = Task((3, 4, 2), 4)
     given = {"data": 4, "indices": [0, 1, 2, 1], "indptr": [0, 1, 2, 4, 4]} | (BAD[case] if case else {})
     X = np.ones(given["data"]), np.array(given["indices"], np.int64), np.array(given["indptr"], np.int64)

@@ -1,4 +1,4 @@
-"""Many epochs in one compiled call: the same network, history and end as when each is a call."""
+"""Many epochs in one compiled call: the same network, history and end as with one call per epoch."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ CASES = {
 
 
 def trained(monkeypatch, several, more=()):
-    """The network, and how many calls there were for all of its epochs."""
+    """The network, and the number of calls for all of its epochs."""
     calls = []
     learn = stretches.Stretches.learn
     monkeypatch.setattr(stretches.Stretches, "learn", lambda self, *rest: calls.append(1) or learn(self, *rest))
@@ -44,14 +44,14 @@ def trained(monkeypatch, several, more=()):
 
 
 def _matrix():
-    """All cases in both dtypes; one of them each in the default run, so that few loops are compiled."""
+    """All cases in both dtypes; the default run has one dtype per case, so that few loops are compiled."""
     for case, options in CASES.items():
         for dtype in ("float32", "float64"):
             yield pytest.param(case, dtype, marks=() if dtype == options.get("dtype", "float32") else pytest.mark.long)
 
 
 @pytest.mark.parametrize(("case", "dtype"), list(_matrix()))
-def test_same_bits_as_one_call_an_epoch(monkeypatch, case, dtype):
+def test_same_bits_as_one_call_per_epoch(monkeypatch, case, dtype):
     options = CASES[case] | {"dtype": dtype}
     (single, none), (found, calls) = (trained(monkeypatch, several, options) for several in (False, True))
     assert none == 0
@@ -78,14 +78,9 @@ def test_few_calls(monkeypatch):
 @pytest.mark.parametrize(
     ("case", "rate"), [("wide", 1e30), ("sample by sample", 1e30), ("tiny, sample by sample", 1e38)]
 )
-def test_divergence_is_told_the_same(monkeypatch, case, rate):
-    options = CASES[case] | {
-        "learning_rate": rate,
-        "optimizer": "sgd",
-        "output": "auto",
-        "loss": "auto",
-        "activation": "relu",
-    }
+def test_divergence_is_reported_the_same(monkeypatch, case, rate):
+    options = CASES[case] | {"learning_rate": rate, "optimizer": "sgd", "activation": "relu"}
+    options |= {"output": "auto", "loss": "auto"}
     told = []
     for several in (False, True):
         with pytest.raises(FloatingPointError) as error:
@@ -109,7 +104,7 @@ def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
 
 
 def test_rounds(monkeypatch):
-    # a run that pauses goes on in another call, where the order of the samples was left
+    # a run that pauses continues in another call, with the order of samples where it was
     asked = DEFAULTS | {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "validation": 0.3}
     monkeypatch.setattr(stretches.Stretches, "ready", lambda self: True)
     first = rounds.learn(X, KIND, asked, rounds.Round(7, None))

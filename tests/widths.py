@@ -1,4 +1,4 @@
-"""Run tests once more for vectors of other widths than this processor's, each width in a process of its own."""
+"""Run tests again with vectors of other widths than this processor's, each width in a new process."""
 
 import os
 import subprocess
@@ -10,9 +10,9 @@ from fastbp.kernels.compiler import assembler
 
 def run_at_other_widths(names, chosen):
     """
-    Run the tests of the files `names` that the expression `chosen(width)` selects; they must pass.
+    Run the tests in the files `names` that pytest's expression `chosen(width)` selects; they must pass.
 
-    The processes run side by side: this one only waits.
+    The processes run side by side; this one only waits.
     """
     folder = Path(__file__).parent
     files = [str(folder / f"test_{name}.py") for name in names]
