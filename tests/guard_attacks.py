@@ -1,7 +1,7 @@
 """
 Calls every public kernel on arrays of random shapes between guard pages (`guarded`), in a process that may die of it.
 
-``python guard_attacks.py FIRST EXAMPLES SEED STRIDED PARALLEL`` attacks the kernels whose names begin with FIRST ("": all).
+``python guard_attacks.py FIRST EXAMPLES SEED STRIDED PARALLEL`` attacks the kernels whose names begin with FIRST.
 If STRIDED is 1, some arrays have gaps; if PARALLEL is 1, prepared epochs run on two threads. The output, a file, says
 what the process was doing last.
 """

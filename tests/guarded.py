@@ -150,8 +150,8 @@ def work_spaces(memory):
     """
     Put the work spaces that Python allocates between protected pages, too.
 
-    They are 16 elements longer than needed, so that the part in use can begin at a cache line. Here it begins after all 16,
-    and so ends right before the protected page.
+    They are 16 elements longer than needed, so that the used part can begin at a cache line. Here it begins after all
+    16, and so ends right before the protected page.
     """
     import importlib
 

@@ -359,7 +359,7 @@ def minibatch_epoch(samples, batch_size, network, state, rule, clip=np.inf, mask
     """
     One pass over `samples`, (X, Y, weight, order).
 
-    `network` is (sizes, activations, loss, loss_parameter, decision), `state` is (params, first, second, step), and `rule`
+    `network` is (sizes, activations, loss, loss_parameter, decision), `state` is (params, first, second, step), `rule`
     is (optimizer, learning_rate, beta1, beta2, epsilon, l2); learning_rate and l2 may have one number per batch.
     ``masks(step, rows)`` gives the masks of a batch.
     """

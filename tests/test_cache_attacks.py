@@ -1,4 +1,4 @@
-"""Attacks on the compile cache with real processes: many, killed, interrupted; full disks, other users, damaged files."""
+"""Attacks on the compile cache with real processes: killed, interrupted; full disks, other users, damaged files."""
 
 import os
 import random

@@ -122,7 +122,7 @@ def test_other_shapes_are_refused(shape):
 
 # Epochs
 
-# Sizes, samples, batch size: narrow networks, layer by layer, small batches, layers that are partly packed or cut in bands
+# Sizes, samples, batch size: narrow networks, layer by layer, small batches, layers partly packed or cut in bands
 WAYS = [((3, 5, 4, 2), 230, 100), ((3, 5, 4, 2), 30, 7), ((20, 33, 70, 3), 300, 140)]
 WAYS += [((260, 280, 7), 50, 20), ((4, 600, 2), 20, 9)]
 HIDDEN = ("tanh", "gelu", "relu")

@@ -275,7 +275,7 @@ def test_in_users_njit_in_every_layout(users_function, allocations):
         J = users_function(1, read, written)
         arena.check()
         found[layout] = [J, *written]
-        # Only the arguments are allocated, whatever the number of passes (in other layouts, products may pack operands).
+        # Only the arguments are allocated, whatever the number of passes (in other layouts, products pack operands).
         if layout == "C" and not config.DISABLE_JIT:
             losses = 8 * 3 * 2  # in each call, each of the three allocates a row and its sum
             once, nine_times = (allocations(users_function, times, read, written) for times in (1, 9))

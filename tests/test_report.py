@@ -1,4 +1,4 @@
-"""The report: all sections with correct numbers, nothing from the network, no user text taken for HTML; in a browser."""
+"""The report: all sections and correct numbers, nothing from the network, no user text taken for HTML; in a browser."""
 
 import re
 from html.parser import HTMLParser

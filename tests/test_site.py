@@ -1,7 +1,7 @@
 """
 The documentation in a real browser: pages load, pictures are shown, links resolve, nothing comes from the network.
 
-FASTBP_SITE names the site's folder, and then nothing is skipped; without it, the site is where CONTRIBUTING.md builds it.
+FASTBP_SITE names the site's folder, and then nothing is skipped; else the site is where CONTRIBUTING.md builds it.
 """
 
 import functools

@@ -25,7 +25,7 @@ KNOWN = json.loads((MODELS / "predictions.json").read_text())
 FILES = sorted(MODELS.glob("*.fbp"))
 X = np.array(KNOWN["3-checkpoint.fbp"]["X"])
 Y = X @ [1.0, -2.0, 0.5]
-# The most memory that reading may take: a constant, and a number per byte of the file (JSON's "[" is a list of 88 bytes).
+# The most memory that reading may take: a constant, and a number per byte of the file (JSON's "[" becomes 88 bytes).
 LEAST_BYTES, BYTES_A_BYTE = 1 << 20, 100
 
 

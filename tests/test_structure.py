@@ -30,7 +30,7 @@ MODULES = _modules()
 
 
 def imports(path, name=""):
-    """Our modules that a file imports, also in functions, but not only for type checkers; `name` is the file's module."""
+    """Our modules that a file imports, also in functions, but not just for type checkers; `name` is the file's."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     left_out = {id(inner) for node in typing for inner in ast.walk(node)}

@@ -1,4 +1,4 @@
-"""Cross-validation: each row is tested once per repeat, by a network that has not seen it and is as if trained alone."""
+"""Cross-validation: each row is tested once per repeat by a network that has not seen it and is as if trained alone."""
 
 import contextlib
 import json
