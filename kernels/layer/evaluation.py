@@ -6,7 +6,7 @@ from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import whole_vectors
 from .activation import EXP, IDENTITY, LOGISTIC, SOFTMAX, takes_input
 from .custom_loss import call_custom
-from .loss import ARGMAX, HUBER, LOG_LOSS, LOWEST_ADDRESS, NO_DECISION, POISSON, QUANTILE, row_loss
+from .loss import ARGMAX, LOG_LOSS, LOSS_CODES, LOWEST_ADDRESS, NO_DECISION, PARAMETRIC, POISSON, row_loss
 
 
 @python_or_compiled
@@ -19,7 +19,7 @@ def check_decision(decision):
 @python_or_compiled
 def check_loss(loss, parameter, activation, units):
     """Raise ValueError unless the loss is known, has its parameters and goes with the output activation."""
-    if loss < 0 or (loss > QUANTILE and loss < LOWEST_ADDRESS):
+    if loss < 0 or (loss >= LOSS_CODES and loss < LOWEST_ADDRESS):
         raise ValueError("loss must be one of the codes of LOSSES, or the number of a CustomLoss, got", loss)
     if activation < IDENTITY or activation > SOFTMAX:
         raise ValueError("the output activation must be one of the codes of ACTIVATIONS, got", activation)
@@ -31,7 +31,7 @@ def check_loss(loss, parameter, activation, units):
         raise ValueError("log-loss needs LOGISTIC or SOFTMAX outputs, got", activation)
     if loss == POISSON and activation != EXP:
         raise ValueError("poisson needs EXP outputs, got", activation)
-    if (loss in (HUBER, QUANTILE)) and parameter.size != units:
+    if loss in PARAMETRIC and parameter.size != units:
         raise ValueError(
             "huber and quantile need a loss_parameter per output; (lengths, outputs) came as", parameter.size, units
         )
