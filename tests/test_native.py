@@ -199,6 +199,7 @@ THREADS = """
 """
 
 
+@pytest.mark.thorough
 def test_a_cached_parallel_kernel_finds_its_routines_again():
     # in the cache of these tests: the second process, if not the first, loads it from there
     for _ in range(2):
@@ -231,6 +232,17 @@ CALLS = {
 }
 
 
+of_several_arrays = pytest.mark.parametrize(
+    "name",
+    [
+        # refused as `matmul` refuses them, by the same lines
+        pytest.param(name, marks=pytest.mark.thorough if name == "weight_gradient" else ())
+        for name in CALLS
+        if name != "exp"
+    ],
+)
+
+
 @pytest.mark.parametrize(
     "dtype", [np.int64, np.complex128, *(pytest.param(x, marks=pytest.mark.thorough) for x in (np.int32, np.bool_))]
 )
@@ -241,7 +253,7 @@ def test_other_numbers_are_refused(name, dtype):
         call(*[square(dtype) for _ in range(count)])
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "exp"])
+@of_several_arrays
 def test_a_mix_of_dtypes_is_refused(name):
     count, call, _ = CALLS[name]
     for first, second in (DTYPES, DTYPES[::-1]):
@@ -252,7 +264,7 @@ def test_a_mix_of_dtypes_is_refused(name):
                 call(*[square(second if k == odd else first) for k in range(count)])
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "exp"])
+@of_several_arrays
 def test_what_is_written_must_not_be_read_only_and_the_rest_may_be(name):
     count, call, written = CALLS[name]
     for k in range(count):
@@ -337,6 +349,7 @@ def test_unaligned_arrays_of_compiled_code_are_refused_when_it_is_compiled():
         exponential(records, np.ones(3))
 
 
+@pytest.mark.thorough
 def test_processes_may_write_at_once(tmp_path):
     # Files are replaced as wholes: whoever comes last leaves a good one.
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
