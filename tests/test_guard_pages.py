@@ -93,6 +93,7 @@ for name in guard_attacks.PLANTED:
 """
 
 
+@pytest.mark.thorough
 def test_what_does_not_is_found(tmp_path):
     command = [sys.executable, "-c", EVERY_PLANTED, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=600, check=True)
