@@ -7,75 +7,13 @@ import numpy as np
 
 from fastbp.model import storage
 
-NUMBERS = [
-    0,
-    -1,
-    1,
-    2,
-    3,
-    7,
-    255,
-    2**31 - 1,
-    2**31,
-    2**53,
-    2**62,
-    2**63,
-    2**64,
-    10**30,
-    -(2**63),
-    0.0,
-    -0.0,
-    0.5,
-    1e-320,
-    1e308,
-    -1e308,
-    float("nan"),
-    float("inf"),
-    -float("inf"),
-]
-WORDS = [
-    "",
-    "a",
-    "softmax",
-    "logistic",
-    "regression",
-    "multilabel",
-    "own",
-    "O",
-    "<U1000000",
-    "S9999999",
-    "M8[ns]",
-    "f8,f8",
-    "V1000000",
-    "given",
-    "\0",
-    "\ud800",
-    "../../x",
-    "%s" * 50,
-    "x" * 3000,
-    "PCG64",
-    "MT19937",
-    "nan",
-]
+NUMBERS = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**53, 2**62, 2**63, 2**64, 10**30, -(2**63), 0.0]
+NUMBERS += [-0.0, 0.5, 1e-320, 1e308, -1e308, float("nan"), float("inf"), -float("inf")]
+WORDS = ["", "a", "softmax", "logistic", "regression", "multilabel", "own", "O", "<U1000000", "S9999999", "M8[ns]"]
+WORDS += ["f8,f8", "V1000000", "given", "\0", "\ud800", "../../x", "%s" * 50, "x" * 3000, "PCG64", "MT19937", "nan"]
 SMALL = [None, True, False, [], {}, [[]], [1, 2], {"a": 1}, [None] * 300, list(range(3000))]
-KINDS = [
-    "BOOL",
-    "U8",
-    "I8",
-    "I16",
-    "U16",
-    "F16",
-    "BF16",
-    "I32",
-    "U32",
-    "F32",
-    "F64",
-    "I64",
-    "U64",
-    "F8_E4M3",
-    "C64",
-    "x",
-]
+KINDS = ["BOOL", "U8", "I8", "I16", "U16", "F16", "BF16", "I32", "U32", "F32"]
+KINDS += ["F64", "I64", "U64", "F8_E4M3", "C64", "x"]
 
 
 def mutated(base, rng):

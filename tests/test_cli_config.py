@@ -43,14 +43,8 @@ def test_everything_may_stand_in_the_file(capsys, folder):
     assert (status, err) == (0, "")
     assert "saved  m.fbp" in out
     net = fastbp.load("m.fbp")
-    said = {
-        "hidden": [8, 4],
-        "activation": ["tanh", "tanh"],
-        "learning_rate": 1.0,
-        "batch_size": 5,
-        "epochs": 3,
-        "validation": 0.25,
-    }
+    said = {"hidden": [8, 4], "activation": ["tanh", "tanh"], "learning_rate": 1.0}
+    said |= {"batch_size": 5, "epochs": 3, "validation": 0.25}
     assert {key: net.options[key] for key in said} == said
     assert net.options["scale"] is False
     assert net.feature_names == ("c",)
@@ -59,19 +53,8 @@ def test_everything_may_stand_in_the_file(capsys, folder):
 def test_the_command_line_wins(capsys, folder):
     config(folder, WHOLE)
     (folder / "t.csv").rename("u.csv")
-    command = [
-        "train",
-        "--epochs",
-        2,
-        "u.csv",
-        "--drop=c",
-        "--config=run.toml",
-        "--hidden",
-        "none",
-        "--progress",
-        "--save",
-        "n.fbp",
-    ]
+    command = ["train", "--epochs", 2, "u.csv", "--drop=c", "--config=run.toml"]
+    command += ["--hidden", "none", "--progress", "--save", "n.fbp"]
     assert run(capsys, *command)[0] == 0
     net = fastbp.load("n.fbp")
     assert (net.options["epochs"], net.options["hidden"], net.options["batch_size"]) == (2, [], 5)

@@ -56,18 +56,15 @@ def reference(n, more, weight, Y, scaled):
         draw, total = int(order.integers(2**63)), 0.0
         own = [np.random.default_rng([draw, s]).permutation(np.arange(places[s], places[s + 1])) for s in range(count)]
         for batch in range(batches):
-            rows = np.concatenate(
-                [part[batch * len(part) // batches : (batch + 1) * len(part) // batches] for part in own]
-            )
-            gradient, out = naive.gradient(
-                scaled[rows], Y[rows], weight[rows], sizes, activations, "squared_error", params
-            )
+            cuts = [(part, batch * len(part) // batches, (batch + 1) * len(part) // batches) for part in own]
+            rows = np.concatenate([part[begin:end] for part, begin, end in cuts])
+            samples = scaled[rows], Y[rows], weight[rows]
+            gradient, out = naive.gradient(samples, sizes, activations, "squared_error", params)
             total += float((weight[rows, None] * (out - Y[rows]) ** 2).sum() / 2)
             gradient = naive.clip_gradient(gradient / len(rows), more.get("clip_norm") or np.inf)[0]
+            gradient = gradient + more.get("l2", 0.0) * params * free
             step += 1
-            params, m, v = naive.adam_update(
-                params, gradient + more.get("l2", 0.0) * params * free, m, v, step, 0.01, 0.9, 0.999, 1e-8
-            )
+            params, m, v = naive.adam_update(params, gradient, m, v, step, 0.01, 0.9, 0.999, 1e-8)
         losses.append(total / n)
     return params, losses
 

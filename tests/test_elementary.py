@@ -77,21 +77,9 @@ def samples(name, dtype):
     denormal = info.smallest_subnormal * np.arange(-50, 51, dtype=dtype)
     # rounding of n, the switches of tanh and erf, saturation, overflow, underflow, powers of 2 and of 2 sqrt(1/2)
     steps = np.arange(-1100, 1100) * (np.log(2) / 4)
-    switches = [
-        0.5,
-        1,
-        4,
-        6,
-        9.1,
-        19.1,
-        89,
-        104,
-        710,
-        746,
-        np.log(info.max.astype(np.float64)),
-        np.log(info.tiny.astype(np.float64)),
-        top - 2,
-    ]
+    switches = [0.5, 1, 4, 6, 9.1, 19.1, 89, 104, 710, 746]
+    switches += [np.log(info.max.astype(np.float64)), np.log(info.tiny.astype(np.float64))]
+    switches += [top - 2]
     powers = np.ldexp(1.0, np.arange(info.minexp, info.maxexp))
     near = np.concatenate([steps, switches, np.negative(switches), powers, powers * np.sqrt(2)]).astype(dtype)
     beside = [near, *(near * (1 + k * info.eps) for k in (-2, -1, 1, 2))]

@@ -26,13 +26,8 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (60, 3))
 CLASSES = np.array(["a", "b", "c"])[(X[:, 0] + X[:, 1]).argsort().argsort() // 20]
 NUMBERS = X @ [1.0, -2.0, 0.5]
-TASKS = {
-    "classes": CLASSES,
-    "two": CLASSES == "a",
-    "numbers": NUMBERS,
-    "several": X[:, :2] * 2,
-    "labels": (X > 2).astype(int),
-}
+TASKS = {"classes": CLASSES, "two": CLASSES == "a", "numbers": NUMBERS}
+TASKS |= {"several": X[:, :2] * 2, "labels": (X > 2).astype(int)}
 FEW = {"epochs": 2, "hidden": 3, "progress": False}
 
 

@@ -460,17 +460,8 @@ def test_from_torch_folds_and_skips(nn):
             tensor.uniform_(0.5, 2)
         return module
 
-    modules = [
-        nn.Flatten(),
-        norm(3),
-        nn.Linear(3, 8, bias=False),
-        nn.Dropout(),
-        norm(8),
-        nn.Identity(),
-        nn.ReLU(),
-        nn.Dropout(0.3),
-        norm(8),
-    ]
+    modules = [nn.Flatten(), norm(3), nn.Linear(3, 8, bias=False), nn.Dropout(), norm(8)]
+    modules += [nn.Identity(), nn.ReLU(), nn.Dropout(0.3), norm(8)]
     modules += [nn.Linear(8, 4), norm(4), nn.Linear(4, 2)]
     for dtype in (torch.float32, torch.float64):
         sequential = nn.Sequential(*modules).to(dtype)

@@ -89,12 +89,8 @@ PAIRS = [("squared_error", "logistic"), ("log_loss", "logistic"), ("squared_erro
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_networks_of_saturated_units(pair, hidden, dtype):
     rng, rate = np.random.default_rng(1), 1e-35  # times a gradient of 1e30
-    for sizes, n, batch_size in [
-        ((3, 4, 2), 20, None),
-        ((3, 6, 2), 20, None),
-        ((3, 6, 2), 150, 100),
-        ((3, 6, 2), 20, 7),
-    ]:
+    for units, n, batch_size in [(4, 20, None), (6, 20, None), (6, 150, 100), (6, 20, 7)]:
+        sizes = (3, units, 2)
         task = Task(sizes, n, 3, dtype, hidden, pair)
         task.X = frozen(rng.choice([0, 1, -1, 1e4, -1e4, 1e30, -1e30], size=task.X.shape), dtype)
         task.Y = frozen(np.eye(2)[rng.integers(0, 2, n)], dtype)
@@ -102,7 +98,7 @@ def test_networks_of_saturated_units(pair, hidden, dtype):
         with np.errstate(all="ignore"):
             if batch_size is None:  # in registers, and swept
                 found = task.online(params, rate)
-                wanted = naive.online_epoch(task.X, task.Y, task.weight, task.order, *task.words(), before, rate, 0.0)
+                wanted = naive.online_epoch(task.samples(), task.words(), before, rate, 0.0)
             else:  # narrow, and wide
                 found = task.minibatch(params, batch_size, learning_rate=rate)
                 reference = task.reference(before, batch_size, "sgd", task.states("sgd"), 0, rate, 0.0)

@@ -17,20 +17,9 @@ from fastbp.kernels.compiler import assembler
 
 pytestmark = pytest.mark.skipif(not guarded.GUARDS, reason="pages are guarded by mprotect")
 # Public functions that take no arrays, or none but the sizes of a network.
-WITHOUT_ARRAYS = {
-    "CustomLoss",
-    "Pass",
-    "cache_folder",
-    "forward_parallel_pays",
-    "infer_parallel_pays",
-    "matmul_parallel_pays",
-    "parallel_pays",
-    "parameter_count",
-    "peak_gflops",
-    "states_of",
-    "takes_input",
-    "threads",
-}
+WITHOUT_ARRAYS = {"CustomLoss", "Pass", "cache_folder", "forward_parallel_pays", "infer_parallel_pays"}
+WITHOUT_ARRAYS |= {"matmul_parallel_pays", "parallel_pays", "parameter_count", "peak_gflops", "states_of"}
+WITHOUT_ARRAYS |= {"takes_input", "threads"}
 
 
 class Attack:
@@ -136,24 +125,8 @@ def test_vectors_of_other_widths(width, tmp_path):
 
 # Every index of compiled code checked
 
-FILES = [
-    "activation_loss",
-    "backprop",
-    "custom_loss",
-    "dropout",
-    "elementary",
-    "epochs",
-    "forward",
-    "inference",
-    "lanes",
-    "lecture",
-    "matmul",
-    "node",
-    "online",
-    "optimizer",
-    "sparse",
-    "sparse_epoch",
-]
+FILES = ["activation_loss", "backprop", "custom_loss", "dropout", "elementary", "epochs", "forward", "inference"]
+FILES += ["lanes", "lecture", "matmul", "node", "online", "optimizer", "sparse", "sparse_epoch"]
 
 
 @pytest.mark.long

@@ -261,14 +261,8 @@ def test_l26_all_weights_are_drawn_at_random():
 def test_l27_l28_the_front_door_follows_the_lecture(sizes):
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(50, sizes[0])), rng.uniform(0.1, 0.9, size=(50, sizes[-1]))
-    options = {
-        **LECTURE,
-        "task": "regression",
-        "hidden": sizes[1:-1],
-        "dtype": "float64",
-        "learning_rate": 0.5,
-        "shuffle": False,
-    }
+    options = {**LECTURE, "task": "regression", "hidden": sizes[1:-1]}
+    options |= {"dtype": "float64", "learning_rate": 0.5, "shuffle": False}
     start = fastbp.train(X, Y, epochs=1, seed=0, **{**options, "learning_rate": 1e-300})
     trained = fastbp.train(X, Y, epochs=20, init=start, **options)
     params = start.params.copy()

@@ -428,15 +428,8 @@ def test_update_refuses():
     ids=lambda change: f"{next(iter(change))}",
 )
 def test_epochs_refuse(change, batch_size):
-    good = {
-        "X": np.ones((5, 2)),
-        "Y": np.ones((5, 2)),
-        "order": np.arange(5),
-        "batch_size": batch_size,
-        "sizes": np.array([2, 3, 2]),
-        "activations": np.array([1, 1]),
-        "params": np.ones(17),
-    }
+    good = {"X": np.ones((5, 2)), "Y": np.ones((5, 2)), "order": np.arange(5), "batch_size": batch_size}
+    good |= {"sizes": np.array([2, 3, 2]), "activations": np.array([1, 1]), "params": np.ones(17)}
     if batch_size is None:
         del good["batch_size"]
     epoch = lecture.online_epoch if batch_size is None else lecture.minibatch_epoch

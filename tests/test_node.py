@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Case(NamedTuple):
-    """A node: shapes of its inputs by letter, its value, the gradient of each input, and what its two kernels take."""
+    """A node: shapes of its inputs by name, its value, the gradient of each input, and what its two kernels take."""
 
     shapes: dict
     value: object
@@ -111,7 +111,7 @@ def kernels_of(name):
 
 
 def numbers(shape, rng):
-    """Away from the kinks, from the pole of 1/x and from saturation; as probabilities they lie in (0, 1)."""
+    """Numbers in (0, 1), as probabilities are, and away from kinks, from the pole of 1/x and from saturation."""
     return rng.uniform(0.1, 0.9, size=shape)
 
 
@@ -121,14 +121,14 @@ def values(case, n, d, m, rng):
 
 
 def read_only(array):
-    """As the graph passes what a kernel only reads: both then use one compiled version."""
+    """Read-only, which is how the graph passes what kernels only read: both then use one compiled version."""
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
 
 
 def signed(name, v, rng):
-    """Nodes that take negative numbers get them; probabilities stay."""
+    """Make some numbers negative for nodes that accept them; probabilities stay as they are."""
     return v if name in LOSSES else {k: x * rng.choice([-1, 1], size=x.shape) for k, x in v.items()}
 
 
@@ -217,8 +217,10 @@ def test_nan_stays_nan():
     assert math.isnan(node.log_loss_forward(X, np.ones((1, 2))))
 
 
-def every_node(times, X, Z, b, W, dY, above, by_sample, by_unit, product, dX, dZ, db, dW, turned):
-    """A user's function that calls all kernels but exp_forward, which wants contiguous arrays, on any layout."""
+def every_node(times, read, written):
+    """A user's function that calls all kernels on any layout, except exp_forward, which needs contiguous arrays."""
+    X, Z, b, W, dY, above = read
+    by_sample, by_unit, product, dX, dZ, db, dW, turned = written
     J = 0.0
     for _ in range(times):
         node.copy_forward(X, dX)
@@ -257,7 +259,8 @@ def every_node(times, X, Z, b, W, dY, above, by_sample, by_unit, product, dX, dZ
 @pytest.fixture(scope="module")
 def users_function():
     M, V = "float64[:, :]", "float64[:]"
-    return njit(f"float64(int64, {M}, {M}, {V}, {M}, {M}, {M}, {M}, {M}, {M}, {M}, {M}, {V}, {M}, {M})")(every_node)
+    read, written = f"Tuple(({M}, {M}, {V}, {M}, {M}, {M}))", f"Tuple(({M}, {M}, {M}, {M}, {M}, {V}, {M}, {M}))"
+    return njit(f"float64(int64, {read}, {written})")(every_node)
 
 
 @pytest.mark.thorough
@@ -267,23 +270,22 @@ def test_in_users_njit_in_every_layout(users_function, allocations):
     found = {}
     for layout in naive.LAYOUTS:
         rng, arena = np.random.default_rng(0), Arena(layout=layout)
-        read = [arena.put(numbers(shape, rng)) for shape in shapes[0]]
-        written = [arena.space(*np.atleast_1d(shape)) for shape in shapes[1]]
-        J = users_function(1, *read, *written)
+        read = tuple(arena.put(numbers(shape, rng)) for shape in shapes[0])
+        written = tuple(arena.space(*np.atleast_1d(shape)) for shape in shapes[1])
+        J = users_function(1, read, written)
         arena.check()
         found[layout] = [J, *written]
-        # Whatever the number of passes: what is left are the arguments. A product of other layouts may pack its operands.
+        # Only the arguments are allocated, whatever the number of passes. With other layouts, a product may pack its operands.
         if layout == "C" and not config.DISABLE_JIT:
-            losses = 8 * 3 * 2  # each of the three takes room for a row and for its sum once a call
-            assert allocations(users_function, 1, *read, *written) + losses == allocations(
-                users_function, 9, *read, *written
-            )
+            losses = 8 * 3 * 2  # in each call, each of the three allocates a row and its sum
+            once, nine_times = (allocations(users_function, times, read, written) for times in (1, 9))
+            assert once + losses == nine_times
     for layout in naive.LAYOUTS[1:]:
         for got, wanted in zip(found[layout], found["C"], strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
     read = [x.copy() for x in read]
     written = [np.empty(shape) for shape in shapes[1]]
-    called = [every_node(1, *read, *written), *written]  # from Python, every kernel by itself
+    called = [every_node(1, read, written), *written]  # each kernel called from Python
     for got, wanted in zip(called, found["C"], strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
 
@@ -307,7 +309,7 @@ def test_shapes_that_do_not_fit_are_refused(name):
     for kernel, read, arguments in calls:
         places = [i for i, x in enumerate(arguments) if isinstance(x, tuple)]
         if len(places) < 2:
-            continue  # sum: one array alone always fits
+            continue  # sum: a single array always fits
         for place in places:
             for axis in range(len(arguments[place])):
                 arena = Arena()

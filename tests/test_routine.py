@@ -292,28 +292,9 @@ def test_what_is_written_must_not_be_read_only_and_the_rest_may_be(name):
 
 
 def test_order_is_of_int64():
-    arguments = [
-        np.ones((5, 2)),
-        np.ones((5, 1)),
-        np.ones(5),
-        np.arange(5, dtype=np.int32),
-        2,
-        np.array([2, 1]),
-        np.array([1]),
-        0,
-        np.empty(0),
-        0,
-        np.ones(3),
-        0,
-        np.empty(0),
-        np.empty(0),
-        0,
-        0.1,
-        0.9,
-        0.9,
-        1e-8,
-        0.0,
-    ]
+    arguments = [np.ones((5, 2)), np.ones((5, 1)), np.ones(5), np.arange(5, dtype=np.int32), 2, np.array([2, 1])]
+    arguments += [np.array([1]), 0, np.empty(0), 0, np.ones(3), 0, np.empty(0), np.empty(0), 0, 0.1, 0.9, 0.9, 1e-8]
+    arguments += [0.0]
     with pytest.raises(TypingError, match="an aligned array of int64 expected"):
         kernels.minibatch_epoch(*arguments)
 

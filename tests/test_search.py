@@ -215,16 +215,8 @@ def fastbp_search(table, *arguments):
 
 
 def test_the_command_line(table, capsys):
-    space = [
-        "--space",
-        "learning-rate=1e-3..1e-1",
-        "--space",
-        "hidden=4|8,4|none",
-        "--space",
-        "epochs=27..54",
-        "--space",
-        "activation=tanh|relu",
-    ]
+    space = ["--space", "learning-rate=1e-3..1e-1", "--space", "hidden=4|8,4|none"]
+    space += ["--space", "epochs=27..54", "--space", "activation=tanh|relu"]
     assert fastbp_search(table, "--trials", "9", "--seed", "1", "--json", *space) == 0
     facts = json.loads(capsys.readouterr().out)
     assert len(facts["trials"]) == 9

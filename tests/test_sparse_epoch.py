@@ -17,16 +17,8 @@ WAYS = [
     *[((40, 5, 4, 2), 150, 100), ((40, 3), 20, 7), ((700, 33, 3), 300, 140)],
     *[((50, 130, 7), 50, 20), ((9, 600, 2), 20, 9), ((900, 65), 30, 30)],
 ]
-RATES = {
-    "sgd": 0.05,
-    "momentum": 0.02,
-    "nesterov": 0.02,
-    "adam": 0.01,
-    "adamw": 0.01,
-    "nadam": 0.01,
-    "rmsprop": 0.001,
-    "rprop": 0.01,
-}
+RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adam": 0.01}
+RATES |= {"adamw": 0.01, "nadam": 0.01, "rmsprop": 0.001, "rprop": 0.01}
 
 
 def scarce(task, share=0.15, seed=0):

@@ -11,14 +11,8 @@ from fastbp.training import stretches
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))
 SIDE, KIND = (X[:, 0] * X[:, 1] > 0).astype(int), rng.integers(0, 3, 90)
-LECTURE = {
-    "optimizer": "sgd",
-    "batch_size": 1,
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "y": SIDE,
-}
+LECTURE = {"optimizer": "sgd", "batch_size": 1, "activation": "logistic"}
+LECTURE |= {"output": "logistic", "loss": "squared_error", "y": SIDE}
 CASES = {
     "tiny, sample by sample": LECTURE | {"hidden": (2,), "l2": 0.01, "dtype": "float64"},
     "sample by sample": LECTURE | {"hidden": (7,)},
@@ -101,15 +95,8 @@ def test_divergence_is_told_the_same(monkeypatch, case, rate):
 
 
 def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
-    steep = {
-        "y": X[:, 2],
-        "optimizer": "sgd",
-        "learning_rate": 2.5,
-        "batch_size": 20,
-        "hidden": (),
-        "scale": False,
-        "epochs": 300,
-    }
+    steep = {"y": X[:, 2], "optimizer": "sgd", "learning_rate": 2.5}
+    steep |= {"batch_size": 20, "hidden": (), "scale": False, "epochs": 300}
     nets = []
     for several in (False, True):
         with pytest.warns(fastbp.DivergenceWarning) as warned:

@@ -20,15 +20,8 @@ QUIET = {"progress": False, "seed": 0}
 def constant(y, **options):
     """The number that a network without inputs to look at learns for `y`."""
     nothing = np.zeros((len(y), 1))
-    plan = {
-        "hidden": (),
-        "optimizer": "sgd",
-        "batch_size": len(y),
-        "learning_rate": 0.5,
-        "epochs": 4000,
-        "scale": False,
-        "dtype": "float64",
-    }
+    plan = {"hidden": (), "optimizer": "sgd", "batch_size": len(y), "learning_rate": 0.5}
+    plan |= {"epochs": 4000, "scale": False, "dtype": "float64"}
     net = fastbp.train(nothing, y, task="regression", **QUIET, **plan | options)
     return np.squeeze(net.predict(nothing)[0])
 
@@ -153,14 +146,8 @@ def late(y, a):
 )
 def test_a_custom_loss_that_is_not_a_number_stops_with_epoch_and_batch(batch_size, where):
     y = np.arange(300) / 100  # the check looks at 60 of them, and not at the one that matters
-    plan = {
-        "loss": (late, error),
-        "scale": False,
-        "shuffle": False,
-        "optimizer": "sgd",
-        "learning_rate": 1e-3,
-        "epochs": 3,
-    }
+    plan = {"loss": (late, error), "scale": False, "shuffle": False}
+    plan |= {"optimizer": "sgd", "learning_rate": 1e-3, "epochs": 3}
     with pytest.raises(
         FloatingPointError, match=f"training diverged in {where}: the loss of your own was no longer finite"
     ):
@@ -212,15 +199,8 @@ def test_a_step_is_never_longer_than_the_cut_gradient():
 @pytest.mark.parametrize("optimizer", ["adamw", "nadam", "rmsprop", "rprop"])
 def test_further_rules_find_the_least_squares(optimizer):
     wanted = np.linalg.lstsq(np.column_stack([X, np.ones(300)]), Y, rcond=None)[0]
-    plan = {
-        "hidden": (),
-        "scale": False,
-        "batch_size": 300,
-        "epochs": 3000,
-        "dtype": "float64",
-        "schedule": "cosine",
-        "learning_rate": 0.05,
-    }
+    plan = {"hidden": (), "scale": False, "batch_size": 300, "epochs": 3000}
+    plan |= {"dtype": "float64", "schedule": "cosine", "learning_rate": 0.05}
     net = fastbp.train(X, Y, optimizer=optimizer, **plan, **QUIET)
     np.testing.assert_allclose(net.params, wanted, atol=1e-3)
 
@@ -269,15 +249,8 @@ def test_the_rate_follows_the_schedule():
             rate = 0.3 * (1 + np.cos(np.pi * max(0, step - 3) / 9)) / 2 * min(1, (step + 1) / 3)
             e = X[rows] @ w + b - Y[rows]
             w, b, step = w - rate * X[rows].T @ e / len(e), b - rate * e.mean(), step + 1
-    plan = {
-        "optimizer": "sgd",
-        "learning_rate": 0.3,
-        "schedule": "cosine",
-        "warmup": 1.5,
-        "batch_size": 200,
-        "epochs": 6,
-        "shuffle": False,
-    }
+    plan = {"optimizer": "sgd", "learning_rate": 0.3, "schedule": "cosine"}
+    plan |= {"warmup": 1.5, "batch_size": 200, "epochs": 6, "shuffle": False}
     net = fastbp.train(X, Y, init=start, dtype="float64", **plan, **QUIET)
     np.testing.assert_allclose(net.params, [*w, b], rtol=1e-10)
 

@@ -18,21 +18,8 @@ def run_at_other_widths(names, chosen):
     files = [str(folder / f"test_{name}.py") for name in names]
     running = {}
     for width in {16, 32, 64} - {assembler.VECTOR_BYTES}:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-n",
-            "0",
-            "-p",
-            "no:cacheprovider",
-            *files,
-            "-m",
-            "not long",
-            "-k",
-            f"({chosen(width)}) and not width",
-        ]
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
+        command += ["-m", "not long", "-k", f"({chosen(width)}) and not width"]
         environment = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         running[width] = subprocess.Popen(command, env=environment, cwd=folder.parent, text=True, **pipes)
