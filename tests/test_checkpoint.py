@@ -291,6 +291,7 @@ def killed_at_random(folder, kills):
     assert done.stdout.split()[0] == str(kills)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_runs_that_are_killed_at_random_moments_reach_the_same_end(tmp_path):
     killed_at_random(tmp_path, 20)
@@ -341,6 +342,7 @@ def full_disk(path, fill, empty):
         path.unlink()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of this kind")
 def test_a_full_disk_costs_the_newest_checkpoint_only(tmp_path):
     limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({}, r.getrlimit(r.RLIMIT_FSIZE)[1]))"

@@ -411,6 +411,7 @@ def test_pipes(table, tmp_path):
     assert_one_line(done.returncode, done.stdout.decode(), done.stderr.decode(), "stdin: line 3 has 1 cells")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="a closed pipe is told so on POSIX")
 def test_a_reader_that_goes_away_causes_no_error_message(table, tmp_path):
     main(["train", str(table), "--target", "kind", "--epochs", "1", "--save", str(tmp_path / "m")])

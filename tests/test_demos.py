@@ -162,6 +162,7 @@ def test_a_missing_extra_is_named(capsys, monkeypatch, module):
     assert_one_line(*run(capsys, "demo", "digits"), module, 'pip install "fastbp[demo]"')
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="a browser is named by a command as on POSIX")
 def test_on_the_screen_a_drawing_is_opened_in_the_browser(tmp_path):
     browser = tmp_path / "browser.py"

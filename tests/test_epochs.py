@@ -272,7 +272,7 @@ def test_prepared_epochs_are_the_same(parallel):
     if parallel and config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
     for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7), (WIDE, 150, 100)]:
-        task = Task(sizes, n, dtype=np.float32)
+        task = Task(sizes, n)
 
         def prepared(X, Y, weight, order, batch_size, *rest):
             *head, step, rate = rest[:11]

@@ -20,10 +20,7 @@ def test_parameter_count(sizes):
     assert kernels.parameter_count(frozen(sizes, np.int64)) == Task(sizes, 0).params.size
 
 
-@pytest.mark.parametrize(
-    ("dtype", "via"),
-    [(np.float32, "python"), (np.float64, "python"), pytest.param(np.float64, "njit", marks=pytest.mark.thorough)],
-)
+@pytest.mark.parametrize(("dtype", "via"), [(np.float32, "python"), (np.float64, "python"), (np.float64, "njit")])
 @given(
     sizes=networks,
     n=st.integers(0, 9),
@@ -119,7 +116,7 @@ def check_forward(call, dtype, sizes, n, hidden, last, seed):
     arena.check()
 
 
-@pytest.mark.parametrize("via", ["python", pytest.param("njit", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("via", ["python", "njit"])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, "out rows", "out columns"])
 def test_forward_refuses(case, via):
     change = {**NETWORK_CASES, "out rows": {"out": (4, 2)}, "out columns": {"out": (5, 3)}}[case]

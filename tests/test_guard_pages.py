@@ -82,6 +82,7 @@ for name in guard_attacks.PLANTED:
 """
 
 
+@pytest.mark.thorough
 def test_kernels_that_do_not_are_found(tmp_path):
     command = [sys.executable, "-c", EVERY_PLANTED, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=600, check=True)

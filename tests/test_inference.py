@@ -116,7 +116,7 @@ def test_every_width_of_a_layer_for_one_row(units, dtype):
     check(inference.few_rows, task, np.float64, True, True)
 
 
-@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7), (5, 1)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):

@@ -81,6 +81,7 @@ def test_sums_over_ten_million_rows(what):
     check_full_batch(10_000_000, what, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 def test_long_sums_have_the_same_bits_on_threads():
     rng = np.random.default_rng(0)

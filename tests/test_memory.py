@@ -243,6 +243,7 @@ def child(path, limited, way, code=CHILD):
     return done.returncode, done.stdout.split(), done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts what a process owns on Linux only")
 def test_a_process_with_little_memory_learns_from_a_large_file(tmp_path):
     n, columns = 100_000, 256

@@ -202,6 +202,7 @@ def test_online_epoch(hidden, pair, dtype):
     check_online(task, 2, l2=0.01, learning_rate=0.1)
 
 
+@pytest.mark.thorough
 @given(sizes=networks, n=st.integers(1, 9), seed=seeds)
 def test_online_epoch_in_users_njit(sizes, n, seed):
     task = Task(sizes, n, seed, hidden="tanh")
@@ -220,7 +221,11 @@ def test_online_epoch_of_nothing():
     np.testing.assert_array_equal(params, task.params)
 
 
-@pytest.mark.parametrize("kernel", [kernels.online_epoch, user_online_epoch], ids=["python", "njit"])
+@pytest.mark.parametrize(
+    "kernel",
+    [kernels.online_epoch, pytest.param(user_online_epoch, marks=pytest.mark.thorough)],
+    ids=["python", "njit"],
+)
 @pytest.mark.parametrize("number", [-1, 4, 2**40])
 def test_online_epoch_refuses_unknown_samples(number, kernel):
     # The samples before it are learnt, those after it are not.
@@ -245,7 +250,7 @@ def test_prepared_per_sample_epochs_are_the_same():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("via", ["python", "njit"])
+@pytest.mark.parametrize("via", ["python", pytest.param("njit", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES])
 def test_online_epoch_refuses(case, via):
     names = ("X", "Y", "weight", "order", "sizes", "activations", "loss", "loss_parameter", "decision", "params")

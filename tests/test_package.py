@@ -62,6 +62,7 @@ def installed(wheel, tmp_path_factory):
     return python, scripts, site
 
 
+@pytest.mark.thorough
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -75,6 +76,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+@pytest.mark.thorough
 def test_wheel_works_from_another_folder(installed, tmp_path):
     python, scripts, site = installed
     code = """

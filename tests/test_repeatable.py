@@ -52,7 +52,8 @@ def _matrix():
     for k, case in enumerate(CASES):
         for m, (loop, dtype) in enumerate(itertools.product(LOOPS, ("float32", "float64"))):
             first = m == (k * 2 + 5) % 6 if case in FURTHER else m == k % 6
-            yield pytest.param(case, loop, dtype, marks=() if first else pytest.mark.long)
+            mark = pytest.mark.thorough if case == "dropout" else ()  # which "both" has, too
+            yield pytest.param(case, loop, dtype, marks=mark if first else pytest.mark.long)
 
 
 def fit(case, **more):

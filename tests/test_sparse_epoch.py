@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import COSTLY_DTYPES, LOSS_PAIRS, STATES, assert_close
+from naive import COSTLY_DTYPES, DTYPES, LOSS_PAIRS, STATES, assert_close
 from numba import config
 from tasks import Task, check_pass, frozen, mixed, networks, seeds
 
@@ -65,6 +65,19 @@ def test_every_rule(sizes, n, batch_size, optimizer, dtype):
     shares = np.array([*[0.3] * (len(sizes) - 2), 0.0])
     check_same(task, batch_size, optimizer, dropout=shares, seed=3)
     batches = -(-n // batch_size)
+    rates, l2 = RATES[optimizer] * np.linspace(0.5, 1, batches), np.linspace(0, 0.1, batches)
+    check_same(task, batch_size, optimizer, rates=rates, l2=l2)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("optimizer", STATES)
+@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
+def test_everything_at_once(sizes, n, batch_size, optimizer, dtype):
+    if optimizer == "rprop":
+        dtype = np.float64
+    task = scarce(Task(sizes, n, dtype=dtype, hidden="tanh", pair=("log_loss", "softmax")))
+    shares, batches = np.array([*[0.3] * (len(sizes) - 2), 0.0]), -(-n // batch_size)
     rates, l2 = RATES[optimizer] * np.linspace(0.5, 1, batches), np.linspace(0, 0.1, batches)
     check_same(task, batch_size, optimizer, dropout=shares, clip=0.1, rates=rates, l2=l2)
 

@@ -117,6 +117,7 @@ ALLOWED = """
 """
 
 
+@pytest.mark.thorough
 @two_threads
 @forks
 @pytest.mark.parametrize(("layer", "other"), [("workqueue", False), ("omp", True)])
@@ -209,6 +210,7 @@ KILLED = """
 """
 
 
+@pytest.mark.thorough
 @forks
 def test_a_child_that_is_killed_while_it_holds_the_lock_of_the_bars_blocks_nobody():
     assert run(KILLED).stdout == "False\ntrained\n"
