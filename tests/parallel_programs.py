@@ -208,7 +208,7 @@ def OWN_SLOPE(y, yhat):  # noqa: N802
     return 2 * (yhat - y)
 
 
-def beside_the_users_region(rounds):
+def next_to_the_users_region(rounds):
     """A user's thread runs a parallel function while this one uses the package; then vice versa."""
     A = np.random.default_rng(0).normal(size=(300, 200))
     wanted, stop, wrong = sums(A), threading.Event(), []

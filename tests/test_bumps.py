@@ -87,9 +87,9 @@ def test_it_is_a_network_like_any_other(tmp_path, capsys):
     assert (again.params == net.params).all()
     assert again.options == net.options
     assert main(["info", str(path)]) == 0
-    told = capsys.readouterr().out
-    assert "1 inputs - 16 logistic - 1 identity" in told
-    assert "0 of 0" in told
+    printed = capsys.readouterr().out
+    assert "1 inputs - 16 logistic - 1 identity" in printed
+    assert "0 of 0" in printed
 
 
 def test_training_continues_from_the_construction():

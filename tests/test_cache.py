@@ -234,9 +234,9 @@ def test_a_folder_that_cannot_be_written_warns_once_and_works(tmp_path, monkeypa
     (tmp_path / "file").touch()
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "file" / "fastbp" / "digest")
     cache._warn_uncached.cache_clear()
-    with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(File exists\)") as told:
+    with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(File exists\)") as caught:
         assert [hits(kernel()), hits(kernel())] == [0, 0]
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
 def test_a_folder_in_the_place_of_a_file_stays_and_causes_a_warning(folder):

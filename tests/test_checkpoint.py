@@ -318,13 +318,13 @@ FULL = """
     def disk(seen):
         exec(fill if seen.epoch == 3 else empty if seen.epoch == 6 and len(sys.argv) > 4 else "")
 
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = fastbp.train(X, y, checkpoint=path, checkpoint_every=1, callback=disk, **options)
     assert (found.params == wanted.params).all()
-    told = [str(warning.message) for warning in told]
-    assert len(told) == (3 if len(sys.argv) > 4 else 6), told
-    assert all("could not be written (" in text and "the one before is still there" in text for text in told), told
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) == (3 if len(sys.argv) > 4 else 6), texts
+    assert all("could not be written (" in text and "the one before is still there" in text for text in texts), texts
     kept = fastbp.load(path)
     assert len(kept.history["loss"]) == (8 if len(sys.argv) > 4 else 3)
     exec(empty)

@@ -412,7 +412,7 @@ def test_pipes(table, tmp_path):
 
 
 @pytest.mark.thorough
-@pytest.mark.skipif(os.name != "posix", reason="a closed pipe is told so on POSIX")
+@pytest.mark.skipif(os.name != "posix", reason="closed pipes are reported like this on POSIX only")
 def test_a_reader_that_goes_away_causes_no_error_message(table, tmp_path):
     main(["train", str(table), "--target", "kind", "--epochs", "1", "--save", str(tmp_path / "m")])
     read_end, write_end = os.pipe()

@@ -275,8 +275,8 @@ def test_a_closed_client(client):
 
 
 def test_no_workers():
-    told = pytest.raises(RuntimeError, match="engine: expected a cluster with workers, got none at inproc://")
-    with local(0, processes=False) as workers, distributed.Client(workers) as client, told:
+    refused = pytest.raises(RuntimeError, match="engine: expected a cluster with workers, got none at inproc://")
+    with local(0, processes=False) as workers, distributed.Client(workers) as client, refused:
         fastbp.search(X, NUMBERS, {"l2": [0, 1]}, engine=client)
 
 

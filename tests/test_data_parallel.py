@@ -322,16 +322,16 @@ def test_workers_do_not_matter(workers):
 
 
 def test_a_client_that_is_closed():
-    told = pytest.raises(
+    refused = pytest.raises(
         RuntimeError, match="client: expected one that is connected to its cluster until the end, got one that is clos"
     )
-    with local(1) as cluster, distributed.Client(cluster) as client, told:
+    with local(1) as cluster, distributed.Client(cluster) as client, refused:
         learnt(epochs=9, callback=lambda epoch: client.close() if epoch.epoch == 2 else None)
 
 
 def test_no_workers():
-    told = pytest.raises(RuntimeError, match="client: expected a cluster with workers, got none at inproc://")
-    with local(0) as cluster, distributed.Client(cluster), told:
+    refused = pytest.raises(RuntimeError, match="client: expected a cluster with workers, got none at inproc://")
+    with local(0) as cluster, distributed.Client(cluster), refused:
         learnt()
 
 

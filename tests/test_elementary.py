@@ -81,9 +81,9 @@ def samples(name, dtype):
     switches = [0.5, 1, 4, 6, 9.1, 19.1, 89, 104, 710, 746, *ends, top - 2]
     powers = np.ldexp(1.0, np.arange(info.minexp, info.maxexp))
     near = np.concatenate([steps, switches, np.negative(switches), powers, powers * np.sqrt(2)]).astype(dtype)
-    beside = [near, *(near * (1 + k * info.eps) for k in (-2, -1, 1, 2))]
+    around = [near, *(near * (1 + k * info.eps) for k in (-2, -1, 1, 2))]
     ranges = [rng.uniform(-limit, limit, n) for limit in (0.4, 2, 10, top)]
-    x = np.concatenate([a.astype(dtype) for a in (everything, scales, denormal, *beside, *ranges)])
+    x = np.concatenate([a.astype(dtype) for a in (everything, scales, denormal, *around, *ranges)])
     x = np.abs(x) if name == "log" else x
     return x[~np.isnan(x)]
 

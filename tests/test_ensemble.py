@@ -31,7 +31,7 @@ TASKS |= {"several": X[:, :2] * 2, "labels": (X > 2).astype(int)}
 FEW = {"epochs": 2, "hidden": 3, "progress": False}
 
 
-def told(model, rows):
+def predictions(model, rows):
     return model.predict(rows) if model.task == "regression" else model.predict_proba(rows)
 
 
@@ -40,10 +40,10 @@ def test_each_network_is_as_trained_alone_and_they_predict_their_mean(y, tmp_pat
     found = fastbp.ensemble(X, y, 3, seed=2, threads=1, **FEW)
     alone = [fastbp.train(X, y, seed=net.options["seed"], **FEW) for net in found.networks]
     assert all(map(same, found.networks, alone))
-    each = np.array([told(net, X) for net in alone], np.float64)
+    each = np.array([predictions(net, X) for net in alone], np.float64)
     mean = (each.sum(axis=0) / 3).astype(np.float32)
-    np.testing.assert_array_equal(told(found, X), mean)
-    assert told(found, X).dtype == np.float32
+    np.testing.assert_array_equal(predictions(found, X), mean)
+    assert predictions(found, X).dtype == np.float32
     np.testing.assert_allclose(found.spread(X), each.std(axis=0), rtol=1e-12)
     if found.task == "classification":
         np.testing.assert_array_equal(found.predict(X), found.classes[mean.argmax(axis=1)])
@@ -53,7 +53,7 @@ def test_each_network_is_as_trained_alone_and_they_predict_their_mean(y, tmp_pat
     again = fastbp.ensemble(X.tolist(), y.tolist(), 3, seed=2, **FEW)
     found.save(tmp_path / "e.fbp")
     for other in (again, fastbp.load(tmp_path / "e.fbp"), pickle.loads(pickle.dumps(found))):
-        assert told(other, X).tobytes() == told(found, X).tobytes()
+        assert predictions(other, X).tobytes() == predictions(found, X).tobytes()
         assert other.options == {"n": 3, "bootstrap": False, "seed": 2}
     assert repr(found) == f"<fastbp.Ensemble {found.task} of 3 networks float32>"
 

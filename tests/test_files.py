@@ -133,7 +133,7 @@ MISTAKES = {
         'length,kind\n1,"a\n' + "2,b\n" * 50_000,
         "line 2 opens a quote that is never closed",
     ),
-    "a letter behind a quote": ('length,kind\n1,"a"b\n', "line 2 is not CSV"),
+    "a letter after a quote": ('length,kind\n1,"a"b\n', "line 2 is not CSV"),
     "missing labels": ("length,kind\n1,a\n2,\n3,NA\n", "column 'kind' has no value in line 3 (2 such in all"),
     "infinite": ("length,kind\n" + ROWS + "inf,b\n", "got inf in column 'length', line 32; correct it"),
     "infinite and negative": ("length,kind\n-Infinity,a\n" + ROWS, "got -inf in column 'length', line 2; correct it"),
@@ -156,7 +156,7 @@ MISTAKES = {
     "bars": ("length|kind\n1|a\n", "separated by '|'"),
     "NUL": ("length,kind\n1,a\n2,\0b\n", "line 3 holds a NUL byte"),
     "Latin-1": (b"length,kind\n1,a\n2,\xfc\n", "byte 19, in line 3, is not UTF-8 text; save the table as CSV in UTF-8"),
-    "UTF-8 cut short, behind a mark": (
+    "UTF-8 cut short, after a mark": (
         b"\xef\xbb\xbflength,kind\n1,\xc3\xbc\n2,\xc3",
         "byte 23, in line 3, is not UTF-8",
     ),

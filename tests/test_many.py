@@ -230,8 +230,8 @@ INTERRUPTED = """
 @pytest.mark.skipif(fastbp.config()["threads"] < 2, reason="one processor")
 def test_ctrl_c_keeps_what_is_finished():
     missing = "variants[2]: Ctrl-C came before the network was trained"
-    told = ["1 of 4 networks are missing; the first is " + missing]
-    assert run(INTERRUPTED).stdout == f"{['epochs'] * 3} {missing} {told}\nTrue 1\n"
+    messages = ["1 of 4 networks are missing; the first is " + missing]
+    assert run(INTERRUPTED).stdout == f"{['epochs'] * 3} {missing} {messages}\nTrue 1\n"
 
 
 def test_within_another_thread():

@@ -231,17 +231,17 @@ def test_units_that_have_stopped_learning_are_named(activation, bias, word):
     y = TARGETS["two classes"]
     net = fastbp.train(X, y, hidden=(3, 8), activation=activation, epochs=1, seed=1)
 
-    def told(ax):
+    def named(ax):
         return [text.get_text() for text in ax.texts]
 
-    assert told(plot.layer_space(net, X, y, 1)) == []
+    assert named(plot.layer_space(net, X, y, 1)) == []
     one = changed(net, 1, 2, bias)
-    assert told(plot.layer_space(one, X, y, 1)) == ([f"unit 3 {word}"] if word else [])
+    assert named(plot.layer_space(one, X, y, 1)) == ([f"unit 3 {word}"] if word else [])
     for unit in range(8):
         one = changed(one, 2, unit, bias)
     axes = plot.layer_spaces(one, X, y)
-    assert told(axes[2]) == ([f"units 1, 2, 3, 4, 5, ... (8 in all) {word}"] if word else [])
-    assert told(axes[0]) == told(axes[3]) == []
+    assert named(axes[2]) == ([f"units 1, 2, 3, 4, 5, ... (8 in all) {word}"] if word else [])
+    assert named(axes[0]) == named(axes[3]) == []
 
 
 def test_a_layer_in_which_all_samples_are_one_point(nets):
@@ -291,9 +291,10 @@ def test_learning_curves_are_the_history(nets):
 
 def test_every_reason_to_stop_is_given_in_words(nets):
     net = fastbp.train(X, TARGETS["regression"], hidden=(), epochs=3, seed=0)
-    told = {legend(plot.learning_curves(dataclasses.replace(net, stop_reason=reason)))[-1] for reason in STOP_REASONS}
-    assert len(told) == len(STOP_REASONS)
-    assert not any("_" in words for words in told)
+    stopped = [dataclasses.replace(net, stop_reason=reason) for reason in STOP_REASONS]
+    reasons = {legend(plot.learning_curves(net))[-1] for net in stopped}
+    assert len(reasons) == len(STOP_REASONS)
+    assert not any("_" in words for words in reasons)
     assert legend(plot.learning_curves(net))[:-1] == ["training"]  # no validation part, no best epoch
 
 

@@ -102,7 +102,7 @@ def visits(browser, address, pages):
     here = [Visit()]
 
     def failed(request):
-        if request.failure != "net::ERR_ABORTED":  # the icon, which comes last, when the tab goes on to the next page
+        if request.failure != "net::ERR_ABORTED":  # an icon, aborted when the tab loads the next page
             here[0].errors.append(f"{request.failure}: {request.url}")
 
     tab.on(

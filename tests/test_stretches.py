@@ -81,12 +81,12 @@ def test_few_calls(monkeypatch):
 def test_divergence_is_reported_the_same(monkeypatch, case, rate):
     options = CASES[case] | {"learning_rate": rate, "optimizer": "sgd", "activation": "relu"}
     options |= {"output": "auto", "loss": "auto"}
-    told = []
+    messages = []
     for several in (False, True):
         with pytest.raises(FloatingPointError) as error:
             trained(monkeypatch, several, options)
-        told.append(str(error.value))
-    assert told[0] == told[1]
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
 
 
 def test_late_divergence_leaves_the_weights_from_before(monkeypatch):

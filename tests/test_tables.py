@@ -246,9 +246,9 @@ def test_days_and_months_that_may_be_either():
     assert columns.encoders[0].format == "%d/%m/%Y"  # three days, not three months
     assert "read as %d/%m/%Y, though %m/%d/%Y fits too" in columns.rows[0].note
     assert learn([f"04/{day:02}/1912" for day in (10, 11, 12)] * 40).encoders[0].format == "%m/%d/%Y"
-    told = [*april[:-1], "13/04/1912"]
+    clear = [*april[:-1], "13/04/1912"]
     for training in (EVERY, np.arange(N) < N - 1):  # also if the row that decides is set aside
-        assert "though" not in learn(told, training).rows[0].note
+        assert "though" not in learn(clear, training).rows[0].note
 
 
 def test_dates_with_time_zones_are_read_in_utc():

@@ -220,7 +220,7 @@ def test_a_child_that_is_killed_while_it_holds_the_lock_of_the_bars_blocks_nobod
 
 ROUNDS = {"plain": 5, "settings": 5, "python_threads": 50, "one_network": 50, "pools": 4}
 ROUNDS |= {"fork_after_the_users_region": 10, "fork_before_the_import": 10, "threads_in_a_fork": 10}
-ROUNDS |= {"fork_while_compiling": 15, "beside_the_users_region": 20, "within_the_users_region": 20}
+ROUNDS |= {"fork_while_compiling": 15, "next_to_the_users_region": 20, "within_the_users_region": 20}
 ROUNDS |= {"kernels_in_the_users_region": 50, "joblib_workers": 4, "dask_workers": 4, "the_end_comes": 1}
 NEEDS = {"joblib_workers": "joblib", "dask_workers": "distributed"}
 

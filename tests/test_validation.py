@@ -89,9 +89,9 @@ def test_each_fit_is_that_of_a_loop(y, tmp_path):
         net, score = by_hand(X, y, found, k, **options)
         assert same(found.networks[k], net)
         assert found.scores[k] == score
-        told = net.predict(X) if net.task == "regression" else net.predict_proba(X)
+        predicted = net.predict(X) if net.task == "regression" else net.predict_proba(X)
         if k < 3:
-            np.testing.assert_array_equal(found.predictions[found.tests[k]], told[found.tests[k]])
+            np.testing.assert_array_equal(found.predictions[found.tests[k]], predicted[found.tests[k]])
     assert np.isfinite(found.predictions).all()
     again = fastbp.cross_validate(
         np.load(tmp_path / "X.npy", mmap_mode="r"), y.tolist(), folds=3, repeats=2, seed=4, **FEW, **options
