@@ -335,7 +335,7 @@ def test_command_line(capsys, table, tmp_path):
 
 def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
-    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N beside it")
+    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N, too")
     assert_one_line(*run(capsys, *command, "--ensemble", 0), "--ensemble: expected an integer of at least 1, got 0")
     assert_one_line(
         *run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1"
