@@ -114,7 +114,7 @@ def test_frames(tmp_path):
     np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
     for export in (found.to_numpy, found.to_c):
         with pytest.raises(
-            ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"
+            ValueError, match=r"to_\w+: expected networks that encode a table's columns in the same way, .* in 'once'"
         ):
             export(tmp_path / "x")
 
