@@ -7,6 +7,8 @@ each unit: h1 = f(w1·x1 + w2·x2), h2 = f(w3·x1 + w4·x2), h3 = f(w5·x1 + w6�
 the inputs, so that the next step becomes simple.
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -26,7 +28,7 @@ random = np.random.default_rng(0)
 x1 = random.uniform(-1, 1, 200)
 x2 = x1**2 + np.repeat([0, 0.5], 100) + random.uniform(0, 0.25, 200)
 X, y = np.column_stack([x1, x2]), np.repeat(["lower", "upper"], 100)
-options = {"hidden": (2,), "learning_rate": 0.05, "epochs": 500, "seed": 2}
+options: dict[str, Any] = {"hidden": (2,), "learning_rate": 0.05, "epochs": 500, "seed": 2}
 nets = {f: fastbp.train(X, y, activation=f, **options) for f in ("logistic", "tanh", "relu")}
 print("activations: two bent bands, separated by two hidden units")
 print(f"  without f, a linear unit: accuracy {fastbp.train(X, y, hidden=(), seed=0).score(X, y):.2f}")

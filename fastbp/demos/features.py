@@ -7,6 +7,8 @@ trial and error: feature engineering. A network learns its features: each hidden
 f(w1·x1 + w2·x2).
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -35,7 +37,7 @@ for name, features in guesses.items():
 # Learnt: two hidden units before the same linear unit, and no guessing. The penalty ``l2`` keeps them
 # from saturating.
 
-hidden = {"hidden": (2,), "activation": "tanh", "l2": 0.01}
+hidden: dict[str, Any] = {"hidden": (2,), "activation": "tanh", "l2": 0.01}
 learnt = fastbp.train(X, y, **hidden, learning_rate=0.1, epochs=500, seed=4)
 print("  two learnt features, p = tanh(w1·x1 + w2·x2 + b)")
 for k, (w, b) in enumerate(zip(learnt.weights[0].T, learnt.biases[0], strict=True), 1):

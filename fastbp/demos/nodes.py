@@ -76,8 +76,8 @@ _, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
 rows = np.arange(len(worst))
 looks = {"float64": ("#0072B2", "", ":"), "float32": ("#E69F00", "//", "--")}
 for k, (dtype, (colour, hatch, line)) in enumerate(looks.items()):
-    errors, bar = [pair[k] for pair in worst.values()], {"color": colour, "hatch": hatch}
-    ax.barh(rows + 0.4 * k - 0.2, errors, 0.38, edgecolor="white", label=dtype, **bar)
+    errors, place = [pair[k] for pair in worst.values()], rows + 0.4 * k - 0.2
+    ax.barh(place, errors, 0.38, color=colour, hatch=hatch, edgecolor="white", label=dtype)
     eps = float(np.finfo(dtype).eps)
     ax.axvline(eps, color="#000000", linestyle=line, label=f"last digit of {dtype}")
 ax.set_yticks(rows, list(worst))

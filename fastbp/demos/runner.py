@@ -16,8 +16,18 @@ if TYPE_CHECKING:
     from ..graph import Drawing
 
 # In the lecture's order.
-DEMOS = ("house", "spam", "xor_linear", "features", "activations", "xor", "bumps", "dimension", "spiral")
-DEMOS += ("neuron", "nodes", "step", "digits")
+_LEARNING = (
+    "house",
+    "spam",
+    "xor_linear",
+    "features",
+    "activations",
+    "xor",
+    "bumps",
+    "dimension",
+    "spiral",
+)
+DEMOS = (*_LEARNING, "neuron", "nodes", "step", "digits")
 DEFAULT = ("house", "spam", "xor", "digits")
 
 

@@ -8,6 +8,7 @@ separates the classes.
 """
 
 import itertools
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +29,7 @@ y = np.repeat(["spiral 1", "spiral 2"], 200)
 
 test = np.arange(400) % 3 == 0
 print("spiral: one hidden layer and several; accuracy on points not learnt from, for five seeds")
-options = {"activation": "tanh", "learning_rate": 0.01, "epochs": 1500}
+options: dict[str, Any] = {"activation": "tanh", "learning_rate": 0.01, "epochs": 1500}
 nets = {}
 for hidden in ((43,), (11, 11), (10, 10, 2)):
     runs = [fastbp.train(X[~test], y[~test], hidden=hidden, seed=seed, **options) for seed in range(5)]

@@ -147,8 +147,8 @@ def _differences(objective: Callable[[], float], x: Array) -> Array:
 def _names(f: Callable[..., Variable], count: int) -> list[str]:
     """Names of the arguments of f, or numbers if they are unknown."""
     try:
-        parameters = inspect.signature(f).parameters.values()
+        parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):
-        parameters = ()
+        parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names[:count] if len(names) >= count else [f"input {k}" for k in range(count)]

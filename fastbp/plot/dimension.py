@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
@@ -67,7 +69,7 @@ def captured(ax: Axes | None = None) -> Axes:
     sample = captured_share(np.random.default_rng(0).uniform(size=(COUNT, MOST)), SIDE)
     ax.plot(dimensions, SIDE**dimensions, color=style.BLUE, label=f"expected: {SIDE}$^d$")
     ax.plot(dimensions, sample, "s", color=style.VERMILION, label=f"of {COUNT} random points")
-    cross = {"color": "black", "markersize": 9, "markeredgewidth": 2}
+    cross: dict[str, Any] = {"color": "black", "markersize": 9, "markeredgewidth": 2}
     ax.plot(dimensions[: len(LECTURE)], LECTURE, "x", label="the lecture", **cross)
     for d, share in enumerate(LECTURE, 1):
         ax.annotate(f"{share:.0%}", (d, share), (-8, -5), textcoords="offset points", ha="right")
