@@ -109,7 +109,7 @@ def test_frames(tmp_path):
     np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
     for export in (found.to_numpy, found.to_c):
         with pytest.raises(
-            ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"
+            ValueError, match=r"to_\w+: expected networks that encode a table's columns in the same way, .* in 'once'"
         ):
             export(tmp_path / "x")
 
@@ -330,7 +330,7 @@ def test_command_line(capsys, table, tmp_path):
 
 def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
-    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N beside it")
+    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N, too")
     assert_one_line(*run(capsys, *command, "--ensemble", 0), "--ensemble: expected an integer of at least 1, got 0")
     assert_one_line(
         *run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1"
