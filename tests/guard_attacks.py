@@ -478,7 +478,7 @@ def _a_work_space(g, say):
     say("reads behind a work space of Python")
     net = network(g)
     work = minibatch.workspace(
-        9, 9, minibatch.layers(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
+        9, minibatch.frozen_net(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
     )
     for side in (work.space, work.packed, work.gradient):
         kernels.exp(_around(side), np.empty(side.size + 2, g.dtype))

@@ -31,7 +31,7 @@ LECTURE = {
 # are copied into tiles, columns of weights that are updated at a time.
 DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
 LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
-assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
+assert (tiles.LAYER_KC, tiles.LAYER_MC) == (512, 32)
 
 
 def frozen(values, dtype=None):
@@ -100,7 +100,7 @@ class Task:
 
     def narrow(self, batch_size):
         """Whether batches take the way of narrow networks."""
-        return batches.is_narrow(min(batch_size, self.n), self.params)
+        return batches.is_narrow(min(batch_size, self.n), self.params.nbytes)
 
     def minibatch(
         self,
