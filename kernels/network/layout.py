@@ -16,9 +16,8 @@ from ..product.pack import pack_tiles
 from ..product.tile import MR
 
 # Columns of a layout (see `layout_of`): the layers, and offsets.
-UNITS, ACTIVATION, PARAMS_AT, PACKED_AT, INPUTS_AT, TARGETS_AT, FACTORS_AT, SLOPES_AT, ERRORS_AT, ERROR_ROWS_AT = range(
-    10
-)
+UNITS, ACTIVATION, PARAMS_AT, PACKED_AT, INPUTS_AT, TARGETS_AT, FACTORS_AT, SLOPES_AT = range(8)
+ERRORS_AT, ERROR_ROWS_AT, COLUMNS = 8, 9, 10
 # Samples that are read, or judged, at a time: a microbatch, or half of one in the wide way of learning.
 GROUP = 64
 # Parts into which work is cut for threads, each with work space of its own.
@@ -56,7 +55,7 @@ def layout_of(sizes, activations, dropout, stride, itemsize):
     ``ERROR_ROWS_AT``: delta of layer l as rows. A forward pass takes the space before that of layer 0, learning all.
     """
     layers = sizes.size - 1
-    layout = np.zeros((layers + 1, 10), np.int64)
+    layout = np.zeros((layers + 1, COLUMNS), np.int64)
     widest = np.int64(0)
     for l in range(layers):
         layout[l, UNITS], layout[l, ACTIVATION] = sizes[l], activations[l]
