@@ -15,19 +15,11 @@ from .. import checks
 if TYPE_CHECKING:
     from ..graph import Drawing
 
-# In the lecture's order.
-_LEARNING = (
-    "house",
-    "spam",
-    "xor_linear",
-    "features",
-    "activations",
-    "xor",
-    "bumps",
-    "dimension",
-    "spiral",
-)
-DEMOS = (*_LEARNING, "neuron", "nodes", "step", "digits")
+# In the lecture's order: networks (L1 to L12), backpropagation (L13 to L30), real data.
+_NETWORKS = ("house", "spam", "xor_linear", "features", "activations", "xor")
+_DEEP_NETWORKS = ("bumps", "dimension", "spiral")
+_BACKPROPAGATION = ("neuron", "nodes", "step")
+DEMOS = (*_NETWORKS, *_DEEP_NETWORKS, *_BACKPROPAGATION, "digits")
 DEFAULT = ("house", "spam", "xor", "digits")
 
 
