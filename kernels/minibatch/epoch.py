@@ -229,9 +229,10 @@ def minibatch_epoch(  # noqa: PLR0913
         learn_narrow_serial(samples, None, None, training, order, updates)
     else:
         learn_wide_serial(samples, None, None, None, training, order, updates)
-    # in order, as `epochs.mean` does
-    loss, correct = np.cumsum(work.results[:-2:2])[-1], np.cumsum(work.results[1:-2:2])[-1]
-    return loss / n, correct / n, step + batches
+    # In order, as `epochs.mean` does. Each is divided before the next is summed: LLVM may divide both by a reciprocal.
+    loss = np.cumsum(work.results[:-2:2])[-1] / n
+    correct = np.cumsum(work.results[1:-2:2])[-1] / n
+    return loss, correct, step + batches
 
 
 def prepare_minibatch(  # noqa: PLR0913
