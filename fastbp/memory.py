@@ -24,7 +24,7 @@ from fastbp.kernels.internal import (
     whole_vectors,
 )
 
-from .options import Architecture, Schedule
+from .options import Architecture, Hyperparameters
 
 # Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the network returned.
 COPIES = 4
@@ -57,7 +57,7 @@ def require(name: str, what: str, count: int) -> None:
         raise ValueError(f"{name}: {what} would take {shown(count)} of memory, of which there are {shown(most)}")
 
 
-def require_training(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> None:
+def require_training(net: Architecture, plan: Hyperparameters, n: int, dtype: np.dtype[Any]) -> None:
     """Raise ValueError if the network, its batches or the targets of n samples cannot be held; the parameters that there are must fit."""
     size = dtype.itemsize
     own = network_bytes(net, plan, dtype)
@@ -68,7 +68,7 @@ def require_training(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[
     require("y", f"targets of {n} samples for {net.sizes[-1]} units", n * net.sizes[-1] * size)
 
 
-def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> int:
+def network_bytes(net: Architecture, plan: Hyperparameters, dtype: np.dtype[Any]) -> int:
     """What depends on the weights alone: their copies, the state of the optimizer, the packed weights of large layers."""
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[plan.optimizer])
@@ -78,7 +78,7 @@ def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> in
     return dtype.itemsize * (arrays * count + packed)
 
 
-def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> int:
+def batch_bytes(net: Architecture, plan: Hyperparameters, n: int, dtype: np.dtype[Any]) -> int:
     """Work space and gradients of the largest batch of n samples, as `minibatch.workspace` reserves them."""
     largest, size = min(plan.batch_size, n), dtype.itemsize
     count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))

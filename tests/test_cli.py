@@ -327,7 +327,7 @@ def test_warmup_tells_where_the_kernels_are(capsys):
         (["--epochs", "-1"], "--epochs: expected an integer of at least 0"),
         (["--learning-rate", "-1"], "--learning-rate: expected"),
         (["--validation", "2"], "--validation: expected"),
-        (["--patience", "3", "--validation", "0"], "--patience: expected a validation part"),
+        (["--patience", "3", "--validation", "0"], "--patience: expected a validation set"),
         (["--optimizer", "sgd", "--learning-rate", "1e30", "--activation", "identity"], "diverged in epoch 1"),
     ],
 )

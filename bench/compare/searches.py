@@ -2,7 +2,7 @@
 `fastbp.search` beside scikit-learn's HalvingRandomSearchCV: equal trials, rounds and ranges, on the digits.
 
 Run ``python bench/compare/searches.py``. A third of the samples is held out and tells what was found. All searches begin with 27 trials of
-2 epochs each; the best third goes on to 6, 18 and 54. scikit-learn's decides by one validation part, as `fastbp.search` does, or by 5
+2 epochs each; the best third goes on to 6, 18 and 54. scikit-learn's decides by one validation set, as `fastbp.search` does, or by 5
 folds, its default; on as many joblib jobs as `fastbp.search` has threads. Prints a Markdown table: mean accuracy on what was held out and
 its standard error over the seeds, median seconds, and the epochs that were trained of all networks, those of the last fit included.
 """
@@ -70,9 +70,9 @@ def halving(estimator, cv):
 
 SEARCHES = {
     "`fastbp.search`": ours,
-    "HalvingRandomSearchCV, fastbp's MLPClassifier, one validation part": halving(fastbp.sklearn.MLPClassifier, 1),
+    "HalvingRandomSearchCV, fastbp's MLPClassifier, one validation set": halving(fastbp.sklearn.MLPClassifier, 1),
     "HalvingRandomSearchCV, fastbp's MLPClassifier, 5 folds": halving(fastbp.sklearn.MLPClassifier, 5),
-    "HalvingRandomSearchCV, scikit-learn's MLPClassifier, one validation part": halving(MLPClassifier, 1),
+    "HalvingRandomSearchCV, scikit-learn's MLPClassifier, one validation set": halving(MLPClassifier, 1),
     "HalvingRandomSearchCV, scikit-learn's MLPClassifier, 5 folds": halving(MLPClassifier, 5),
 }
 

@@ -9,7 +9,7 @@ import fastbp.kernels as kernels
 
 from .. import compilation, losses, options, schedules
 from ..tables import files
-from ..train import DEFAULTS
+from ..training.train import DEFAULTS
 from .config import Options
 
 Part = tuple[Any, Any]  # raw columns and targets
