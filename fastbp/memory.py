@@ -13,7 +13,7 @@ import numpy as np
 import fastbp.kernels as kernels
 from fastbp.kernels.internal import is_narrow, is_plain, memory_of, packed_size
 
-from .options import Architecture, Schedule
+from .options import Architecture, Hyperparameters
 
 # Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the
 # network returned.
@@ -47,31 +47,31 @@ def require(name: str, what: str, count: int) -> None:
         raise ValueError(f"{name}: {what} would take {shown(count)} of memory, of which there are {shown(most)}")
 
 
-def require_training(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> None:
+def require_training(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dtype[Any]) -> None:
     """Raise ValueError if the network, its batches or the targets of n samples do not fit; the parameters given do."""
     size = dtype.itemsize
-    own = network_bytes(net, plan, dtype)
+    own = network_bytes(net, hyper, dtype)
     shape = "-".join(map(str, net.sizes))
-    require("hidden", f"a network of {shape} units with the state of {plan.optimizer}", own)
-    largest = min(plan.batch_size, n)
-    require("batch_size", f"the network and batches of {largest} samples", own + batch_bytes(net, plan, n, dtype))
+    require("hidden", f"a network of {shape} units with the state of {hyper.optimizer}", own)
+    largest = min(hyper.batch_size, n)
+    require("batch_size", f"the network and batches of {largest} samples", own + batch_bytes(net, hyper, n, dtype))
     require("y", f"targets of {n} samples for {net.sizes[-1]} units", n * net.sizes[-1] * size)
 
 
-def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> int:
+def network_bytes(net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> int:
     """What depends on the weights alone: copies of them, the optimizer's state, packed weights of large layers."""
-    arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[plan.optimizer])
+    arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[hyper.optimizer])
     packed = sum(packed_size(n_in, n_out, dtype.itemsize) for n_in, n_out in itertools.pairwise(net.sizes))
     return dtype.itemsize * (arrays * _weights(net) + packed)
 
 
-def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> int:
+def batch_bytes(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dtype[Any]) -> int:
     """Work space and gradients of the largest batch of n samples."""
-    largest, size = min(plan.batch_size, n), dtype.itemsize
+    largest, size = min(hyper.batch_size, n), dtype.itemsize
     narrow = is_narrow(largest, _weights(net) * size)
-    plain = is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
+    plain = is_plain(kernels.OPTIMIZERS[hyper.optimizer], largest) and hyper.clip_norm is None
     shares = np.zeros(len(net.activations))
-    shares[: len(plan.dropout)] = plan.dropout
+    shares[: len(hyper.dropout)] = hyper.dropout
     need = memory_of(net.size_array, net.activation_codes, shares, largest, size, narrow, plain)
     return size * int(need.space + need.gradient)
 

@@ -151,9 +151,7 @@ def test_a_network_without_column_names_takes_as_many_columns(capsys, tmp_path):
     status, out, _ = run(capsys, "predict", model, tmp_path / "two.csv")
     assert status == 0
     np.testing.assert_allclose([float(v) for v in out.split()[1:]], net.predict([[1, 0], [2, 1]]), rtol=1e-6)
-    assert_one_line(
-        *run(capsys, "predict", model, tmp_path / "three.csv"), "expected 2 columns", "got 3", "three.csv"
-    )
+    assert_one_line(*run(capsys, "predict", model, tmp_path / "three.csv"), "expected 2 columns", "got 3", "three.csv")
 
 
 def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):
@@ -272,7 +270,7 @@ def test_warmup_says_where_the_kernels_are(capsys):
         (["--epochs", "-1"], "--epochs: expected an integer of at least 0"),
         (["--learning-rate", "-1"], "--learning-rate: expected"),
         (["--validation", "2"], "--validation: expected"),
-        (["--patience", "3", "--validation", "0"], "--patience: expected a validation part"),
+        (["--patience", "3", "--validation", "0"], "--patience: expected a validation set"),
         (["--optimizer", "sgd", "--learning-rate", "1e30", "--activation", "identity"], "diverged in epoch 1"),
     ],
 )

@@ -25,7 +25,7 @@ from cluster_model import Sending, Step, size, step_tables, table
 from distributed import Client, as_completed
 
 import fastbp
-from fastbp.many import cluster, threads
+from fastbp.many import cluster, executors
 
 NETWORKS = {"64-64-10": (64, 64, 10), "784-64-10": (784, 64, 10), "784-500-200-10": (784, 500, 200, 10)}
 PROCESSES, TOGETHER = (1, 2, 3), (1, 10, 100)  # workers in separate processes, and in one process
@@ -125,7 +125,7 @@ def networks(client):
     fastbp.train_many(X, y, variants[:20], engine=client, **options)
     with measured(client) as taken:
         nets = fastbp.train_many(X, y, variants, engine=client, **options)
-    with patch.object(threads.Threads, "run", autospec=True, side_effect=threads.Threads.run) as run:
+    with patch.object(executors.ThreadExecutor, "run", autospec=True, side_effect=executors.ThreadExecutor.run) as run:
         fastbp.train_many(X, y, variants[:20], threads=1, **options)
     work = run.call_args.args[1]
     return taken / VARIANTS, by_item(work), by_item(cluster.Outcome([nets[k] for k in range(20)]).results)

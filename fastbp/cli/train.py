@@ -20,8 +20,8 @@ from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..report.scores import baseline, scores
 from ..tables import files
-from ..train import resume, train
 from ..training import first_weights
+from ..training.train import resume, train
 from . import info, show, training
 from .config import Options
 from .outputs import check_writable, make_folder, naming
@@ -105,7 +105,7 @@ def _ensemble(args: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[
 
 def _parts(X: Any, y: Any, target: targets.Targets, validation: float | None, seed: int) -> dict[str, Part]:
     """Training rows and, if there are any, validation rows, drawn from the seed as by `fastbp.train`."""
-    held = samples.held_rows(target, validation, first_weights.random_streams(seed)[1])
+    held = samples.held_out_rows(target, validation, first_weights.random_streams(seed)[1])
     parts = [("training", ~held), ("validation", held)]
     return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
 

@@ -11,7 +11,7 @@ import fastbp.kernels as kernels
 from .. import compilation, losses, schedules
 from ..options import ELEMENTWISE, TASKS
 from ..tables import files
-from ..train import DEFAULTS
+from ..training.train import DEFAULTS
 from .config import Options
 
 Part = tuple[Any, Any]  # raw columns and targets

@@ -119,7 +119,7 @@ def from_sklearn(estimator: Any) -> Network:
     if isinstance(mlp, MLPClassifier):
         task = "multilabel" if mlp._label_binarizer.y_type_.startswith("multilabel") else "classification"
         classes = mlp.classes_ if task == "classification" else None
-    loss = mlp.loss if isinstance(mlp.loss, str) else losses.OWN
+    loss = mlp.loss if isinstance(mlp.loss, str) else losses.CUSTOM
     quantile, delta = getattr(mlp, "quantile", losses.LEVEL), getattr(mlp, "huber_delta", losses.DELTA)
     parts = list(zip(mlp.coefs_, mlp.intercepts_, strict=True))
     mean = scaler.mean_ if scaler is not None and scaler.with_mean else None
