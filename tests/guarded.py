@@ -130,8 +130,8 @@ def in_numba(random):
 
 # What allocates the work spaces of whole-network kernels, in Python.
 WORK = (
-    ("network.forward", "_prepare_forward"),
-    ("network.inference", "_plan"),
+    ("network.forward", "forward_work"),
+    ("network.inference", "forward_work"),
     ("minibatch.epoch", "workspace"),
     ("minibatch.epoch", "rates_of"),
     ("samplewise.online", "tiny_space"),
