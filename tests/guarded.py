@@ -135,8 +135,8 @@ def in_numba(random):
 
 # The Python functions that allocate the work spaces of whole-network kernels.
 WORK = (
-    ("network.forward", "_prepare_forward"),
-    ("network.inference", "_plan"),
+    ("network.forward", "forward_work"),
+    ("network.inference", "forward_work"),
     ("minibatch.epoch", "workspace"),
     ("minibatch.epoch", "rates_of"),
     ("samplewise.online", "tiny_space"),

@@ -175,8 +175,7 @@ def forward_work(sizes, activations, out, parts, extra):
     stride = whole_vectors(min(rows, GROUP), itemsize)
     layout = layout_of(sizes, activations, np.zeros(activations.size), stride, itemsize)
     packed = np.empty(layout[activations.size, PACKED_AT], dtype)
-    line = 64 // itemsize  # parts begin with lines of the cache
-    size = (layout[0, ERROR_ROWS_AT] + extra + line - 1) // line * line
+    size = layout[0, ERROR_ROWS_AT] + extra
     parts = min((rows + GROUP - 1) // GROUP, parts)
     space = np.empty(parts * size + 16, dtype)
     return ForwardWork(layout, stride, packed, space, aligned(space), size, parts)
