@@ -319,7 +319,7 @@ def test_workers_do_not_matter(workers):
         if frame is not None:
             assert same(learnt(frames()[1](3), "target"), frame)
         with pytest.raises(
-            ValueError, match="threads: expected None where a dask client is in use, whose workers have theirs, got 1"
+            ValueError, match="threads: expected None with a dask client, whose workers have their own, got 1"
         ):
             learnt(threads=1)
         bad = X.copy()
