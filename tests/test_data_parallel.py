@@ -228,7 +228,7 @@ def test_others_take_arrays_in_memory():
     for call in (fastbp.train_many, fastbp.search):
         with pytest.raises(
             ValueError,
-            match=r"X: expected an array or a frame in memory, got a dask Array; fastbp.train alone takes one",
+            match=r"X: expected an array or a frame in memory, got a dask Array; only fastbp.train takes one",
         ):
             call(chunked(), NUMBERS, [{}] if call is fastbp.train_many else {"l2": [0, 1]})
 
