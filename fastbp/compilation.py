@@ -62,7 +62,7 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
     if "online" in ways:
         tiny = is_tiny(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
         return "tiny online" if tiny else "online"
-    narrow = is_narrow(batch_size, params) and "sparse" not in ways
+    narrow = is_narrow(batch_size, params.nbytes) and "sparse" not in ways
     return " ".join(["narrow" if narrow else "wide", *ways])
 
 

@@ -1,10 +1,11 @@
 """
 Compiled backpropagation kernels for NumPy arrays, to be called from Python or from your own ``@njit`` functions.
 
-Every public kernel writes into arrays that the caller owns, checks their shapes, and allocates nothing per sample. Matrices hold
-one sample a row; weights have shape (d_in, d_out). A kernel is compiled on its first call, once per dtype (float32, float64),
-whatever the shapes, and kept on disk for later processes. The names that end in ``_parallel`` are for Python, inside
-``with threads(n)``.
+Every public kernel writes into arrays that you own, checks their shapes, and allocates nothing per sample. Matrices
+hold one sample per row; weights have shape (d_in, d_out). A kernel is compiled on its first call, once per dtype
+(float32, float64) whatever the shapes, and kept on disk for later processes. Call the names that end in
+``_parallel`` from Python, inside ``with threads(n)``. `lecture` has the same algorithm in plain loops: start reading
+there.
 """
 
 from . import lecture, node

@@ -1,4 +1,4 @@
-"""A real browser for tests, and what is said where there is none."""
+"""A real browser for the tests, and what happens where there is none."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ FLAGS = [
 
 
 def unavailable(reason):
-    """Skip, unless FASTBP_SITE says that a browser is there."""
+    """Skip the test, unless FASTBP_SITE says that there must be a browser."""
     (pytest.fail if "FASTBP_SITE" in os.environ else pytest.skip)(reason)
 
 
 @contextlib.contextmanager
 def launched():
-    """Chromium, until the end of the block."""
+    """Chromium, which is closed at the end of the block."""
     try:
         from playwright.sync_api import Error, sync_playwright
     except ImportError:

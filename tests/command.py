@@ -1,4 +1,4 @@
-"""The command line from within a test: what a call returns and prints, and the one line that every mistake ends in."""
+"""The command line from within a test: what a call returns and prints, and that every mistake ends in one line."""
 
 from fastbp.cli import main
 

@@ -1,8 +1,9 @@
 """
-A call of every public kernel on arrays of random shapes between guard pages (`guarded`): what the process that they may end runs.
+Calls every public kernel on arrays of random shapes between guard pages (`guarded`), in a process that may die of it.
 
-``python guard_attacks.py FIRST EXAMPLES SEED STRIDED PARALLEL`` attacks the kernels whose names begin with FIRST ("": all of them), also in
-arrays with gaps if STRIDED is 1, prepared epochs on two threads if PARALLEL is 1. What it is doing stands in its output, a file.
+``python guard_attacks.py FIRST EXAMPLES SEED STRIDED PARALLEL`` attacks the kernels whose names begin with FIRST.
+If STRIDED is 1, some arrays have gaps; if PARALLEL is 1, prepared epochs run on two threads. The output, a file, says
+what the process was doing last.
 """
 
 import ctypes
@@ -109,7 +110,7 @@ def _csr_gradient(g, n, k, m):
 
 
 def _loss(g, units):
-    """Codes of a loss and of an output activation that go with it, and the parameter."""
+    """Codes of a loss and of an output activation that goes with it, and the loss's parameter."""
     pair = LOSS_PAIRS[g.random.integers(len(LOSS_PAIRS))]
     return (
         kernels.LOSSES[pair[0]],
@@ -250,23 +251,15 @@ def network(g, own=False, tiny=False, trained=True):
     pair = LOSS_PAIRS[g.random.integers(7 if tiny else len(LOSS_PAIRS))]
     names = [ELEMENTWISE[g.random.integers(4 if tiny else len(ELEMENTWISE))] for _ in sizes[2:]] + [pair[1]]
     count = sum((i + 1) * j for i, j in itertools.pairwise(sizes))
-    # so small that nothing overflows and no pass ends early
+    # so small that nothing overflows, and no pass ends early
     params = g.same(g.random.normal(size=count) * 0.3 / max(sizes) ** 0.5, written=trained)
     loss = custom_loss(g.dtype) if own and pair[0] == "squared_error" else kernels.LOSSES[pair[0]]
     layers = g.same(sizes, np.int64), g.same([kernels.ACTIVATIONS[f] for f in names], np.int64)
     parameter = g.same(np.full(sizes[-1] if pair[0] in PARAMETRIC else 0, 0.3))
     Y = g.same(g.random.uniform(size=(n, sizes[-1])))
-    return Network(
-        n,
-        sizes,
-        tuple(names),
-        g.read(n, sizes[0], strided=False),
-        Y,
-        g.same(g.random.uniform(0.5, 2, n)),
-        layers,
-        (loss, parameter, int(g.random.integers(3))),
-        params,
-    )
+    samples = g.read(n, sizes[0], strided=False), Y, g.same(g.random.uniform(0.5, 2, n))
+    rest = (loss, parameter, int(g.random.integers(3)))
+    return Network(n, sizes, tuple(names), *samples, layers, rest, params)
 
 
 def _order(g, n):
@@ -322,22 +315,8 @@ def _minibatch(g, say, parallel=False):
     optimizer, rule, betas = _rule(g, net)
     order, batch_size = _order(g, net.n), g.size(300, 1)
     say(net.sizes, net.n, net.names, net.rest[0], optimizer, order.size, batch_size)
-    rest = (
-        net.X,
-        net.Y,
-        net.weight,
-        order,
-        batch_size,
-        *net.layers,
-        *net.rest,
-        net.params,
-        *rule,
-        0,
-        1e-4,
-        *betas,
-        1e-6,
-        g.one_of(0.0, 0.01),
-    )
+    samples, numbers = (net.X, net.Y, net.weight, order), (0, 1e-4, *betas, 1e-6, g.one_of(0.0, 0.01))
+    rest = (*samples, batch_size, *net.layers, *net.rest, net.params, *rule, *numbers)
     if parallel:
         with kernels.threads(2):
             kernels.minibatch_epoch_parallel(*rest)
@@ -349,31 +328,15 @@ def _prepared(g, say):
     net = network(g, own=True)
     optimizer, rule, betas = _rule(g, net)
     order, batch_size = _order(g, net.n), g.size(300, 1)
-    # the ways that other tests compile: dropout, a clip, or sparse samples with or without a clip
+    # what other tests compile: dropout, clipping, or sparse samples with or without clipping
     way = g.one_of("plain", "dropout", "clip", "sparse", "sparse clip")
-    dropout = (
-        g.same(np.where(np.arange(len(net.names)) < len(net.names) - 1, 0.4, 0.0), np.float64)
-        if way == "dropout"
-        else None
-    )
+    shares = np.array([0.4] * (len(net.names) - 1) + [0.0])
+    dropout = g.same(shares, np.float64) if way == "dropout" else None
     X = g.csr(net.n, net.sizes[0]) if "sparse" in way else net.X
     say(net.sizes, net.n, net.names, net.rest[0], optimizer, order.size, batch_size, way)
-    epoch = kernels.prepare_minibatch(
-        X,
-        net.Y,
-        net.weight,
-        order.size,
-        batch_size,
-        *net.layers,
-        *net.rest,
-        net.params,
-        *rule,
-        *betas,
-        1e-6,
-        dropout=dropout,
-        clip=1e-3 if "clip" in way else np.inf,
-        parallel=g.parallel,
-    )
+    arguments = (X, net.Y, net.weight, order.size, batch_size, *net.layers, *net.rest, net.params, *rule, *betas, 1e-6)
+    clip = 1e-3 if "clip" in way else np.inf
+    epoch = kernels.prepare_minibatch(*arguments, dropout=dropout, clip=clip, parallel=g.parallel)
     with kernels.threads(1 + g.parallel):
         for step in (0, -(-order.size // batch_size)):
             assert epoch(order, step, 1e-4, g.one_of(0.0, 0.01)).failed == -1
@@ -402,23 +365,10 @@ def _many(g, say):
     rates, l2 = (g.same(g.random.choice(x, count), np.float64) for x in ([1e-4, 1e3], [0.0, 0.01]))
     streams = g.same(g.random.integers(0, 2, (count, 6)), np.uint64, written=True)
     losses, corrects = (g.same(np.ones((epochs, count)), np.float64, written=True) for _ in range(2))
+    failed = g.same(np.zeros(count), np.int64, written=True)
+    codes, learning = (*net.layers, net.rest[0], net.rest[2]), (params, rates, l2, streams, shuffled)
     with np.errstate(all="ignore"):
-        kernels.online_many(
-            net.X,
-            net.Y,
-            net.weight,
-            *net.layers,
-            net.rest[0],
-            net.rest[2],
-            params,
-            rates,
-            l2,
-            streams,
-            shuffled,
-            losses,
-            corrects,
-            g.same(np.zeros(count), np.int64, written=True),
-        )
+        kernels.online_many(net.X, net.Y, net.weight, *codes, *learning, losses, corrects, failed)
 
 
 NETWORKS = {
@@ -435,28 +385,28 @@ NETWORKS = {
 }
 
 
-# What must not survive: they show that the others could fail.
+# Attacks that must not survive: they show that the others could fail.
 
 
 def _around(array):
-    """An array of one more number at either end, where nothing is."""
+    """An array with one more number at either end, where there is nothing."""
     address, size = array.ctypes.data - array.itemsize, array.nbytes + 2 * array.itemsize
     return np.frombuffer((ctypes.c_char * size).from_address(address), array.dtype)
 
 
-def _beside_a_work_space(g, say):
+def _outside_a_work_space(g, say):
     @njit
     def sum_of_too_many(n):
         return np.empty(n)[: n + 1].size + np.empty(n)[n]  # compiled code checks no index
 
-    say("reads behind an array of compiled code")
+    say("reads past the end of an array of compiled code")
     for n in range(1, 100):
         sum_of_too_many(n)
 
 
-def _beside_an_array(g, say):
-    say("reads beside an array")
-    x = g.read(9, strided=False)  # as long as it is known, its pages are
+def _outside_an_array(g, say):
+    say("reads outside an array")
+    x = g.read(9, strided=False)  # its pages exist for as long as it does
     kernels.exp(_around(x), np.empty(11, g.dtype))
 
 
@@ -475,10 +425,10 @@ def _a_gap(g, say):
 
 
 def _a_work_space(g, say):
-    say("reads behind a work space of Python")
+    say("reads past the end of a work space of Python")
     net = network(g)
     work = minibatch.workspace(
-        9, 9, minibatch.layers(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
+        9, minibatch.frozen_net(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
     )
     for side in (work.space, work.packed, work.gradient):
         kernels.exp(_around(side), np.empty(side.size + 2, g.dtype))
@@ -486,12 +436,12 @@ def _a_work_space(g, say):
 
 PLANTED = {
     f"planted {call.__name__}": call
-    for call in (_beside_a_work_space, _beside_an_array, _what_is_read, _a_gap, _a_work_space)
+    for call in (_outside_a_work_space, _outside_an_array, _what_is_read, _a_gap, _a_work_space)
 }
 
 
 def attacks(first, strided, parallel):
-    """All attacks whose names begin so, as `guarded.run` takes them."""
+    """All attacks whose names begin with `first`, as `guarded.run` takes them."""
 
     def of_matrices(call):
         def attack(memory, random, say):
@@ -517,7 +467,7 @@ def attacks(first, strided, parallel):
 
 
 def main(first, examples, seed, strided, parallel):
-    """Make the calls; the file that is the output holds what was done last."""
+    """Make the calls; the output, a file, holds what was done last."""
 
     def say(what):
         os.pwrite(1, what.ljust(400).encode(), 0)

@@ -1,8 +1,8 @@
 """
-Arrays between pages that nobody may touch: reading or writing beside one ends the process, whoever does it.
+Arrays between protected pages: whatever code reads or writes outside an array, the process ends.
 
-What cannot stand at a page holds a pattern of bytes: the other side of an array, and the gaps between strided elements. Arrays that are
-only read lie in pages that cannot be written. Linux and macOS (mmap, mprotect).
+An array touches a protected page at one end only. The bytes at its other end, and in the gaps between strided elements,
+hold a pattern. Arrays that are only read are in pages that cannot be written. Linux and macOS (mmap, mprotect).
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def _protect(address, size, how):
 
 
 def _pages(count):
-    """Room for `count` bytes in whole pages of the pattern, one page before and one behind that may not be touched."""
+    """Space for `count` bytes in whole pages that hold the pattern, with a protected page before and one after them."""
     size = -(-max(count, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     whole = np.frombuffer(mmap.mmap(-1, size + 2 * mmap.PAGESIZE), np.uint8)
     inside = whole[mmap.PAGESIZE : mmap.PAGESIZE + size]
@@ -37,7 +37,11 @@ def _pages(count):
 
 
 def _steps(shape, random, written):
-    """Random steps for an array of this shape, in elements, and whether each axis runs backwards; what is read may repeat itself."""
+    """
+    Random steps for an array of this shape, in elements, and whether each axis runs backwards.
+
+    In an array that is only read, elements may be repeated (a step of 0).
+    """
     steps, span = [0] * len(shape), 1
     for axis in random.permutation(len(shape)):
         steps[axis] = span = span + int(random.integers(0, 4))
@@ -48,7 +52,7 @@ def _steps(shape, random, written):
 
 
 class Guarded:
-    """Places arrays; `random` says at which end of its pages each of them lies, and how strided ones run."""
+    """Places arrays; `random` decides at which end of its pages each array is, and the steps of strided ones."""
 
     def __init__(self, random):
         self.random, self.placed = random, []
@@ -78,17 +82,18 @@ class Guarded:
         return array
 
     def check(self):
-        """Nothing beside the arrays was written."""
+        """Assert that nothing was written outside the arrays."""
         for inside, before, array, values in self.placed:
             array[...] = values
-            assert (inside == before).all(), f"written beside an array of shape {array.shape} and steps {array.strides}"
+            where = f"an array of shape {array.shape} and steps {array.strides}"
+            assert (inside == before).all(), f"written outside {where}"
 
 
 def in_numba(random):
     """
-    From now on all arrays that compiled code allocates end at a page, or begin behind one.
+    From now on, all arrays that compiled code allocates end right before a protected page, or begin right after one.
 
-    Returns two lists: their sizes in bytes, and of those beside which something was written.
+    Returns two lists: the sizes of all arrays in bytes, and those of the arrays outside which something was written.
     """
     import llvmlite.binding as llvm
     from numba.core.registry import cpu_target
@@ -128,7 +133,7 @@ def in_numba(random):
     return sizes, broken
 
 
-# What allocates the work spaces of whole-network kernels, in Python.
+# The Python functions that allocate the work spaces of whole-network kernels.
 WORK = (
     ("network.forward", "_prepare_forward"),
     ("network.inference", "_plan"),
@@ -143,9 +148,10 @@ WORK = (
 @contextlib.contextmanager
 def work_spaces(memory):
     """
-    Work spaces that Python allocates lie between such pages, too.
+    Put the work spaces that Python allocates between protected pages, too.
 
-    They are 16 elements longer than what is used, which begins at a line of the cache: here behind all 16, and so it ends at the page.
+    They are 16 elements longer than needed, so that the used part can begin at a cache line. Here it begins after all
+    16, and so ends right before the protected page.
     """
     import importlib
 
@@ -168,17 +174,18 @@ def work_spaces(memory):
 
 
 def run(attacks, seed, examples, say):
-    """Make `examples` calls of every attack, (name, function); `say` is told each before it is made, so that its death has a name."""
+    """
+    Make `examples` calls of every attack, (name, function).
+
+    Each call is announced by `say` before it is made: if the process dies, its last announcement names the attack.
+    """
     sizes, broken = in_numba(np.random.default_rng(seed))
     for (name, attack), number in itertools.product(attacks, range(examples)):
         random = np.random.default_rng([seed, number, *name.encode()])
         memory = Guarded(random)
         with work_spaces(memory):
-            attack(
-                memory,
-                random,
-                lambda what, name=name, number=number: say(f"{name}, example {number} of seed {seed}: {what}"),
-            )
+            at = f"{name}, example {number} of seed {seed}"
+            attack(memory, random, lambda what, at=at: say(f"{at}: {what}"))
         memory.check()
-        assert not broken, f"written beside arrays of compiled code, of so many bytes: {broken}"
+        assert not broken, f"written outside arrays of compiled code, which have these numbers of bytes: {broken}"
     return len(sizes)

@@ -1,4 +1,4 @@
-"""Model files and checkpoints as a stranger might make them: bytes changed anywhere, and lies with a checksum that is right."""
+"""Malicious model files and checkpoints: bytes changed anywhere, and false contents with a valid checksum."""
 
 import json
 import struct
@@ -7,79 +7,17 @@ import numpy as np
 
 from fastbp.model import storage
 
-NUMBERS = [
-    0,
-    -1,
-    1,
-    2,
-    3,
-    7,
-    255,
-    2**31 - 1,
-    2**31,
-    2**53,
-    2**62,
-    2**63,
-    2**64,
-    10**30,
-    -(2**63),
-    0.0,
-    -0.0,
-    0.5,
-    1e-320,
-    1e308,
-    -1e308,
-    float("nan"),
-    float("inf"),
-    -float("inf"),
-]
-WORDS = [
-    "",
-    "a",
-    "softmax",
-    "logistic",
-    "regression",
-    "multilabel",
-    "own",
-    "O",
-    "<U1000000",
-    "S9999999",
-    "M8[ns]",
-    "f8,f8",
-    "V1000000",
-    "given",
-    "\0",
-    "\ud800",
-    "../../x",
-    "%s" * 50,
-    "x" * 3000,
-    "PCG64",
-    "MT19937",
-    "nan",
-]
+NUMBERS = [0, -1, 1, 2, 3, 7, 255, 2**31 - 1, 2**31, 2**53, 2**62, 2**63, 2**64, 10**30, -(2**63), 0.0]
+NUMBERS += [-0.0, 0.5, 1e-320, 1e308, -1e308, float("nan"), float("inf"), -float("inf")]
+WORDS = ["", "a", "softmax", "logistic", "regression", "multilabel", "own", "O", "<U1000000", "S9999999", "M8[ns]"]
+WORDS += ["f8,f8", "V1000000", "given", "\0", "\ud800", "../../x", "%s" * 50, "x" * 3000, "PCG64", "MT19937", "nan"]
 SMALL = [None, True, False, [], {}, [[]], [1, 2], {"a": 1}, [None] * 300, list(range(3000))]
-KINDS = [
-    "BOOL",
-    "U8",
-    "I8",
-    "I16",
-    "U16",
-    "F16",
-    "BF16",
-    "I32",
-    "U32",
-    "F32",
-    "F64",
-    "I64",
-    "U64",
-    "F8_E4M3",
-    "C64",
-    "x",
-]
+KINDS = ["BOOL", "U8", "I8", "I16", "U16", "F16", "BF16", "I32", "U32", "F32"]
+KINDS += ["F64", "I64", "U64", "F8_E4M3", "C64", "x"]
 
 
 def mutated(base, rng):
-    """One more version of the bytes of a file."""
+    """The bytes of a file with some random change."""
     way = rng.integers(10)
     if way < 2:
         return _bytes(base, rng)
@@ -109,7 +47,7 @@ def _bytes(base, rng):
 
 
 def _container(base, rng):
-    """The header of the safetensors file itself: names, types, shapes and places of the tensors."""
+    """Changes in the header of the safetensors file itself: names, types, shapes and places of the tensors."""
     (length,) = struct.unpack("<Q", base[:8])
     header = json.loads(base[8 : 8 + length])
     data = base[8 + length :]
@@ -139,7 +77,7 @@ def _container(base, rng):
 
 
 def _contents(base, rng):
-    """Header and tensors, with a checksum that is right: what is wrong can only be seen by looking at it."""
+    """Changes in header and tensors, with a valid checksum: only a look at the contents shows what is wrong."""
     header, tensors = parts(base)
     for _ in range(rng.integers(1, 3)):
         if rng.random() < 0.6 and isinstance(header, dict):
@@ -208,7 +146,7 @@ def _value(rng):
 
 
 def _lie(tree, rng):
-    """The tree of JSON values with one change, somewhere."""
+    """A tree of JSON values with one change somewhere."""
     places = []
 
     def walk(node):

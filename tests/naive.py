@@ -1,7 +1,7 @@
 """
 What the kernels must compute, in plain NumPy: whole matrices, float64 inside, one line per formula.
 
-Below the formulas are the tests' tools: comparison, finite differences, and arrays with guarded margins.
+After the formulas come the tests' tools: comparison, finite differences, and arrays with guarded margins.
 """
 
 import ctypes
@@ -12,6 +12,7 @@ import sys
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 BASIC = ("identity", "logistic", "tanh", "relu")
 # f' of these is computed from the input z; they are for hidden layers.
@@ -19,22 +20,16 @@ OF_INPUT = ("gelu", "silu", "mish")
 ELEMENTWISE = (*BASIC, "leaky_relu", "elu", "selu", "softplus", "hard_sigmoid", "exp", *OF_INPUT)
 ACTIVATIONS = (*ELEMENTWISE, "softmax")
 OUTPUTS = tuple(f for f in ACTIVATIONS if f not in OF_INPUT)
-# The pairs (loss, output activation) that go together: all with those of the lecture, the others with some each.
+# Pairs (loss, output activation) that go together: all those of the lecture, and some for each of the other losses.
 BASIC_PAIRS = (*(("squared_error", f) for f in (*BASIC, "softmax")), ("log_loss", "logistic"), ("log_loss", "softmax"))
 LOSS_PAIRS = (
     *BASIC_PAIRS,
     *(("squared_error", f) for f in OUTPUTS if f not in (*BASIC, "softmax")),
     ("poisson", "exp"),
-    ("absolute_error", "identity"),
-    ("absolute_error", "softmax"),
-    ("huber", "identity"),
-    ("huber", "softplus"),
-    ("huber", "softmax"),
-    ("log_cosh", "tanh"),
-    ("log_cosh", "exp"),
-    ("quantile", "identity"),
-    ("quantile", "logistic"),
-    ("quantile", "softmax"),
+    *(("absolute_error", f) for f in ("identity", "softmax")),
+    *(("huber", f) for f in ("identity", "softplus", "softmax")),
+    *(("log_cosh", f) for f in ("tanh", "exp")),
+    *(("quantile", f) for f in ("identity", "logistic", "softmax")),
 )
 PARAMETRIC = ("huber", "quantile")
 LEAK, SELU_SCALE, SELU_ALPHA = 0.01, 1.0507009873554805, 1.6732632423543772
@@ -104,7 +99,7 @@ def activation_forward(kind, z):
 
 
 def of_derivative(kind, z):
-    """What the derivative is computed from: z or a = f(z)."""
+    """What the derivative is computed from: z, or a = f(z)."""
     return z if kind in OF_INPUT else activation_forward(kind, z)
 
 
@@ -254,7 +249,7 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
     return w + momentum * velocity - learning_rate * g, velocity
 
 
-def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
+def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):  # noqa: PLR0913
     w, g, m, v = wide(w, g, m, v)
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g**2
@@ -262,13 +257,13 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
     return w - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
-def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):
+def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_decay):  # noqa: PLR0913
     (w,) = wide(w)
     moved, m, v = adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon)
     return moved - learning_rate * weight_decay * w, m, v
 
 
-def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):
+def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):  # noqa: PLR0913
     w, g, m, v = wide(w, g, m, v)
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g**2
@@ -324,8 +319,13 @@ def forward(X, sizes, activations, params):
     return a
 
 
-def gradient(X, Y, weight, sizes, activations, loss_kind, params, p=None, masks=None):
-    """Summed gradient of the weighted losses, and the outputs; `masks` multiply the outputs of the hidden layers (dropout)."""
+def gradient(samples, sizes, activations, loss_kind, params, p=None, masks=None):
+    """
+    Summed gradient of the weighted losses of `samples`, (X, Y, weight); and the outputs.
+
+    `masks` multiply the outputs of the hidden layers (dropout).
+    """
+    X, Y, weight = samples
     weights = layers(params, sizes)
     inputs, zs, top = wide(X), [], len(weights) - 1
     for l, ((W, b), f) in enumerate(zip(weights, activations, strict=True)):
@@ -355,32 +355,19 @@ class Epoch(NamedTuple):
     penalty: float
 
 
-def minibatch_epoch(
-    X,
-    Y,
-    weight,
-    order,
-    batch_size,
-    sizes,
-    activations,
-    loss_kind,
-    loss_parameter,
-    decision,
-    params,
-    optimizer,
-    first,
-    second,
-    step,
-    learning_rate,
-    beta1,
-    beta2,
-    epsilon,
-    l2,
-    clip=np.inf,
-    masks=None,
-):
-    """One pass; rates and penalties may be one a batch, and ``masks(step, rows)`` gives the masks of a batch."""
-    params, first, second = (x.astype(np.float64) for x in (params, first, second))
+def minibatch_epoch(samples, batch_size, network, state, rule, clip=np.inf, masks=None):
+    """
+    One pass over `samples`, (X, Y, weight, order).
+
+    `network` is (sizes, activations, loss, loss_parameter, decision), `state` is (params, first, second, step), `rule`
+    is (optimizer, learning_rate, beta1, beta2, epsilon, l2); learning_rate and l2 may have one number per batch.
+    ``masks(step, rows)`` gives the masks of a batch.
+    """
+    X, Y, weight, order = samples
+    sizes, activations, loss_kind, loss_parameter, decision = network
+    params, first, second = (x.astype(np.float64) for x in state[:3])
+    step = state[3]
+    optimizer, learning_rate, beta1, beta2, epsilon, l2 = rule
     batches = -(-len(order) // batch_size)
     rates, penalties = (np.broadcast_to(x, batches) for x in (learning_rate, l2))
     is_weight = np.zeros(params.size)
@@ -391,9 +378,8 @@ def minibatch_epoch(
         some = order[number * batch_size : (number + 1) * batch_size]
         step += 1
         mask = None if masks is None else masks(step, len(some))
-        g, outputs = gradient(
-            X[some], Y[some], weight[some], sizes, activations, loss_kind, params, loss_parameter, mask
-        )
+        batch = (X[some], Y[some], weight[some])
+        g, outputs = gradient(batch, sizes, activations, loss_kind, params, loss_parameter, mask)
         losses.extend(weight[some] * loss(loss_kind, activations[-1], outputs, Y[some], loss_parameter))
         right.extend(correct(decision, outputs, Y[some]))
         penalty += len(some) * decay / 2 * (is_weight * params**2).sum()
@@ -414,38 +400,15 @@ def minibatch_epoch(
     return Epoch(np.mean(losses), np.mean(right), step, params, first, second, penalty / len(order))
 
 
-def online_epoch(
-    X, Y, weight, order, sizes, activations, loss_kind, loss_parameter, decision, params, learning_rate, l2
-):
-    """Per-sample learning: a batch of one sample at a time. Returns loss, accuracy, params."""
-    none = np.empty(0)
-    found = minibatch_epoch(
-        X,
-        Y,
-        weight,
-        order,
-        1,
-        sizes,
-        activations,
-        loss_kind,
-        loss_parameter,
-        decision,
-        params,
-        "sgd",
-        none,
-        none,
-        0,
-        learning_rate,
-        0,
-        0,
-        0,
-        l2,
-    )
+def online_epoch(samples, network, params, learning_rate, l2):
+    """Per-sample learning: batches of one sample. Returns loss, accuracy and params."""
+    state = (params, np.empty(0), np.empty(0), 0)
+    found = minibatch_epoch(samples, 1, network, state, ("sgd", learning_rate, 0, 0, 0, l2))
     return found.loss, found.correct, found.params
 
 
 def lecture_epoch(X, Y, order, sizes, params, alpha):
-    """The lecture's rule as it is told, unit by unit: logistic units and squared error. Updates `params` (float64) in place."""
+    """The lecture's rule, unit by unit, for logistic units and squared error. Updates `params` (float64) in place."""
     weights = layers(params, sizes)
     top = len(weights)
     for t in order:
@@ -469,12 +432,18 @@ def lecture_epoch(X, Y, order, sizes, params, alpha):
 # Tools of the tests
 
 DTYPES = (np.float32, np.float64)
+# Where each dtype costs seconds of compilation, float32 is left to the thorough tests.
+COSTLY_DTYPES = (pytest.param(np.float32, marks=pytest.mark.thorough), np.float64)
 LAYOUTS = ("C", "transposed", "strided")
 SENTINEL = 1e30
 
 
 def assert_close(got, wanted, scale=1.0, factor=1.0):
-    """Compare within the tolerance of got's dtype, times `scale` (the size of the terms summed, per element or one for all)."""
+    """
+    Compare within the tolerance of got's dtype, times `scale` and `factor`.
+
+    `scale` is the size of the terms that are summed, one number or one per element.
+    """
     got = np.asarray(got)
     tolerance = factor * {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}[got.dtype]
     assert got.shape == np.shape(wanted)
@@ -495,7 +464,7 @@ def finite_difference(function, x, h=1e-6):
 
 
 def page_end(values):
-    """A copy that ends where a page ends that nobody may touch: reading or writing on ends the process (where there is mprotect)."""
+    """A copy that ends right before a protected page: accessing more ends the process (where mprotect exists)."""
     values = np.ascontiguousarray(values)
     size = -(-max(values.nbytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
     memory = mmap.mmap(-1, size + mmap.PAGESIZE)
@@ -509,7 +478,7 @@ def page_end(values):
 
 
 class Arena:
-    """Places arrays inside larger buffers of sentinels, to see what a kernel writes where it should not."""
+    """Puts arrays inside larger buffers of sentinels, to catch a kernel that writes where it should not."""
 
     def __init__(self, dtype=np.float64, layout="C"):
         self.dtype, self.layout, self.placed = dtype, layout, []
@@ -529,11 +498,11 @@ class Arena:
         return array
 
     def space(self, *shape):
-        """A guarded array for a kernel to overwrite: full of NaN, so that no kernel can lean on what it holds."""
+        """A guarded array for a kernel to overwrite: full of NaN, so that no kernel can rely on its contents."""
         return self.put(np.full(shape, np.nan), written=True)
 
     def check(self):
-        """Nothing beside the arrays was written, and nothing in those that are only read."""
+        """Assert that nothing was written outside the arrays, nor into those that are only read."""
         for buffer, array, before in self.placed:
             inside = array.copy()
             if before is not None:

@@ -1,7 +1,7 @@
 """
-Programs that train and predict from many threads and processes at once; `test_threads` runs each in a process of its own.
+Programs that train and predict from many threads and processes at once; `test_threads` runs each in its own process.
 
-``python parallel_programs.py NAME ROUNDS DTYPE``: every result must have the bits of a run on one thread.
+``python parallel_programs.py NAME ROUNDS DTYPE``: every result must be bit for bit that of a run on one thread.
 """
 
 import concurrent.futures as futures
@@ -20,7 +20,7 @@ DTYPE = "float32"
 
 
 def learn(threads=2):
-    """Weights and probabilities of a network large enough for threads, in training and in prediction."""
+    """Weights and probabilities of a network that is large enough to be trained and used on several threads."""
     import fastbp
 
     rng = np.random.default_rng(0)
@@ -33,14 +33,14 @@ def learn(threads=2):
 
 
 def task(k):
-    """What a worker does: some ask for threads, some do not; None if Numba's own number of threads is not what it was."""
+    """A worker's task: some ask for threads, some do not. Returns None if Numba's number of threads has changed."""
     before = numba.get_num_threads()
     result = learn(1 + k % 2 if k else None)
     return result if numba.get_num_threads() == before else None
 
 
 def child_task(dtype):
-    """In a pool: the type does not come along with a process that is spawned."""
+    """A task in a pool: a spawned process does not inherit the dtype, so it is passed."""
     global DTYPE
     DTYPE = dtype
     return learn(None)  # joblib's workers have one thread
@@ -48,7 +48,7 @@ def child_task(dtype):
 
 @numba.njit(parallel=True, nogil=True)
 def sums(A):
-    """A parallel function of the user's."""
+    """A user's parallel function."""
     out = np.zeros(A.shape[0])
     for i in numba.prange(A.shape[0]):
         for _ in range(20):
@@ -58,7 +58,7 @@ def sums(A):
 
 @numba.njit(parallel=True)
 def learn_in_each(found):
-    """Trains within a parallel region, through the interpreter."""
+    """Train within a parallel region, through the interpreter."""
     for i in numba.prange(found.size):
         with numba.objmode(good="int64"):
             good = int(learn() == WANTED)
@@ -81,7 +81,7 @@ def wait_for(pid):
 
 
 def forked(work):
-    """Run the work in a forked child; whether it was done well."""
+    """Run the work in a forked child; returns whether it succeeded."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -92,11 +92,11 @@ def forked(work):
     return wait_for(pid) == 0
 
 
-# Programs: each yields whether its results are right, one after another
+# Programs: each yields, for one result after another, whether it is right
 
 
 def plain(rounds):
-    """One thread after another kind: parallel regions are entered where nothing speaks against it."""
+    """One thread, without anything else: parallel regions are entered where nothing prevents it."""
     from fastbp import kernels
 
     for _ in range(rounds):
@@ -112,7 +112,7 @@ def python_threads(rounds):
 
 
 def one_network(rounds):
-    """Threads share a network that has never predicted."""
+    """Threads share a network that has not predicted before."""
     import fastbp
 
     rng = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def pools(rounds):
 
 
 def fork_after_the_users_region(rounds):
-    """The user's own parallel function has started the threads, and the package has not: the child makes the result to compare with."""
+    """A user's parallel function, not the package, has started the threads; the child computes what to compare with."""
     __import__("fastbp")
     sums(np.ones((100, 10)))
     for _ in range(rounds):
@@ -153,7 +153,7 @@ def fork_after_the_users_region(rounds):
 
 
 def fork_before_the_import(rounds):
-    """As before, but the package is first imported in the child."""
+    """As before, but only the child imports the package."""
     assert "fastbp" not in sys.modules
     sums(np.ones((100, 10)))
     for _ in range(rounds):
@@ -161,14 +161,14 @@ def fork_before_the_import(rounds):
 
 
 def threads_in_a_fork(rounds):
-    """Threads of a child; and a child of the child."""
+    """Threads in a child, and in a child of the child."""
     yield learn() == WANTED
     for _ in range(rounds):
         yield forked(lambda: all(python_threads(1)) and forked(lambda: learn() == WANTED))
 
 
 def fork_while_compiling(rounds):
-    """Other threads compile, train and draw bars, all the time, while this one forks a child that compiles."""
+    """Other threads keep compiling, training and drawing bars while this one forks children that compile."""
     import fastbp
 
     stop = threading.Event()
@@ -208,8 +208,8 @@ def OWN_SLOPE(y, yhat):  # noqa: N802
     return 2 * (yhat - y)
 
 
-def beside_the_users_region(rounds):
-    """A thread of the user's runs a parallel function, and the package is used on this one; then the other way round."""
+def next_to_the_users_region(rounds):
+    """A user's thread runs a parallel function while this one uses the package; then vice versa."""
     A = np.random.default_rng(0).normal(size=(300, 200))
     wanted, stop, wrong = sums(A), threading.Event(), []
 
@@ -235,7 +235,7 @@ def beside_the_users_region(rounds):
 
 
 def within_the_users_region(rounds):
-    """Training and predicting in the body of a prange."""
+    """Train and predict in the body of a prange."""
     for _ in range(rounds):
         found = np.zeros(6, np.int64)
         learn_in_each(found)
@@ -244,7 +244,7 @@ def within_the_users_region(rounds):
 
 
 def kernels_in_the_users_region(rounds):
-    """Serial kernels called by compiled code on all threads."""
+    """Compiled code calls serial kernels on all threads."""
     from fastbp import kernels
 
     @numba.njit(parallel=True)
@@ -289,7 +289,7 @@ def dask_workers(rounds):
 
 
 def settings(rounds):
-    """Nothing of Numba's own settings changes."""
+    """Numba's own settings do not change."""
     before = {name: value for name, value in vars(numba.config).items() if name.isupper()}
     count = numba.get_num_threads()
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Random networks, as training could have made them: shared by the tests of exports and by their benchmark."""
+"""Random networks, such as training could produce, for the tests of exports and their benchmark."""
 
 import itertools
 
@@ -18,9 +18,9 @@ ODD = ("a", "größe", "a b", "*/", "/* x", "??/", '"', "\\", "\n", "$_x", "%d",
 @st.composite
 def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, table=True):
     """
-    Up to three hidden layers of activations out of `hidden` (all the `same`, if asked for), ending in one out of `outputs`.
+    Up to three hidden layers with activations out of `hidden` (all the same if `same`), and an output out of `outputs`.
 
-    With `table` some take raw values of which some may be missing.
+    With `table`, some networks take raw values, some of which may be missing.
     """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     columns = draw(st.none() | tables()) if table else None
@@ -46,7 +46,7 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
     else:
         last = "logistic"
     sizes, activations = (inputs, *units, count), (*activations, last)
-    # e^z of e^z is soon beyond all numbers
+    # e^z of e^z overflows soon
     activations = tuple(
         "tanh" if f == "exp" and "exp" in activations[k + 1 :] else f for k, f in enumerate(activations)
     )
@@ -101,7 +101,7 @@ def labels(draw):
 
 
 def raw_rows(net, n, seed=0):
-    """Rows of raw values as `net` expects them, some of them missing where they may be."""
+    """Rows of raw values as `net` expects them; some values are missing where they may be."""
     random = np.random.default_rng(seed)
     if net.columns is None:
         return random.normal(net.x_mean, net.x_scale, (n, net.sizes[0]))

@@ -1,4 +1,4 @@
-"""Networks and their samples for the tests of whole networks, the calls that kernels must refuse, and users' compiled functions."""
+"""Networks with samples for the tests of whole networks, calls that kernels refuse, and users' compiled functions."""
 
 import functools
 import itertools
@@ -18,30 +18,25 @@ from fastbp.kernels.network import forward as tiles
 seeds = st.integers(0, 2**32 - 1)
 networks = st.lists(st.integers(1, 9), min_size=2, max_size=5)
 DECISIONS = {"none": kernels.NO_DECISION, "threshold": kernels.THRESHOLD, "argmax": kernels.ARGMAX}
-# The lecture's own rule (L26 to L30) in the words of `fastbp.train`
-LECTURE = {
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "batch_size": 1,
-    "scale": False,
-}
-# Networks on both sides of every cut: units of a layer that are computed at a time, inputs that are added at a time, weights that
-# are copied into tiles, columns of weights that are updated at a time.
+# The lecture's rule (L26 to L30) as options of `fastbp.train`
+LECTURE = {"activation": "logistic", "output": "logistic", "loss": "squared_error"}
+LECTURE |= {"optimizer": "sgd", "batch_size": 1, "scale": False}
+LECTURE_PAIR = ("squared_error", "logistic")
+# Networks on both sides of every block size: units of a layer that are computed at once, inputs that are added at once,
+# weights that are copied into tiles, columns of weights that are updated at once.
 DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
 LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
-assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
+assert (tiles.LAYER_KC, tiles.LAYER_MC) == (512, 32)
 
 
 def frozen(values, dtype=None):
-    """Read-only, as `fastbp.train` hands over what kernels only read: both then use one compiled version."""
+    """A read-only array, as `fastbp.train` passes what kernels only read: both then use one compiled version."""
     array = np.array(values, dtype, order="C")
     array.flags.writeable = False
     return array
 
 
-# Every hidden activation and every loss with its outputs, each pair (loss, outputs) with three hidden activations.
+# Every hidden activation and every pair (loss, output activation), each pair with three hidden activations.
 MIXED = [(ELEMENTWISE[(3 * k + i * 5) % len(ELEMENTWISE)], pair) for k, pair in enumerate(LOSS_PAIRS) for i in range(3)]
 mixed = pytest.mark.parametrize(("hidden", "pair"), MIXED, ids=lambda x: x if isinstance(x, str) else "-".join(x))
 
@@ -54,16 +49,7 @@ def betas(optimizer):
 class Task:
     """A network and its samples."""
 
-    def __init__(
-        self,
-        sizes,
-        n,
-        seed=0,
-        dtype=np.float64,
-        hidden="logistic",
-        pair=("squared_error", "logistic"),
-        decision="argmax",
-    ):
+    def __init__(self, sizes, n, seed=0, dtype=np.float64, hidden="logistic", pair=LECTURE_PAIR, decision="argmax"):
         rng = np.random.default_rng(seed)
         self.sizes, self.pair, self.decision, self.dtype, self.n = tuple(sizes), pair, decision, dtype, n
         self.names = [hidden] * (len(sizes) - 2) + [pair[1]]
@@ -83,15 +69,17 @@ class Task:
 
     def codes(self):
         """Arguments that describe the network to a kernel."""
-        sizes, activations = (
-            frozen(self.sizes, np.int64),
-            frozen([kernels.ACTIVATIONS[f] for f in self.names], np.int64),
-        )
-        return sizes, activations, kernels.LOSSES[self.pair[0]], self.loss_parameter, DECISIONS[self.decision]
+        activations = [kernels.ACTIVATIONS[f] for f in self.names]
+        layers = frozen(self.sizes, np.int64), frozen(activations, np.int64)
+        return *layers, kernels.LOSSES[self.pair[0]], self.loss_parameter, DECISIONS[self.decision]
 
     def words(self):
         """The same for the reference."""
         return self.sizes, self.names, self.pair[0], self.loss_parameter, self.decision
+
+    def samples(self):
+        """The samples, their weights, and the order in which they are taken."""
+        return self.X, self.Y, self.weight, self.order
 
     def online(self, params, learning_rate=0.5, l2=0.0, order=None, kernel=None):
         order = self.order if order is None else np.asarray(order, np.int64)
@@ -99,86 +87,34 @@ class Task:
         return call(self.X, self.Y, self.weight, order, *self.codes(), params, learning_rate, l2)
 
     def narrow(self, batch_size):
-        """Whether batches take the way of narrow networks."""
-        return batches.is_narrow(min(batch_size, self.n), self.params)
+        """Whether batches are computed as those of narrow networks."""
+        return batches.is_narrow(min(batch_size, self.n), self.params.nbytes)
 
     def minibatch(
-        self,
-        params,
-        batch_size,
-        optimizer="sgd",
-        first=None,
-        second=None,
-        step=0,
-        learning_rate=0.5,
-        l2=0.0,
-        kernel=None,
+        self, params, batch_size, optimizer="sgd", states=None, step=0, learning_rate=0.5, l2=0.0, kernel=None
     ):
-        none = np.empty(0, self.dtype)
-        first, second = none if first is None else first, none if second is None else second
+        rule = (kernels.OPTIMIZERS[optimizer], *([np.empty(0, self.dtype)] * 2 if states is None else states))
+        numbers = (step, learning_rate, *betas(optimizer), 1e-6, l2)
         call = kernels.minibatch_epoch if kernel is None else kernel
-        return call(
-            self.X,
-            self.Y,
-            self.weight,
-            self.order,
-            batch_size,
-            *self.codes(),
-            params,
-            kernels.OPTIMIZERS[optimizer],
-            first,
-            second,
-            step,
-            learning_rate,
-            *betas(optimizer),
-            1e-6,
-            l2,
-        )
+        return call(*self.samples(), batch_size, *self.codes(), params, *rule, *numbers)
 
     def states(self, optimizer):
         """The state of a rule before its first update."""
         return [np.zeros(self.params.size if STATES[optimizer] > k else 0, self.dtype) for k in range(2)]
 
     def prepared(self, params, batch_size, optimizer, states, sparse=False, loss=None, **options):
-        """An epoch of `prepare_minibatch`; samples dense or in compressed rows, and perhaps a custom loss."""
+        """An epoch of `prepare_minibatch`, with dense samples or compressed rows, and a custom loss if one is given."""
         sizes, activations, code, *rest = self.codes()
-        return kernels.prepare_minibatch(
-            self.csr() if sparse else self.X,
-            self.Y,
-            self.weight,
-            self.order.size,
-            batch_size,
-            sizes,
-            activations,
-            code if loss is None else loss,
-            *rest,
-            params,
-            kernels.OPTIMIZERS[optimizer],
-            *states,
-            *betas(optimizer),
-            1e-6,
-            **options,
-        )
+        samples = (self.csr() if sparse else self.X, self.Y, self.weight, self.order.size)
+        network = (sizes, activations, code if loss is None else loss, *rest)
+        rule = (kernels.OPTIMIZERS[optimizer], *states, *betas(optimizer), 1e-6)
+        return kernels.prepare_minibatch(*samples, batch_size, *network, params, *rule, **options)
 
     def reference(self, params, batch_size, optimizer, states, step, learning_rate, l2, **options):
         """The same pass in NumPy."""
-        return naive.minibatch_epoch(
-            self.X,
-            self.Y,
-            self.weight,
-            self.order,
-            batch_size,
-            *self.words(),
-            params,
-            optimizer,
-            *states,
-            step,
-            learning_rate,
-            *betas(optimizer),
-            1e-6,
-            l2,
-            **options,
-        )
+        rule = (optimizer, learning_rate, *betas(optimizer), 1e-6, l2)
+        state = (params, *states, step)
+        return naive.minibatch_epoch(self.samples(), batch_size, self.words(), state, rule, **options)
 
     def csr(self):
         """The samples in compressed rows."""
@@ -187,14 +123,11 @@ class Task:
 
 
 def check_pass(task, batch_size, optimizer, rates, l2, epochs=2, masks=None, **options):
-    """Passes of a prepared epoch against the reference, in guarded arrays; `options` of `prepare_minibatch`."""
+    """Compare passes of a prepared epoch with the reference, in guarded arrays; `options` go to `prepare_minibatch`."""
     arena = Arena(task.dtype)
-    params, *states = (arena.put(x, written=True) for x in (task.params, *task.states(optimizer)))
-    epoch, want, step = (
-        task.prepared(params, batch_size, optimizer, states, **options),
-        [task.params, *task.states(optimizer)],
-        0,
-    )
+    want, step = [task.params, *task.states(optimizer)], 0
+    params, *states = (arena.put(x, written=True) for x in want)
+    epoch = task.prepared(params, batch_size, optimizer, states, **options)
     for _ in range(epochs):
         found = epoch(task.order, step, rates, l2)
         clip = options.get("clip", np.inf)
@@ -209,62 +142,16 @@ def check_pass(task, batch_size, optimizer, rates, l2, epochs=2, masks=None, **o
     arena.check()
 
 
-def user_online_epoch(
-    X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
-):
-    return kernels.online_epoch(
-        X, Y, weight, order, sizes, activations, loss, loss_parameter, decision, params, learning_rate, l2
-    )
+def user_online_epoch(*arguments):
+    return kernels.online_epoch(*arguments)
 
 
 def user_forward(X, sizes, activations, params, out):
     kernels.forward(X, sizes, activations, params, out)
 
 
-def user_minibatch_epoch(
-    X,
-    Y,
-    weight,
-    order,
-    batch_size,
-    sizes,
-    activations,
-    loss,
-    loss_parameter,
-    decision,
-    params,
-    optimizer,
-    first,
-    second,
-    step,
-    learning_rate,
-    beta1,
-    beta2,
-    epsilon,
-    l2,
-):
-    return kernels.minibatch_epoch(
-        X,
-        Y,
-        weight,
-        order,
-        batch_size,
-        sizes,
-        activations,
-        loss,
-        loss_parameter,
-        decision,
-        params,
-        optimizer,
-        first,
-        second,
-        step,
-        learning_rate,
-        beta1,
-        beta2,
-        epsilon,
-        l2,
-    )
+def user_minibatch_epoch(*arguments):
+    return kernels.minibatch_epoch(*arguments)
 
 
 @functools.cache
@@ -272,7 +159,7 @@ def compiled(function):
     return njit(function)
 
 
-# Wrong arguments: each case changes one of the arguments of a good call to 2-3-2 over 5 samples.
+# Wrong arguments: each case changes one argument of a good call with a network 2-3-2 and 5 samples.
 
 NETWORK_CASES = {
     "one size": {"sizes": [2]},
@@ -305,29 +192,10 @@ SAMPLE_CASES = {
 def refused(call, names, change):
     """Make the call with one argument changed: it must raise ValueError and write to no array."""
     arena, arguments = Arena(), []
-    good = {
-        "X": (5, 2),
-        "Y": (5, 2),
-        "weight": 5,
-        "order": [0, 1, 2, 3, 4],
-        "batch_size": 2,
-        "sizes": [2, 3, 2],
-        "activations": [1, 1],
-        "loss": 0,
-        "loss_parameter": 0,
-        "decision": 2,
-        "params": 17,
-        "optimizer": 0,
-        "first": 0,
-        "second": 0,
-        "step": 0,
-        "learning_rate": 0.1,
-        "beta1": 0.9,
-        "beta2": 0.999,
-        "epsilon": 1e-8,
-        "l2": 0.0,
-        "out": (5, 2),
-    }
+    good = {"X": (5, 2), "Y": (5, 2), "weight": 5, "order": [0, 1, 2, 3, 4], "batch_size": 2, "out": (5, 2)}
+    good |= {"sizes": [2, 3, 2], "activations": [1, 1], "loss": 0, "loss_parameter": 0, "decision": 2, "params": 17}
+    good |= {"optimizer": 0, "first": 0, "second": 0, "step": 0}
+    good |= {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "l2": 0.0}
     assert set(change) <= set(good)
     for name in names:
         value = (good | change)[name]

@@ -1,4 +1,4 @@
-"""The vector assembler: each operation in a small routine against NumPy, the edges in guarded memory, and widths."""
+"""The vector assembler: each operation in a small routine against NumPy, array ends in guarded memory, and widths."""
 
 import ctypes
 import itertools
@@ -27,7 +27,7 @@ def lanes(dtype):
 
 
 def assemble(dtype, parameters, emit, result="", **options):
-    """The routine as a function of arrays and numbers; nothing is kept on disk."""
+    """The routine as a function of arrays and numbers; it is not kept on disk."""
     itemsize = np.dtype(dtype).itemsize
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
@@ -43,7 +43,7 @@ def assemble(dtype, parameters, emit, result="", **options):
     function = ctypes.CFUNCTYPE(kinds[result], *[kinds[letter] for letter in made.letters.lower()])(
         engine.get_function_address(symbol)
     )
-    function.engine = engine  # its memory
+    function.engine = engine  # owns the code
 
     def call(*arguments):
         return function(*[x.ctypes.data if isinstance(x, np.ndarray) else x for x in arguments])
@@ -133,7 +133,7 @@ def test_without_a_mask_whole_vectors_are_read_and_written(dtype):
 
 @every_dtype
 @pytest.mark.parametrize("step", [1, 2, 3, 17, -1, -2])
-def test_elements_that_lie_apart(dtype, step):
+def test_elements_with_gaps_between_them(dtype, step):
     def emit(v, x, out, x_step, out_step, count):
         mask = v.first(count)
         out.strided(out_step)[0, mask] = x.strided(x_step)[0, mask]
@@ -167,7 +167,7 @@ def test_elements_that_lie_apart(dtype, step):
 
 
 @every_dtype
-def test_vectors_of_elements_that_lie_apart(dtype):
+def test_vectors_of_elements_with_gaps_between_them(dtype):
     def emit(v, x, out, step, count):
         x, out = x.strided(step), out.strided(v.index(2))
         for i, mask in v.vectors(count):
@@ -245,7 +245,7 @@ def test_the_same_place_in_vectors_of_another_length(dtype):
 
 
 @every_dtype
-def test_room_of_its_own_and_zeros(dtype):
+def test_stack_memory_and_zeros(dtype):
     def emit(v, x, out):
         room, zeros = v.stack(3 * v.lanes), v.zeros(2 * v.lanes)
         for i in range(3):
@@ -264,7 +264,7 @@ def test_room_of_its_own_and_zeros(dtype):
 
 
 def special(dtype):
-    """All pairs of numbers of all kinds, as two whole numbers of vectors."""
+    """All pairs of numbers of all kinds, as two arrays of whole vectors."""
     info = np.finfo(dtype)
     kinds = [0.0, 1.0, 1.5, 3.0, info.tiny, info.smallest_subnormal, info.max, np.inf, np.nan]
     pairs = np.array(list(itertools.product([*kinds, *np.negative(kinds)], repeat=2)), dtype)
@@ -272,7 +272,7 @@ def special(dtype):
 
 
 def assert_same_numbers(got, wanted):
-    """Equal, with the signs of zeros; NaN where NaN is wanted."""
+    """Assert that they are equal, including the signs of zeros, and that NaN is where it is wanted."""
     np.testing.assert_array_equal(got, wanted)
     known = ~np.isnan(wanted)
     np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(wanted[known]))
@@ -367,7 +367,7 @@ RELATIONS = {
 @every_dtype
 @pytest.mark.parametrize("how", RELATIONS)
 def test_comparisons_and_selection(how, dtype):
-    # among the numbers is NaN: only != holds for it
+    # for NaN, which is among the numbers, only != holds
     x, y = special(dtype)
     compare, relation = RELATIONS[how]
     got = elementwise(dtype, lambda v, x, y: v.where(compare(x, y), x, v.const(7)), x, y)
@@ -447,7 +447,7 @@ def test_bits(dtype):
 
 
 @every_dtype
-def test_turned_bits(dtype):
+def test_inverted_bits(dtype):
     kind, bits = (np.uint32, 32) if dtype == np.float32 else (np.uint64, 64)
     x = np.random.default_rng(0).integers(0, 2**bits, 3 * lanes(dtype), kind)
     for count in (0, 1, 5, bits - 1):
@@ -531,14 +531,14 @@ def test_shuffles(dtype):
 
 
 def halves(x):
-    """The sum in the order that the assembler promises: halves first."""
+    """The sum in the order that the assembler guarantees: halves first."""
     while x.size > 1:
         x = x[: x.size // 2] + x[x.size // 2 :]
     return x[0]
 
 
 def neighbours(x):
-    """The sums of rows, neighbours first."""
+    """The sums of rows, adding neighbours first."""
     while x.shape[1] > 1:
         x = x[:, ::2] + x[:, 1::2]
     return x[:, 0]
@@ -754,7 +754,7 @@ def test_branches_of_one_truth_value():
 
 
 def test_what_is_not_chosen_is_not_computed():
-    def emit(v, x, i):  # the other branch would read where nothing is
+    def emit(v, x, i):  # the other branch would read where there is no memory
         return v.cond(i == 0, lambda: v.index(5), lambda: x.item(i))
 
     call = assemble(np.float64, "ni", emit, "i")
@@ -911,6 +911,7 @@ def test_what_has_no_order_is_not_compared():
 # Widths
 
 
+@pytest.mark.thorough
 def test_every_width():
     run_at_other_widths(["assembler"], lambda width: "test")
 
@@ -918,16 +919,16 @@ def test_every_width():
 SAY = "from fastbp.kernels.compiler import assembler, cache; print(assembler.VECTOR_BYTES, cache.source_digest())"
 
 
-def test_each_width_has_a_cache_folder_of_its_own():
-    said = {run(SAY, FASTBP_VECTOR_BYTES=width).stdout for width in (16, 32, 64)}
-    assert {text.split()[0] for text in said} == {"16", "32", "64"}
-    assert len({text.split()[1] for text in said}) == 3
-    assert run(SAY, FASTBP_VECTOR_BYTES=None).stdout in said
-    assert run(SAY, FASTBP_VECTOR_BYTES="").stdout in said
-    assert run(SAY, FASTBP_VECTOR_BYTES=assembler.VECTOR_BYTES).stdout.split()[1] == cache.source_digest()
+def test_each_width_has_its_own_cache_folder():
+    said = {width: run(SAY, FASTBP_VECTOR_BYTES=width).stdout for width in (16, 32, 64)}
+    assert [text.split()[0] for text in said.values()] == ["16", "32", "64"]
+    assert len({text.split()[1] for text in said.values()}) == 3
+    for unset in (None, ""):
+        assert run(SAY, FASTBP_VECTOR_BYTES=unset).stdout in said.values()
+    assert said[assembler.VECTOR_BYTES].split()[1] == cache.source_digest()
 
 
-@pytest.mark.parametrize("width", ["8", "128", "wide", "16 "])
+@pytest.mark.parametrize("width", ["8", "16 ", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("128", "wide"))])
 def test_another_width_is_refused(width):
     done = subprocess.run(
         [sys.executable, "-c", SAY],

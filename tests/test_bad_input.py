@@ -1,4 +1,4 @@
-"""What a user may pass in by mistake, or in an odd form: it works, or the error names the argument and what came."""
+"""Input that is odd or wrong: it works, or the error names the argument and what was passed."""
 
 import numpy as np
 import pandas as pd
@@ -126,7 +126,7 @@ def test_numbers_beyond_the_dtype():
         fastbp.train(X * 1e300 * [1, 1, 1e5], Y, **QUICK)
 
 
-def test_sparse_matrices_are_refused_with_the_way_out():
+def test_sparse_matrices_are_refused_with_a_way_out():
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(ValueError, match=r"X: expected a dense array, got a sparse csr_array; pass X.toarray\(\)"):
         fastbp.train(sparse.csr_array(X), Y, **QUICK)

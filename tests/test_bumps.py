@@ -1,4 +1,4 @@
-"""The bump construction (L10): a network built by hand follows a function, the better the more bumps."""
+"""The bump construction (L10): a network built by hand follows a function, more closely with more bumps."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ def test_both_errors_fall_like_1_over_n_for_a_smooth_function(name):
         assert coarse.mean() / fine.mean() > 1.8
 
 
-def test_the_numbers_told_by_the_docstring():
+def test_the_numbers_in_the_docstring():
     for f, largest, mean in [
         (SMOOTH["sine"], (0.310, 0.020), (0.0437, 0.0013)),
         (SMOOTH["exp"], (0.133, 0.009), (0.0124, 0.0006)),
@@ -41,7 +41,7 @@ def test_the_numbers_told_by_the_docstring():
         assert tuple(e.mean() for e in errors) == pytest.approx(mean, abs=0.0002)
 
 
-def test_at_a_jump_the_largest_error_stays_and_the_rest_gets_better():
+def test_at_a_jump_the_largest_error_stays_and_the_mean_falls():
     errors = {n: error(step, n) for n in (10, 40, 160)}
     for n, e in errors.items():
         assert e.max() >= 0.5
@@ -87,12 +87,12 @@ def test_it_is_a_network_like_any_other(tmp_path, capsys):
     assert (again.params == net.params).all()
     assert again.options == net.options
     assert main(["info", str(path)]) == 0
-    told = capsys.readouterr().out
-    assert "1 inputs - 16 logistic - 1 identity" in told
-    assert "0 of 0" in told
+    printed = capsys.readouterr().out
+    assert "1 inputs - 16 logistic - 1 identity" in printed
+    assert "0 of 0" in printed
 
 
-def test_training_goes_on_from_the_construction():
+def test_training_continues_from_the_construction():
     X, y = x[::20, None], np.exp(x[::20])
     net = fastbp.bumps(np.exp, 8)
     trained = fastbp.train(X, y, init=net, epochs=50, seed=0)

@@ -1,4 +1,4 @@
-"""The compile cache: where machine code is kept, what is told apart, and what becomes of files that cannot be written or believed."""
+"""The compile cache: where machine code is kept, what it distinguishes, and files damaged or not writable."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ UPDATE = """
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A cache folder of this test's own."""
+    """A cache folder for this test alone."""
     place = tmp_path / "fastbp" / "digest"
     monkeypatch.setattr(cache, "cache_folder", lambda: place)
     cache._warn_uncached.cache_clear()
@@ -37,7 +37,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def kernel(parallel=False):
-    """A small kernel, as a new process would have it."""
+    """A small kernel, as in a new process."""
 
     def third(x):
         return x[2] * 2
@@ -46,7 +46,7 @@ def kernel(parallel=False):
 
 
 def hits(function, *arguments, wanted=6.0):
-    """Call it; how often it was found in the cache."""
+    """Call the function; returns how often it was found in the cache."""
     assert function(*arguments or (np.arange(4.0) + 1,)) == wanted
     return sum(function.stats.cache_hits.values())
 
@@ -77,7 +77,7 @@ def test_without_numba_cache_dir_the_users_cache_is_taken(monkeypatch, tmp_path)
 
 
 def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
-    # A copy of the sources, edited in a file that other kernels call into.
+    # A copy of the sources, with an edit in a file whose functions other kernels call.
     tree = tmp_path / "kernels"
     shutil.copytree(cache.TREE, tree)
     first = cache.source_digest()
@@ -97,14 +97,14 @@ def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("module", ["numba", "llvmlite"])
-def test_another_version_of_the_compiler_has_a_folder_of_its_own(module, monkeypatch):
+def test_another_version_of_the_compiler_has_its_own_folder(module, monkeypatch):
     first = cache.source_digest()
     monkeypatch.setattr(getattr(cache, module), "__version__", "0.1")
     assert cache.source_digest() != first
 
 
 def test_without_sources_nothing_is_kept(tmp_path, monkeypatch):
-    # In a zip file, another version could not be told apart.
+    # In a zip file, another version could not be distinguished.
     monkeypatch.setattr(cache, "TREE", tmp_path / "none.zip" / "kernels")
     assert cache.cache_folder.__wrapped__().parts[:3] == Path(os.devnull, "fastbp").parts[:3]
 
@@ -123,7 +123,7 @@ def test_folders_are_for_their_owner_alone(folder):
     ]
 
 
-# What is told apart
+# What the cache distinguishes
 
 
 def test_a_kernel_is_found_again(folder):
@@ -134,9 +134,9 @@ def test_a_kernel_is_found_again(folder):
     assert file.read_bytes() == before
 
 
-@pytest.mark.filterwarnings("ignore::numba.NumbaPerformanceWarning")  # nothing in the kernel to make threads of
-def test_every_signature_and_the_parallel_version_have_a_file_of_their_own(folder):
-    # Numba's index may name the code of another signature, where two processes compile at once.
+@pytest.mark.filterwarnings("ignore::numba.NumbaPerformanceWarning")  # nothing in the kernel can run in parallel
+def test_every_signature_and_the_parallel_version_have_their_own_files(folder):
+    # When two processes compile at once, Numba's index may name the code of another signature.
     kinds = [np.arange(4.0) + 1, np.arange(4, dtype=np.float32) + 1, np.arange(4) + 1]
     assert [hits(kernel(), x) for x in kinds] == [0, 0, 0]
     assert len(files(folder)) == 3
@@ -146,8 +146,8 @@ def test_every_signature_and_the_parallel_version_have_a_file_of_their_own(folde
     assert [hits(kernel(), x) for x in kinds] == [1, 1, 1]
 
 
-def test_functions_of_one_name_in_two_folders_are_told_apart(folder):
-    # kernels/layer/loss.py and kernels/node/loss.py may hold functions of one name, at one line and of one code.
+def test_functions_of_one_name_in_two_folders_are_distinguished(folder):
+    # kernels/layer/loss.py and kernels/node/loss.py may have the same function on the same line.
     functions = [types.FunctionType(kernel().py_func.__code__, {}) for _ in range(2)]
     for room, function in zip(("layer", "node"), functions, strict=True):
         function.__module__ = f"fastbp.kernels.{room}.loss"
@@ -155,7 +155,7 @@ def test_functions_of_one_name_in_two_folders_are_told_apart(folder):
     assert [file.name.split(".kernel")[0] for file in files(folder)] == ["layer.loss", "node.loss"]
 
 
-def test_bounds_checks_are_never_left_out_nor_in(folder, monkeypatch):
+def test_code_with_and_without_bounds_checks_is_never_mixed(folder, monkeypatch):
     short = np.ones(2)
     for checked in (None, 1, None, 1, 0):
         monkeypatch.setattr(numba.config, "BOUNDSCHECK", checked)
@@ -170,7 +170,7 @@ def test_bounds_checks_are_never_left_out_nor_in(folder, monkeypatch):
 
 
 @pytest.mark.parametrize("name", cache.SETTINGS)
-def test_other_settings_of_numba_are_told_apart(name, folder, monkeypatch):
+def test_other_settings_of_numba_are_distinguished(name, folder, monkeypatch):
     assert hasattr(numba.config, name)
     found = [kernel()._cache._key((), numba.core.registry.cpu_target.target_context.codegen())]
     monkeypatch.setattr(numba.config, name, "another")
@@ -178,7 +178,7 @@ def test_other_settings_of_numba_are_told_apart(name, folder, monkeypatch):
     assert found[0] != found[1]
 
 
-# Files that cannot be believed
+# Damaged files
 
 
 def damaged(data, how):
@@ -206,7 +206,7 @@ def test_a_damaged_file_is_replaced(how, folder):
     assert hits(kernel()) == 1
 
 
-def test_no_flipped_bit_goes_unseen(folder):
+def test_every_flipped_bit_is_noticed(folder):
     hits(kernel())
     (file,) = files(folder)
     whole = file.read_bytes()
@@ -217,7 +217,7 @@ def test_no_flipped_bit_goes_unseen(folder):
     assert hits(kernel()) == 1
 
 
-def test_a_file_under_the_name_of_another_is_not_taken(folder):
+def test_a_file_under_the_name_of_another_is_not_used(folder):
     hits(kernel())
     (first,) = files(folder)
     hits(kernel(), np.arange(4) + 1)
@@ -230,16 +230,16 @@ def test_a_file_under_the_name_of_another_is_not_taken(folder):
 
 
 def test_a_folder_that_cannot_be_written_warns_once_and_works(tmp_path, monkeypatch):
-    # Below a regular file: not even root can make a folder there.
+    # Inside a regular file, not even root can make a folder.
     (tmp_path / "file").touch()
     monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "file" / "fastbp" / "digest")
     cache._warn_uncached.cache_clear()
-    with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(File exists\)") as told:
+    with pytest.warns(RuntimeWarning, match=r"cannot write its compile cache .* \(File exists\)") as caught:
         assert [hits(kernel()), hits(kernel())] == [0, 0]
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
-def test_a_folder_in_the_place_of_a_file_is_left_and_warned_of(folder):
+def test_a_folder_in_the_place_of_a_file_stays_and_causes_a_warning(folder):
     hits(kernel())
     (file,) = files(folder)
     file.unlink()
@@ -273,7 +273,7 @@ def test_a_file_that_does_not_fit_the_disk_is_not_kept(folder):
 
 
 class CtrlC(event.Listener):
-    """Sends SIGINT to this process whenever Numba has begun, or ended, a pass of its compiler."""
+    """Sends SIGINT to this process whenever Numba has begun or ended a pass of its compiler."""
 
     def __init__(self, at_start):
         self.on_start, self.on_end = (self.send, self.pass_by) if at_start else (self.pass_by, self.send)

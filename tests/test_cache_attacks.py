@@ -1,4 +1,4 @@
-"""Attacks on the compile cache, with real processes: many at once, killed, interrupted; full disks, foreign owners, damaged files."""
+"""Attacks on the compile cache with real processes: killed, interrupted; full disks, other users, damaged files."""
 
 import os
 import random
@@ -16,7 +16,7 @@ from test_cache import damaged, files
 
 pytestmark = pytest.mark.long
 
-# Trains and predicts, twice if the first time is interrupted; says "ready" once the package is imported, and how it went.
+# Prints "ready" once the package is imported; trains and predicts, again if interrupted; then prints how it went.
 TRAIN = """
     import hashlib, sys, warnings
     import fastbp
@@ -48,7 +48,7 @@ def start(folder, *arguments, command=COMMAND, **environment):
 
 
 def end(process):
-    """How the process trained, and what came out."""
+    """How the process trained, and its result."""
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return tuple(out.split()[-2:])
@@ -60,7 +60,7 @@ def train(folder, *arguments, **environment):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A whole cache, and what a process that has used it says."""
+    """A complete cache, and the result of a process that has filled it."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, train(folder)
 
@@ -92,9 +92,7 @@ def test_ctrl_c_at_any_moment_of_a_compilation(cache, tmp_path):
         assert len(out.split()) == 2, (process.returncode, out, err)
         how, found = out.split()
         assert found == cache[1][1]
-        if (
-            process.returncode != 0
-        ):  # it came when all was told: Python is about to end, and takes it as an error, or no longer at all
+        if process.returncode != 0:  # the signal came after the last output, while Python was about to exit
             assert process.returncode == -signal.SIGINT or "KeyboardInterrupt" in err, err
             how = "ended"
         assert not leftovers(folder)
@@ -117,7 +115,7 @@ def test_killed_at_any_moment_of_a_compilation(cache, tmp_path):
         process.communicate()
         return process.returncode
 
-    for turn in range(10):  # four folders, each met ten times by a process that is killed
+    for turn in range(10):  # four folders; in each, ten processes are killed
         with ThreadPoolExecutor(2) as pool:
             ends = list(pool.map(attack, range(4 * turn, 4 * turn + 4)))
         assert turn or ends.count(-signal.SIGKILL) >= 2
@@ -174,7 +172,7 @@ def test_other_processors_and_settings_share_a_folder(cache, tmp_path):
     first = [train(tmp_path, **kind) for kind in kinds]
     kept = {file: file.stat().st_mtime_ns for file in files(tmp_path)}
     assert [train(tmp_path, **kind) for kind in kinds] == first
-    assert {file: file.stat().st_mtime_ns for file in files(tmp_path)} == kept  # the second time all is found
+    assert {file: file.stat().st_mtime_ns for file in files(tmp_path)} == kept  # the second time, everything is found
     assert first[0] == first[1] == first[5] == cache[1]
 
 
@@ -211,15 +209,8 @@ def test_another_user(home, cache, tmp_path):
     other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", *COMMAND]
     if home in ("another's", "none"):
         environment = {"HOME": str(tmp_path)} if home == "another's" else {}
-        without = [
-            "env",
-            "-u",
-            "NUMBA_CACHE_DIR",
-            "-u",
-            "XDG_CACHE_HOME",
-            *(["-u", "HOME"] if home == "none" else []),
-            *other,
-        ]
+        unset = ["NUMBA_CACHE_DIR", "XDG_CACHE_HOME", *(["HOME"] if home == "none" else [])]
+        without = ["env", *(f"-u{name}" for name in unset), *other]
         assert train("", command=without, **environment) == cache[1]
         return
     folder = tmp_path / "cache"
@@ -243,7 +234,7 @@ def test_a_read_only_disk(cache, tmp_path):
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_the_folder_is_deleted_all_the_time(cache, tmp_path):
+def test_the_folder_is_deleted_again_and_again(cache, tmp_path):
     for seed in range(6):
         process, chance = start(tmp_path), random.Random(seed)
         while process.poll() is None:
@@ -254,12 +245,13 @@ def test_the_folder_is_deleted_all_the_time(cache, tmp_path):
 
 
 def test_an_edit_of_any_kernel_is_seen(tmp_path):
-    # A copy of the package, in which one number after another is changed; each copy shares the cache with those before.
+    # A copy of the package in which one file after another is edited; all versions share one cache.
     root = Path(__file__).resolve().parent.parent
     package = tmp_path / "package"
     shutil.copytree(root / "fastbp", package / "fastbp")
     shutil.copytree(root / "kernels", package / "fastbp" / "kernels", dirs_exist_ok=True)
-    code = "import numpy as np, fastbp.kernels as k; w = np.ones(3); k.sgd_update(w, np.full(3, 2.0), 0.25); print(w[0], k.__file__)"
+    code = "import sys, numpy as np, fastbp.kernels as k; w = np.ones(3); k.sgd_update(w, np.full(3, 2.0), 0.25); "
+    code += "print(w[0], k.__file__); "
     kernels = package / "fastbp" / "kernels"
     environment = os.environ | {
         "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
@@ -270,7 +262,8 @@ def test_an_edit_of_any_kernel_is_seen(tmp_path):
     for file in sorted(kernels.rglob("*.py")):
         file.write_text(file.read_text() + f"\nEDITED = {len(seen)}\n")
         module = ".".join(file.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
-        more = f"; import sys; print(sys.modules['{module}'].EDITED, sys.modules['fastbp.kernels.compiler.cache'].source_digest())"
+        digest = "sys.modules['fastbp.kernels.compiler.cache'].source_digest()"
+        more = f"print(sys.modules['{module}'].EDITED, {digest})"
         command = [sys.executable, "-c", code + more]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.startswith(f"0.5 {package}")

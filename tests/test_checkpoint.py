@@ -1,4 +1,4 @@
-"""Checkpoints: a run goes on to the bit-identical end, whatever happened to it; no other run does."""
+"""Checkpoints: a run continues to the same end, bit for bit, whatever happened to it; no other run does."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PLAN = {"hidden": (6, 3), "epochs": 12, "validation": 0.2, **QUIET}
 
 
 class BreakOff(Exception):  # noqa: N818
-    """What ends a run in these tests."""
+    """Ends a run in these tests."""
 
 
 def broken_off(path, X, y, epoch, **options):
@@ -52,13 +52,8 @@ RUNS = {
     **{name: {"optimizer": name} for name in fastbp.kernels.OPTIMIZERS},
     "float64": {"dtype": "float64", "dropout": (0.2, 0.1)},
     "sample by sample": {"optimizer": "sgd", "batch_size": 1, "learning_rate": 0.01},
-    "tiny, sample by sample": {
-        "hidden": (3,),
-        "activation": "logistic",
-        "optimizer": "sgd",
-        "batch_size": 1,
-        "validation": None,
-    },
+    "tiny, sample by sample": {"hidden": (3,), "activation": "logistic", "optimizer": "sgd", "batch_size": 1}
+    | {"validation": None},
     "no validation": {"validation": None, "target_loss": 1e-9},
     "in order": {"shuffle": False, "clip_norm": 0.5, "l2": 0.01},
     "cosine": {"schedule": "cosine", "warmup": 2},
@@ -67,19 +62,19 @@ RUNS = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_that_is_broken_off_goes_on_to_the_same_end(name, tmp_path):
+def test_a_run_that_is_broken_off_continues_to_the_same_end(name, tmp_path):
     options = PLAN | RUNS[name]
     wanted = fastbp.train(X, LABELS, **options)
     path = tmp_path / "run.fbp"
     broken_off(path, X, LABELS, min(5, len(wanted.history["loss"])), **options)
     assert fastbp.load(path).stop_reason == "unfinished"
     assert_same(fastbp.resume(path, X, LABELS, progress=False), wanted)
-    # the file of a run that is at its end holds the network
+    # the file of a finished run holds the network
     assert_same(fastbp.load(path), wanted)
     assert_same(fastbp.resume(path, X, LABELS), wanted)
 
 
-def test_what_a_file_cannot_hold_is_said_again(tmp_path):
+def test_what_a_file_cannot_hold_is_passed_again(tmp_path):
     def loss(y, a):
         return 0.5 * (a - y) ** 2
 
@@ -133,13 +128,7 @@ def path(begun, tmp_path):
 
 
 OTHERS = {
-    "X": [
-        (X + 1e-12, LABELS),
-        (X[::-1], LABELS),
-        (X.astype(np.float32), LABELS),
-        (X[:-1], LABELS[:-1]),
-        (X[:, :3], LABELS),
-    ],
+    "X": [*((rows, LABELS) for rows in (X + 1e-12, X[::-1], X.astype(np.float32), X[:, :3])), (X[:-1], LABELS[:-1])],
     "y": [(X, np.where(Y > 0.5, "high", "low")), (X, np.where(Y > 0, "much", "little"))],
 }
 
@@ -152,16 +141,9 @@ def test_other_data_are_refused(name, path):
 
 
 def test_other_options_are_refused_and_equal_ones_are_not(path):
-    for name, value in {
-        "epochs": 13,
-        "hidden": (6, 4),
-        "learning_rate": 0.1,
-        "seed": 4,
-        "dtype": "float64",
-        "validation": (X, LABELS),
-        "shuffle": False,
-        "class_weight": {"low": 2.0},
-    }.items():
+    others = {"epochs": 13, "hidden": (6, 4), "learning_rate": 0.1, "seed": 4, "dtype": "float64"}
+    others |= {"validation": (X, LABELS), "shuffle": False, "class_weight": {"low": 2.0}}
+    for name, value in others.items():
         with pytest.raises(ValueError, match=rf"^{name}: expected .*with which the run in .* was begun, got"):
             fastbp.resume(path, X, LABELS, **{name: value})
     with pytest.raises(ValueError, match="did you mean 'hidden'"):
@@ -188,12 +170,12 @@ def test_a_file_that_is_there_is_not_written_over(path, begun):
     assert path.read_bytes() == begun
 
 
-def test_a_place_that_cannot_be_written_is_told_before_the_training(tmp_path):
+def test_a_place_that_cannot_be_written_is_an_error_before_training(tmp_path):
     with pytest.raises(FileNotFoundError, match="checkpoint: the file cannot be written"):
         fastbp.train(X, LABELS, checkpoint=tmp_path / "none" / "run.fbp", callback=lambda seen: 1 / 0, **PLAN)
 
 
-def test_another_version_is_told(path):
+def test_another_version_is_named(path):
     with storage.sound(path):
         header, tensors = storage.read(path)
     header["run"]["versions"]["fastbp"] = "0.0.1"
@@ -224,7 +206,7 @@ def test_how_often_it_is_written(tmp_path, monkeypatch):
 
 
 def same_or_refused(path, wanted):
-    """Whether the file is refused; a file that is not must lead to the same end."""
+    """Whether the file is refused; if it is not, it must lead to the same end."""
     try:
         fastbp.load(path)
         found = fastbp.resume(path, X, LABELS)
@@ -245,7 +227,7 @@ def damage(path, begun, flips, cuts):
         place, bit = chance.randrange(len(begun)), chance.randrange(8)
         path.write_bytes(begun[:place] + bytes([begun[place] ^ 1 << bit]) + begun[place + 1 :])
         refused += same_or_refused(path, wanted)
-    assert refused >= 0.9 * flips  # the header of a safetensors file ends with spaces
+    assert refused >= 0.9 * flips  # spaces at the end of a safetensors header do not matter
 
 
 def test_a_file_that_is_cut_or_has_a_flipped_bit_is_refused(path, begun):
@@ -309,8 +291,9 @@ def killed_at_random(folder, kills):
     assert done.stdout.split()[0] == str(kills)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_runs_that_are_killed_at_random_moments_come_to_the_same_end(tmp_path):
+def test_runs_that_are_killed_at_random_moments_reach_the_same_end(tmp_path):
     killed_at_random(tmp_path, 20)
 
 
@@ -335,13 +318,13 @@ FULL = """
     def disk(seen):
         exec(fill if seen.epoch == 3 else empty if seen.epoch == 6 and len(sys.argv) > 4 else "")
 
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = fastbp.train(X, y, checkpoint=path, checkpoint_every=1, callback=disk, **options)
     assert (found.params == wanted.params).all()
-    told = [str(warning.message) for warning in told]
-    assert len(told) == (3 if len(sys.argv) > 4 else 6), told
-    assert all("could not be written (" in text and "the one before is still there" in text for text in told), told
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) == (3 if len(sys.argv) > 4 else 6), texts
+    assert all("could not be written (" in text and "the one before is still there" in text for text in texts), texts
     kept = fastbp.load(path)
     assert len(kept.history["loss"]) == (8 if len(sys.argv) > 4 else 3)
     exec(empty)
@@ -359,14 +342,15 @@ def full_disk(path, fill, empty):
         path.unlink()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of this kind")
-def test_a_disk_that_is_full_costs_the_newest_checkpoint_only(tmp_path):
+def test_a_full_disk_costs_the_newest_checkpoint_only(tmp_path):
     limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({}, r.getrlimit(r.RLIMIT_FSIZE)[1]))"
     full_disk(tmp_path / "run.fbp", limit.format(1000), limit.format("r.RLIM_INFINITY"))
 
 
 @pytest.mark.long
-def test_a_file_system_that_is_full(tmp_path):
+def test_a_full_file_system(tmp_path):
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], capture_output=True
     ).returncode:
@@ -412,7 +396,7 @@ def test_ctrl_c_keeps_the_last_epoch(tmp_path):
 # The command line
 
 
-def test_the_command_line_goes_on(capsys, tmp_path):
+def test_the_command_line_continues_a_run(capsys, tmp_path):
     table, model, kept = tmp_path / "t.csv", tmp_path / "m.fbp", tmp_path / "run.fbp"
     pd.DataFrame(X, columns=list("abcd")).assign(kind=LABELS).to_csv(table, index=False)
     typed = ["train", table, "--target", "kind", "--save", model, "--quiet"]

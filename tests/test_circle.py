@@ -10,7 +10,7 @@ PI = Decimal("3.14159265358979323846264338327950288419716939937510")
 
 
 def exact(turns):
-    """Sine and cosine of 2 pi `turns`, in 40 decimals."""
+    """Sine and cosine of 2 pi `turns`, to 40 decimals."""
     with localcontext(prec=40):
         x = 2 * PI * (Decimal(turns) % 1)
         term, sums = Decimal(1), [Decimal(0), Decimal(0)]

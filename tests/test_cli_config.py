@@ -37,20 +37,14 @@ json = false
 """
 
 
-def test_everything_may_stand_in_the_file(capsys, folder):
+def test_every_option_may_be_in_the_file(capsys, folder):
     config(folder, WHOLE)
     status, out, err = run(capsys, "train", "--config", "run.toml")
     assert (status, err) == (0, "")
     assert "saved  m.fbp" in out
     net = fastbp.load("m.fbp")
-    said = {
-        "hidden": [8, 4],
-        "activation": ["tanh", "tanh"],
-        "learning_rate": 1.0,
-        "batch_size": 5,
-        "epochs": 3,
-        "validation": 0.25,
-    }
+    said = {"hidden": [8, 4], "activation": ["tanh", "tanh"], "learning_rate": 1.0}
+    said |= {"batch_size": 5, "epochs": 3, "validation": 0.25}
     assert {key: net.options[key] for key in said} == said
     assert net.options["scale"] is False
     assert net.feature_names == ("c",)
@@ -59,19 +53,8 @@ def test_everything_may_stand_in_the_file(capsys, folder):
 def test_the_command_line_wins(capsys, folder):
     config(folder, WHOLE)
     (folder / "t.csv").rename("u.csv")
-    command = [
-        "train",
-        "--epochs",
-        2,
-        "u.csv",
-        "--drop=c",
-        "--config=run.toml",
-        "--hidden",
-        "none",
-        "--progress",
-        "--save",
-        "n.fbp",
-    ]
+    command = ["train", "--epochs", 2, "u.csv", "--drop=c", "--config=run.toml"]
+    command += ["--hidden", "none", "--progress", "--save", "n.fbp"]
     assert run(capsys, *command)[0] == 0
     net = fastbp.load("n.fbp")
     assert (net.options["epochs"], net.options["hidden"], net.options["batch_size"]) == (2, [], 5)
@@ -79,7 +62,7 @@ def test_the_command_line_wins(capsys, folder):
     assert not (folder / "m.fbp").exists()
 
 
-def test_a_single_text_stands_for_a_list_and_quantiles_are_numbers(capsys, folder):
+def test_a_single_text_may_replace_a_list_and_quantiles_are_numbers(capsys, folder):
     config(
         folder,
         'target = "a"\nloss = "quantile"\nquantile = [0.1, 0.9]\ntask = "regression"\ndrop = "kind"\nepochs = 1\n',
@@ -113,7 +96,7 @@ def test_mistakes(capsys, folder, case):
     assert_one_line(*run(capsys, "train", "t.csv", "--target", "kind", "--save", "m", "--config", "run.toml"), *words)
 
 
-def test_the_file_is_not_there_or_does_not_say_enough(capsys, folder):
+def test_the_file_is_missing_or_incomplete(capsys, folder):
     assert_one_line(*run(capsys, "train", "--config", "none.toml"), "none.toml: No such file")
     config(folder, "epochs = 3\n")
     status, _, err = run(capsys, "train", "--config", "run.toml", "--target", "kind")

@@ -1,4 +1,4 @@
-"""Networks trained by the workers of a Dask cluster: the same bits, whatever becomes of the workers."""
+"""Networks trained by the workers of a Dask cluster: bit for bit the same, whatever happens to the workers."""
 
 import os
 import re
@@ -21,7 +21,7 @@ distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("fastbp.many.cluster")
 
 COMMON = {"epochs": 3, "hidden": 4, "seed": 1}
-# With the metric `slow`, some tenths of a second on a machine of any speed.
+# With the metric `slow`, training takes some tenths of a second on any machine.
 WAITS = {"validation": 0.3, "epochs": 4, "hidden": 2, "seed": 1}
 
 
@@ -43,7 +43,7 @@ def client(started):
 
 @pytest.fixture
 def one_each(monkeypatch):
-    """A task for each variant."""
+    """One task per variant."""
     monkeypatch.setattr(cluster, "LEAST", 0)
     monkeypatch.setattr(cluster, "ENOUGH", 0)
 
@@ -141,11 +141,11 @@ def test_in_this_process(one_each):
             fastbp.search(X, NUMBERS, {"l2": [0, 0.1, 0.2]}, engine=engine, **COMMON) for engine in (client, None)
         )
         assert found.trials == other.trials
-        assert client.submit(wish).result() is None  # what comes to the worker's thread next is not interrupted
+        assert client.submit(wish).result() is None  # the next task on the worker's thread is not interrupted
 
 
 def once_busy(client, tasks, action):
-    """Call the action when so many tasks have been at work for a while."""
+    """Call the action when this number of tasks has been running for a while."""
 
     def wait():
         while sum(map(len, client.processing().values())) < tasks:
@@ -156,7 +156,9 @@ def once_busy(client, tasks, action):
     threading.Thread(target=wait, daemon=True).start()
 
 
-@pytest.mark.parametrize("killed", [1, pytest.param(2, marks=pytest.mark.long)])  # with both, the samples are lost, too
+@pytest.mark.parametrize(
+    "killed", [1, pytest.param(2, marks=pytest.mark.long)]
+)  # if both are killed, the samples are lost, too
 def test_killed_workers_cost_no_results(client, one_each, killed):
     variants = [{"seed": k} for k in range(4)]
     pids = list(client.run(os.getpid).values())[:killed]
@@ -168,7 +170,7 @@ def test_killed_workers_cost_no_results(client, one_each, killed):
 
 
 class OddError(Exception):
-    """Cannot be read from a pickle."""
+    """An error that cannot be unpickled."""
 
     def __init__(self, one, two):
         super().__init__(f"{one} {two}")
@@ -179,14 +181,14 @@ def fails(y, predicted):
 
 
 @pytest.mark.filterwarnings("ignore:.*networks are missing")
-def test_errors_of_ones_own_come_back(client, one_each):
+def test_custom_errors_come_back(client, one_each):
     found = fastbp.train_many(X, NUMBERS, [{}, {"metric": fails, "validation": 0.2}], engine=client, **COMMON)
     assert list(found.failures) == [1]
     assert "OddError: odd end" in str(found.failures[1])
 
 
 def deadly(y, predicted):
-    time.sleep(1)  # the others are done
+    time.sleep(1)  # until the others are done
     os._exit(1)
 
 
@@ -204,7 +206,7 @@ ENDLESS = {"metric": slow, **WAITS, "epochs": 10**5}
 
 
 def require_idle(client):
-    """Workers end what nobody waits for after its epoch."""
+    """Assert that workers stop, after the current epoch, tasks that nobody waits for any more."""
     end = time.monotonic() + 60
     while any(client.processing().values()) or any(client.run(active).values()):
         assert time.monotonic() < end
@@ -229,13 +231,10 @@ def test_a_client_that_is_closed_meanwhile(client, one_each):
 def test_a_closed_client_keeps_what_is_finished(client, one_each, monkeypatch):
     received, variants = cluster._received, [ENDLESS, {"epochs": 1}]
     with distributed.Client(client.scheduler.address) as other:
-        monkeypatch.setattr(
-            cluster, "_received", lambda *given: (other.close(), received(*given))[1]
-        )  # when the first result is there
-        with pytest.warns(
-            RuntimeWarning,
-            match="1 of 2 networks are missing; the first is .*: the cluster was lost before the network was",
-        ):
+        # the client is closed when the first result has arrived
+        monkeypatch.setattr(cluster, "_received", lambda *given: (other.close(), received(*given))[1])
+        text = "1 of 2 networks are missing; the first is .*: the cluster was lost before the network was"
+        with pytest.warns(RuntimeWarning, match=text):
             found = fastbp.train_many(X, NUMBERS, variants, engine=other)
     assert found[1].stop_reason == "epochs"
     require_idle(client)
@@ -276,12 +275,12 @@ def test_a_closed_client(client):
 
 
 def test_no_workers():
-    told = pytest.raises(RuntimeError, match="engine: expected a cluster with workers, got none at inproc://")
-    with local(0, processes=False) as workers, distributed.Client(workers) as client, told:
+    refused = pytest.raises(RuntimeError, match="engine: expected a cluster with workers, got none at inproc://")
+    with local(0, processes=False) as workers, distributed.Client(workers) as client, refused:
         fastbp.search(X, NUMBERS, {"l2": [0, 1]}, engine=client)
 
 
-def test_threads_beside_it(client):
+def test_threads_as_well(client):
     with pytest.raises(ValueError, match="threads: expected None with an engine, whose workers have their own, got 2"):
         fastbp.train_many(X, NUMBERS, [{}], engine=client, threads=2)
 
@@ -289,7 +288,7 @@ def test_threads_beside_it(client):
 @pytest.mark.parametrize("what", cluster.installation())
 def test_workers_with_something_else(client, what, monkeypatch):
     there = re.escape(str(cluster.installation()[what]))
-    monkeypatch.setitem(cluster.installation(), what, "7")  # in this process alone
+    monkeypatch.setitem(cluster.installation(), what, "7")  # in this process only
     with pytest.raises(
         RuntimeError, match=rf"engine: expected {what} 7, as here, on worker tcp://127.0.0.1:\d+, got {there};"
     ):

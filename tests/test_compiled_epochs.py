@@ -1,4 +1,4 @@
-"""Many epochs in one compiled call: the same network, history and end as when each is a call."""
+"""Many epochs in one compiled call: the same network, history and end as with one call per epoch."""
 
 import numpy as np
 import pytest
@@ -11,14 +11,8 @@ from fastbp.training.train import DEFAULTS
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))
 SIDE, KIND = (X[:, 0] * X[:, 1] > 0).astype(int), rng.integers(0, 3, 90)
-LECTURE = {
-    "optimizer": "sgd",
-    "batch_size": 1,
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "y": SIDE,
-}
+LECTURE = {"optimizer": "sgd", "batch_size": 1, "activation": "logistic"}
+LECTURE |= {"output": "logistic", "loss": "squared_error", "y": SIDE}
 CASES = {
     "tiny, sample by sample": LECTURE | {"hidden": (2,), "l2": 0.01, "dtype": "float64"},
     "sample by sample": LECTURE | {"hidden": (7,)},
@@ -37,7 +31,7 @@ CASES = {
 
 
 def trained(monkeypatch, several, more=()):
-    """The network, and how many calls there were for all of its epochs."""
+    """The network, and the number of calls for all of its epochs."""
     calls = []
     advance = compiled_epochs.CompiledEpochs.advance
     monkeypatch.setattr(
@@ -52,14 +46,14 @@ def trained(monkeypatch, several, more=()):
 
 
 def _matrix():
-    """All cases in both dtypes; one of them each in the default run, so that few loops are compiled."""
+    """All cases in both dtypes; the default run has one dtype per case, so that few loops are compiled."""
     for case, options in CASES.items():
         for dtype in ("float32", "float64"):
             yield pytest.param(case, dtype, marks=() if dtype == options.get("dtype", "float32") else pytest.mark.long)
 
 
 @pytest.mark.parametrize(("case", "dtype"), list(_matrix()))
-def test_same_bits_as_one_call_an_epoch(monkeypatch, case, dtype):
+def test_same_bits_as_one_call_per_epoch(monkeypatch, case, dtype):
     options = CASES[case] | {"dtype": dtype}
     (single, none), (found, calls) = (trained(monkeypatch, several, options) for several in (False, True))
     assert none == 0
@@ -86,32 +80,20 @@ def test_few_calls(monkeypatch):
 @pytest.mark.parametrize(
     ("case", "rate"), [("wide", 1e30), ("sample by sample", 1e30), ("tiny, sample by sample", 1e38)]
 )
-def test_divergence_is_told_the_same(monkeypatch, case, rate):
-    options = CASES[case] | {
-        "learning_rate": rate,
-        "optimizer": "sgd",
-        "output": "auto",
-        "loss": "auto",
-        "activation": "relu",
-    }
-    told = []
+def test_divergence_is_reported_the_same(monkeypatch, case, rate):
+    options = CASES[case] | {"learning_rate": rate, "optimizer": "sgd", "activation": "relu"}
+    options |= {"output": "auto", "loss": "auto"}
+    messages = []
     for several in (False, True):
         with pytest.raises(FloatingPointError) as error:
             trained(monkeypatch, several, options)
-        told.append(str(error.value))
-    assert told[0] == told[1]
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
 
 
 def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
-    steep = {
-        "y": X[:, 2],
-        "optimizer": "sgd",
-        "learning_rate": 2.5,
-        "batch_size": 20,
-        "hidden": (),
-        "scale": False,
-        "epochs": 300,
-    }
+    steep = {"y": X[:, 2], "optimizer": "sgd", "learning_rate": 2.5}
+    steep |= {"batch_size": 20, "hidden": (), "scale": False, "epochs": 300}
     nets = []
     for several in (False, True):
         with pytest.warns(fastbp.DivergenceWarning) as warned:
@@ -124,7 +106,7 @@ def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
 
 
 def test_rounds(monkeypatch):
-    # a run that pauses goes on in another call, where the order of the samples was left
+    # a run that pauses continues in another call, with the order of samples where it was
     asked = DEFAULTS | {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "validation": 0.3}
     monkeypatch.setattr(compiled_epochs.CompiledEpochs, "ready", lambda self: True)
     first = rounds.train_round(X, KIND, asked, rounds.Round(7, None))

@@ -1,4 +1,4 @@
-"""`config` and `show_config`: what an installation runs on."""
+"""`config` and `show_config`: versions, processor, threads and cache of an installation."""
 
 import os
 
@@ -9,20 +9,8 @@ from test_jit import run
 import fastbp
 from fastbp import kernels
 
-KEYS = [
-    "fastbp",
-    "python",
-    "numpy",
-    "numba",
-    "llvmlite",
-    "platform",
-    "processor",
-    "cores",
-    "vector bytes",
-    "threads",
-    "threading layer",
-    "cache folder",
-]
+KEYS = ["fastbp", "python", "numpy", "numba", "llvmlite", "platform", "processor", "cores"]
+KEYS += ["vector bytes", "threads", "threading layer", "cache folder"]
 
 
 def test_config():
@@ -41,9 +29,9 @@ def test_the_peak_is_measured():
     found = fastbp.config()
     assert list(found) == [*KEYS, "peak float32", "peak float64"]
     single, double = found["peak float32"], found["peak float64"]
-    # any processor does a tenth of one multiply-add at a time, and none more than 16 vectors a nanosecond
+    # any processor reaches a tenth of scalar multiply-adds, and none does more than 16 vectors per nanosecond
     assert 0.1 < double < single < 1000
-    assert 1.2 < single / double < 4  # half as many numbers in a vector
+    assert 1.2 < single / double < 4  # a vector holds half as many numbers
 
 
 def test_show_config(capsys):
@@ -67,7 +55,7 @@ def test_nothing_is_compiled_without_the_peak(tmp_path):
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one processor")
-def test_the_threading_layer_is_told_once_it_is_in_use():
+def test_the_threading_layer_is_named_once_it_is_in_use():
     code = """
         import numpy as np
         import fastbp

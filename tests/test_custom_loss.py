@@ -1,4 +1,4 @@
-"""Custom losses: two functions of numbers, every way through a network, against the built-in loss and the reference."""
+"""Custom losses: two functions of numbers, by every code path, against the built-in loss and the reference."""
 
 import functools
 import math
@@ -12,7 +12,7 @@ from tasks import Task, check_pass, frozen
 
 from fastbp import kernels
 
-# A narrow network's batches, layer after layer, small batches; and per-sample learning (0).
+# Batches of narrow networks, layer by layer, small batches, and per-sample learning (batch size 0).
 WAYS = [
     *[((3, 5, 4, 2), 150, 100), ((3, 5, 4, 2), 20, 7), ((260, 280, 7), 50, 20)],
     *[((3, 5, 4, 2), 20, 0), ((4, 3, 2), 9, 0), ((20, 70, 3), 9, 0)],
@@ -28,7 +28,7 @@ def difference(y, a):
     return a - y
 
 
-# Python's own functions, which Numba knows; and asymmetric, so that y and a cannot be taken for each other
+# Functions of Python that Numba knows; asymmetric, so that swapping y and a is noticed
 def log_cosh(y, a):
     return math.log(math.cosh(a - 2 * y))
 
@@ -38,26 +38,15 @@ def log_cosh_slope(y, a):
 
 
 def learned(task, batch_size, loss=None, optimizer="sgd", learning_rate=0.1):
-    """What a pass gives, and the weights."""
+    """The results of a pass, and the weights after it."""
     params = task.params.copy()
     if batch_size == 0:
         sizes, activations, code, *rest = task.codes()
-        epoch = kernels.prepare_online(
-            task.X,
-            task.Y,
-            task.weight,
-            sizes,
-            activations,
-            code if loss is None else loss,
-            *rest,
-            params,
-            learning_rate,
-            0.01,
-        )
+        network = (sizes, activations, code if loss is None else loss, *rest)
+        epoch = kernels.prepare_online(task.X, task.Y, task.weight, *network, params, learning_rate, 0.01)
         return epoch(task.order), params
-    return task.prepared(params, batch_size, optimizer, task.states(optimizer), loss=loss)(
-        task.order, 0, learning_rate, 0.01
-    ), params
+    epoch = task.prepared(params, batch_size, optimizer, task.states(optimizer), loss=loss)
+    return epoch(task.order, 0, learning_rate, 0.01), params
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -128,7 +117,7 @@ def test_integers_are_numbers_too():
         assert found.loss == 2
         assert found.failed == -1
         shrunk = params / task.params
-        assert ((shrunk > 0.97) & (shrunk <= 1)).all()  # by the penalty alone
+        assert ((shrunk > 0.97) & (shrunk <= 1)).all()  # only the penalty changes them
 
 
 def test_int_is_the_address():
@@ -177,7 +166,7 @@ def test_what_numba_cannot_compile_is_refused(functions):
 
 
 @pytest.mark.parametrize("loss", [np.linalg.norm, 3, None])
-def test_what_is_no_function_is_refused(loss):
+def test_things_that_are_no_functions_are_refused(loss):
     with pytest.raises((TypeError, ValueError), match="function"):
         kernels.CustomLoss(loss, difference, np.float64)
 
@@ -212,12 +201,12 @@ def test_a_pass_ends_before_the_update_by_a_loss_that_is_not_finite(sizes, n, ba
         want = learned(good, batch_size, own)[1] if failing else good.params
         if batch_size:
             np.testing.assert_array_equal(params, want)
-        else:  # what waits from sample to sample is done at the end of a call
+        else:  # updates that wait for the next sample are made at the end of a call
             assert_close(params, want.astype(np.float64))
 
 
-def test_a_loss_is_asked_for_its_value_where_the_weight_is_zero():
-    """0 NaN is NaN: a sample that is left out by its weight must still have a loss."""
+def test_a_loss_is_computed_where_the_weight_is_zero():
+    """0 NaN is NaN: a sample with weight 0 must still have a finite loss."""
     own, task = kernels.CustomLoss(hole, hole_slope, np.float64), Task((3, 5, 2), 6)
     Y, weight = np.array(task.Y), np.array(task.weight)
     Y[2], weight[2] = 7, 0

@@ -1,4 +1,4 @@
-"""`fastbp.train` on collections of Dask: each batch takes rows of all shards, and the bits do not depend on who holds which."""
+"""`fastbp.train` on Dask collections: each batch takes rows of all shards; which worker holds which does not matter."""
 
 import functools
 import itertools
@@ -41,7 +41,7 @@ def learnt(inputs=None, y=NUMBERS, **more):
 
 
 def reference(n, more, weight, Y, scaled):
-    """What `fastbp.train` does with adam, tanh and squared errors, in NumPy: parameters, and the loss of each epoch."""
+    """`fastbp.train` with adam, tanh and squared error, in NumPy: the parameters, and the loss of each epoch."""
     first, _, order = first_weights.random_streams(COMMON["seed"])
     sizes, activations = (5, 6, 1), ("tanh", "identity")
     net = fastbp.options.Architecture(sizes, activations, "squared_error", "regression")
@@ -56,18 +56,15 @@ def reference(n, more, weight, Y, scaled):
         draw, total = int(order.integers(2**63)), 0.0
         own = [np.random.default_rng([draw, s]).permutation(np.arange(places[s], places[s + 1])) for s in range(count)]
         for batch in range(batches):
-            rows = np.concatenate(
-                [part[batch * len(part) // batches : (batch + 1) * len(part) // batches] for part in own]
-            )
-            gradient, out = naive.gradient(
-                scaled[rows], Y[rows], weight[rows], sizes, activations, "squared_error", params
-            )
+            cuts = [(part, batch * len(part) // batches, (batch + 1) * len(part) // batches) for part in own]
+            rows = np.concatenate([part[begin:end] for part, begin, end in cuts])
+            samples = scaled[rows], Y[rows], weight[rows]
+            gradient, out = naive.gradient(samples, sizes, activations, "squared_error", params)
             total += float((weight[rows, None] * (out - Y[rows]) ** 2).sum() / 2)
             gradient = naive.clip_gradient(gradient / len(rows), more.get("clip_norm") or np.inf)[0]
+            gradient = gradient + more.get("l2", 0.0) * params * free
             step += 1
-            params, m, v = naive.adam_update(
-                params, gradient + more.get("l2", 0.0) * params * free, m, v, step, 0.01, 0.9, 0.999, 1e-8
-            )
+            params, m, v = naive.adam_update(params, gradient, m, v, step, 0.01, 0.9, 0.999, 1e-8)
         losses.append(total / n)
     return params, losses
 
@@ -86,14 +83,8 @@ def test_reference(more):
 CASES = {
     "classes": {"y": CLASSES, "validation": 0.2, "metric": "score", "class_weight": "balanced"},
     "large batches": {"batch_size": 2000, "optimizer": "sgd", "validation": 0.3},
-    "everything": {
-        "dropout": 0.2,
-        "clip_norm": 0.5,
-        "l2": 0.1,
-        "optimizer": "nadam",
-        "schedule": "one_cycle",
-        "hidden": (70, 70),
-    },
+    "everything": {"dropout": 0.2, "clip_norm": 0.5, "optimizer": "nadam", "schedule": "one_cycle"}
+    | {"l2": 0.1, "hidden": (70, 70)},
     "custom loss": {"loss": (lambda y, a: (a - y) ** 4 / 4, lambda y, a: (a - y) ** 3), "dtype": "float64"},
     "quantiles": {
         "loss": "quantile",
@@ -161,7 +152,7 @@ def test_default_batch_size():
     assert learnt(batch_size=None, epochs=1).options["batch_size"] == 1024
 
 
-def test_a_checkpoint_goes_on(tmp_path):
+def test_a_checkpoint_is_continued(tmp_path):
     path = tmp_path / "run"
     more = {"validation": 0.2, "sample_weight": np.arange(N) + 1.0}
     net = learnt(epochs=6, **more)
@@ -179,7 +170,7 @@ def test_a_checkpoint_goes_on(tmp_path):
     assert same(found, net)
 
 
-def test_going_on_from_a_network():
+def test_continuing_from_a_network():
     net = learnt()
     assert same(learnt(chunked(700), init=net, threads=1, epochs=2), learnt(init=net, threads=2, epochs=2))
     assert (learnt(init=net, epochs=0).params == net.params).all()
@@ -195,7 +186,7 @@ def test_divergence():
         learnt(chunked(array=bad))
 
 
-def test_what_is_lazy_beside_x():
+def test_other_lazy_arguments():
     y, weight = da.from_array(NUMBERS, chunks=700), da.from_array(np.arange(N) + 1.0, chunks=300)
     validation = (chunked(50, 5, X[:300]), y[:300], weight[:300])
     net = learnt(y=y, sample_weight=weight, validation=validation)
@@ -288,7 +279,7 @@ def test_bad_frames():
 
 @pytest.mark.parametrize("scheduler", ["synchronous", "dask.distributed"])
 def test_whatever_scheduler_is_set(scheduler):
-    # the last is what a client leaves behind that others have outlived
+    # the last is what remains of a client that was closed before others
     with dask.config.set(scheduler=scheduler):
         assert same(learnt(chunked().persist(scheduler="threads")), learnt())
 
@@ -331,16 +322,16 @@ def test_workers_do_not_matter(workers):
 
 
 def test_a_client_that_is_closed():
-    told = pytest.raises(
+    refused = pytest.raises(
         RuntimeError, match="client: expected one that is connected to its cluster until the end, got one that is clos"
     )
-    with local(1) as cluster, distributed.Client(cluster) as client, told:
+    with local(1) as cluster, distributed.Client(cluster) as client, refused:
         learnt(epochs=9, callback=lambda epoch: client.close() if epoch.epoch == 2 else None)
 
 
 def test_no_workers():
-    told = pytest.raises(RuntimeError, match="client: expected a cluster with workers, got none at inproc://")
-    with local(0) as cluster, distributed.Client(cluster), told:
+    refused = pytest.raises(RuntimeError, match="client: expected a cluster with workers, got none at inproc://")
+    with local(0) as cluster, distributed.Client(cluster), refused:
         learnt()
 
 
@@ -352,7 +343,7 @@ def test_workers_with_something_else(monkeypatch):
 
 
 def kill(client, count=1):
-    """Kill so many workers."""
+    """Kill this number of workers."""
     pids = [pid for pid in client.run(os.getpid, on_error="return").values() if isinstance(pid, int)]
     for pid in pids[:count]:
         os.kill(pid, signal.SIGKILL)
@@ -375,14 +366,14 @@ def client(processes):
 def test_killed_workers_cost_no_bits(client, count):
     more = {"validation": 0.2, "epochs": 8, "dropout": 0.1}
     net = learnt(callback=lambda epoch: kill(client, count) if epoch.epoch == 3 else None, **more)
-    with_none = learnt(X, epochs=0)  # in memory: nobody's client
+    with_none = learnt(X, epochs=0)  # in memory, without a client
     assert with_none.options["threads"] != 0
     client.wait_for_workers(2, timeout=60)
     assert same(learnt(chunked(170).persist(), **more), net)
 
 
 @pytest.mark.long
-def test_killed_amid_an_epoch(client):
+def test_killed_during_an_epoch(client):
     threading.Thread(target=lambda: (time.sleep(1), kill(client)), daemon=True).start()
     net = learnt(epochs=300)
     client.wait_for_workers(2, timeout=60)
@@ -420,7 +411,7 @@ def test_ctrl_c(client):
     assert (net.params == learnt(epochs=2).params).all()
 
 
-def test_nothing_stays_behind(client):
+def test_nothing_remains_on_the_workers(client):
     learnt()
     end = time.monotonic() + 30
     while any(client.run(held).values()):

@@ -1,4 +1,4 @@
-"""The gallery: each script says the lecture's numbers and draws its pictures, and `fastbp demo` runs, shows and saves them."""
+"""The gallery: scripts print the lecture's numbers and draw pictures; `fastbp demo` runs, shows and saves them."""
 
 import contextlib
 import functools
@@ -34,33 +34,23 @@ SAID = {
         "f = -12, ∂f/∂x = -2, ∂f/∂y = 6",
         "q = 3: ∂f/∂q = -4, ∂f/∂x = -4, ∂f/∂y = -4, ∂f/∂z = 3",
         "= 8.0609, by the graph 8.0609",
-        "a5 =  0.37   ∂f/∂a5 = -0.53",
-        "a6 =  1.37   ∂f/∂a6 = -0.53",
-        "∂f/∂w1 = -0.3932",
-        "∂f/∂w2 = 0.1966",
+        *("a5 =  0.37   ∂f/∂a5 = -0.53", "a6 =  1.37   ∂f/∂a6 = -0.53", "∂f/∂w1 = -0.3932", "∂f/∂w2 = 0.1966"),
     ],
     "nodes": [
-        "∇X = ∇Y1 + ∇Y2 + ∇Y3",
-        "∇X1 = ∇Y, ∇X2 = ∇Y",
-        "∇X = (∇Y)ᵀ",
-        "∇X1 = ∇Y ⊙ X2",
-        "∇B = Σj ∇Yj",
-        "∇X = ∇Y Wᵀ, ∇W = Xᵀ ∇Y",
+        *("∇X = ∇Y1 + ∇Y2 + ∇Y3", "∇X1 = ∇Y, ∇X2 = ∇Y", "∇X = (∇Y)ᵀ"),
+        *("∇X1 = ∇Y ⊙ X2", "∇B = Σj ∇Yj", "∇X = ∇Y Wᵀ, ∇W = Xᵀ ∇Y"),
     ],
     "step": [
-        "stopped by epochs after 500",
-        "stopped by target_accuracy",
-        "accuracy 1.00",
-        "[0 1 1 0]",
-        "can be changed: False",
+        *("stopped by epochs after 500", "stopped by target_accuracy"),
+        *("accuracy 1.00", "[0 1 1 0]", "can be changed: False"),
     ],
-    "digits": ["are read right"],
+    "digits": ["are read correctly"],
 }
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
-    """A function that runs a script once, and returns what it has said and its folder of pictures."""
+    """A function that runs a script once, and returns its output and its folder of pictures."""
 
     @functools.cache
     def of(name):
@@ -74,7 +64,7 @@ def output(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", runner.DEMOS)
-def test_a_script_says_its_numbers(output, name):
+def test_a_script_prints_its_numbers(output, name):
     for words in SAID[name]:
         assert words in output(name)[0]
 
@@ -97,7 +87,7 @@ def test_a_script_ends_in_pictures(output, name):
 @pytest.mark.parametrize(
     ("name", "pattern", "least", "most"),
     [
-        ("digits", r"([\d.]+)% are read right", 95, 100),
+        ("digits", r"([\d.]+)% are read correctly", 95, 100),
         ("nodes", r"(\S+e-\d+)$", 0, 1e-10),
         ("step", r"largest difference (\S+)", 0, 1e-12),
     ],
@@ -172,13 +162,14 @@ def test_a_missing_extra_is_named(capsys, monkeypatch, module):
     assert_one_line(*run(capsys, "demo", "digits"), module, 'pip install "fastbp[demo]"')
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="a browser is named by a command as on POSIX")
 def test_on_the_screen_a_drawing_is_opened_in_the_browser(tmp_path):
     browser = tmp_path / "browser.py"
     browser.write_text(f"import pathlib, sys; pathlib.Path({str(tmp_path / 'seen')!r}).write_text(sys.argv[1])")
     environment = os.environ | {
         "BROWSER": f"{sys.executable} {browser} %s",
-        "MPLBACKEND": "module://matplotlib.backends.backend_template",  # as one of a screen, but shows nothing
+        "MPLBACKEND": "module://matplotlib.backends.backend_template",  # counts as a screen, but shows nothing
         "TMPDIR": str(tmp_path),
     }
     command = [sys.executable, "-m", "fastbp", "demo", "neuron", "--plot"]

@@ -1,11 +1,11 @@
-"""Dropout: what the kernel leaves out, and epochs against a reference that applies its masks."""
+"""Dropout: which outputs the kernel drops, and epochs against a reference that applies the same masks."""
 
 import naive
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, LAYOUTS, Arena, assert_close, finite_difference
+from naive import COSTLY_DTYPES, DTYPES, LAYOUTS, Arena, assert_close, finite_difference
 from numba import config, njit
 from tasks import Task, check_pass, frozen, seeds
 
@@ -13,7 +13,7 @@ from fastbp import kernels
 
 
 def mask(n, d, share, seed=0, step=1, layer=0, dtype=np.float64):
-    """What the outputs of a layer are multiplied by."""
+    """The numbers that the outputs of a layer are multiplied by."""
     out = np.empty((n, d), dtype)
     kernels.dropout(np.ones((n, d), dtype), share, seed, step, layer, out)
     return out
@@ -29,7 +29,7 @@ def test_share_and_mean(share, dtype):
     found = mask(n, d, share, seed=3, dtype=dtype)
     assert set(np.unique(found)) == {dtype(0), dtype(1 / (1 - share))}
     for axis, count in ((None, n * d), (0, n), (1, d)):
-        # standard deviations of a binomial count; of 2000 rows and columns none is 5.5 off
+        # in standard deviations of a binomial count: of 2000 rows and columns, none is off by 5.5
         off = (np.mean(found == 0, axis=axis) - share) / np.sqrt(share * (1 - share) / count)
         if count * min(share, 1 - share) > 50:
             assert np.abs(off).max() < (5 if axis is None else 5.5)
@@ -48,14 +48,16 @@ def test_neighbours_are_independent(axis, apart):
 def test_the_same_numbers_leave_out_the_same_units_and_others_do_not():
     one = mask(50, 40, 0.4, 5, 7, 2)
     np.testing.assert_array_equal(one, mask(50, 40, 0.4, 5, 7, 2))
-    np.testing.assert_array_equal(one[:20, :9], mask(20, 9, 0.4, 5, 7, 2))  # by the places of sample and unit alone
+    np.testing.assert_array_equal(
+        one[:20, :9], mask(20, 9, 0.4, 5, 7, 2)
+    )  # depends on the places of sample and unit only
     for seed, step, layer in [(6, 7, 2), (5, 8, 2), (5, 7, 3), (7, 5, 2), (5, 2, 7), (2**40 + 5, 7, 2)]:
         differ = np.mean(one != mask(50, 40, 0.4, seed, step, layer))
         assert abs(differ - 2 * 0.4 * 0.6) < 5 * np.sqrt(0.48 * 0.52 / one.size)
 
 
-def test_steps_and_layers_do_not_meet():
-    """A step of one layer is not a later step of another, among the first of them."""
+def test_steps_and_layers_have_different_masks():
+    """No mask of one layer's first steps is a mask of another layer at another step."""
     masks = {mask(4, 64, 0.5, 0, step, layer).tobytes() for step in range(100) for layer in range(10)}
     assert len(masks) == 1000
 
@@ -103,7 +105,7 @@ def test_no_allocation(users_function, allocations):
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, np.nan])
-def test_shares_that_are_none_are_refused(share):
+def test_wrong_shares_are_refused_by_the_kernel(share):
     arena = Arena()
     with pytest.raises(ValueError, match="dropout: share"):
         kernels.dropout(arena.put(np.ones((2, 3))), share, 0, 1, 0, arena.put(np.ones((2, 3))))
@@ -120,14 +122,9 @@ def test_other_shapes_are_refused(shape):
 
 # Epochs
 
-# Sizes, samples, batch: narrow networks, layer after layer, small batches, and layers of whose units some are packed or cut in bands
-WAYS = [
-    ((3, 5, 4, 2), 230, 100),
-    ((3, 5, 4, 2), 30, 7),
-    ((20, 33, 70, 3), 300, 140),
-    ((260, 280, 7), 50, 20),
-    ((4, 600, 2), 20, 9),
-]
+# Sizes, samples, batch size: narrow networks, layer by layer, small batches, layers partly packed or cut in bands
+WAYS = [((3, 5, 4, 2), 230, 100), ((3, 5, 4, 2), 30, 7), ((20, 33, 70, 3), 300, 140)]
+WAYS += [((260, 280, 7), 50, 20), ((4, 600, 2), 20, 9)]
 HIDDEN = ("tanh", "gelu", "relu")
 
 
@@ -146,29 +143,22 @@ def masks_of(task, seed, shares):
     return of_batch
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("hidden", HIDDEN)
 @pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
 def test_an_epoch_applies_the_masks(sizes, n, batch_size, hidden, dtype):
     task = Task(sizes, n, dtype=dtype, hidden=hidden, pair=("log_loss", "softmax"))
     assert task.narrow(batch_size) == (n in (230, 300))
     task.params *= dtype(0.5)  # the reference clips saturated units in float64
+    shares = shares_of(task)
+    dropout = {"masks": masks_of(task, 11, shares), "dropout": shares, "seed": 11}
     for optimizer, rate in (("sgd", 0.1), ("momentum", 0.02)):
-        check_pass(
-            task,
-            batch_size,
-            optimizer,
-            rate,
-            0.01,
-            masks=masks_of(task, 11, shares_of(task)),
-            dropout=shares_of(task),
-            seed=11,
-        )
+        check_pass(task, batch_size, optimizer, rate, 0.01, **dropout)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_shares_of_some_layers(dtype):
-    """Layers without dropout beside layers with it share their memory for outputs and slopes."""
+    """Layers without dropout, among layers with it, share memory for outputs and slopes."""
     for number, shares in enumerate([(0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.0)]):
         for hidden in ("silu", "softplus"):
             task = Task((3, 6, 5, 2), 90, number, dtype, hidden)
@@ -213,7 +203,8 @@ def test_a_share_of_zero_changes_no_bit():
         np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.long)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_the_same_bits_on_threads(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")

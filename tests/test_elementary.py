@@ -1,4 +1,4 @@
-"""The elementary functions: errors in ulp, special values, array edges, and equal bits for every width of the vectors."""
+"""The elementary functions: errors in ulp, special values, ends of arrays, and equal bits at every vector width."""
 
 import ctypes
 import hashlib
@@ -20,7 +20,7 @@ from fastbp.kernels.layer import ufunc
 
 pytestmark = pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 
-# The errors that the docstrings promise.
+# The error bounds in the docstrings.
 LIMITS = {"exp": 1.0, "log": 1.0, "tanh": 1.8, "logistic": 1.7, "softplus": 1.9, "erf": 1.6}
 NAMES = tuple(LIMITS)
 LONG = np.finfo(np.longdouble).nmant >= 63
@@ -34,7 +34,7 @@ def compute(name, x):
     return out
 
 
-# The oracle: NumPy in a wider type
+# The reference: NumPy in a wider type
 
 
 def reference(name, x):
@@ -51,14 +51,14 @@ def reference(name, x):
         for k in range(1, 180):
             term = term * (2 * y * y / (2 * k + 1))
             total = total + term
-        # 1 / sqrt(pi), longer than a float64
+        # 1 / sqrt(pi), with more digits than a float64
         high, low = x.dtype.type(0.5641895835477563), x.dtype.type(7.66772980658294e-18)
         return np.copysign(2 * (high + low) * np.exp(-y * y) * total, x)
     return getattr(np, name)(x)
 
 
 def errors(got, true):
-    """In units of the last place of got's dtype at `true`, a wider float; overflow counts as the next power of 2."""
+    """Errors in ulp of got's dtype at `true`, a wider float; infinity counts as the next power of 2."""
     info, wide = np.finfo(got.dtype), true.dtype.type
     limit = np.ldexp(wide(1), int(info.maxexp))
     true, got = np.clip(true, -limit, limit), np.clip(got.astype(wide), -limit, limit)
@@ -67,7 +67,7 @@ def errors(got, true):
 
 
 def samples(name, dtype):
-    """All over the range, on every scale, and beside the points where the code changes its way."""
+    """Numbers all over the range, on every scale, and next to the points where the code switches formulas."""
     rng = np.random.default_rng(3)
     info, n = np.finfo(dtype), 20_000
     top = -np.log(info.smallest_subnormal.astype(np.float64)) + 2  # e^-top is 0
@@ -77,26 +77,13 @@ def samples(name, dtype):
     denormal = info.smallest_subnormal * np.arange(-50, 51, dtype=dtype)
     # rounding of n, the switches of tanh and erf, saturation, overflow, underflow, powers of 2 and of 2 sqrt(1/2)
     steps = np.arange(-1100, 1100) * (np.log(2) / 4)
-    switches = [
-        0.5,
-        1,
-        4,
-        6,
-        9.1,
-        19.1,
-        89,
-        104,
-        710,
-        746,
-        np.log(info.max.astype(np.float64)),
-        np.log(info.tiny.astype(np.float64)),
-        top - 2,
-    ]
+    ends = [np.log(limit.astype(np.float64)) for limit in (info.max, info.tiny)]
+    switches = [0.5, 1, 4, 6, 9.1, 19.1, 89, 104, 710, 746, *ends, top - 2]
     powers = np.ldexp(1.0, np.arange(info.minexp, info.maxexp))
     near = np.concatenate([steps, switches, np.negative(switches), powers, powers * np.sqrt(2)]).astype(dtype)
-    beside = [near, *(near * (1 + k * info.eps) for k in (-2, -1, 1, 2))]
+    around = [near, *(near * (1 + k * info.eps) for k in (-2, -1, 1, 2))]
     ranges = [rng.uniform(-limit, limit, n) for limit in (0.4, 2, 10, top)]
-    x = np.concatenate([a.astype(dtype) for a in (everything, scales, denormal, *beside, *ranges)])
+    x = np.concatenate([a.astype(dtype) for a in (everything, scales, denormal, *around, *ranges)])
     x = np.abs(x) if name == "log" else x
     return x[~np.isnan(x)]
 
@@ -115,7 +102,7 @@ def test_errors(name, dtype):
     assert off[worst] <= LIMITS[name], f"{off[worst]} ulp off at {x[worst]!r}"
 
 
-# 25 digits from mpmath, at numbers that float32 has, too
+# 25 digits from mpmath, at numbers that are exact in float32, too
 KNOWN = {
     "exp": {
         -80.5: "1.094697702953141678207421e-35",
@@ -227,7 +214,7 @@ def test_nan_stays_nan_and_alone(name, dtype):
 
 
 def check_edges(call, dtype):
-    """Every length around a few vectors, in guarded arrays: the results of one long array, and nothing else written."""
+    """Every length around a few vectors, in guarded arrays: results as in one long array, and nothing else written."""
     x = np.linspace(-3, 3, 2 * assembler.VECTOR_BYTES // np.dtype(dtype).itemsize + 3).astype(dtype)
     long = Arena(dtype)
     wanted = long.space(x.size)
@@ -286,7 +273,7 @@ def read_only(x):
     ],
     ids=["strided", "transposed", "two dtypes", "integers", "read-only", "number"],
 )
-def test_unfit_arrays_are_refused(x, out):
+def test_unsuitable_arrays_are_refused(x, out):
     with pytest.raises(
         TypingError,
         match="erf: x and out must be C-contiguous arrays of one dtype, float32 or float64, and out writable",
@@ -312,7 +299,7 @@ def user_function(times, x, out):
 def test_from_njit_without_allocation(allocations):
     x, out = np.linspace(-2, 2, 21), np.empty(21)
     counts = [allocations(user_function, times, x, out) for times in (1, 1000)]
-    assert counts[0] == counts[1]  # a block for each argument
+    assert counts[0] == counts[1]  # one block per argument
     wanted = compute("log", compute("exp", x))
     wanted[1:4] = compute("tanh", wanted[1:4].copy())
     for name in ("logistic", "softplus", "erf"):
@@ -324,7 +311,11 @@ def test_from_njit_without_allocation(allocations):
 
 
 def digests():
-    """The bits of all results by this process's vector width, hashed; its routines are called without Numba, which takes long."""
+    """
+    Hashes of the bits of all results at this process's vector width.
+
+    The routines are called without Numba, which would take long to compile their callers.
+    """
     found = []
     for name in NAMES:
         for dtype in DTYPES:
@@ -351,7 +342,8 @@ def own_digests():
 
 @pytest.mark.parametrize("width", [16, 32, 64])
 def test_every_width_has_the_same_bits(width, own_digests):
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_elementary; print(*test_elementary.digests())"
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); "
+    code += "import test_elementary; print(*test_elementary.digests())"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
         env=os.environ | {"FASTBP_VECTOR_BYTES": str(width)},

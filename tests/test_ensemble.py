@@ -1,4 +1,4 @@
-"""Ensembles: each network as it is alone, what they say together, files, exports, the command line."""
+"""Ensembles: each network as if trained alone, their predictions, files, exports, and the command line."""
 
 import ctypes
 import json
@@ -26,29 +26,24 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(2, 3, (60, 3))
 CLASSES = np.array(["a", "b", "c"])[(X[:, 0] + X[:, 1]).argsort().argsort() // 20]
 NUMBERS = X @ [1.0, -2.0, 0.5]
-TASKS = {
-    "classes": CLASSES,
-    "two": CLASSES == "a",
-    "numbers": NUMBERS,
-    "several": X[:, :2] * 2,
-    "labels": (X > 2).astype(int),
-}
+TASKS = {"classes": CLASSES, "two": CLASSES == "a", "numbers": NUMBERS}
+TASKS |= {"several": X[:, :2] * 2, "labels": (X > 2).astype(int)}
 FEW = {"epochs": 2, "hidden": 3, "progress": False}
 
 
-def told(model, rows):
+def predictions(model, rows):
     return model.predict(rows) if model.task == "regression" else model.predict_proba(rows)
 
 
 @pytest.mark.parametrize("y", TASKS.values(), ids=TASKS)
-def test_each_network_is_that_of_a_loop_and_they_predict_their_mean(y, tmp_path):
+def test_each_network_is_as_trained_alone_and_they_predict_their_mean(y, tmp_path):
     found = fastbp.ensemble(X, y, 3, seed=2, threads=1, **FEW)
     alone = [fastbp.train(X, y, seed=net.options["seed"], **FEW) for net in found.networks]
     assert all(map(same, found.networks, alone))
-    each = np.array([told(net, X) for net in alone], np.float64)
+    each = np.array([predictions(net, X) for net in alone], np.float64)
     mean = (each.sum(axis=0) / 3).astype(np.float32)
-    np.testing.assert_array_equal(told(found, X), mean)
-    assert told(found, X).dtype == np.float32
+    np.testing.assert_array_equal(predictions(found, X), mean)
+    assert predictions(found, X).dtype == np.float32
     np.testing.assert_allclose(found.spread(X), each.std(axis=0), rtol=1e-12)
     if found.task == "classification":
         np.testing.assert_array_equal(found.predict(X), found.classes[mean.argmax(axis=1)])
@@ -58,7 +53,7 @@ def test_each_network_is_that_of_a_loop_and_they_predict_their_mean(y, tmp_path)
     again = fastbp.ensemble(X.tolist(), y.tolist(), 3, seed=2, **FEW)
     found.save(tmp_path / "e.fbp")
     for other in (again, fastbp.load(tmp_path / "e.fbp"), pickle.loads(pickle.dumps(found))):
-        assert told(other, X).tobytes() == told(found, X).tobytes()
+        assert predictions(other, X).tobytes() == predictions(found, X).tobytes()
         assert other.options == {"n": 3, "bootstrap": False, "seed": 2}
     assert repr(found) == f"<fastbp.Ensemble {found.task} of 3 networks float32>"
 
@@ -105,7 +100,7 @@ def test_frames(tmp_path):
     frame = pd.DataFrame(
         {"a": X[:, 0], "b": kinds, "name": [f"n{k}" for k in range(60)], "once": np.arange(60) == 1, "y": NUMBERS}
     )
-    with pytest.warns(fastbp.TableWarning, match="left out: 'name'"):  # drawn twice, it is still a name
+    with pytest.warns(fastbp.TableWarning, match="left out: 'name'"):  # a name, though rows are drawn twice
         found = fastbp.ensemble(frame, "y", 4, bootstrap=True, seed=3, **FEW)
     assert found.feature_names == ("a", "b", "once")
     assert {net.feature_names for net in found.networks} == {("a", "b", "once"), ("a", "b")}
@@ -114,12 +109,12 @@ def test_frames(tmp_path):
     np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
     for export in (found.to_numpy, found.to_c):
         with pytest.raises(
-            ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"
+            ValueError, match=r"to_\w+: expected networks that encode a table's columns in the same way, .* in 'once'"
         ):
             export(tmp_path / "x")
 
 
-def test_your_own_networks():
+def test_networks_trained_by_the_user():
     nets = fastbp.train_many(X, CLASSES, [{"hidden": 2}, {"hidden": (4, 3), "activation": "tanh"}], epochs=1)
     assert fastbp.Ensemble(nets).predict(X).shape == (60,)
     others = {
@@ -184,7 +179,7 @@ def test_bad_input(text, monkeypatch):
         fastbp.ensemble(X, CLASSES, **{"epochs": 1} | BAD[text])
 
 
-def test_files_that_do_not_go_together(tmp_path):
+def test_files_that_do_not_fit_together(tmp_path):
     fastbp.ensemble(X, CLASSES, 2, epochs=0).save(tmp_path / "e.fbp")
     header, tensors = storage.read(tmp_path / "e.fbp")
     assert header["format"] == 4
@@ -203,7 +198,7 @@ def test_files_that_do_not_go_together(tmp_path):
         fastbp.resume(tmp_path / "e.fbp", X, CLASSES)
 
 
-# Exports, on rows that the verification did not see
+# Exports, on rows other than those that verified them
 
 
 @st.composite
@@ -218,7 +213,7 @@ def ensembles(draw):
 
 
 def agree(model, raw, outputs, probabilities=None, labels=None):
-    """What came is what the ensemble says, but for rounding."""
+    """Assert that an export's outputs are the ensemble's, except for rounding."""
     verify.require("export", model, raw, verify.Answers(outputs, probabilities, labels))
 
 
@@ -335,7 +330,7 @@ def test_command_line(capsys, table, tmp_path):
 
 def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
-    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N beside it")
+    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N, too")
     assert_one_line(*run(capsys, *command, "--ensemble", 0), "--ensemble: expected an integer of at least 1, got 0")
     assert_one_line(
         *run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1"

@@ -1,4 +1,4 @@
-"""Mini-batch learning: the gradient, the epochs of every rule by every way, serial and parallel."""
+"""Mini-batch learning: the gradient, and epochs of every rule by every code path, serial and parallel."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import BASIC, DTYPES, LOSS_PAIRS, STATES, Arena, assert_close, finite_difference
+from naive import BASIC, COSTLY_DTYPES, DTYPES, LOSS_PAIRS, STATES, Arena, assert_close, finite_difference
 from numba import config
 from tasks import (
     DEEP,
@@ -43,7 +43,7 @@ def test_mixed_has_everything():
 
 
 def batch_gradient(task, l2=0.0):
-    """The gradient that one update over all samples follows."""
+    """The gradient that is followed by one update over all samples."""
     params = task.params.copy()
     task.minibatch(params, task.n, learning_rate=0.5, l2=l2)
     return (task.params - params) / 0.5
@@ -52,7 +52,7 @@ def batch_gradient(task, l2=0.0):
 @pytest.mark.parametrize("l2", [0.0, 0.3])
 @mixed
 def test_batch_gradient_is_the_slope_of_the_loss(pair, hidden, l2):
-    # The loss is what `forward` and `evaluate` say, plus the penalty: neither knows a derivative.
+    # The loss comes from `forward` and `evaluate`, plus the penalty: neither uses a derivative.
     task = Task((3, 4, 5, 3), 6, seed=2, hidden=hidden, pair=pair)
     sizes, activations, loss, parameter, decision = task.codes()
     out = np.empty((6, 3))
@@ -72,14 +72,8 @@ def test_weight_two_is_the_sample_twice():
     task, doubled = Task((3, 5, 2), 6), Task((3, 5, 2), 6)
     task.weight = frozen([1.0, 1, 2, 1, 1, 1])
     again = [0, 1, 2, 3, 4, 5, 2]
-    doubled.X, doubled.Y, doubled.weight, doubled.n, doubled.order = (
-        task.X[again],
-        task.Y[again],
-        frozen(np.ones(7)),
-        7,
-        np.arange(7),
-    )
-    doubled.X, doubled.Y = frozen(doubled.X), frozen(doubled.Y)
+    doubled.X, doubled.Y, doubled.weight = frozen(task.X[again]), frozen(task.Y[again]), frozen(np.ones(7))
+    doubled.n, doubled.order = 7, np.arange(7)
     # Both are means, over 6 and over 7 rows.
     assert_close(6 * batch_gradient(task), 7 * batch_gradient(doubled))
 
@@ -105,35 +99,24 @@ def test_batches_of_one_are_per_sample_learning(l2):
 
 # Mini-batches: the epoch
 
-RATES = {
-    "sgd": 0.5,
-    "momentum": 0.1,
-    "nesterov": 0.1,
-    "adam": 0.02,
-    "adamw": 0.02,
-    "nadam": 0.02,
-    "rmsprop": 0.005,
-    "rprop": 0.01,
-}
-# These divide gradients that are little more than rounding by their size
+RATES = {"sgd": 0.5, "momentum": 0.1, "nesterov": 0.1, "rmsprop": 0.005, "rprop": 0.01}
+RATES |= {"adam": 0.02, "adamw": 0.02, "nadam": 0.02}
+# These rules divide by the size of gradients, which may be little more than rounding errors
 SLOW = {"adam": 0.005, "adamw": 0.005, "nadam": 0.005, "rmsprop": 0.0005}
 
 
 def check_minibatch(task, batch_size, optimizer, l2, epochs=3, rate=None):
     arena = Arena(task.dtype)
-    params = arena.put(task.params, written=True)
-    first, second = (
-        arena.put(np.zeros(task.params.size if STATES[optimizer] > k else 0), written=True) for k in range(2)
-    )
+    params, *states = (arena.put(x, written=True) for x in (task.params, *task.states(optimizer)))
     rate, step = rate or RATES[optimizer], 0
-    want, want_step = [x.astype(np.float64) for x in (params, first, second)], 0
+    want, want_step = [x.astype(np.float64) for x in (params, *states)], 0
     for _ in range(epochs):
-        loss, share, step = task.minibatch(params, batch_size, optimizer, first, second, step, rate, l2)
+        loss, share, step = task.minibatch(params, batch_size, optimizer, states, step, rate, l2)
         wanted = task.reference(want[0], batch_size, optimizer, want[1:], want_step, rate, l2)
         want, want_step = [wanted.params, wanted.first, wanted.second], wanted.step
         assert step == want_step
         np.testing.assert_allclose((loss, share), wanted[:2], rtol=1e-11 if task.dtype == np.float64 else 2e-5)
-    for got, wanted in zip((params, first, second), want, strict=True):
+    for got, wanted in zip((params, *states), want, strict=True):
         assert_close(got, wanted, scale=1 + abs(wanted).max(initial=0), factor=epochs)
     assert abs(params - task.params).max() > 1e-3
     arena.check()
@@ -158,13 +141,13 @@ def test_minibatch_epoch_shapes(sizes, n, batch_size, seed):
     check_minibatch(Task(sizes, n, seed, hidden="tanh"), batch_size, "adam", 0.0, epochs=1)
 
 
-# There are two ways through a batch: layer after layer, and group after group for networks of few weights.
+# A batch is computed in one of two ways: layer by layer, or, for networks with few weights, group of samples by group.
 NARROW, WIDE = (3, 5, 2), (260, 280, 7)
 BATCHES = [1, 2, 31, 32, 33, 63, 64, 65, 127, 128, 129, 130, 300]
 RULES = itertools.cycle(STATES)
 
 
-def test_both_ways_are_taken():
+def test_both_code_paths_are_tested():
     assert batches.GROUP == 64
     for dtype in DTYPES:
         assert [Task(NARROW, 1000, dtype=dtype).narrow(size) for size in BATCHES] == [size > 64 for size in BATCHES]
@@ -176,13 +159,13 @@ def test_both_ways_are_taken():
 @pytest.mark.parametrize("batch_size", BATCHES)
 @pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=str)
 def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):
-    # two batches, and a part of one
+    # two whole batches and a part of one
     task = Task(sizes, 2 * batch_size + (batch_size + 2) // 3, dtype=dtype, hidden="tanh")
     optimizer = next(RULES)
     check_minibatch(task, batch_size, optimizer, 0.01, epochs=1, rate=SLOW.get(optimizer))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", STATES)
 @pytest.mark.parametrize(
@@ -208,25 +191,22 @@ def test_minibatch_epoch_of_large_networks():
 
 
 def test_narrow_networks_in_all_parts():
-    # more groups of samples than parts of a batch, and the other way round
+    # more groups of samples than parts of a batch, and vice versa
     for n in (16 * 64 - 1, 16 * 64 + 1, 17 * 64 + 5, 40 * 64):
         assert batches.PARTS == 16
         check_minibatch(Task(NARROW, n + 100, dtype=np.float64), n, "adam", 0.01, epochs=1)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rprop"])
 def test_minibatch_epoch_in_users_njit(optimizer):
     for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7), ((2, 3, 2), 200, 1)]:
         task = Task(sizes, n)
         found = []
         for kernel in (None, compiled(user_minibatch_epoch)):
-            state = [task.params.copy(), *task.states(optimizer)]
-            found.append(
-                (
-                    task.minibatch(state[0], batch_size, optimizer, *state[1:], kernel=kernel),
-                    [x.tobytes() for x in state],
-                )
-            )
+            params, states = task.params.copy(), task.states(optimizer)
+            numbers = task.minibatch(params, batch_size, optimizer, states, kernel=kernel)
+            found.append((numbers, [x.tobytes() for x in (params, *states)]))
         assert found[0] == found[1]
 
 
@@ -239,29 +219,29 @@ def test_minibatch_epoch_of_nothing():
     np.testing.assert_array_equal(params, task.params)
 
 
-def test_minibatch_epoch_goes_on_counting_steps():
-    # Adam's correction depends on the step: two epochs in one state are not the first epoch twice.
+def test_minibatch_epoch_continues_to_count_steps():
+    # Adam's correction depends on the step: two epochs with one state are not the first epoch twice.
     task = Task((2, 3, 2), 10)
     found = []
     for step in (0, 5):
-        params, first, second = task.params.copy(), np.zeros(task.params.size), np.zeros(task.params.size)
-        assert task.minibatch(params, 4, "adam", first, second, step)[2] == step + 3
+        params = task.params.copy()
+        assert task.minibatch(params, 4, "adam", task.states("adam"), step)[2] == step + 3
         found.append(params)
     assert abs(found[0] - found[1]).max() > 1e-3
 
 
 def learned(task, batch_size, optimizer, kernel, epochs=2):
-    """All that comes out of some epochs: numbers, and the bits of weights and states."""
-    state = [task.params.copy(), *task.states(optimizer)]
+    """Everything that some epochs produce: numbers, and the bits of weights and states."""
+    params, states = task.params.copy(), task.states(optimizer)
     numbers, step = [], 0
     for _ in range(epochs):
-        numbers.append(task.minibatch(state[0], batch_size, optimizer, *state[1:], step, 0.01, 0.001, kernel))
+        numbers.append(task.minibatch(params, batch_size, optimizer, states, step, 0.01, 0.001, kernel))
         step = numbers[-1][2]
-    return numbers, [x.tobytes() for x in state]
+    return numbers, [x.tobytes() for x in (params, *states)]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_parallel_epoch_gives_the_same_bits(threads, dtype):
     if threads > config.NUMBA_NUM_THREADS:
         pytest.skip("one processor")
@@ -292,7 +272,7 @@ def test_prepared_epochs_are_the_same(parallel):
     if parallel and config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
     for sizes, n, batch_size in [(NARROW, 150, 100), (NARROW, 20, 7), (WIDE, 150, 100)]:
-        task = Task(sizes, n, dtype=np.float32)
+        task = Task(sizes, n)
 
         def prepared(X, Y, weight, order, batch_size, *rest):
             *head, step, rate = rest[:11]
@@ -306,8 +286,8 @@ def test_prepared_epochs_are_the_same(parallel):
             assert learned(task, batch_size, "adam", prepared) == learned(task, batch_size, "adam", None)
 
 
-def test_a_prepared_epoch_goes_on():
-    # as often as one likes, in one work space, and in any order
+def test_a_prepared_epoch_is_called_again():
+    # any number of times, in one work space, with the samples in any order
     for sizes, batch_size in [(NARROW, 100), (NARROW, 7), (WIDE, 100)]:
         task = Task(sizes, 150)
         one, other, none, step = task.params.copy(), task.params.copy(), np.empty(0), 0
@@ -317,7 +297,7 @@ def test_a_prepared_epoch_goes_on():
         for seed in range(3):
             task.order = np.random.default_rng(seed).permutation(150)
             found = epoch(task.order, step, 0.1, 0.01)
-            *numbers, step = task.minibatch(other, batch_size, "momentum", velocity, none, step, 0.1, 0.01)
+            *numbers, step = task.minibatch(other, batch_size, "momentum", (velocity, none), step, 0.1, 0.01)
             assert [found.loss, found.correct] == numbers
             assert found.failed == -1
         np.testing.assert_array_equal(one, other)
@@ -345,31 +325,19 @@ BATCH_CASES = {
 }
 
 
-@pytest.mark.parametrize("kernel", [kernels.minibatch_epoch, kernels.minibatch_epoch_parallel, user_minibatch_epoch])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.minibatch_epoch,
+        kernels.minibatch_epoch_parallel,
+        pytest.param(user_minibatch_epoch, marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize("case", [*NETWORK_CASES, *SAMPLE_CASES, *BATCH_CASES])
 def test_minibatch_epoch_refuses(case, kernel):
-    names = (
-        "X",
-        "Y",
-        "weight",
-        "order",
-        "batch_size",
-        "sizes",
-        "activations",
-        "loss",
-        "loss_parameter",
-        "decision",
-        "params",
-        "optimizer",
-        "first",
-        "second",
-        "step",
-        "learning_rate",
-        "beta1",
-        "beta2",
-        "epsilon",
-        "l2",
-    )
+    names = ("X", "Y", "weight", "order", "batch_size")
+    names += ("sizes", "activations", "loss", "loss_parameter", "decision", "params")
+    names += ("optimizer", "first", "second", "step", "learning_rate", "beta1", "beta2", "epsilon", "l2")
     kernel = compiled(kernel) if kernel is user_minibatch_epoch else kernel
     refused(kernel, names, (NETWORK_CASES | SAMPLE_CASES | BATCH_CASES)[case])
 
@@ -377,45 +345,23 @@ def test_minibatch_epoch_refuses(case, kernel):
 def test_minibatch_epoch_refuses_other_layouts():
     task = Task((4, 3, 2), 6)
     size = task.params.size
-    good = {
-        "X": np.array(task.X),
-        "Y": np.array(task.Y),
-        "order": task.order,
-        "params": task.params,
-        "first": np.ones(size),
-        "second": np.ones(size),
-    }
+    good = {"X": np.array(task.X), "Y": np.array(task.Y), "order": task.order}
+    good |= {"params": task.params, "first": np.ones(size), "second": np.ones(size)}
     gaps = {name: np.repeat(array, 2, axis=0)[::2] for name, array in good.items()}
     turned = {name: np.asfortranarray(good[name]) for name in ("X", "Y")}
     for name, array in [*gaps.items(), *turned.items()]:
         X, Y, order, params, first, second = (good | {name: array}).values()
         for kernel in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
+            rule = (kernels.ADAM, first, second, 0, 0.1, 0.9, 0.99, 1e-6, 0.0)
             with pytest.raises(ValueError, match="C-contiguous"):
-                kernel(
-                    X,
-                    Y,
-                    task.weight,
-                    order,
-                    2,
-                    *task.codes(),
-                    params,
-                    kernels.ADAM,
-                    first,
-                    second,
-                    0,
-                    0.1,
-                    0.9,
-                    0.99,
-                    1e-6,
-                    0.0,
-                )
+                kernel(X, Y, task.weight, order, 2, *task.codes(), params, *rule)
 
 
 # Not a number, and no allocation
 
 
 def with_nan(task, place):
-    """The sample in this place of the order has an input that is not a number."""
+    """The task with NaN among the inputs of the sample in this place of the order."""
     X = np.array(task.X)
     X[task.order[place], 0] = np.nan
     task.X = frozen(X)
@@ -484,30 +430,38 @@ def test_the_failed_batch_is_the_same_on_threads():
         assert found[0] == found[1]
 
 
-# The length of a batch's gradient, and rates and penalties of each batch
+# Clipping by the length of a batch's gradient, and rates and penalties of each batch
 
 WAYS = [(NARROW, 250, 100), (NARROW, 20, 7), (WIDE, 70, 30), ((90, 800, 3), 50, 20), ((4, 2), 30, 8)]
 
+# Every rule on small networks, some on large ones, where the reference is slow; the rest is left to the thorough tests.
+RULES_AND_WAYS = [
+    pytest.param(
+        optimizer,
+        *way,
+        marks=pytest.mark.thorough if max(way[0]) > 100 and optimizer not in ("sgd", "adam", "rprop") else (),
+    )
+    for optimizer, way in itertools.product(STATES, WAYS)
+]
+every_rule_and_way = pytest.mark.parametrize(("optimizer", "sizes", "n", "batch_size"), RULES_AND_WAYS)
+
 
 def rounding_decides(sizes, optimizer, dtype):
-    """Whether a sign of rprop hangs on rounding: among tens of thousands of gradients in float32 there are some of no size."""
+    """Whether rounding decides a sign for rprop: among tens of thousands of float32 gradients, some are almost 0."""
     return optimizer == "rprop" and dtype == np.float32 and max(sizes) > 100
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
-@pytest.mark.parametrize("optimizer", STATES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@every_rule_and_way
 def test_clipped_gradients(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64
     task = Task(sizes, n, dtype=dtype, hidden="tanh", pair=("huber", "identity"))
-    g, _ = naive.gradient(
-        task.X, task.Y, task.weight, task.sizes, task.names, "huber", task.params, task.loss_parameter
-    )
+    samples = task.X, task.Y, task.weight
+    g, _ = naive.gradient(samples, task.sizes, task.names, "huber", task.params, task.loss_parameter)
     typical = np.linalg.norm(g) / n
-    rate = SLOW.get(optimizer, RATES[optimizer]) * (
-        0.1 if optimizer in ("sgd", "momentum", "nesterov") and task.n < 100 else 1
-    )
+    slower = optimizer in ("sgd", "momentum", "nesterov") and task.n < 100
+    rate = SLOW.get(optimizer, RATES[optimizer]) * (0.1 if slower else 1)
     for clip in (0.5 * typical, typical):  # all batches, and some
         check_pass(task, batch_size, optimizer, rate, 0.01, clip=clip)
 
@@ -523,9 +477,8 @@ def test_a_length_that_no_gradient_has_clips_nothing(sizes, n, batch_size):
     np.testing.assert_array_equal(*found)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("sizes", "n", "batch_size"), WAYS)
-@pytest.mark.parametrize("optimizer", STATES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
+@every_rule_and_way
 def test_rates_and_penalties_of_each_batch(sizes, n, batch_size, optimizer, dtype):
     if rounding_decides(sizes, optimizer, dtype):
         dtype = np.float64
@@ -564,6 +517,7 @@ def test_the_penalty_is_that_before_the_updates():
     assert task.prepared(params, 10, "sgd", task.states("sgd"))(task.order, 0, 0.5, 0.0).penalty == 0
 
 
+@pytest.mark.thorough
 def test_clipped_epochs_have_the_same_bits_on_threads():
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
@@ -587,9 +541,7 @@ def test_no_allocation_per_sample_or_batch(allocations):
 
     def minibatch(batch_size):
         def call(task):
-            task.minibatch(
-                task.params.copy(), batch_size, "adam", np.zeros(task.params.size), np.zeros(task.params.size)
-            )
+            task.minibatch(task.params.copy(), batch_size, "adam", task.states("adam"))
 
         return call
 
@@ -606,8 +558,9 @@ def test_no_allocation_per_sample_or_batch(allocations):
 # Vector widths
 
 
+@pytest.mark.thorough
 def test_every_width():
-    # large networks, and the ways through a batch or a sample; one dtype each, to be short
+    # large networks, and every way to compute a batch or a sample; one dtype each, to save time
     chosen = {
         16: "(in_tiles or large_networks) and not float32",
         32: "(large_networks or lectures_rule) and not float64",

@@ -1,4 +1,4 @@
-"""Exports answer as the network does, keep no file that does not, and networks come in from scikit-learn and PyTorch."""
+"""Exports give the network's outputs, or no file is kept; and networks are imported from scikit-learn and PyTorch."""
 
 import ctypes
 import json
@@ -21,7 +21,7 @@ X = rng.normal(size=(60, 3)) * [1, 5, 0.1] + [0, 10, 0]
 Y = X @ [1.0, -0.4, 10.0]
 FILES = {"onnx": "net.onnx", "c": "net.c", "numpy": "net.py"}
 NEEDS_COMPILER = pytest.mark.skipif(c.compiler() is None, reason="no C compiler")
-FEW = settings(max_examples=settings.default.max_examples * 2 // 5)  # each takes a compiler's time
+FEW = settings(max_examples=settings.default.max_examples * 2 // 5)  # each is compiled
 
 
 def trained(y=Y, **options):
@@ -29,7 +29,7 @@ def trained(y=Y, **options):
 
 
 def agree(net, inputs, outputs=None, probabilities=None, labels=None):
-    """What came is what the network says, but for rounding."""
+    """Assert that an export's outputs are the network's, except for rounding."""
     came, own = verify.Answers(outputs, probabilities, labels), verify.own_answers(net, inputs)
     for name, relative in verify.differences(own, came, verify.terms(net, inputs)).items():
         assert relative.max() <= verify.TOLERANCE[net.dtype.name], name
@@ -40,12 +40,12 @@ def agree(net, inputs, outputs=None, probabilities=None, labels=None):
 
 
 def fresh(net, seed=1):
-    """Rows of raw values, and the inputs of the network that they are."""
+    """Rows of raw values, and the same rows as inputs of the network."""
     raw = raw_rows(net, 50, seed)
     return raw, Inputs.of(net).expand(raw)
 
 
-# Random networks, on rows that the verification did not see
+# Random networks, on rows other than those that verified the export
 
 
 @given(networks())
@@ -167,7 +167,7 @@ def test_sklearn(net):
             agree(net, inputs, None, other.predict_proba(inputs), predicted)
     assert model.score(inputs, model.predict(inputs)) == pytest.approx(1) or net.task == "regression"
     assert base.clone(model).get_params() == model.get_params()
-    again = fastbp.from_sklearn(model)  # all in float64, and without a scaler
+    again = fastbp.from_sklearn(model)  # in float64, and without a scaler
     assert again.layer_activations[:-1] == net.layer_activations[:-1]
     if net.task == "regression":
         agree(net, inputs, again.forward(inputs))
@@ -212,7 +212,7 @@ class TestFiles:
         for rows in (None, frame[:5], net.encode(frame)[:5]):
             write(net, kind, tmp_path, rows)
         net.save(tmp_path / "net.fbp")
-        write(fastbp.load(tmp_path / "net.fbp"), kind, tmp_path)  # on rows that are drawn
+        write(fastbp.load(tmp_path / "net.fbp"), kind, tmp_path)  # on random rows
 
     def test_a_wrong_export_leaves_nothing_and_an_existing_file_alone(self, kind, tmp_path, monkeypatch):
         from fastbp.export import numpy, onnx
@@ -241,7 +241,7 @@ class TestFiles:
         if kind == "c" and c.compiler() is None:
             pytest.skip("no C compiler")
         with pytest.raises(
-            RuntimeError, match="train with dtype='float64' where inputs are large against their spread"
+            RuntimeError, match="train with dtype='float64' if inputs are large compared with their spread"
         ):
             write(fastbp.train(far, Y, epochs=2, seed=0), kind, tmp_path)
         write(fastbp.train(far, Y, epochs=2, seed=0, dtype="float64"), kind, tmp_path)
@@ -324,7 +324,7 @@ def test_identifier(stem, name):
 # scikit-learn
 
 
-def test_sklearn_goes_on_learning():
+def test_sklearn_continues_to_learn():
     pytest.importorskip("sklearn")
     for y in (np.where(Y > 0, "a", "b"), Y):
         net = trained(y, activation="tanh", hidden=(5, 5))
@@ -337,7 +337,7 @@ def test_sklearn_goes_on_learning():
             model.partial_fit(X, y)
         model.set_params(warm_start=True, max_iter=3)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it has not converged
+            warnings.simplefilter("ignore")  # it has not converged
             model.fit(X, y)
         assert not np.allclose(model.coefs_[0], layers.folded(net)[0][0])
         assert model.score(X, y) > before - 0.1
@@ -460,26 +460,14 @@ def test_from_torch_folds_and_skips(nn):
             tensor.uniform_(0.5, 2)
         return module
 
-    modules = [
-        nn.Flatten(),
-        norm(3),
-        nn.Linear(3, 8, bias=False),
-        nn.Dropout(),
-        norm(8),
-        nn.Identity(),
-        nn.ReLU(),
-        nn.Dropout(0.3),
-        norm(8),
-    ]
+    modules = [nn.Flatten(), norm(3), nn.Linear(3, 8, bias=False), nn.Dropout(), norm(8)]
+    modules += [nn.Identity(), nn.ReLU(), nn.Dropout(0.3), norm(8)]
     modules += [nn.Linear(8, 4), norm(4), nn.Linear(4, 2)]
     for dtype in (torch.float32, torch.float64):
         sequential = nn.Sequential(*modules).to(dtype)
         net = fastbp.from_torch(sequential)
-        assert (net.task, net.sizes, net.layer_activations) == (
-            "regression",
-            (3, 8, 4, 2),
-            ("relu", "identity", "identity"),
-        )
+        assert (net.task, net.sizes) == ("regression", (3, 8, 4, 2))
+        assert net.layer_activations == ("relu", "identity", "identity")
         same(sequential, net)
     plain = nn.BatchNorm1d(3, affine=False)
     plain.running_mean.fill_(3.0)
@@ -528,14 +516,14 @@ def test_from_torch_refuses(nn):
         ([linear, nn.Softmax(dim=1), linear], "expected Softmax only at the end"),
         ([linear, nn.ReLU(), nn.Tanh()], "expected a Linear before each activation; at position 2"),
         ([nn.ReLU(), linear], "expected a Linear before each activation; at position 0"),
-        ([linear, nn.Linear(4, 1)], "expected a Linear of the 3 units before it, got one of 4"),
-        ([nn.BatchNorm1d(4), linear], "expected a Linear of the 4 features before it, got one of 3"),
-        ([linear, nn.BatchNorm1d(4)], "expected a BatchNorm1d of the 3 units before it, got one of 4"),
+        ([linear, nn.Linear(4, 1)], "expected a Linear for the 3 units before it, got one for 4"),
+        ([nn.BatchNorm1d(4), linear], "expected a Linear for the 4 features before it, got one for 3"),
+        ([linear, nn.BatchNorm1d(4)], "expected a BatchNorm1d for the 3 units before it, got one for 4"),
         ([nn.BatchNorm1d(3), nn.BatchNorm1d(3), linear], "expected a Linear between two BatchNorm1d"),
         ([nn.BatchNorm1d(3, track_running_stats=False), linear], "tracks its statistics"),
-        ([linear, nn.ReLU(), nn.BatchNorm1d(3)], "one behind each BatchNorm1d"),
+        ([linear, nn.ReLU(), nn.BatchNorm1d(3)], "one after each BatchNorm1d"),
         ([nn.Flatten()], "expected at least one Linear"),
-        ([linear, nn.GELU()], "expected an end that fits regression"),
+        ([linear, nn.GELU()], "expected a last activation for regression"),
     ):
         with pytest.raises(ValueError, match=f"^sequential: .*{message}"):
             fastbp.from_torch(nn.Sequential(*modules))
@@ -549,9 +537,13 @@ def test_from_torch_refuses(nn):
         (
             nn.Sequential(linear, nn.Softmax(dim=1)),
             {"task": "regression"},
-            "sequential: expected an end that fits regression",
+            "sequential: expected a last activation for regression",
         ),
-        (nn.Sequential(linear, nn.ReLU()), {"task": "multilabel"}, "sequential: expected an end that fits multilabel"),
+        (
+            nn.Sequential(linear, nn.ReLU()),
+            {"task": "multilabel"},
+            "sequential: expected a last activation for multilabel",
+        ),
         (
             nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()),
             {"task": "classification"},

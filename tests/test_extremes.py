@@ -1,4 +1,4 @@
-"""Numbers at the ends of their range: saturated units, losses of certain outputs, what is not a number, denormal states."""
+"""Numbers at the limits of their range: saturated units, losses of certain outputs, NaN, denormal states."""
 
 import itertools
 
@@ -32,22 +32,17 @@ def test_units_far_out(name, dtype):
     kernels.activation_derivative(kind, z if name in OF_INPUT else a, slope)
     with np.errstate(over="ignore", invalid="ignore"):
         wanted = naive.activation_forward(name, z)
-    # e^z, and what SELU makes of the largest number, are larger than any number: infinite, and never NaN
+    # e^z, and SELU of the largest number, overflow: they are infinite, never NaN
     beyond = z > np.log(largest) if name == "exp" else (z == largest) & (name == "selu")
     assert np.isposinf(a[beyond]).all()
     np.testing.assert_allclose(
         a[~beyond], wanted[~beyond].astype(dtype), rtol=1e-5, atol={np.float32: 2.0**-126, np.float64: 1e-300}[dtype]
     )
     assert np.isfinite(slope[~beyond]).all()
-    flat = abs(z) >= 1e4  # far out every one of them is a straight line
-    ends = {
-        "identity": (1, 1),
-        "logistic": (0, 0),
-        "tanh": (0, 0),
-        "leaky_relu": (naive.LEAK, 1),
-        "selu": (0, naive.SELU_SCALE),
-        "hard_sigmoid": (0, 0),
-    }.get(name, (0, 1))
+    flat = abs(z) >= 1e4  # far out, each function is a straight line
+    ends = {"identity": (1, 1), "leaky_relu": (naive.LEAK, 1), "selu": (0, naive.SELU_SCALE)}
+    ends |= {"logistic": (0, 0), "tanh": (0, 0), "hard_sigmoid": (0, 0)}
+    ends = ends.get(name, (0, 1))
     if name != "exp":
         np.testing.assert_allclose(slope[flat], np.where(z > 0, ends[1], ends[0])[flat], rtol=1e-6, atol=1e-7)
 
@@ -66,18 +61,15 @@ def test_softmax_far_out(dtype):
 def test_losses_of_outputs_that_are_0_and_1(pair, dtype):
     a, y = np.array([[0, 1, 0, 1], [1, 0, 1, 0]], dtype), np.array([[0, 1, 1, 0], [1, 0, 0, 1]], dtype)
     parameter = np.full(4 if pair[0] in PARAMETRIC else 0, 0.3, dtype)
-    codes, out, eps = (
-        (kernels.LOSSES[pair[0]], parameter, kernels.ACTIVATIONS[pair[1]]),
-        np.empty_like(a),
-        np.finfo(dtype).eps,
-    )
+    codes = (kernels.LOSSES[pair[0]], parameter, kernels.ACTIVATIONS[pair[1]])
+    out, eps = np.empty_like(a), np.finfo(dtype).eps
     kernels.output_delta(*codes, a, y, out)
     np.testing.assert_allclose(out, naive.output_delta(*pair, a, y, parameter), atol=1e-6)
     loss, _ = kernels.evaluate(*codes, kernels.ARGMAX, a, y, np.ones(2, dtype))
     assert np.isfinite(loss)
     if (
         pair[0] == "log_loss"
-    ):  # a probability of 0 counts as the machine epsilon: each sample has one wrong output, or two
+    ):  # a probability of 0 counts as the machine epsilon; each sample has one or two wrong outputs
         assert loss == pytest.approx(-np.log(float(eps)) * (2 if pair[1] == "logistic" else 1), rel=1e-6)
 
 
@@ -89,12 +81,8 @@ PAIRS = [("squared_error", "logistic"), ("log_loss", "logistic"), ("squared_erro
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_networks_of_saturated_units(pair, hidden, dtype):
     rng, rate = np.random.default_rng(1), 1e-35  # times a gradient of 1e30
-    for sizes, n, batch_size in [
-        ((3, 4, 2), 20, None),
-        ((3, 6, 2), 20, None),
-        ((3, 6, 2), 150, 100),
-        ((3, 6, 2), 20, 7),
-    ]:
+    for units, n, batch_size in [(4, 20, None), (6, 20, None), (6, 150, 100), (6, 20, 7)]:
+        sizes = (3, units, 2)
         task = Task(sizes, n, 3, dtype, hidden, pair)
         task.X = frozen(rng.choice([0, 1, -1, 1e4, -1e4, 1e30, -1e30], size=task.X.shape), dtype)
         task.Y = frozen(np.eye(2)[rng.integers(0, 2, n)], dtype)
@@ -102,7 +90,7 @@ def test_networks_of_saturated_units(pair, hidden, dtype):
         with np.errstate(all="ignore"):
             if batch_size is None:  # in registers, and swept
                 found = task.online(params, rate)
-                wanted = naive.online_epoch(task.X, task.Y, task.weight, task.order, *task.words(), before, rate, 0.0)
+                wanted = naive.online_epoch(task.samples(), task.words(), before, rate, 0.0)
             else:  # narrow, and wide
                 found = task.minibatch(params, batch_size, learning_rate=rate)
                 reference = task.reference(before, batch_size, "sgd", task.states("sgd"), 0, rate, 0.0)
@@ -115,7 +103,7 @@ def test_networks_of_saturated_units(pair, hidden, dtype):
 
 
 @every_dtype
-def test_what_is_not_a_number_is_decided_and_ends_a_pass(dtype):
+def test_nan_has_a_decision_and_ends_a_pass(dtype):
     task = Task((3, 5, 3), 100, dtype=dtype, pair=("log_loss", "softmax"))
     for strange, where in itertools.product((np.nan, np.inf, -np.inf), (0, 57)):
         X = np.array(task.X)
@@ -170,7 +158,7 @@ def test_states_do_not_stay_denormal(name, dtype):
 
 
 def test_without_epsilon_small_squares_are_kept():
-    """What the mean is divided by must not turn into 0."""
+    """The divisor of the mean must not become 0."""
     w, g = np.ones(3, np.float32), np.full(3, 1e-20, np.float32)
     m, s = np.zeros(3, np.float32), np.zeros(3, np.float32)
     kernels.adam_update(w, g, m, s, 1, 0.01, 0.9, 0.999, 0.0)

@@ -1,4 +1,4 @@
-"""Tables in files: what is read, in pieces too, and the words for everything that cannot be."""
+"""Tables in files: what is read, also in pieces, and the errors for everything that cannot be read."""
 
 import io
 import sys
@@ -40,7 +40,7 @@ def test_a_csv_file_and_the_lines_of_its_rows(tmp_path):
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
-def test_any_end_of_line_and_a_mark_at_the_start(tmp_path, start, end):
+def test_any_end_of_line_and_a_byte_order_mark(tmp_path, start, end):
     table = files.read(write(tmp_path, start + f'größe,b\n1,ü\n2,"x {end}y"'.replace("\n", end)))
     assert table.names == ["größe", "b"]
     assert table.frame["größe"].tolist() == [1, 2]
@@ -91,7 +91,7 @@ def test_parquet_of_several_groups_of_rows(tmp_path):
     frame.index.name = None
     path = tmp_path / "t.parquet"
     frame.to_parquet(path, row_group_size=3)
-    (tmp_path / "t.csv").write_bytes(path.read_bytes())  # told by its first bytes too
+    (tmp_path / "t.csv").write_bytes(path.read_bytes())  # Parquet is also recognised by its first bytes
     for name in (str(path), str(tmp_path / "t.csv")):
         table = files.read(name)
         assert table.names == ["n", "t", "d"]
@@ -117,33 +117,33 @@ ROWS = "".join(f"{k},{'ab'[k % 2]}\n" for k in range(30))  # lines 2 to 31
 MISTAKES = {
     "missing target": ("length,width\n1,2\n", "there is no column 'kind'; its columns are 'length', 'width'"),
     "a name nearly right": ("length,kinds\n1,2\n", "there is no column 'kind'; did you mean 'kinds'?"),
-    "no feature": ("kind\na\nb\n", "no columns beside the target"),
+    "no feature": ("kind\na\nb\n", "expected at least one column to predict the target from, got none"),
     "columns without names": (
         ",,kind\n0,1,a\n1,2,b\n",
-        "the columns 1, 2 have no names; name them in the first line, or remove them",
+        "columns 1, 2 have no names; name them in the first line, or remove them",
     ),
-    "text among numbers": ("length,kind\n1,1.5\n2,2.5\n3,x\n", "column 'kind' holds text ('x' in line 4)"),
+    "text among numbers": ("length,kind\n1,1.5\n2,2.5\n3,x\n", "column 'kind' contains text ('x' in line 4)"),
     "a long cell among numbers": (
         "length,kind\n1,1.5\n2,2.5\n3," + "x" * 10_000 + "\n",
-        "column 'kind' holds text ('xxxxxxxxxxxx...xxxxxxxxxxxxx'",
+        "column 'kind' contains text ('xxxxxxxxxxxx...xxxxxxxxxxxxx'",
     ),
-    "blank lines": ("length,kind\n\n1,1\n\n3,2\n4,\n", "in line 6 (1 such in all"),
+    "blank lines": ("length,kind\n\n1,1\n\n3,2\n4,\n", "in line 6 (1 missing in all"),
     "open quote": ('length,kind\n1,a\n1,"a\n2,b\n', "line 3 opens a quote that is never closed"),
     "an open quote in a long file": (
         'length,kind\n1,"a\n' + "2,b\n" * 50_000,
         "line 2 opens a quote that is never closed",
     ),
-    "a letter behind a quote": ('length,kind\n1,"a"b\n', "line 2 is not CSV"),
-    "missing labels": ("length,kind\n1,a\n2,\n3,NA\n", "column 'kind' has no value in line 3 (2 such in all"),
+    "a letter after a quote": ('length,kind\n1,"a"b\n', "line 2 is not CSV"),
+    "missing labels": ("length,kind\n1,a\n2,\n3,NA\n", "column 'kind' has no value in line 3 (2 missing in all"),
     "infinite": ("length,kind\n" + ROWS + "inf,b\n", "got inf in column 'length', line 32; correct it"),
     "infinite and negative": ("length,kind\n-Infinity,a\n" + ROWS, "got -inf in column 'length', line 2; correct it"),
-    "an infinite target": ("length,kind\n1,0.5\n2,inf\n", "column 'kind' holds an infinite number in line 3"),
+    "an infinite target": ("length,kind\n1,0.5\n2,inf\n", "column 'kind' contains an infinite number in line 3"),
     "one class": ("length,kind\n1,a\n2,a\n", "target 'kind': expected at least two classes"),
     "no values at all": (
         "length,width,kind\n" + ",,a\n,,b\n" * 9,
         "all are left out ('length': no values; 'width': no values)",
     ),
-    "one row": ("length,kind\n1,a\n", "there is only one row; expected more, to learn from some and to set some aside"),
+    "one row": ("length,kind\n1,a\n", "expected at least two rows, one of them for validation, got one"),
     "empty": ("", "the file is empty; expected a line of column names"),
     "blank": ("\n\n \n", "the file is empty"),
     "header only": ("length,kind\n", "no rows below the column names"),
@@ -154,9 +154,9 @@ MISTAKES = {
     "semicolons, and commas in numbers": ("length;width;kind, of thing\n1,5;2;a\n", "separated by ';'"),
     "tabs": ("length\tkind\n1\ta\n", r"separated by '\t'"),
     "bars": ("length|kind\n1|a\n", "separated by '|'"),
-    "NUL": ("length,kind\n1,a\n2,\0b\n", "line 3 holds a NUL byte"),
+    "NUL": ("length,kind\n1,a\n2,\0b\n", "line 3 contains a NUL byte"),
     "Latin-1": (b"length,kind\n1,a\n2,\xfc\n", "byte 19, in line 3, is not UTF-8 text; save the table as CSV in UTF-8"),
-    "UTF-8 cut short, behind a mark": (
+    "UTF-8 cut short, after a mark": (
         b"\xef\xbb\xbflength,kind\n1,\xc3\xbc\n2,\xc3",
         "byte 23, in line 3, is not UTF-8",
     ),
@@ -208,6 +208,7 @@ def test_a_missing_extra_is_named(capsys, monkeypatch, tmp_path, module, name):
     assert_one_line(*run(capsys, *command), module, 'pip install "fastbp[cli]"')
 
 
+@pytest.mark.thorough
 def test_a_table_of_10_000_columns(capsys, tmp_path):
     names = [f"c{k}" for k in range(9999)]
     rows = [",".join(["1", "0"] * 4999 + [str(k), "ab"[k % 2]]) + "\n" for k in range(20)]

@@ -1,4 +1,4 @@
-"""The forward pass of whole networks: against NumPy, around the edges of tiles, and the same bits for any rows and threads."""
+"""The forward pass of networks: against NumPy, around tile sizes, and bit for bit the same for any rows and threads."""
 
 import itertools
 
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close
+from naive import COSTLY_DTYPES, DTYPES, Arena, assert_close
 from numba import config
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds, user_forward
 
 from fastbp import kernels
-from fastbp.kernels.network import forward as tiles
+from fastbp.kernels.network import layout
 
 
 @given(sizes=networks)
@@ -32,31 +32,29 @@ def test_forward(dtype, via, sizes, n, hidden, last, seed):
     check_forward(kernels.forward if via == "python" else compiled(user_forward), dtype, sizes, n, hidden, last, seed)
 
 
-@pytest.mark.parametrize(
-    "n", [63, 64, 65, 130, 1100]
-)  # the kernel takes tiles of 64 rows, and cuts them into 16 groups
+# the kernel computes tiles of 64 rows in 16 groups
+@pytest.mark.parametrize("n", [63, 64, 65, 130, 1100])
 def test_forward_over_tiles(n):
-    assert tiles.GROUP == 64
-    assert tiles.GROUPS == 16
+    assert layout.GROUP == 64
+    assert layout.PARTS == 16
     check_forward(kernels.forward, np.float64, (3, 6, 2, 4), n, "tanh", "softmax", seed=0)
 
 
 def is_packed(sizes, dtype):
-    """Whether a layer is copied into tiles."""
-    return any((n + 1) * m * np.dtype(dtype).itemsize >= tiles.PACKED_FROM for n, m in itertools.pairwise(sizes))
+    """Whether a layer is copied into layout."""
+    return any((n + 1) * m * np.dtype(dtype).itemsize >= layout.PACKED_FROM for n, m in itertools.pairwise(sizes))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_forward_of_large_networks(dtype):
     assert {is_packed(sizes, np.float32) for sizes in DEEP if sizes[1] == 128} == {False, True}
     for number, sizes in enumerate(DEEP + LARGE):
-        check_forward(
-            kernels.forward, dtype, sizes, (5, 70, 33)[number % 3], "relu" if number % 2 else "tanh", "softmax", number
-        )
+        n, hidden = (5, 70, 33)[number % 3], ("tanh", "relu")[number % 2]
+        check_forward(kernels.forward, dtype, sizes, n, hidden, "softmax", number)
 
 
 def outputs(task, X, threads=None):
-    """Of `forward`, or of `forward_parallel` on so many threads."""
+    """The outputs of `forward`, or of `forward_parallel` on this number of threads."""
     out = np.full((len(X), task.sizes[-1]), np.nan, task.dtype)
     arguments = (frozen(X), *task.codes()[:2], frozen(task.params), out)
     if threads is None:
@@ -68,22 +66,15 @@ def outputs(task, X, threads=None):
     return out
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     assert is_packed(sizes, dtype) == (sizes[0] == 300)
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
         task = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last))
         whole = outputs(task, task.X)
-        for rows in (
-            slice(0, 1),
-            slice(7, 8),
-            slice(3, 40),
-            slice(63, 65),
-            slice(1, 131),
-            slice(None, None, 3),
-            slice(None, None, -1),
-        ):
+        parts = [slice(*bounds) for bounds in ((0, 1), (7, 8), (3, 40), (63, 65), (1, 131))]
+        for rows in (*parts, slice(None, None, 3), slice(None, None, -1)):
             np.testing.assert_array_equal(outputs(task, task.X[rows]), whole[rows])
         for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
             for rows in (slice(0, 0), slice(0, 5), slice(None)):

@@ -1,4 +1,4 @@
-"""Gradients without an update, and updates with a gradient from elsewhere: what data-parallel training is made of."""
+"""Gradients without an update, and updates with a given gradient: the two halves of data-parallel training."""
 
 import naive
 import numpy as np
@@ -8,16 +8,14 @@ from fastbp import kernels
 
 RANDOM = np.random.default_rng(0)
 NONE = np.empty(0)
-# The narrow way, and the wide one, where weights are packed
+# A narrow batch, a wide one, and one whose weights are packed
 SHAPES = {"narrow": ((3, 5, 2), 150), "wide": ((3, 5, 2), 20), "packed": ((20, 250, 250, 2), 40)}
 
 
 def problem(way):
     sizes, n = SHAPES[way]
-    codes = (
-        np.array(sizes),
-        np.array([kernels.ACTIVATIONS["tanh"]] * (len(sizes) - 2) + [kernels.ACTIVATIONS["identity"]]),
-    )
+    tanh, identity = kernels.ACTIVATIONS["tanh"], kernels.ACTIVATIONS["identity"]
+    codes = np.array(sizes), np.array([tanh] * (len(sizes) - 2) + [identity])
     X, Y, weight = RANDOM.normal(size=(n, sizes[0])), RANDOM.normal(size=(n, sizes[-1])), RANDOM.uniform(0.5, 2, n)
     params = RANDOM.normal(0, 0.2, kernels.parameter_count(codes[0]))
     return sizes, codes, X, Y, weight, params
@@ -40,7 +38,7 @@ def test_the_gradient_and_nothing_else(way):
     assert found.failed == -1
     np.testing.assert_array_equal(params, before)
     activations = ["tanh"] * (len(sizes) - 2) + ["identity"]
-    wanted, outputs = naive.gradient(X, Y, weight, sizes, activations, "squared_error", params)
+    wanted, outputs = naive.gradient((X, Y, weight), sizes, activations, "squared_error", params)
     np.testing.assert_allclose(gradient, wanted / len(X), rtol=1e-9, atol=1e-12)
     assert found.loss == pytest.approx(float((weight[:, None] * (outputs - Y) ** 2).sum() / 2 / len(X)), rel=1e-12)
 

@@ -1,4 +1,4 @@
-"""Nothing outside of its arrays is read or written by any kernel: all are called between pages that nobody may touch."""
+"""No kernel reads or writes anything outside its arrays: all are called on arrays between protected pages."""
 
 import os
 import signal
@@ -16,25 +16,14 @@ from fastbp.kernels import node
 from fastbp.kernels.compiler import assembler
 
 pytestmark = pytest.mark.skipif(not guarded.GUARDS, reason="pages are guarded by mprotect")
-# Public functions that take no arrays, or none but the sizes of a network.
-WITHOUT_ARRAYS = {
-    "CustomLoss",
-    "Pass",
-    "cache_folder",
-    "forward_parallel_pays",
-    "infer_parallel_pays",
-    "matmul_parallel_pays",
-    "parallel_pays",
-    "parameter_count",
-    "peak_gflops",
-    "states_of",
-    "takes_input",
-    "threads",
-}
+# Public functions that take no arrays, or only the sizes of a network.
+WITHOUT_ARRAYS = {"CustomLoss", "Pass", "cache_folder", "forward_parallel_pays", "infer_parallel_pays"}
+WITHOUT_ARRAYS |= {"matmul_parallel_pays", "parallel_pays", "parameter_count", "peak_gflops", "states_of"}
+WITHOUT_ARRAYS |= {"takes_input", "threads"}
 
 
 class Attack:
-    """A process that makes calls, and may die of it."""
+    """A process that makes calls, and may die of them."""
 
     def __init__(self, folder, first, examples, *, seed=0, strided=False, parallel=False, width=assembler.VECTOR_BYTES):
         self.file = folder / f"{first}-{seed}-{strided}-{parallel}-{width}.txt"
@@ -50,7 +39,7 @@ class Attack:
             )
 
     def end(self, timeout=600):
-        """What it was doing last, and its exit status; negative: the number of the signal that killed it."""
+        """What it was doing last, and its exit status, which is negative if a signal killed it."""
         try:
             _, self.errors = self.process.communicate(timeout=timeout)
         finally:
@@ -73,11 +62,12 @@ def test_every_public_kernel_is_attacked():
     assert not set(MATRICES) & set(NETWORKS)
 
 
+@pytest.mark.thorough
 def test_kernels_stay_within_their_arrays(tmp_path):
     Attack(tmp_path, "", 2).survives()
 
 
-# Each attack in a process of its own, which is a copy of one: to import once is enough
+# Each attack runs in a forked process, so that the imports are made only once
 EVERY_PLANTED = """
 import os, sys
 import guard_attacks
@@ -92,7 +82,8 @@ for name in guard_attacks.PLANTED:
 """
 
 
-def test_what_does_not_is_found(tmp_path):
+@pytest.mark.thorough
+def test_kernels_that_do_not_are_found(tmp_path):
     command = [sys.executable, "-c", EVERY_PLANTED, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=600, check=True)
     for name, status in zip(PLANTED, done.stdout.split(), strict=True):
@@ -100,10 +91,10 @@ def test_what_does_not_is_found(tmp_path):
         assert last.startswith(f"{name}, example 0 of seed 0: ")
         if "gap" in name:
             assert int(status) == 1
-            assert "written beside an array of shape (3,)" in errors
+            assert "written outside an array of shape (3,)" in errors
         else:
             assert int(status) in (-signal.SIGSEGV, -signal.SIGBUS)
-            assert "guard_attacks.py" in errors  # where it was
+            assert "guard_attacks.py" in errors  # where it happened
 
 
 # Thousands of examples of every kernel
@@ -132,45 +123,18 @@ def test_vectors_of_other_widths(width, tmp_path):
         Attack(tmp_path, first, 500, seed=3, strided=True, width=width).survives(3000)
 
 
-# Every index of compiled code checked
+# Bounds checks in compiled code
 
-FILES = [
-    "activation_loss",
-    "backprop",
-    "custom_loss",
-    "dropout",
-    "elementary",
-    "epochs",
-    "forward",
-    "inference",
-    "lanes",
-    "lecture",
-    "matmul",
-    "node",
-    "online",
-    "optimizer",
-    "sparse",
-    "sparse_epoch",
-]
+FILES = ["activation_loss", "backprop", "custom_loss", "dropout", "elementary", "epochs", "forward", "inference"]
+FILES += ["lanes", "lecture", "matmul", "node", "online", "optimizer", "sparse", "sparse_epoch"]
 
 
 @pytest.mark.long
 def test_no_index_is_out_of_bounds(tmp_path):
-    """The tests of the kernels pass while Numba checks the indices of its arrays (those of the routines, it knows nothing of)."""
+    """The tests of the kernels pass while Numba checks the indices of its arrays (not those in the routines)."""
     files = [f"test_{name}.py" for name in FILES]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "1",
-        "-p",
-        "no:cacheprovider",
-        *files,
-        "-k",
-        "not width and not allocat",
-    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "1", "-p", "no:cacheprovider", *files]
+    command += ["-m", "not long", "-k", "not width and not allocat"]
     environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True, check=False

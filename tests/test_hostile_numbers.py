@@ -1,4 +1,4 @@
-"""Sizes, counts and places that no array has: they are refused, and never wrap around."""
+"""Sizes, counts and indices that no array can have are refused, and never wrap around."""
 
 import functools
 import itertools
@@ -12,24 +12,8 @@ from tasks import Task, frozen
 from fastbp import kernels
 from fastbp.kernels.network import forward
 
-HOSTILE = [
-    -(2**63),
-    -(2**62),
-    -(2**31),
-    -1,
-    0,
-    1,
-    2,
-    3,
-    2**15,
-    2**31 - 1,
-    2**31,
-    2**32,
-    2**32 + 1,
-    2**40,
-    2**62,
-    2**63 - 1,
-]
+HOSTILE = [-(2**63), -(2**62), -(2**31), -1, 0, 1, 2, 3, 2**15, 2**31 - 1]
+HOSTILE += [2**31, 2**32, 2**32 + 1, 2**40, 2**62, 2**63 - 1]
 hostile = st.sampled_from(HOSTILE)
 
 
@@ -72,6 +56,9 @@ def calls(change):
     given = {"order": np.arange(5), "batch_size": 2, "optimizer": 0, "step": 0, "n": 5} | codes | change
     net, samples = [given[k] for k in codes], (task.X, task.Y, task.weight)
     rule, order, size = (given["optimizer"], none, none), given["order"], given["batch_size"]
+    learning = (params[np.newaxis], np.ones(1), np.zeros(1), np.zeros((1, 6), np.uint64), True)
+    results = (*np.empty((2, 2, 1)), np.zeros(1, np.int64))
+    unscaled, predicted = np.empty((2, 0)), (np.empty((5, 2)), np.empty(5, np.int64))
     return {
         "minibatch_epoch": lambda: kernels.minibatch_epoch(
             *samples, order, size, *net, params, *rule, given["step"], 0.1, 0.9, 0.99, 1e-8, 0.0
@@ -80,29 +67,10 @@ def calls(change):
             *samples, given["n"], size, *net, params, *rule, 0.9, 0.99, 1e-8
         )(np.arange(5), 0, 0.1, 0.0),
         "online_epoch": lambda: kernels.online_epoch(*samples, order, *net, params, 0.1, 0.0),
-        "online_many": lambda: kernels.online_many(
-            *samples,
-            *net[:3],
-            net[4],
-            params[np.newaxis],
-            np.ones(1),
-            np.zeros(1),
-            np.zeros((1, 6), np.uint64),
-            True,
-            *np.empty((2, 2, 1)),
-            np.zeros(1, np.int64),
-        ),
+        "online_many": lambda: kernels.online_many(*samples, *net[:3], net[4], *learning, *results),
         "forward": lambda: kernels.forward(task.X, *net[:2], params, np.empty((5, 2))),
         "infer": lambda: kernels.infer(
-            np.array(task.X),
-            np.empty((2, 0)),
-            np.array(net[0]),
-            np.array(net[1]),
-            frozen(params),
-            np.empty((2, 0)),
-            0.5,
-            np.empty((5, 2)),
-            np.empty(5, np.int64),
+            np.array(task.X), unscaled, np.array(net[0]), np.array(net[1]), frozen(params), unscaled, 0.5, *predicted
         ),
     }
 
@@ -134,14 +102,14 @@ def test_hostile_numbers_are_refused(value, place, what):
     for name, call in calls({what: changed}).items():
         if what in {"sizes", "activations"} | READ[name]:
             if (what in ("batch_size", "n") and value > 0) or (what == "step" and 0 <= value <= 2**62):
-                assert np.isfinite(call()[0])  # one batch of all samples; a pass of fewer than n; many updates
+                assert np.isfinite(call()[0])  # one batch of all samples; a pass over fewer than n; many steps so far
             else:
                 with pytest.raises(ValueError, match=r".+"):
                     call()
 
 
 @pytest.mark.parametrize("row", [h for h in HOSTILE if h not in (0, 1)])
-def test_rows_and_places_of_sparse_matrices(row):
+def test_rows_of_sparse_matrices(row):
     data, indices, indptr = np.ones(4), np.array([0, 1, 2, 0], np.int32), np.array([0, 2, 4], np.int32)
     W, b, out, delta, dW = np.ones((3, 2)), np.ones(2), np.empty((1, 2)), np.ones((1, 2)), np.empty((3, 2))
     with pytest.raises(ValueError, match="rows"):
@@ -150,11 +118,10 @@ def test_rows_and_places_of_sparse_matrices(row):
         kernels.csr_weight_gradient(data, indices, indptr, np.array([row]), delta, dW)
 
 
-def test_places_whose_differences_wrap_around_are_refused():
+def test_indices_whose_differences_wrap_around_are_refused():
     task = small()
-    indptr = np.array(
-        [0, 2**63 - 1, -(2**63), -1, 4, 4], np.int64
-    )  # every one is larger than that before it, but for the overflow
+    # each is larger than the one before, but for the overflow
+    indptr = np.array([0, 2**63 - 1, -(2**63), -1, 4, 4], np.int64)
     with np.errstate(over="ignore"):
         assert (np.diff(indptr) >= 0).all()
     X, none = (np.ones(4), np.zeros(4, np.int64), indptr), np.empty(0)

@@ -1,4 +1,4 @@
-"""`infer`: raw values to outputs and decisions; one row or many, one thread or several, always with the same bits."""
+"""`infer`: raw values to outputs and decisions, bit for bit the same for one row or many, one thread or several."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close
+from naive import COSTLY_DTYPES, Arena, assert_close
 from numba import config, njit
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds
 
@@ -15,15 +15,14 @@ import fastbp
 from fastbp import kernels
 from fastbp.kernels.network import inference
 
-# Kernels are called with the types of `fastbp.Network`: of its arrays, only the parameters are read-only.
+# Kernels are called with the types that `fastbp.Network` uses: of its arrays, only the parameters are read-only.
 
 
 def moments(rng, count, reciprocal, nothing=False):
-    """Means and deviations (or their reciprocals) of `count` numbers; none at all for `nothing`."""
+    """Means and deviations (or their reciprocals) of `count` numbers; empty if `nothing` is set."""
     deviation = rng.uniform(0.2, 5, count)
-    return np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])[
-        :, : 0 if nothing else count
-    ].copy()
+    both = np.array([rng.normal(size=count) * 3, 1 / deviation if reciprocal else deviation])
+    return np.empty((2, 0)) if nothing else both
 
 
 def codes(task):
@@ -32,7 +31,11 @@ def codes(task):
 
 
 def in_numpy(X, scaling, task, rescaling, threshold):
-    """The definition: (x - mean) r, the network, y s + mean; the number of the largest output, or whether the last is above."""
+    """
+    The definition: (x - mean) r, the network, y s + mean, and the decision.
+
+    The decision is the index of the largest output; with at most two outputs, whether the last is above the threshold.
+    """
     a = X.astype(np.float64)
     a = ((a - scaling[0]) * scaling[1] if scaling.size else a).astype(task.dtype)
     out = naive.forward(a, task.sizes, task.names, task.params).astype(np.float64)
@@ -40,8 +43,8 @@ def in_numpy(X, scaling, task, rescaling, threshold):
     return out, (out[:, -1] > threshold).astype(int) if out.shape[1] <= 2 else out.argmax(axis=1)
 
 
-def user_infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision):
-    return kernels.infer(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
+def user_infer(*arguments):
+    return kernels.infer(*arguments)
 
 
 CALLS = {"python": kernels.infer, "few": inference.few_rows, "njit": user_infer}
@@ -75,63 +78,50 @@ def check(call, task, given_dtype, scaled, rescaled, decide=True, seed=0):
         (np.float32, np.float32, "few"),
         (np.float64, np.float64, "few"),
         (np.float64, np.float64, "python"),
-        (np.float64, np.float64, "njit"),
+        pytest.param(np.float64, np.float64, "njit", marks=pytest.mark.thorough),
     ],
 )
 @given(
     sizes=networks,
     n=st.integers(0, 20),
-    hidden=st.sampled_from(naive.ELEMENTWISE),
-    last=st.sampled_from(naive.ACTIVATIONS),
-    scaled=st.booleans(),
-    rescaled=st.booleans(),
-    decide=st.booleans(),
+    kinds=st.tuples(st.sampled_from(naive.ELEMENTWISE), st.sampled_from(naive.ACTIVATIONS)),
+    steps=st.tuples(st.booleans(), st.booleans(), st.booleans()),  # scaled, rescaled, decide
     seed=seeds,
 )
-def test_infer(dtype, given_dtype, via, sizes, n, hidden, last, scaled, rescaled, decide, seed):
-    task = Task(sizes, n, seed, dtype, hidden, ("squared_error", last))
-    check(compiled(user_infer) if via == "njit" else CALLS[via], task, given_dtype, scaled, rescaled, decide, seed)
+def test_infer(dtype, given_dtype, via, sizes, n, kinds, steps, seed):
+    task = Task(sizes, n, seed, dtype, kinds[0], ("squared_error", kinds[1]))
+    check(compiled(user_infer) if via == "njit" else CALLS[via], task, given_dtype, *steps, seed)
 
 
-@pytest.mark.parametrize(
-    "n", [8, 9, 63, 64, 65, 130, 1100]
-)  # few rows end at 8, tiles have 64 rows, and are cut into 16 groups
+# up to 8 rows are computed one by one; tiles have 64 rows in 16 groups
+@pytest.mark.parametrize("n", [8, 9, 63, 64, 65, 130, 1100])
 def test_infer_over_tiles(n):
     assert inference.FEW == 8
-    check(
-        kernels.infer, Task((3, 6, 2, 4), n, hidden="tanh", pair=("squared_error", "softmax")), np.float64, True, False
-    )
+    task = Task((3, 6, 2, 4), n, hidden="tanh", pair=("squared_error", "softmax"))
+    check(kernels.infer, task, np.float64, True, False)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_infer_of_large_networks(dtype):
     for number, sizes in enumerate(DEEP + LARGE):
-        task = Task(
-            sizes, (5, 70, 1)[number % 3], 0, dtype, "relu" if number % 2 else "tanh", ("squared_error", "softmax")
-        )
+        n, hidden = (5, 70, 1)[number % 3], ("tanh", "relu")[number % 2]
+        task = Task(sizes, n, 0, dtype, hidden, ("squared_error", "softmax"))
         check(kernels.infer, task, np.float64, number % 2 == 0, False)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("units", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 255, 257, 300])
 def test_every_width_of_a_layer_for_one_row(units, dtype):
-    check(
-        inference.few_rows,
-        Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity")),
-        np.float64,
-        True,
-        True,
-    )
+    task = Task((3, units, 2), 2, 0, dtype, "silu", ("squared_error", "identity"))
+    check(inference.few_rows, task, np.float64, True, True)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (300, 230, 7), (5, 1)], ids=str)
 def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
     for hidden, last in (("tanh", "softmax"), ("relu", "logistic")):
-        task, rng = (
-            Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last)),
-            np.random.default_rng(0),
-        )
+        task = Task(sizes, 1100, dtype=dtype, hidden=hidden, pair=("squared_error", last))
+        rng = np.random.default_rng(0)
         network = (moments(rng, sizes[0], True), *codes(task), frozen(task.params), moments(rng, sizes[-1], False))
 
         def outputs(rows, call=kernels.infer, task=task, network=network):
@@ -141,16 +131,8 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
             return np.column_stack([out, decision])
 
         whole = outputs(slice(None))
-        for rows in (
-            slice(0, 0),
-            slice(0, 1),
-            slice(7, 8),
-            slice(3, 11),
-            slice(3, 40),
-            slice(63, 65),
-            slice(1, 131),
-            slice(None, None, 3),
-        ):
+        parts = [slice(*bounds) for bounds in ((0, 0), (0, 1), (7, 8), (3, 11), (3, 40), (63, 65), (1, 131))]
+        for rows in (*parts, slice(None, None, 3)):
             np.testing.assert_array_equal(outputs(rows), whole[rows])
         for threads in range(1, min(2, config.NUMBA_NUM_THREADS) + 1):
             with kernels.threads(threads):
@@ -160,7 +142,7 @@ def test_rows_do_not_depend_on_the_others_nor_on_threads(sizes, dtype):
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("n", [1, 8, 9, 64, 100, 1100])
-def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
+def test_infer_reports_inputs_that_are_not_finite(n, strange):
     task = Task((3, 4, 2), n, dtype=np.float32)
     X = np.array(task.X, np.float64)
     network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))
@@ -172,6 +154,7 @@ def test_infer_tells_of_inputs_that_are_not_finite(n, strange):
         assert not kernels.infer(wrong, *network, 0.5, out, decision)
 
 
+@pytest.mark.thorough
 def test_infer_allocates_nothing_for_more_rows(allocations):
     task = Task((3, 6, 4), 700)
     network = (np.empty((2, 0)), *codes(task), frozen(task.params), np.empty((2, 0)))
@@ -200,23 +183,11 @@ def test_infer_refuses(case, kernel):
 @pytest.mark.parametrize("n", [6, 12])
 def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
     task, decision = Task((4, 3, 2), n), np.empty(n, np.int64)
-    good = {
-        "X": np.array(task.X),
-        "scaling": np.ones((2, 4)),
-        "rescaling": np.ones((2, 2)),
-        "out": np.empty((n, 2)),
-        "decision": decision,
-    }
-    bad = [
-        ("scaling", np.ones((2, 3))),
-        ("scaling", np.ones((1, 4))),
-        ("rescaling", np.ones((2, 1))),
-        ("rescaling", np.ones((3, 2))),
-        ("decision", decision[1:]),
-        ("decision", np.empty(n + 1, np.int64)),
-        ("out", np.empty((2, n)).T),
-        ("X", np.asfortranarray(task.X)),
-    ]
+    good = {"X": np.array(task.X), "scaling": np.ones((2, 4))}
+    good |= {"rescaling": np.ones((2, 2)), "out": np.empty((n, 2)), "decision": decision}
+    bad = [("scaling", np.ones((2, 3))), ("scaling", np.ones((1, 4))), ("rescaling", np.ones((2, 1)))]
+    bad += [("rescaling", np.ones((3, 2))), ("decision", decision[1:]), ("decision", np.empty(n + 1, np.int64))]
+    bad += [("out", np.empty((2, n)).T), ("X", np.asfortranarray(task.X))]
     for name, array in bad:
         X, scaling, rescaling, out, decision = (good | {name: array}).values()
         with pytest.raises(ValueError, match=name):
@@ -224,7 +195,8 @@ def test_infer_refuses_moments_and_decisions_of_other_shapes(kernel, n):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "given_dtype", "task"), [("float32", np.float64, "classes"), ("float64", np.float32, "number")]
+    ("dtype", "given_dtype", "task"),
+    [("float32", np.float64, "classes"), pytest.param("float64", np.float32, "number", marks=pytest.mark.thorough)],
 )
 def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     X = (np.random.default_rng(0).normal(size=(40, 5)) * 3 + 1).astype(given_dtype)
@@ -241,7 +213,7 @@ def test_a_network_inside_compiled_code(dtype, given_dtype, task, allocations):
     every_row(X, out)
     np.testing.assert_array_equal(out, wanted)
     assert allocations(every_row, X, out) == allocations(every_row, X[:1], out[:1])
-    if task == "number":  # rows with gaps between their numbers
+    if task == "number":  # rows with gaps between their elements
         every_row(np.asfortranarray(X), out)
         np.testing.assert_array_equal(out, wanted)
     for x, y in ((X[0, 1:], out[0]), (X[0], np.empty(7, dtype))):

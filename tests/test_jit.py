@@ -1,4 +1,4 @@
-"""The JIT policy: nothing is compiled by importing, Numba's own settings stay, and what is promised of the machine code."""
+"""The JIT policy: imports compile nothing, Numba's own settings stay, and guarantees about the machine code."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from fastbp.kernels.compiler import jit
 
 
 def run(code, **environment):
-    """Run Python code in a process of its own, with these environment variables set (None: unset)."""
+    """Run Python code in a new process, with these environment variables set (None: unset)."""
     variables = {k: str(v) for k, v in (os.environ | environment).items() if v is not None}
     command = [sys.executable, "-W", "always", "-c", textwrap.dedent(code)]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
@@ -35,14 +35,15 @@ def test_import_compiles_nothing(tmp_path):
             __import__(found.name)
         modules = [module for name, module in sys.modules.items() if name.startswith("fastbp.kernels")]
         found = {f for module in modules for f in vars(module).values() if isinstance(f, CPUDispatcher)}
-        print(len(found) >= 25, sum(len(f.signatures) for f in found), len(routine._routines) >= 15, len(routine._loaded))
+        print(len(found) >= 25, sum(len(f.signatures) for f in found))
+        print(len(routine._routines) >= 15, len(routine._loaded))
     """
     assert run(code, NUMBA_CACHE_DIR=tmp_path).stdout.split() == ["True", "0", "True", "0"]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_python_without_its_lock_is_warned_of():
-    # No such Python is at hand: this one says that it is one.
+def test_a_python_without_its_lock_causes_a_warning():
+    # There may be no such Python: this one pretends to be one.
     code = "import sys; sys._is_gil_enabled = lambda: False; import fastbp"
     assert (
         "RuntimeWarning: fastbp has not been tested on a Python without the global interpreter lock" in run(code).stderr
@@ -54,7 +55,7 @@ def test_a_python_without_its_lock_is_warned_of():
 
 @pytest.mark.parametrize("chosen", ["", "mine"])
 def test_numbas_own_setting_is_left_alone(chosen, tmp_path):
-    # Other people's cached functions stay where they were.
+    # Cached functions of other packages stay where they were.
     folder = str(tmp_path / chosen) if chosen else None
     code = """
         import numba
@@ -81,7 +82,7 @@ def test_numbas_own_setting_comes_back_after_an_error(monkeypatch):
     assert (numba.config.CACHE_DIR, numba.config.DISABLE_JIT) == ("mine", 1)
 
 
-# What the policy promises of the machine code
+# What the policy guarantees about the machine code
 
 
 def test_comparisons_with_nan_survive_the_optimizer():

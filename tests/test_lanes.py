@@ -1,4 +1,4 @@
-"""Many tiny networks side by side: each has the bits of `prepare_online` alone, in the orders that NumPy draws."""
+"""Many tiny networks side by side: each is bit for bit that of `prepare_online`, in the orders that NumPy draws."""
 
 import itertools
 import threading
@@ -37,26 +37,13 @@ class Many:
 
     def arguments(self, part=slice(None)):
         task, (sizes, activations, loss, _, decision) = self.task, self.task.codes()
-        return [
-            task.X,
-            task.Y,
-            task.weight,
-            sizes,
-            activations,
-            loss,
-            decision,
-            self.params[part],
-            self.rates[part],
-            self.l2[part],
-            self.streams[part],
-            self.shuffled,
-            self.losses[:, part],
-            self.corrects[:, part],
-            self.failed[part],
-        ]
+        network = (sizes, activations, loss, decision)
+        learning = (self.params[part], self.rates[part], self.l2[part], self.streams[part], self.shuffled)
+        results = (self.losses[:, part], self.corrects[:, part], self.failed[part])
+        return [task.X, task.Y, task.weight, *network, *learning, *results]
 
     def alone(self, k, params):
-        """One network by itself, as `fastbp.train` runs it: losses, shares, and the epoch that failed."""
+        """Train one network alone, as `fastbp.train` does; returns losses, shares, and the epoch that failed."""
         task, generator = self.task, self.generators[k]
         epoch = kernels.prepare_online(task.X, task.Y, task.weight, *task.codes(), params, self.rates[k], self.l2[k])
         losses, corrects = np.full((2, len(self.losses)), np.nan)
@@ -70,7 +57,7 @@ class Many:
         return losses, corrects, -1
 
     def check(self, run=kernels.online_many):
-        """Learn in guarded arrays, and compare every network's bits with those it has alone."""
+        """Train in guarded arrays; every network must be bit for bit as if trained alone."""
         before, arenas = self.params.copy(), [Arena(self.task.dtype), Arena()]
         self.params = arenas[0].put(self.params, written=True)
         self.losses, self.corrects = (arenas[1].put(x, written=True) for x in (self.losses, self.corrects))
@@ -91,7 +78,7 @@ class Many:
 
 
 def groups(dtype, extra=3):
-    """A group of networks that fills the lanes, and some more."""
+    """How many networks fill the lanes, and some more."""
     return tiny_lanes.ROW_BYTES // np.dtype(dtype).itemsize + extra
 
 
@@ -109,15 +96,13 @@ def test_bits_of_one_network_alone(hidden, pair, dtype):
     n=st.integers(0, 40),
     networks=st.integers(0, 40),
     epochs=st.integers(0, 4),
-    hidden=st.sampled_from(BASIC),
-    pair=st.sampled_from(PAIRS),
-    decision=st.sampled_from(list(DECISIONS)),
+    codes=st.tuples(st.sampled_from(BASIC), st.sampled_from(PAIRS), st.sampled_from(list(DECISIONS))),
     dtype=st.sampled_from(DTYPES),
     shuffled=st.booleans(),
     seed=seeds,
 )
-def test_bits_of_any_shape(sizes, n, networks, epochs, hidden, pair, decision, dtype, shuffled, seed):
-    task = Task((sizes[0], *sizes[1]), n, seed, dtype, hidden, pair, decision)
+def test_bits_of_any_shape(sizes, n, networks, epochs, codes, dtype, shuffled, seed):
+    task = Task((sizes[0], *sizes[1]), n, seed, dtype, *codes)
     Many(task, networks, epochs, shuffled=shuffled).check()
 
 
@@ -129,15 +114,10 @@ def test_bits_of_long_orders_and_many_epochs(n, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("hidden", ["identity", "relu"])
-def test_bits_beside_networks_that_fail(hidden, dtype):
+def test_bits_next_to_networks_that_fail(hidden, dtype):
     task = Task((3, 4, 2), 6, 2, dtype, hidden, ("squared_error", "identity"))
-    case = Many(
-        task,
-        2 * groups(dtype),
-        5,
-        rates=(0.05, 1e4, np.nan, 0.01, np.inf, 2.0, -0.1),
-        l2=(0.0, 0.1, np.inf, 0.0, 0.02, np.nan),
-    )
+    rates, l2 = (0.05, 1e4, np.nan, 0.01, np.inf, 2.0, -0.1), (0.0, 0.1, np.inf, 0.0, 0.02, np.nan)
+    case = Many(task, 2 * groups(dtype), 5, rates, l2)
     case.check()
     assert len(set(case.failed)) > 2  # some in the first epoch, some later, some never
     assert case.failed.min() == -1
@@ -147,7 +127,7 @@ def test_bits_beside_networks_that_fail(hidden, dtype):
 @pytest.mark.parametrize("name", ["X", "Y", "weight"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_bits_of_samples_that_are_not_finite(value, name, dtype):
-    # all fail in the first epoch: the weights stay
+    # all fail in the first epoch, and keep their weights
     task = Task((2, 3, 1), 5, 3, dtype)
     array = np.array(getattr(task, name))
     array[3] = value
@@ -175,14 +155,11 @@ def test_bits_of_no_samples():
     assert (case.failed == 0).all()
 
 
-def user_online_many(
-    X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed
-):
-    kernels.online_many(
-        X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, losses, corrects, failed
-    )
+def user_online_many(*arguments):
+    kernels.online_many(*arguments)
 
 
+@pytest.mark.thorough
 def test_in_users_njit():
     Many(Task((2, 3, 1), 5), groups(float), 2).check(compiled(user_online_many))
 
@@ -206,24 +183,9 @@ def test_ranges_of_networks_in_threads():
     case.check(split)
 
 
-# Wrong arguments, each in place of a good one for 5 networks 2-3-2, 5 samples and 2 epochs
-NAMES = (
-    "X",
-    "Y",
-    "weight",
-    "sizes",
-    "activations",
-    "loss",
-    "decision",
-    "params",
-    "learning_rates",
-    "l2",
-    "streams",
-    "shuffled",
-    "losses",
-    "corrects",
-    "failed",
-)
+# Wrong arguments, each in place of a good one, for 5 networks 2-3-2, 5 samples and 2 epochs
+NAMES = ("X", "Y", "weight", "sizes", "activations", "loss", "decision", "params")
+NAMES += ("learning_rates", "l2", "streams", "shuffled", "losses", "corrects", "failed")
 REFUSED = {
     "activation": ("activations", np.array([4, 1])),
     "loss": ("loss", 2),
@@ -271,7 +233,7 @@ def test_refuses_larger_networks(sizes):
 
 
 def test_the_loop_allocates_nothing(allocations):
-    # No more than a call that does nothing with the same arguments.
+    # no more than a function that does nothing with the same arguments
     case = Many(Task((2, 2, 1), 5), 40, 3)
     X, Y, weight, sizes, activations, loss, decision, params, rates, l2, streams, shuffled, *found = case.arguments()
     net, networks = Net(sizes, activations, loss, weight[:0], decision), tiny_many.Networks(params, rates, l2, streams)
@@ -280,8 +242,9 @@ def test_the_loop_allocates_nothing(allocations):
     assert allocations(tiny_many._many_epochs, *arguments) == allocations(njit(lambda *arguments: None), *arguments)
 
 
+@pytest.mark.thorough
 def test_every_width():
-    # one dtype each, to be short
+    # one dtype each, to save time
     run_at_other_widths(
         ["lanes"], lambda width: f"bits and not any_shape and {'float32' if width == 16 else 'float64'}"
     )

@@ -1,4 +1,4 @@
-"""The lecture, row by row, L1 to L30, with the numbers that it gives."""
+"""The lecture, row by row from L1 to L30, with its numbers."""
 
 import math
 
@@ -19,7 +19,7 @@ X34, Y34, W42, B4 = (RNG.normal(size=shape) for shape in [(3, 4), (3, 4), (4, 2)
 
 
 def separable(points, labels):
-    """Whether a linear unit parts the two classes."""
+    """Whether a linear unit separates the two classes."""
     return fastbp.train(points, labels, hidden=(), seed=0, learning_rate=0.05).score(points, labels) == 1
 
 
@@ -35,7 +35,7 @@ def test_l1_l4_house_prices_by_one_linear_unit_meet_least_squares():
     np.testing.assert_allclose(np.diff(net.predict([[1500], [2000], [2500]]), 2), 0, atol=1e-9)
 
 
-def test_l2_l3_spam_inference_and_decision_are_apart():
+def test_l2_l3_spam_inference_and_decision_are_separate():
     net = fastbp.train(COUNT, SPAM, hidden=(), seed=0)
     p = net.predict_proba(COUNT)
     assert ((p > 0) & (p < 1)).all()
@@ -85,13 +85,11 @@ def test_l9_one_hidden_layer_solves_xor_and_makes_it_separable(options):
 
 def test_l10_the_error_of_bumps_falls():
     x = np.linspace(0, 1, 1001)[:, None]
-    for f, measure in (
-        (lambda x: np.sin(2 * np.pi * x), np.max),
-        (lambda x: (x > 0.3).astype(float), np.mean),
-    ):  # smooth, and a step
+    smooth, step = (lambda x: np.sin(2 * np.pi * x)), (lambda x: (x > 0.3).astype(float))
+    for f, measure in ((smooth, np.max), (step, np.mean)):
         errors = [measure(np.abs(fastbp.bumps(f, n).predict(x) - f(x[:, 0]))) for n in (5, 20, 80)]
         assert errors[0] > 2 * errors[1] > 4 * errors[2]
-    # one pair of units is one bump: high in the middle, gone outside
+    # one pair of units is one bump: high in the middle, zero outside
     bump = fastbp.bumps(lambda x: np.ones_like(x), 1)
     assert bump.sizes == (1, 2, 1)
     assert bump.predict([[0.5]])[0] == pytest.approx(1, abs=0.1)
@@ -99,7 +97,7 @@ def test_l10_the_error_of_bumps_falls():
 
 
 def test_l11_the_share_of_data_captured_falls_with_the_dimension():
-    # The slide's figures, 42, 14, 7 and 3 %, are those of a sample: the same 42 % of each axis hold 0.42^d of all data.
+    # The slide's figures, 42, 14, 7 and 3 %, come from a sample; 42 % of each axis contain 0.42^d of all data.
     expected = 0.42 ** np.arange(1, 5)
     np.testing.assert_allclose(expected, [0.42, 0.14, 0.07, 0.03], atol=0.04)
     points = np.random.default_rng(0).uniform(size=(100_000, 4))
@@ -127,7 +125,7 @@ def test_l13_the_partial_derivative_is_a_limit():
     f = x * y
     f.backward()
     assert (float(f), float(x.grad), float(y.grad)) == (-12, -2, 6)
-    for epsilon in (1e-2, 1e-4):  # x up by epsilon, f down by 2 epsilon
+    for epsilon in (1e-2, 1e-4):  # x goes up by epsilon, f down by 2 epsilon
         assert float(Variable(6 + epsilon) * -2) - float(f) == pytest.approx(-2 * epsilon, rel=1e-9)
 
 
@@ -190,7 +188,7 @@ def test_l18_a_gradient_has_the_shape_of_its_matrix():
 
 
 def backward(f, *arrays):
-    """The gradients of a node, with 1, 2, 3, ... coming from above, once proved by finite differences."""
+    """The gradients of a node whose output has the gradient 1, 2, 3, ..., after a check by finite differences."""
     assert graph.check(f, arrays).worst < 1e-9
     assert graph.check(f, [np.asarray(x, np.float32) for x in arrays]).worst < 1e-5
     inputs = [Variable(x) for x in arrays]
@@ -258,17 +256,11 @@ def test_l26_all_weights_are_drawn_at_random():
 
 
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (4, 8, 8, 3)])
-def test_l27_l28_the_front_door_follows_the_lecture(sizes):
+def test_l27_l28_training_follows_the_lecture(sizes):
     rng = np.random.default_rng(1)
     X, Y = rng.normal(size=(50, sizes[0])), rng.uniform(0.1, 0.9, size=(50, sizes[-1]))
-    options = {
-        **LECTURE,
-        "task": "regression",
-        "hidden": sizes[1:-1],
-        "dtype": "float64",
-        "learning_rate": 0.5,
-        "shuffle": False,
-    }
+    options = {**LECTURE, "task": "regression", "hidden": sizes[1:-1]}
+    options |= {"dtype": "float64", "learning_rate": 0.5, "shuffle": False}
     start = fastbp.train(X, Y, epochs=1, seed=0, **{**options, "learning_rate": 1e-300})
     trained = fastbp.train(X, Y, epochs=20, init=start, **options)
     params = start.params.copy()
@@ -286,7 +278,7 @@ def test_l29_the_two_rules_that_stop_the_passes():
     assert accurate.score(XOR_X, XOR_Y) == 1
 
 
-def test_l30_the_weights_are_frozen_and_taken_into_use(tmp_path):
+def test_l30_the_weights_are_frozen_and_deployed(tmp_path):
     net = fastbp.train(XOR_X, XOR_Y, hidden=(4,), seed=3, **LECTURE)
     with pytest.raises(ValueError, match="read-only"):
         net.weights[0][0, 0] = 1

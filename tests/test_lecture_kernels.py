@@ -1,4 +1,4 @@
-"""The lecture in plain loops, against NumPy and finite differences; and the fast kernels against these loops."""
+"""The lecture's plain loops against NumPy and finite differences, and the fast kernels against these loops."""
 
 import json
 import sys
@@ -98,7 +98,7 @@ def test_activations_where_exp_overflows():
 
 @pytest.mark.parametrize("kind", BASIC)
 def test_deltas_and_gradients_are_slopes(kind):
-    # J of a network of two layers, at points without a kink
+    # J of a network of two layers, at points away from kinks
     rng, code = np.random.default_rng(3), kernels.ACTIVATIONS[kind]
     X, Y = rng.normal(size=(5, 3)), rng.uniform(size=(5, 2))
     W1, b1, W2, b2 = (rng.normal(size=shape) for shape in [(3, 4), 4, (4, 2), 2])
@@ -266,7 +266,7 @@ def test_the_fast_kernels_of_a_layer(shape, kind):
 
 
 def fast_and_plain(network, epochs, batch_size, alpha=0.5):
-    """Weights and losses after some epochs: of the fast kernel and of the lecture's."""
+    """Weights and losses after some epochs, of the fast kernel and of the lecture's."""
     fast, plain, losses = network.task.params.copy(), network.task.params.copy(), []
     for _ in range(epochs):
         if batch_size is None:
@@ -331,7 +331,7 @@ PYTHON = """
 
 
 def trained(dtype, hidden, disabled):
-    """Losses and weights of XOR from another process, and the lines of lecture.py that a debugger would see there."""
+    """Losses and weights of XOR from another process, and the lines of lecture.py that a debugger sees there."""
     code = PYTHON.format(x=XOR[0], y=XOR[1], dtype=dtype, activations=codes(hidden, "logistic").tolist())
     return json.loads(run(code, NUMBA_DISABLE_JIT=int(disabled)).stdout)
 
@@ -349,8 +349,8 @@ def test_pure_python_gives_the_same_weights_and_a_debugger_sees_its_lines(dtype,
         "out[s, k] = slope(kind, a[s, k]) * total",
     } <= lines
     assert not unseen
-    assert python[0][0][-1] < 0.01  # it has learnt XOR
-    if sys.platform == "linux":  # elsewhere machine code may take exp and tanh from another library than Python
+    assert python[0][0][-1] < 0.01  # XOR is learnt
+    if sys.platform == "linux":  # elsewhere, compiled code and Python may use exp and tanh of different libraries
         assert python == machine
     for (losses, params), (wanted_losses, wanted) in zip(python, machine, strict=True):
         np.testing.assert_allclose(losses, wanted_losses, rtol=1e-4)
@@ -428,15 +428,8 @@ def test_update_refuses():
     ids=lambda change: f"{next(iter(change))}",
 )
 def test_epochs_refuse(change, batch_size):
-    good = {
-        "X": np.ones((5, 2)),
-        "Y": np.ones((5, 2)),
-        "order": np.arange(5),
-        "batch_size": batch_size,
-        "sizes": np.array([2, 3, 2]),
-        "activations": np.array([1, 1]),
-        "params": np.ones(17),
-    }
+    good = {"X": np.ones((5, 2)), "Y": np.ones((5, 2)), "order": np.arange(5), "batch_size": batch_size}
+    good |= {"sizes": np.array([2, 3, 2]), "activations": np.array([1, 1]), "params": np.ones(17)}
     if batch_size is None:
         del good["batch_size"]
     epoch = lecture.online_epoch if batch_size is None else lecture.minibatch_epoch
@@ -480,5 +473,5 @@ def test_the_kernels_of_a_layer_allocate_nothing(allocations):
         lecture.update: (b.copy(), b, 0.1),
     }
     for kernel, arguments in calls.items():
-        # no more than a call that does nothing with the same arguments
+        # no more than a function that does nothing with the same arguments
         assert allocations(kernel, *arguments) == allocations(njit(lambda *arguments: None), *arguments)

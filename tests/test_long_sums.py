@@ -1,4 +1,4 @@
-"""Sums of float32 over very many rows: their error hardly grows with the rows, and the bits are the same on all threads."""
+"""Sums of float32 over very many rows: the error hardly grows, and the bits do not depend on threads."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def relative(got, wanted):
 
 
 def rows_of(n, what):
-    """Samples and errors of mean 1, all of one value (which rounds the same way every time) or random; and what may be off."""
+    """Samples and errors of mean 1, all equal (which always rounds the same way) or random; and the tolerated error."""
     rng = np.random.default_rng(0)
     if what == "constant":
         return np.full((n, 4), 0.1, np.float32), np.full((n, 2), 0.1, np.float32), 5e-5
@@ -81,6 +81,7 @@ def test_sums_over_ten_million_rows(what):
     check_full_batch(10_000_000, what, True)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 def test_long_sums_have_the_same_bits_on_threads():
     rng = np.random.default_rng(0)
@@ -92,9 +93,9 @@ def test_long_sums_have_the_same_bits_on_threads():
     np.testing.assert_array_equal(one, two)
     # narrow, with several pieces in a part; wide; and sparse
     for sizes, n, samples in [
-        ((3, 5, 2), 16 * steps.LONG + 5000, False),
-        ((260, 280, 2), steps.LONG + 200, False),
-        ((3, 5, 2), steps.SPARSE_LONG + 200, True),
+        ((3, 5, 2), 16 * steps.SUM_LENGTH + 5000, False),
+        ((260, 280, 2), steps.SUM_LENGTH + 200, False),
+        ((3, 5, 2), steps.SPARSE_SUM_LENGTH + 200, True),
     ]:
         task, found = Task(sizes, n, dtype=np.float32, hidden="tanh"), []
         for parallel in (False, True):
@@ -111,10 +112,10 @@ def test_a_batch_in_pieces_follows_the_same_gradient():
     """Both sides of every cut of the sums of gradients."""
     small, wide = (3, 5, 2), (260, 280, 2)
     for sizes, n, samples, optimizer in [
-        (small, 16 * steps.LONG + 1, False, "momentum"),
-        (wide, steps.LONG, False, "sgd"),
-        (wide, steps.LONG + 1, False, "sgd"),
-        (small, steps.SPARSE_LONG + 1, True, "sgd"),
+        (small, 16 * steps.SUM_LENGTH + 1, False, "momentum"),
+        (wide, steps.SUM_LENGTH, False, "sgd"),
+        (wide, steps.SUM_LENGTH + 1, False, "sgd"),
+        (small, steps.SPARSE_SUM_LENGTH + 1, True, "sgd"),
     ]:
         task = Task(sizes, n, dtype=np.float32, hidden="tanh")
         params, states = task.params.copy(), task.states(optimizer)

@@ -1,4 +1,4 @@
-"""Many networks at once: each with the bits that it has alone, and none taken along by another's failure."""
+"""Many networks at once: each bit for bit as if trained alone, and unaffected by the failure of another."""
 
 import os
 import threading
@@ -50,7 +50,7 @@ def alone(inputs, y, variant, **common):
 
 
 @pytest.mark.parametrize("threads", [1, None])
-def test_each_has_the_bits_that_it_has_alone(threads):
+def test_each_is_bit_for_bit_as_if_trained_alone(threads):
     nets = fastbp.train_many(X, CLASSES, VARIANTS, threads=threads, progress=False, **COMMON)
     assert len(nets) == len(VARIANTS)
     assert not nets.failures
@@ -78,7 +78,7 @@ def test_frames():
         assert same(net, alone(frame, "y", variant, **COMMON))
 
 
-def test_networks_go_on():
+def test_networks_continue_training():
     first = fastbp.train_many(X, CLASSES, [{"seed": k} for k in range(3)], **COMMON | {"seed": None})
     again = fastbp.train_many(X, CLASSES, [{"init": net, "seed": 7} for net in first], epochs=2)
     for net, start in zip(again, first, strict=True):
@@ -100,8 +100,8 @@ def test_alike_variants(way):
 
 
 @pytest.mark.parametrize("way", [SIDE_BY_SIDE, {}])
-def test_long_arrays_are_told_apart(way):
-    # whose text is the same: NumPy leaves out what is between the ends
+def test_long_arrays_are_distinguished(way):
+    # their text is the same, because NumPy abbreviates it
     inputs, y, weights = np.tile(X, (20, 1)), np.tile(CLASSES, 20), np.ones((3, 1800))
     weights[1, 900], weights[2, 901] = 50, 50
     variants = [{"sample_weight": weight} for weight in weights]
@@ -124,7 +124,7 @@ def test_a_seed_is_drawn_for_each():
     assert one.options["seed"] != two.options["seed"]
 
 
-def test_a_failure_does_not_take_the_others_along():
+def test_a_failure_does_not_affect_the_others():
     def metric(known, predicted):
         raise ValueError("no metric")
 
@@ -151,6 +151,7 @@ def test_a_failure_does_not_take_the_others_along():
     assert repr(nets) == "<4 networks, 2 of them failed>"
 
 
+LIKE = r"variants\[1\]: expected targets like those of variants\[0\] \(classification, 3 classes\), got "
 BAD = {
     r"variants: expected at least one, got none": [],
     r"variants: expected a sequence of dicts, got dict": {"seed": 1},
@@ -164,10 +165,7 @@ BAD = {
         {},
         {"rows": [True] * 3},
     ],
-    r"variants\[1\]: expected targets like those of variants\[0\] \(classification, 3 classes\), got classification, 2 classes": [
-        {},
-        {"rows": np.flatnonzero(CLASSES != "a")},
-    ],
+    LIKE + "classification, 2 classes": [{}, {"rows": np.flatnonzero(CLASSES != "a")}],
     r"variants\[1\]: expected targets like .* \(classification, 3 classes\), got regression, 1 outputs": [
         {},
         {"y": NUMBERS},
@@ -184,18 +182,18 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_is_wrong_is_told_before_anything_is_trained(text, monkeypatch):
+def test_mistakes_are_reported_before_anything_is_trained(text, monkeypatch):
     monkeypatch.setattr(prepare.Run, "train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=text):
         fastbp.train_many(X, CLASSES, BAD[text], epochs=1)
 
 
-def test_wrong_common_options_are_told():
+def test_wrong_common_options_are_named():
     with pytest.raises(ValueError, match=r"train_many: expected one of .*, got 'epoch'; did you mean 'epochs'"):
         fastbp.train_many(X, CLASSES, [{}], epoch=1)
 
 
-def test_the_longest_are_begun_first(monkeypatch):
+def test_the_longest_start_first(monkeypatch):
     begun, real = [], prepare.prepare_run
     monkeypatch.setattr(
         prepare, "prepare_run", lambda X, y, asked, *more: (begun.append(asked["seed"]), real(X, y, asked, *more))[1]
@@ -219,10 +217,11 @@ INTERRUPTED = """
     fastbp.train(X, y, epochs=1, progress=False)
     variants = [{"epochs": 2}, {"epochs": 3}, {"epochs": 5_000_000}, {"epochs": 4}]
     threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         nets = fastbp.train_many(X, y, variants, seed=1, threads=2, hidden=2, progress=False)
-    print([net.stop_reason for net in (nets[0], nets[1], nets[3])], nets.failures[2], [str(warning.message) for warning in told])
+    reasons = [net.stop_reason for net in (nets[0], nets[1], nets[3])]
+    print(reasons, nets.failures[2], [str(warning.message) for warning in caught])
     print(signal.getsignal(signal.SIGINT) is signal.default_int_handler, threading.active_count())
 """
 
@@ -231,8 +230,8 @@ INTERRUPTED = """
 @pytest.mark.skipif(fastbp.config()["threads"] < 2, reason="one processor")
 def test_ctrl_c_keeps_what_is_finished():
     missing = "variants[2]: Ctrl-C came before the network was trained"
-    told = ["1 of 4 networks are missing; the first is " + missing]
-    assert run(INTERRUPTED).stdout == f"{['epochs'] * 3} {missing} {told}\nTrue 1\n"
+    messages = ["1 of 4 networks are missing; the first is " + missing]
+    assert run(INTERRUPTED).stdout == f"{['epochs'] * 3} {missing} {messages}\nTrue 1\n"
 
 
 def test_within_another_thread():
@@ -243,7 +242,7 @@ def test_within_another_thread():
     assert same(found[0][1], alone(X, CLASSES, {}, **COMMON))
 
 
-# Tiny networks, which learn side by side
+# Tiny networks, which are trained side by side
 
 TINY = {"optimizer": "sgd", "batch_size": 1, "hidden": 2, "epochs": 5, "activation": "logistic"}
 SIDES = np.where(X[:, 0] > X[:, 1], "left", "right")
@@ -251,7 +250,7 @@ SIDES = np.where(X[:, 0] > X[:, 1], "left", "right")
 
 @pytest.fixture
 def together(monkeypatch):
-    """How many networks learnt side by side in each call."""
+    """How many networks were trained side by side in each call."""
     calls, real = [], side_by_side.train_side_by_side
     monkeypatch.setattr(
         side_by_side, "train_side_by_side", lambda *given: (calls.append(len(given[-1])), real(*given))[1]
@@ -301,7 +300,7 @@ def test_tiny_networks_of_several_kinds(together):
         assert same(net, alone(X, NUMBERS, variant, **TINY))
 
 
-def test_tiny_networks_that_diverge_are_told_as_if_alone(together):
+def test_tiny_networks_that_diverge_are_reported_as_if_alone(together):
     variants = [{"seed": k, "learning_rate": 1e30 if k in (3, 30) else 0.05} for k in range(50)]
     with pytest.warns(
         RuntimeWarning, match=r"2 of 50 networks are missing; the first is variants\[3\]: training diverged in epoch 1"

@@ -1,4 +1,4 @@
-"""The products: against NumPy in every layout, around the edges of tiles and blocks, bit for bit the same by every way through them."""
+"""Matrix products: against NumPy in every layout, around block sizes, bit for bit the same by every code path."""
 
 import functools
 import itertools
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul, page_end
+from naive import COSTLY_DTYPES, DTYPES, LAYOUTS, Arena, assert_close, linear_forward, matmul, page_end
 from numba import config, njit
 from numba.core.errors import TypingError
 from widths import run_at_other_widths
@@ -20,6 +20,7 @@ from fastbp.kernels.product import tile
 side = st.integers(0, 19)
 seeds = st.integers(0, 2**32 - 1)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+costly_dtypes = pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 
 
 def user_matmul(times, A, B, out):
@@ -44,7 +45,7 @@ def compiled(function):
 
 @functools.cache
 def any_layout(dtype):
-    """`matmul`, or `scaled_matmul` unless the factors are 1 and 0; compiled once per dtype for arrays of any layout."""
+    """`matmul` if the factors are 1 and 0, else `scaled_matmul`; compiled once per dtype, for arrays of any layout."""
     kind = f"{np.dtype(dtype).name}[:, :]"
 
     def call(A, B, out, alpha, beta):
@@ -109,7 +110,7 @@ def test_matmul_takes_views_from_python():
 
 
 def test_mixed_layouts():
-    # As in the backward pass: one operand transposed, the others as they lie.
+    # As in the backward pass: one operand is transposed, the other is not.
     rng = np.random.default_rng(0)
     A, B, out = rng.normal(size=(5, 9)), rng.normal(size=(5, 3)), np.empty((9, 3))
     kernels.matmul(A.T, B, out)
@@ -120,7 +121,7 @@ def test_mixed_layouts():
 
 
 def edges(dtype):
-    """Shapes around the register tile, the blocks, and the switches between the ways."""
+    """Shapes around the register tile, the blocks, and the switches between code paths."""
     lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
     widths = sorted({w + d for w in (0, *(lanes * i for i in range(1, 9))) for d in (-1, 0, 1) if w + d >= 0})
     rows = range(1, 2 * tile.MR + 2)
@@ -148,15 +149,15 @@ def operands(dtype, n, k, m, seed=0):
     return rng.normal(size=(n, k)).astype(dtype), rng.normal(size=(k, m)).astype(dtype)
 
 
-@every_dtype
+@costly_dtypes
 def test_edges_in_every_layout(dtype):
-    # Operands and result each with contiguous rows or contiguous columns; and all with gaps.
+    # Operands and result with contiguous rows or columns, and all three with gaps.
     call = any_layout(dtype)
     for number, (n, k, m) in enumerate(edges(dtype)):
         A, B = operands(dtype, n, k, m)
         wanted, scale = matmul(A, B), matmul(abs(A), abs(B))
         every = list(itertools.product(("C", "transposed"), repeat=3))
-        # each shape in some of the layouts, large ones in all
+        # each shape in some of the layouts, large shapes in all
         found = []
         for layouts in (every if n * k * m > 4000 else [every[number % 8], every[(number * 5 + 3) % 8]]) + [
             ("strided",) * 3
@@ -173,7 +174,7 @@ def test_edges_in_every_layout(dtype):
 
 @every_dtype
 def test_nothing_outside_the_operands_is_read(dtype):
-    # They end where memory ends: reading on would end the process.
+    # Each ends right before a protected page: reading past the end would end the process.
     for n, k, m in [(1, 1, 1), (3, 5, 7), (8, 4, 16), (9, 3, 49), (17, 2, 31), (33, 300, 5), (40, 257, 33)]:
         A, B = operands(dtype, n, k, m)
         for a, b, out in [
@@ -186,7 +187,7 @@ def test_nothing_outside_the_operands_is_read(dtype):
             assert_close(out, matmul(A, B), scale=matmul(abs(A), abs(B)))
 
 
-def test_operands_and_the_result_may_be_turned_around():
+def test_operands_and_the_result_may_be_reversed():
     A, B = operands(np.float64, 9, 11, 10)
     same = np.lib.stride_tricks.as_strided(B[3], B.shape, (0, B.itemsize))
     turns = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
@@ -198,7 +199,7 @@ def test_operands_and_the_result_may_be_turned_around():
         out = arena.put(np.full((a.shape[0], b.shape[1]), 2.0), written=True)[::down, ::across]
         any_layout(np.float64)(a, b, out, 1.0, beta)
         assert_close(out, matmul(a, b) + 2 * beta, scale=matmul(abs(a), abs(b)) + 2)
-        if not (a.flags.forc or b.flags.forc or out.flags.forc):  # of types that are compiled anyway
+        if not (a.flags.forc or b.flags.forc or out.flags.forc):  # types that are compiled anyway
             in_threads(1)(a, b, out)
             assert_close(out, matmul(a, b), scale=matmul(abs(a), abs(b)))
         arena.check()
@@ -263,7 +264,7 @@ def test_factors_from_python():
     assert (out == 3).all()
 
 
-# Large products, and the same bits by every way
+# Large products, and the same bits by every code path
 
 
 def three_forms(dtype, n, d_in, d_out):
@@ -274,15 +275,15 @@ def three_forms(dtype, n, d_in, d_out):
 
 
 def chain(A, B):
-    """What `matmul` promises where the processor rounds x y + z once: one chain of multiply-adds in the order of k."""
+    """`matmul` on processors that round x y + z once: one chain of multiply-adds in the order of k."""
     total = np.zeros((A.shape[0], B.shape[1]), A.dtype)
     for k in range(A.shape[1]):
-        # exact in float64 but for the last rounding, where numbers are of few bits
+        # for numbers of few bits, exact in float64 except for the last rounding
         total = (total.astype(np.float64) + A[:, k, None].astype(np.float64) * B[k].astype(np.float64)).astype(A.dtype)
     return total
 
 
-@every_dtype
+@costly_dtypes
 @pytest.mark.parametrize("form", ["Y", "dX", "dW"])
 def test_large_products(form, dtype):
     A, B = three_forms(dtype, 400, 700, 500)[form]
@@ -292,14 +293,10 @@ def test_large_products(form, dtype):
     call(A, B, out, 1.0, 0.0)
     assert_close(out, matmul(A, B), scale=matmul(abs(A), abs(B)))
     arena.check()
-    # Rows of A by themselves, and few columns of B, take other ways: straight from the operands, turned on the stack, packed.
-    for rows, columns in [
-        (slice(0, 1), slice(None)),
-        (slice(7, 7 + blocks.PACKED_ROWS - 1), slice(None)),
-        (slice(None), slice(3, 8)),
-        (slice(90, 100), slice(100, 160)),
-        (slice(0, 200), slice(0, 400)),
-    ]:
+    # Few rows of A, or few columns of B, are read in other ways: from the operands, transposed on the stack, packed.
+    some_rows = [(slice(0, 1), slice(None)), (slice(7, 7 + blocks.PACKED_ROWS - 1), slice(None))]
+    some_columns = [(slice(None), slice(3, 8)), (slice(90, 100), slice(100, 160)), (slice(0, 200), slice(0, 400))]
+    for rows, columns in some_rows + some_columns:
         part = np.empty(out[rows, columns].shape, dtype)
         call(A[rows], B[:, columns], part, 1.0, 0.0)
         np.testing.assert_array_equal(part, out[rows, columns])
@@ -307,7 +304,7 @@ def test_large_products(form, dtype):
     turned = np.empty(out.shape[::-1], dtype)
     call(B.T, A.T, turned, 1.0, 0.0)
     np.testing.assert_array_equal(turned.T, out)
-    # and copies of another layout
+    # as do copies in another layout
     for a, b in ((np.asfortranarray(A), np.ascontiguousarray(B)), (np.ascontiguousarray(A), np.asfortranarray(B))):
         again = np.empty_like(out)
         call(a, b, again, 1.0, 0.0)
@@ -320,21 +317,13 @@ def test_large_products(form, dtype):
     arena.check()
 
 
-@every_dtype
+@costly_dtypes
 def test_threads_give_the_same_bits(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
     lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
-    shapes = [
-        (0, 3, 4),
-        (3, 0, 4),
-        (1, 1, 1),
-        (5, 7, 9),
-        (31, 513, 3 * lanes + 1),
-        (33, 257, 48 * lanes + 5),
-        (385, 256, 40),
-        (385, 40, 97),
-    ]
+    shapes = [(0, 3, 4), (3, 0, 4), (1, 1, 1), (5, 7, 9), (31, 513, 3 * lanes + 1)]
+    shapes += [(33, 257, 48 * lanes + 5), (385, 256, 40), (385, 40, 97)]
     for (n, k, m), a_layout, b_layout in itertools.product(shapes, ("C", "transposed"), ("C", "transposed")):
         A, B = Arena(dtype, a_layout), Arena(dtype, b_layout)
         a, b = (arena.put(x) for arena, x in zip((A, B), operands(dtype, n, k, m), strict=True))
@@ -349,12 +338,9 @@ def test_threads_give_the_same_bits(dtype):
 
 @pytest.mark.skipif(not assembler._FUSED, reason="x y + z is rounded twice")
 def test_an_element_is_one_chain_of_multiply_adds():
-    # float32 numbers of 8 bits: their products, and sums with float32 in float64, are exact but for the rounding to float32
-    rng = np.random.default_rng(0)
-    A, B = (
-        np.float32(rng.integers(-128, 128, shape) * 2.0 ** rng.integers(-9, 9, shape))
-        for shape in ((40, 600), (600, 70))
-    )
+    # float32 numbers of 8 bits: only the rounding to float32 makes their products and sums in float64 inexact
+    rng, shapes = np.random.default_rng(0), ((40, 600), (600, 70))
+    A, B = (np.float32(rng.integers(-128, 128, shape) * 2.0 ** rng.integers(-9, 9, shape)) for shape in shapes)
     out = np.empty((40, 70), np.float32)
     any_layout(np.float32)(A, B, out, 1.0, 0.0)
     np.testing.assert_array_equal(out, chain(A, B))
@@ -455,7 +441,7 @@ def test_no_allocation(allocations, user, inputs):
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
-def test_products_that_are_small_or_turned_allocate_nothing(allocations):
+def test_small_and_transposed_products_allocate_nothing(allocations):
     few, many = blocks.PACKED_ROWS - 1, blocks.TURNED_ROWS
     cases = {
         "few rows": (np.ones((few, 600)), np.ones((600, 700))),
@@ -476,7 +462,8 @@ def test_products_that_are_small_or_turned_allocate_nothing(allocations):
 # Vector widths
 
 
+@pytest.mark.thorough
 def test_every_width():
-    # the edges, and the large products: one dtype each, as the caller is compiled anew
+    # small and large products, one dtype each, because their callers are compiled anew
     chosen = "(edges or outside or large_products or factors) and not python and not {}"
     run_at_other_widths(["matmul"], lambda width: chosen.format("float32" if width == 16 else "float64"))

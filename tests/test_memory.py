@@ -1,4 +1,4 @@
-"""Memory: X in a file or larger than the memory, the same bits with and without a copy of it, and what cannot fit is refused."""
+"""Memory: X in a file or larger than memory, the same bits with and without a copy, and errors if X cannot fit."""
 
 import math
 import os
@@ -59,7 +59,7 @@ CASES = {
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of some dozen samples, and what to call so that inputs are gathered, or copied."""
+    """Blocks of some dozen samples; returns a function that has inputs gathered or copied."""
     monkeypatch.setattr(blocks, "BLOCK", 1 << 11)
     monkeypatch.setattr(blocks, "PIECE", 1 << 14)
     return lambda copied: monkeypatch.setattr(scaling, "COPIED", 1 << 40 if copied else 0)
@@ -95,7 +95,7 @@ def test_gathered_and_copied_inputs_give_the_same_bits(case, small_blocks, monke
     gathered = learnt(inputs, y, **said)
     assert len([rows for rows in read if rows]) >= 2 * (1 if case == "rprop" else 2)  # epochs, blocks
     assert same(copied, gathered)
-    if said.get("batch_size") != 1:  # where weights do not depend on where a block ends
+    if said.get("batch_size") != 1:  # weights do not depend on the ends of blocks
         monkeypatch.setattr(blocks, "BLOCK", 1 << 40)
         whole = learnt(inputs, y, **said)
         assert whole.params.tobytes() == copied.params.tobytes()
@@ -116,7 +116,7 @@ def test_frames_are_gathered_too(small_blocks):
 
 
 @pytest.mark.parametrize("dtype", ["float32", ">f4", "float64", "float16", "uint8", "bool", "int64", "longdouble"])
-def test_the_bits_depend_on_the_numbers_alone(dtype, small_blocks, tmp_path):
+def test_the_bits_depend_on_the_numbers_only(dtype, small_blocks, tmp_path):
     values = (X > 5 if dtype == "bool" else np.floor(X).clip(0)).astype(dtype)
     np.save(tmp_path / "X.npy", values)
     wide = np.zeros((N, 2 * FEATURES), dtype)
@@ -151,23 +151,15 @@ def test_moments_are_accurate_and_constant_columns_are_known():
     assert deviation[2:].tolist() == [0, 0]
 
 
-def test_a_failed_batch_is_told_by_its_number_in_the_epoch(small_blocks):
+def test_a_failed_batch_is_named_by_its_number_in_the_epoch(small_blocks):
     texts = []
     inputs = np.where(np.arange(N)[:, None] == 333, 1e30, X)
-    for said in ({"batch_size": 20}, {"batch_size": 1}):
+    said = {"optimizer": "sgd", "scale": False, "shuffle": False, "learning_rate": 1e-9, "activation": "identity"}
+    for batch_size in (20, 1):
         for copied in (True, False):
             small_blocks(copied)
             with pytest.raises(FloatingPointError) as raised:
-                learnt(
-                    inputs,
-                    NUMBERS,
-                    optimizer="sgd",
-                    scale=False,
-                    shuffle=False,
-                    learning_rate=1e-9,
-                    activation="identity",
-                    **said,
-                )
+                learnt(inputs, NUMBERS, batch_size=batch_size, **said)
             texts.append(str(raised.value))
     assert texts[0] == texts[1]
     assert texts[2] == texts[3]
@@ -175,14 +167,14 @@ def test_a_failed_batch_is_told_by_its_number_in_the_epoch(small_blocks):
     assert "sample 334 in its order" in texts[2]
 
 
-def test_numbers_out_of_range_are_refused_where_they_are_met(small_blocks):
+def test_numbers_out_of_range_are_refused_when_they_are_read(small_blocks):
     small_blocks(copied=False)
     with pytest.raises(ValueError, match=r"X: expected numbers within the range of float32, got 1e\+300"):
         learnt(np.where(np.arange(N)[:, None] == 333, 1e300, X.astype(np.float64)), NUMBERS, scale=False)
 
 
 def peak(function):
-    """What it returns, and the most bytes that NumPy and Python held during its second call."""
+    """The function's result, and the most bytes that NumPy and Python held during its second call."""
     function()
     tracemalloc.start()
     try:
@@ -201,7 +193,7 @@ def test_no_memory_of_the_size_of_the_inputs_is_taken(tmp_path, monkeypatch):
     file = np.load(tmp_path / "X.npy", mmap_mode="r")
     y = np.arange(n) % 3
     net, most = peak(lambda: learnt(file, y, epochs=1, batch_size=32, validation=0.2))
-    # a block of training and one of validation, what is worked on beside them, and 100 bytes a sample
+    # one block for training and one for validation, the work spaces next to them, and 100 bytes per sample
     assert most < 2 * blocks.BLOCK + 3_000_000 + 100 * n
     expected = net.predict(np.asarray(file, np.float64))
     found, most = peak(lambda: net.predict(file))
@@ -222,7 +214,7 @@ def test_targets_of_classes_are_built_in_the_dtype():
 def test_no_outputs_are_held_where_only_classes_are_asked_for():
     net, inputs = learnt(X[:, :2], CLASSES), np.ones((200_000, 2), np.float32)
     found, most = peak(lambda: net.predict(inputs))
-    assert most < 2.2 * found.nbytes  # numbers of the classes, and their labels
+    assert most < 2.2 * found.nbytes  # the numbers of the classes, and their labels
     assert (found == net.classes[net.predict_proba(inputs[:1]).argmax()]).all()
 
 
@@ -252,6 +244,7 @@ def child(path, limited, way, code=CHILD):
     return done.returncode, done.stdout.split(), done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts what a process owns on Linux only")
 def test_a_process_with_little_memory_learns_from_a_large_file(tmp_path):
     n, columns = 100_000, 256
@@ -300,7 +293,7 @@ def test_what_cannot_fit_is_refused_with_the_bytes(monkeypatch):
     learnt(X, NUMBERS, batch_size=8)
 
 
-def test_the_limit_is_that_of_the_machine_or_of_the_group(tmp_path, monkeypatch):
+def test_the_limit_is_that_of_the_machine_or_of_the_control_group(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "_GROUPS", (tmp_path / "max",))
     machine = memory.limit.__wrapped__()
     if hasattr(os, "sysconf"):
@@ -320,7 +313,7 @@ def test_the_limit_is_that_of_the_machine_or_of_the_group(tmp_path, monkeypatch)
         ((8,), 20_000, "adam"),
     ],
 )
-def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, optimizer):
+def test_the_estimated_bytes_are_those_that_training_takes(hidden, batch_size, optimizer):
     n = max(N, batch_size)
     asked = DEFAULTS | {"hidden": hidden, "optimizer": optimizer, "batch_size": batch_size, "epochs": 1}
     net = options.architecture(FEATURES, 1, "regression", asked)
@@ -331,11 +324,8 @@ def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, opt
     _, taken = peak(
         lambda: learner.LocalLearner(net, hyper, ready, None, TrainingState.initial(params, optimizer, None), 0, 1)
     )
-    counted = (
-        memory.network_bytes(net, hyper, dtype)
-        - (memory.COPIES - 1) * params.nbytes
-        + memory.batch_bytes(net, hyper, n, dtype)
-    )
+    counted = memory.network_bytes(net, hyper, dtype) + memory.batch_bytes(net, hyper, n, dtype)
+    counted -= (memory.COPIES - 1) * params.nbytes
     assert counted == pytest.approx(taken, rel=0.1, abs=20_000)
 
 
@@ -362,7 +352,7 @@ def test_ten_million_rows(tmp_path):
     net = learnt(file, y, hidden=32, epochs=1, batch_size=256, validation=0.01)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # targets of 10 classes, and what each sample takes beside
+    # the targets of 10 classes, and what else each sample takes
     assert most < n * (10 * 4 + 60) + 20_000_000
     assert net.score(file, y) > max(0.9, small.score(file[:20_000], y[:20_000]))
 

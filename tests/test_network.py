@@ -1,4 +1,4 @@
-"""Network: frozen (L30), and the model file: the same network comes back, and nothing else is accepted."""
+"""Network: frozen (L30); and its file: loading gives the same network, and other files are refused."""
 
 import copy
 import dataclasses
@@ -90,9 +90,7 @@ def test_save_and_load_give_the_same_network(name, nets, tmp_path):
     again = fastbp.load(path)
     for field in dataclasses.fields(net):
         ours, theirs = getattr(net, field.name), getattr(again, field.name)
-        if (
-            field.name == "examples"
-        ):  # rows of the training part are the user's own, and not for a file that is passed on
+        if field.name == "examples":  # rows of the training part are the user's: they are not saved in a file to share
             assert 0 < len(ours) <= len(X)
             assert theirs is None
         elif isinstance(ours, np.ndarray):
@@ -107,7 +105,7 @@ def test_save_and_load_give_the_same_network(name, nets, tmp_path):
 
 def test_every_form_of_the_same_rows_gives_the_same_prediction(nets):
     net = nets["regression"]
-    for rows in (1, 3, 40):  # one by one, and in tiles
+    for rows in (1, 3, 40):  # few, and in tiles
         wanted = net.predict(X[:rows])
         frozen = X[:rows].copy()
         frozen.flags.writeable = False
@@ -132,7 +130,7 @@ def test_every_form_of_the_same_rows_gives_the_same_prediction(nets):
         )
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(np.float32, marks=pytest.mark.thorough), np.float64])
 def test_many_rows_are_not_copied(dtype, nets, tmp_path):
     net = nets["regression"]
     rows = np.resize(X, (200_000, X.shape[1])).astype(dtype)
@@ -212,19 +210,19 @@ class TestModelFile:
             ({"classes": {"dtype": "<U3", "labels": ["a", "b"]}}, "do not fit the classes"),
             ({"classes": {"dtype": "O", "labels": [[], {}, 1]}}, "impossible types"),
             ({"columns": {"encoders": [], "rows": []}}, "no names"),
-            ({"columns": {"encoders": [{"kind": "number", "name": "a", "fill": 0}], "rows": []}}, "impossible columns"),
+            ({"columns": {"encoders": [{"kind": "number", "name": "a", "fill": 0}], "rows": []}}, "invalid columns"),
             ({"stop_reason": "magic"}, "unknown stop reason"),
             ({"options": 3}, "not a table"),
         ],
     )
-    def test_a_header_that_lies(self, path, change, message, nets):
+    def test_a_false_header(self, path, change, message, nets):
         arrays = load_file(path)
         header = json.loads(_header(path)) | change
         storage.write(path, header, arrays)
         with pytest.raises(ValueError, match=message):
             fastbp.load(path)
 
-    def test_numbers_that_lie(self, path):
+    def test_false_numbers(self, path):
         header, arrays = json.loads(_header(path)), load_file(path)
         for name, value in [("params", np.nan), ("x_mean", np.inf), ("x_scale", 0.0), ("y_scale", -1.0)]:
             broken = {**arrays, name: np.full_like(arrays[name], value)}
@@ -236,14 +234,14 @@ class TestModelFile:
             with pytest.raises(ValueError, match=f"'{name}' is missing"):
                 fastbp.load(path)
 
-    def test_a_checksum_that_is_gone_or_another(self, path):
+    def test_a_missing_or_wrong_checksum(self, path):
         header, arrays = _header(path), load_file(path)
         for metadata, message in (({}, "it has no checksum"), ({"sha256": "0" * 64}, "its checksum differs")):
             save_file(arrays, path, metadata={"fastbp": header, **metadata})
             with pytest.raises(ValueError, match=message):
                 fastbp.load(path)
 
-    def test_a_failed_save_leaves_the_old_file_and_no_other(self, path, nets, monkeypatch):
+    def test_a_failed_save_keeps_the_old_file_and_leaves_no_other(self, path, nets, monkeypatch):
         before = path.read_bytes()
         monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError("no space left")))
         with pytest.raises(OSError, match="no space left"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import DTYPES, Arena, assert_close, finite_difference
+from naive import COSTLY_DTYPES, Arena, assert_close, finite_difference
 from numba import config, njit
 
 from fastbp import kernels
@@ -20,7 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 class Case(NamedTuple):
-    """A node: shapes of its inputs by letter, its value, the gradient of each input, and what its two kernels take."""
+    """A node: shapes of its inputs by name, its value, the gradient of each input, and what its two kernels take."""
 
     shapes: dict
     value: object
@@ -111,7 +111,7 @@ def kernels_of(name):
 
 
 def numbers(shape, rng):
-    """Away from the kinks, from the pole of 1/x and from saturation; as probabilities they lie in (0, 1)."""
+    """Numbers in (0, 1), as probabilities are, and away from kinks, from the pole of 1/x and from saturation."""
     return rng.uniform(0.1, 0.9, size=shape)
 
 
@@ -120,8 +120,15 @@ def values(case, n, d, m, rng):
     return {name: numbers([sizes[k] for k in shape], rng) for name, shape in case.shapes.items()}
 
 
+def read_only(array):
+    """Read-only, which is how the graph passes what kernels only read: both then use one compiled version."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
 def signed(name, v, rng):
-    """Nodes that take negative numbers get them; probabilities stay."""
+    """Make some numbers negative for nodes that accept them; probabilities stay as they are."""
     return v if name in LOSSES else {k: x * rng.choice([-1, 1], size=x.shape) for k, x in v.items()}
 
 
@@ -129,13 +136,13 @@ def wide(v):
     return SimpleNamespace(**{k: np.asarray(x, np.float64) for k, x in v.items()})
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("name", [*NODES, *LOSSES])
 @given(n=side, d=side, m=side, seed=seeds)
 def test_node(name, dtype, n, d, m, seed):
     case, (forward, backward) = (NODES | LOSSES)[name], kernels_of(name)
     rng, arena = np.random.default_rng(seed), Arena(dtype)
-    v = {k: arena.put(x) for k, x in signed(name, values(case, n, d, m, rng), rng).items()}
+    v = {k: read_only(arena.put(x)) for k, x in signed(name, values(case, n, d, m, rng), rng).items()}
     arguments = [v[x] if isinstance(x, str) else x for x in case.forward]
     if name in LOSSES:
         got, wanted = forward(*arguments), case.value(SimpleNamespace(**v))
@@ -144,9 +151,10 @@ def test_node(name, dtype, n, d, m, seed):
     else:
         v["Y"] = arena.space(*np.shape(case.value(wide(v))))
         forward(*arguments, v["Y"])
+        v["Y"] = read_only(v["Y"])
         scale = naive.matmul(abs(v["X"]), abs(v["W"])) if name == "matmul" else 10.0  # 1/x and e^x are at most 10
         assert_close(v["Y"], case.value(wide(v)), scale=scale)
-        v["dY"] = arena.put(rng.normal(size=v["Y"].shape))
+        v["dY"] = read_only(arena.put(rng.normal(size=v["Y"].shape)))
     grads = [arena.space(*v[k].shape) for k in case.gradients]
     backward(*(v[x] if isinstance(x, str) else x for x in case.backward), *grads)
     for got, wanted in zip(grads, case.gradients.values(), strict=True):
@@ -159,9 +167,9 @@ def test_gradients_are_slopes(name):
     # "How is it proved?" J = sum dY * Y, moved along every element of every input
     case, (_, backward) = (NODES | LOSSES)[name], kernels_of(name)
     rng = np.random.default_rng(1)
-    v = signed(name, values(case, 3, 4, 2, rng), rng)
-    Y = np.asarray(case.value(SimpleNamespace(**v)))
-    above = {"dJ": 0.7} if name in LOSSES else {"Y": Y, "dY": rng.normal(size=Y.shape)}
+    v = {k: read_only(x) for k, x in signed(name, values(case, 3, 4, 2, rng), rng).items()}
+    Y = read_only(case.value(SimpleNamespace(**v)))
+    above = {"dJ": 0.7} if name in LOSSES else {"Y": Y, "dY": read_only(rng.normal(size=Y.shape))}
     J_slope = 0.7 if name in LOSSES else above["dY"]
     grads = [np.empty(v[k].shape) for k in case.gradients]
     backward(*((v | above)[x] if isinstance(x, str) else x for x in case.backward), *grads)
@@ -172,7 +180,7 @@ def test_gradients_are_slopes(name):
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(n=side, d=side, copies=st.integers(2, 4), seed=seeds)
 def test_copies_are_added(dtype, n, d, copies, seed):
     rng, arena = np.random.default_rng(seed), Arena(dtype)
@@ -209,8 +217,10 @@ def test_nan_stays_nan():
     assert math.isnan(node.log_loss_forward(X, np.ones((1, 2))))
 
 
-def every_node(times, X, Z, b, W, dY, above, by_sample, by_unit, product, dX, dZ, db, dW, turned):
-    """A user's function that calls all kernels but exp_forward, which wants contiguous arrays, on any layout."""
+def every_node(times, read, written):
+    """A user's function that calls all kernels on any layout, except exp_forward, which needs contiguous arrays."""
+    X, Z, b, W, dY, above = read
+    by_sample, by_unit, product, dX, dZ, db, dW, turned = written
     J = 0.0
     for _ in range(times):
         node.copy_forward(X, dX)
@@ -249,32 +259,33 @@ def every_node(times, X, Z, b, W, dY, above, by_sample, by_unit, product, dX, dZ
 @pytest.fixture(scope="module")
 def users_function():
     M, V = "float64[:, :]", "float64[:]"
-    return njit(f"float64(int64, {M}, {M}, {V}, {M}, {M}, {M}, {M}, {M}, {M}, {M}, {M}, {V}, {M}, {M})")(every_node)
+    read, written = f"Tuple(({M}, {M}, {V}, {M}, {M}, {M}))", f"Tuple(({M}, {M}, {M}, {M}, {M}, {V}, {M}, {M}))"
+    return njit(f"float64(int64, {read}, {written})")(every_node)
 
 
+@pytest.mark.thorough
 def test_in_users_njit_in_every_layout(users_function, allocations):
     n, d, m = 5, 4, 3
     shapes = [(n, d), (n, d), d, (d, m), (n, d), (n, m)], [(n, d), (n, d), (n, m), (n, d), (n, d), d, (d, m), (d, n)]
     found = {}
     for layout in naive.LAYOUTS:
         rng, arena = np.random.default_rng(0), Arena(layout=layout)
-        read = [arena.put(numbers(shape, rng)) for shape in shapes[0]]
-        written = [arena.space(*np.atleast_1d(shape)) for shape in shapes[1]]
-        J = users_function(1, *read, *written)
+        read = tuple(arena.put(numbers(shape, rng)) for shape in shapes[0])
+        written = tuple(arena.space(*np.atleast_1d(shape)) for shape in shapes[1])
+        J = users_function(1, read, written)
         arena.check()
         found[layout] = [J, *written]
-        # Whatever the number of passes: what is left are the arguments. A product of other layouts may pack its operands.
+        # Only the arguments are allocated, whatever the number of passes (in other layouts, products pack operands).
         if layout == "C" and not config.DISABLE_JIT:
-            losses = 8 * 3 * 2  # each of the three takes room for a row and for its sum once a call
-            assert allocations(users_function, 1, *read, *written) + losses == allocations(
-                users_function, 9, *read, *written
-            )
+            losses = 8 * 3 * 2  # in each call, each of the three allocates a row and its sum
+            once, nine_times = (allocations(users_function, times, read, written) for times in (1, 9))
+            assert once + losses == nine_times
     for layout in naive.LAYOUTS[1:]:
         for got, wanted in zip(found[layout], found["C"], strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
     read = [x.copy() for x in read]
     written = [np.empty(shape) for shape in shapes[1]]
-    called = [every_node(1, *read, *written), *written]  # from Python, every kernel by itself
+    called = [every_node(1, read, written), *written]  # each kernel called from Python
     for got, wanted in zip(called, found["C"], strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-13)
 
@@ -284,24 +295,21 @@ def test_shapes_that_do_not_fit_are_refused(name):
     rng = np.random.default_rng(0)
     n, d, m = 3, 4, 2
     if name == "copy":
-        calls = [(node.copy_forward, [(n, d), (n, d)]), (node.copy_backward, [(n, d)] * 3)]
+        calls = [(node.copy_forward, 0, [(n, d), (n, d)]), (node.copy_backward, 0, [(n, d)] * 3)]
     else:
         case = (NODES | LOSSES)[name]
         shape = {k: tuple({"n": n, "d": d, "m": m}[letter] for letter in s) for k, s in case.shapes.items()}
         Y = np.shape(case.value(SimpleNamespace(**values(case, n, d, m, rng))))
         full = {"dY": Y, "Y": Y} | shape | {"dJ": 1.0}
         forward, backward = kernels_of(name)
-        calls = [
-            (forward, [full[x] if isinstance(x, str) else x for x in case.forward] + ([] if name in LOSSES else [Y])),
-            (
-                backward,
-                [full[x] if isinstance(x, str) else x for x in case.backward] + [shape[k] for k in case.gradients],
-            ),
-        ]
-    for kernel, arguments in calls:
+        read, written = ([full[x] if isinstance(x, str) else x for x in case.forward], [] if name in LOSSES else [Y])
+        calls = [(forward, len(read), read + written)]
+        read = [full[x] if isinstance(x, str) else x for x in case.backward]
+        calls += [(backward, len(read), read + [shape[k] for k in case.gradients])]
+    for kernel, read, arguments in calls:
         places = [i for i, x in enumerate(arguments) if isinstance(x, tuple)]
         if len(places) < 2:
-            continue  # sum: one array alone always fits
+            continue  # sum: a single array always fits
         for place in places:
             for axis in range(len(arguments[place])):
                 arena = Arena()
@@ -310,15 +318,16 @@ def test_shapes_that_do_not_fit_are_refused(name):
                     x if not isinstance(x, tuple) else arena.put(numbers(wrong if i == place else x, rng))
                     for i, x in enumerate(arguments)
                 ]
+                given = [read_only(x) if i < read and isinstance(x, np.ndarray) else x for i, x in enumerate(given)]
                 with pytest.raises(ValueError, match=r"must|expected"):
                     kernel(*given)
                 arena.check()
 
 
-@pytest.mark.parametrize("kind", [-1, 14])
+@pytest.mark.parametrize("kind", [-1, kernels.SOFTMAX + 1])
 def test_unknown_activations_are_refused(kind):
     A = np.ones((2, 2))
-    with pytest.raises(ValueError, match="activation code"):
+    with pytest.raises(ValueError, match="codes of ACTIVATIONS"):
         node.activation_backward(kind, A, A, np.empty((2, 2)))
 
 

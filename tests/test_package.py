@@ -1,4 +1,4 @@
-"""What is shipped: the wheel and its contents, the example in the README."""
+"""What is shipped: the wheel and its contents, and the example in the README."""
 
 import os
 import re
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def _run(*command, cwd, **environment):
-    """Run a command that must succeed, and return what it printed; PYTHONPATH must not help it."""
+    """Run a command that must succeed, without PYTHONPATH; returns what it printed."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | environment
     done = subprocess.run([str(c) for c in command], cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -25,7 +25,7 @@ def _run(*command, cwd, **environment):
 
 
 def _not_sources(folder, names):
-    """Names that a copy of the tree leaves out: hidden folders, builds, caches, environments."""
+    """Names left out of a copy of the tree: hidden folders, builds, caches, environments."""
     made = {"build", "dist", "__pycache__", "_build"}
     path = Path(folder)
     return [
@@ -56,12 +56,13 @@ def installed(wheel, tmp_path_factory):
         sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=folder.parent
     )
     site = Path(_run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder.parent).strip())
-    # The folders come behind the environment's own, and .pth files in them (an editable fastbp) are not read.
+    # The folders come after the environment's own, and .pth files in them (an editable fastbp) are not read.
     others = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
     (site / "dependencies.pth").write_text("\n".join(others) + "\n")
     return python, scripts, site
 
 
+@pytest.mark.thorough
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -75,6 +76,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+@pytest.mark.thorough
 def test_wheel_works_from_another_folder(installed, tmp_path):
     python, scripts, site = installed
     code = """

@@ -1,4 +1,4 @@
-"""The pictures: what is drawn is what the network says, on the axes given and nowhere else, and every mark has a name."""
+"""The plots: they show the network's numbers, on the given axes and nowhere else, and every mark has a name."""
 
 import dataclasses
 import importlib
@@ -20,7 +20,7 @@ import fastbp
 from fastbp import plot
 from fastbp.model.network import STOP_REASONS
 
-# What matplotlib warns of is a fault of the picture: a contour that is empty, a legend without entries, a layout that fails
+# Warnings of matplotlib are mistakes in a plot: an empty contour, a legend without entries, a layout that fails
 pytestmark = pytest.mark.filterwarnings("error")
 
 rng = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def by_class(net, name, rows):
 
 
 def changed(net, layer, unit, bias):
-    """The network with one unit of a hidden layer switched off or saturated: its weights 0, its bias as given."""
+    """The network with one hidden unit switched off or saturated: its weights are 0, its bias is as given."""
     params = net.params.copy()
     other = dataclasses.replace(net, params=params)
     at = sum((a + 1) * b for a, b in zip(net.sizes[: layer - 1], net.sizes[1:layer], strict=True))
@@ -107,7 +107,7 @@ def test_the_background_is_the_inference(nets):
     assert image.get_clim() == (TARGETS["regression"].min(), TARGETS["regression"].max())
 
 
-def test_several_classes_have_the_colour_of_the_most_probable_one_the_paler_the_less_sure(nets):
+def test_the_most_probable_class_gives_the_colour_and_its_probability_the_strength(nets):
     net, y = nets["three classes"], TARGETS["three classes"]
     unsure = dataclasses.replace(net, params=net.params * 0)  # all probabilities are 1/3
     assert np.allclose(plot.boundary(unsure, X, y).images[0].get_array(), 1)
@@ -119,7 +119,7 @@ def test_several_classes_have_the_colour_of_the_most_probable_one_the_paler_the_
     left, right, *_ = ax.images[0].get_extent()
     for k, x in enumerate((-1, 0, 1)):
         shade = image[100, round((x - left) / (right - left) * 200)]
-        hue, hues = 1 - shade, 1 - np.array(colours)  # what is taken away from white
+        hue, hues = 1 - shade, 1 - np.array(colours)  # the differences from white
         assert np.argmax(hues @ hue / np.linalg.norm(hues, axis=1)) == k
 
 
@@ -131,7 +131,7 @@ def test_the_samples_are_where_they_are(nets, name):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x1", "x2")
 
 
-def test_a_network_that_never_changes_its_mind_has_no_line(nets):
+def test_a_network_with_a_single_prediction_has_no_line(nets):
     for name, y in TARGETS.items():
         flat = dataclasses.replace(nets[name], params=nets[name].params * 0)
         assert not drawn(plot.boundary(flat, X, y), ContourSet)
@@ -169,7 +169,7 @@ def test_the_animation_has_a_frame_for_each_network(nets, tmp_path):
     with Image.open(path) as file:
         assert file.n_frames == 4
     assert ax.get_title() == f"epoch 30: accuracy {net.score(X, y):.2f}"
-    assert len(drawn(ax, ContourSet)) == len(ax.images) == 1  # those of the frames before are gone
+    assert len(drawn(ax, ContourSet)) == len(ax.images) == 1  # those of earlier frames are gone
     still = plot.boundary(net, X, y)
     assert (ax.images[0].get_array() == still.images[0].get_array()).all()
     assert plt.get_fignums() == [fig.number, still.figure.number]
@@ -187,7 +187,7 @@ def test_two_units_are_the_axes(nets):
     np.testing.assert_allclose(points(ax), nets["regression"].activations(X)[2])
 
 
-def test_of_more_units_the_axes_are_principal_components(nets):
+def test_with_more_units_the_axes_are_principal_components(nets):
     a = nets["regression"].activations(X)[1].astype(float)
     ax = plot.layer_space(nets["regression"], X, TARGETS["regression"], 1)
     U, s, _ = np.linalg.svd(a - a.mean(axis=0), full_matrices=False)
@@ -215,7 +215,7 @@ def test_the_grid_is_bent_as_the_layers_bend_it(nets):
     (flat,), (bent,) = (drawn(axes[k], LineCollection) for k in (0, 2))
     assert len(flat.get_segments()) == len(bent.get_segments()) == 22
     for k, (line, image) in enumerate(zip(flat.get_segments(), bent.get_segments(), strict=True)):
-        assert np.ptp(line, axis=0)[k // 11] == 0  # one input is the same along the line: first x1, then x2
+        assert np.ptp(line, axis=0)[k // 11] == 0  # one input is constant along the line: first x1, then x2
         np.testing.assert_allclose(image, net.activations(line)[2], atol=1e-5)
     assert not drawn(axes[3], LineCollection)
     three = fastbp.train(np.column_stack([X, X[:, :1]]), TARGETS["two classes"], hidden=(2,), epochs=1, seed=0)
@@ -231,17 +231,17 @@ def test_units_that_have_stopped_learning_are_named(activation, bias, word):
     y = TARGETS["two classes"]
     net = fastbp.train(X, y, hidden=(3, 8), activation=activation, epochs=1, seed=1)
 
-    def told(ax):
+    def named(ax):
         return [text.get_text() for text in ax.texts]
 
-    assert told(plot.layer_space(net, X, y, 1)) == []
+    assert named(plot.layer_space(net, X, y, 1)) == []
     one = changed(net, 1, 2, bias)
-    assert told(plot.layer_space(one, X, y, 1)) == ([f"unit 3 {word}"] if word else [])
+    assert named(plot.layer_space(one, X, y, 1)) == ([f"unit 3 {word}"] if word else [])
     for unit in range(8):
         one = changed(one, 2, unit, bias)
     axes = plot.layer_spaces(one, X, y)
-    assert told(axes[2]) == ([f"units 1, 2, 3, 4, 5, ... (8 in all) {word}"] if word else [])
-    assert told(axes[0]) == told(axes[3]) == []
+    assert named(axes[2]) == ([f"units 1, 2, 3, 4, 5, ... (8 in all) {word}"] if word else [])
+    assert named(axes[0]) == named(axes[3]) == []
 
 
 def test_a_layer_in_which_all_samples_are_one_point(nets):
@@ -289,11 +289,12 @@ def test_learning_curves_are_the_history(nets):
     assert ax.get_ylabel() == "mean loss (log loss)"
 
 
-def test_every_reason_to_stop_is_told_in_words(nets):
+def test_every_reason_to_stop_is_given_in_words(nets):
     net = fastbp.train(X, TARGETS["regression"], hidden=(), epochs=3, seed=0)
-    told = {legend(plot.learning_curves(dataclasses.replace(net, stop_reason=reason)))[-1] for reason in STOP_REASONS}
-    assert len(told) == len(STOP_REASONS)
-    assert not any("_" in words for words in told)
+    stopped = [dataclasses.replace(net, stop_reason=reason) for reason in STOP_REASONS]
+    reasons = {legend(plot.learning_curves(net))[-1] for net in stopped}
+    assert len(reasons) == len(STOP_REASONS)
+    assert not any("_" in words for words in reasons)
     assert legend(plot.learning_curves(net))[:-1] == ["training"]  # no validation part, no best epoch
 
 
@@ -354,7 +355,7 @@ def test_signs_differ_by_colour_and_by_dash(nets):
     assert negative.get_linestyle()[0][1] is not None
 
 
-def test_of_a_big_layer_the_first_units_are_drawn():
+def test_only_the_first_units_of_a_big_layer_are_drawn():
     net = fastbp.train(X, TARGETS["regression"], hidden=(16, 17), epochs=1, seed=0)
     ax = plot.network(net)
     assert [len(line.get_xdata()) for line in ax.lines] == [2, 16, 15, 1]
@@ -420,7 +421,7 @@ def test_captured_share_counts_the_points_in_the_box():
     np.testing.assert_allclose(plot.captured_share(uniform, 0.42), 0.42 ** np.arange(1, 5), atol=0.005)
 
 
-def test_captured_shows_what_is_expected_a_sample_and_the_lecture():
+def test_captured_shows_the_expected_share_a_sample_and_the_lecture():
     expected, sample, lecture = plot.captured().lines
     np.testing.assert_allclose(expected.get_ydata(), 0.42 ** np.arange(1, 11))
     assert np.abs(np.subtract(sample.get_ydata(), expected.get_ydata())).max() < 0.05
@@ -482,21 +483,21 @@ BAD = {
     "no network that learnt": (lambda net: plot.learning_curves(3), "net: expected a fastbp.Network, got 3"),
     "a constructed network": (
         lambda net: plot.learning_curves(fastbp.bumps(np.exp, 3)),
-        "net: expected a network that was trained for at least one epoch",
+        "net: expected a network trained for at least one epoch",
     ),
     "three inputs": (
         lambda net: plot.boundary(
             fastbp.train(rng.normal(size=(9, 3)), np.arange(9.0), epochs=1), np.ones((2, 3)), [1.0, 2.5]
         ),
-        "net: expected a network of two inputs, whose plane can be drawn, got 3",
+        "net: expected a network with two inputs, whose plane can be drawn, got 3",
     ),
     "two targets": (
         lambda net: plot.layer_space(fastbp.train(X, X, hidden=(2,), epochs=1), X, X, 1),
-        "net: expected a network of one target, got 2 in regression",
+        "net: expected a network with one target, got 2 in regression",
     ),
     "several labels": (
         lambda net: plot.boundary(fastbp.train(X, X > 0, hidden=(2,), epochs=1), X, X > 0),
-        "net: expected a network of one target, got 2 in multilabel",
+        "net: expected a network with one target, got 2 in multilabel",
     ),
     "other features": (lambda net: plot.layer_spaces(net, X[:, :1], TARGETS[TWO]), "X: expected 2 features, got 1"),
     "no sample": (lambda net: plot.boundary(net, X[:0], []), "X: expected at least one sample"),
@@ -547,10 +548,10 @@ def test_bad_input(nets, case):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call(nets[TWO])
-    assert not plt.get_fignums()  # nothing was begun
+    assert not plt.get_fignums()  # no figure was created
 
 
-def test_without_matplotlib_the_error_tells_what_to_install(monkeypatch):
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "fastbp.plot")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(

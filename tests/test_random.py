@@ -9,7 +9,7 @@ from fastbp.kernels.network import random as kernels
 
 
 def both(seed, child):
-    """NumPy's generator and our stream of a child of a seed."""
+    """NumPy's generator and our stream, for the same child of a seed."""
     words = np.array([(seed >> shift) & 0xFFFFFFFF for shift in range(0, max(1, seed.bit_length()), 32)], np.uint32)
     stream = np.empty(kernels.LENGTH, np.uint64)
     kernels.seed_child(words, child, stream)

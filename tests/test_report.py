@@ -1,4 +1,4 @@
-"""The report: all sections with the true numbers, nothing from elsewhere, nothing of the user's taken for HTML; and in a real browser."""
+"""The report: all sections and correct numbers, nothing from the network, no user text taken for HTML; in a browser."""
 
 import re
 from html.parser import HTMLParser
@@ -36,7 +36,7 @@ N = 240
 
 
 def passengers():
-    """Rows of a table like that of a ship's passengers, at lines of a file, and whether they survived."""
+    """A table like that of a ship's passengers, with the lines of its rows in a file; and whether they survived."""
     sex, deck = rng.choice(["male", "female"], N), rng.choice(["First", "Second", "Third"], N)
     age = rng.normal(30, 12, N).round(1)
     age[::7] = np.nan
@@ -50,7 +50,7 @@ def passengers():
 
 
 class Page(HTMLParser):
-    """The page as a reader sees it: headings, paragraphs, tables by their captions, pictures; and every attribute."""
+    """The page as a reader sees it: headings, paragraphs, tables by caption, pictures; and every attribute."""
 
     def __init__(self, path):
         super().__init__()
@@ -84,7 +84,7 @@ class Page(HTMLParser):
                 self.tables[text] = self.rows
 
     def table(self, start):
-        """Rows of the only table whose caption starts like this."""
+        """The rows of the only table whose caption starts like this."""
         (rows,) = (rows for caption, rows in self.tables.items() if caption.startswith(start))
         return rows
 
@@ -108,7 +108,7 @@ def classified(folder):
 
 @pytest.fixture(scope="module")
 def regressed(folder):
-    """The same of a regression on an array, without a validation set."""
+    """The same for a regression on an array, without a validation set."""
     X = rng.normal(size=(N, 3))
     y = np.exp(2 * X[:, 0])
     net = fastbp.train(X, y, hidden=8, epochs=40, seed=0)
@@ -127,7 +127,7 @@ def test_all_sections_are_there(classified, regressed):
     assert [len(page.words["figcaption"]) for _, _, page in (classified, regressed)] == [2, 2]
 
 
-def test_the_summary_tells_rows_scores_and_the_end(classified):
+def test_the_summary_has_rows_scores_and_the_end(classified):
     net, ((Xt, yt), (Xv, yv)), page = classified
     (summary,) = (text for text in page.words["p"] if text.startswith("The network predicts"))
     for words in (
@@ -140,7 +140,7 @@ def test_the_summary_tells_rows_scores_and_the_end(classified):
         assert words in summary
 
 
-def test_scores_stand_beside_the_baseline(classified, regressed):
+def test_scores_are_next_to_the_baseline(classified, regressed):
     net, ((Xt, yt), (Xv, yv)), page = classified
     columns = [scores(net, Xt, yt), baseline(net, yt, yt), scores(net, Xv, yv), baseline(net, yt, yv)]
     shown = {name: values for name, *values in page.table("The network, and the baseline")[2:]}
@@ -199,7 +199,7 @@ def test_notes_say_what_to_keep_in_mind(classified, regressed):
     assert "The target is heavily skewed" in skewed
 
 
-def test_a_target_of_nearly_one_class_is_told_of(folder, regressed):
+def test_a_target_of_nearly_one_class_is_noted(folder, regressed):
     X = regressed[1][0]
     y = (X[:, 0] > 1.3).astype(int)
     net = fastbp.train(X, y, epochs=1)
@@ -215,7 +215,7 @@ def test_importances_are_those_of_the_validation_rows(classified):
     rows = page.table("How much the accuracy on the validation rows falls")[1:]
     assert sorted(row[0] for row in rows) == sorted(net.feature_names)
     assert rows[0][0] == found[0].name == "sex"
-    assert float(rows[0][-1].split()[0]) == pytest.approx(found[0].mean, abs=0.1)  # the rows come in another order
+    assert float(rows[0][-1].split()[0]) == pytest.approx(found[0].mean, abs=0.1)  # the rows are in another order
 
 
 def test_the_worst_mistakes_come_first(classified, regressed):

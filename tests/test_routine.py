@@ -20,7 +20,7 @@ from fastbp.kernels.compiler import routine
 from fastbp.kernels.compiler.values import DOUBLE
 from fastbp.kernels.layer import ufunc
 
-# Compiles a routine without Numba, and says how often it was compiled; its result is that of exp.
+# Compiles a routine without Numba, and prints how often it was compiled, and its result, which is that of exp.
 READY = """
     import ctypes
     import llvmlite.binding as llvm
@@ -65,13 +65,16 @@ def kept(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("damage", ["empty", "short", "cut", "changed", "grown", "folder"])
+@pytest.mark.parametrize(
+    "damage",
+    ["empty", "changed", "folder", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("short", "cut", "grown"))],
+)
 def test_a_damaged_file_is_compiled_anew(damage, kept, tmp_path):
     shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     whole = [file.read_bytes() for file in objects(tmp_path)]
     for file, data in zip(objects(tmp_path), whole, strict=True):
         middle = len(data) // 2
-        if damage == "folder":  # cannot be read, nor replaced
+        if damage == "folder":  # it can be neither read nor replaced
             file.unlink()
             file.mkdir()
             continue
@@ -92,27 +95,27 @@ def test_a_damaged_file_is_compiled_anew(damage, kept, tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_does_not_matter(tmp_path):
-    # Below a regular file: not even root can make a folder there.
+    # Inside a regular file, not even root can make a folder.
     (tmp_path / "file").touch()
     assert run(READY, NUMBA_CACHE_DIR=tmp_path / "file" / "below").stdout == "2 True\n"
 
 
-def test_another_processor_has_files_of_its_own(monkeypatch):
+def test_another_processor_has_its_own_files(monkeypatch):
     mine = routine._object_file("x")
     monkeypatch.setattr(routine.llvm, "get_host_cpu_name", lambda: "another")
     assert routine._object_file("x").name != mine.name
     assert routine._object_file("x").parent == mine.parent == kernels.cache_folder()
 
 
-def test_routines_have_names_of_their_own():
-    # The linker knows them by name: two of one name would be one.
+def test_routines_have_different_names():
+    # The linker knows routines by name: two of one name would be one.
     names = list(routine._routines)
     symbols = {routine._symbol(name, size) for name, size in itertools.product(names, (4, 8))}
     assert len(symbols) == 2 * len(names) > 30
     assert {"product.tile.gemm", "product.pack.copy", "layer.ufunc.exp", "layer.optimizer.update"} <= set(names)
 
 
-# Users' own functions, kept by Numba in files of their own
+# Users' functions, which Numba keeps in their own files
 
 USER = """
 import numpy as np
@@ -121,8 +124,8 @@ from fastbp import kernels
 
 @njit(cache=True)
 def product(A, B):
-    out = np.zeros((A.shape[0], B.shape[1]))
-    kernels.matmul(A, B, out)
+    out = np.zeros((4, 4))
+    kernels.KERNEL
     kernels.sgd_update(out, np.ones_like(out), 0.5)
     return out
 """
@@ -131,20 +134,36 @@ CALL = """
     sys.path.insert(0, FOLDER)
     import numpy as np
     import user
-    A, B = np.arange(12.0).reshape(3, 4), np.arange(20.0).reshape(4, 5)
-    print((user.product(A, B) == A @ B - 0.5).all(), sum(user.product.stats.cache_hits.values()))
+    A, B = np.arange(32.0).reshape(2, 4, 4)
+    print((user.product(A, B) == WANTED - 0.5).all(), sum(user.product.stats.cache_hits.values()))
 """
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
-def test_cached_callers_find_their_routines_again(tmp_path):
+def test_a_cached_caller_finds_its_routines_again(tmp_path):
+    (tmp_path / "user.py").write_text(USER.replace("KERNEL", "activation_forward(kernels.RELU, A, out)"))
+    code, cache = CALL.replace("FOLDER", repr(str(tmp_path))).replace("WANTED", "A"), tmp_path / "cache"
+    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 0\n"
+    files = objects(cache)
+    for file in files:
+        file.unlink()
+    assert run(code, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
+    assert objects(cache) == files != []
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="about compiled code")
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("kernel", "wanted"), [("activation_forward(kernels.RELU, A, out)", "A"), ("matmul(A, B, out)", "A @ B")]
+)
+def test_cached_callers_find_their_routines_again(kernel, wanted, tmp_path):
     # `user.product` calls `below.product`, which calls kernels: Numba keeps a copy of the callee's code within the
     # caller's.
-    (tmp_path / "below.py").write_text(USER)
+    (tmp_path / "below.py").write_text(USER.replace("KERNEL", kernel))
     caller = "import below, numba\n@numba.njit(cache=True)\ndef product(A, B):\n    return below.product(A, B)\n"
     (tmp_path / "user.py").write_text(caller)
     cache = tmp_path / "cache"
-    user = CALL.replace("FOLDER", repr(str(tmp_path)))
+    user = CALL.replace("FOLDER", repr(str(tmp_path))).replace("WANTED", wanted)
     below = user.replace("user", "below")
     for code, said in ((below, "True 0\n"), (below, "True 1\n"), (user, "True 0\n"), (user, "True 1\n")):
         assert run(code, NUMBA_CACHE_DIR=cache).stdout == said
@@ -160,7 +179,7 @@ def test_cached_callers_find_their_routines_again(tmp_path):
     assert run(user, NUMBA_CACHE_DIR=cache).stdout == "True 1\n"
 
 
-# One kernel, in a process of its own.
+# One kernel, in a new process.
 ONE = """
     import numpy as np
     from fastbp import kernels
@@ -174,6 +193,7 @@ PRODUCT, GRADIENT = (
 )
 
 
+@pytest.mark.thorough
 def test_a_caller_of_a_cached_kernel_finds_its_routines_again(tmp_path):
     # The second process compiles a caller of what the first one has cached; the third one takes the caller from the
     # cache. NUMBA_DISABLE_JIT is about the user's functions: what is compiled then is as good as what is compiled
@@ -193,8 +213,9 @@ THREADS = """
 """
 
 
+@pytest.mark.thorough
 def test_a_cached_parallel_kernel_finds_its_routines_again():
-    # in the cache of these tests: the second process, if not the first, loads it from there
+    # in the cache of these tests: the second process, if not already the first, loads it from there
     for _ in range(2):
         assert run(THREADS).stdout == "True\n"
 
@@ -225,7 +246,20 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.complex128, np.bool_])
+of_several_arrays = pytest.mark.parametrize(
+    "name",
+    [
+        # refused as `matmul` refuses them, by the same lines
+        pytest.param(name, marks=pytest.mark.thorough if name == "weight_gradient" else ())
+        for name in CALLS
+        if name != "exp"
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.int64, np.complex128, *(pytest.param(x, marks=pytest.mark.thorough) for x in (np.int32, np.bool_))]
+)
 @pytest.mark.parametrize("name", CALLS)
 def test_other_numbers_are_refused(name, dtype):
     count, call, _ = CALLS[name]
@@ -233,7 +267,7 @@ def test_other_numbers_are_refused(name, dtype):
         call(*[square(dtype) for _ in range(count)])
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "exp"])
+@of_several_arrays
 def test_a_mix_of_dtypes_is_refused(name):
     count, call, _ = CALLS[name]
     for first, second in (DTYPES, DTYPES[::-1]):
@@ -244,7 +278,7 @@ def test_a_mix_of_dtypes_is_refused(name):
                 call(*[square(second if k == odd else first) for k in range(count)])
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "exp"])
+@of_several_arrays
 def test_what_is_written_must_not_be_read_only_and_the_rest_may_be(name):
     count, call, written = CALLS[name]
     for k in range(count):
@@ -258,42 +292,30 @@ def test_what_is_written_must_not_be_read_only_and_the_rest_may_be(name):
 
 
 def test_order_is_of_int64():
-    arguments = [
-        np.ones((5, 2)),
-        np.ones((5, 1)),
-        np.ones(5),
-        np.arange(5, dtype=np.int32),
-        2,
-        np.array([2, 1]),
-        np.array([1]),
-        0,
-        np.empty(0),
-        0,
-        np.ones(3),
-        0,
-        np.empty(0),
-        np.empty(0),
-        0,
-        0.1,
-        0.9,
-        0.9,
-        1e-8,
-        0.0,
-    ]
+    arguments = [np.ones((5, 2)), np.ones((5, 1)), np.ones(5), np.arange(5, dtype=np.int32), 2]
+    arguments += [np.array([2, 1]), np.array([1]), 0, np.empty(0), 0, np.ones(3)]
+    arguments += [0, np.empty(0), np.empty(0), 0, 0.1, 0.9, 0.9, 1e-8, 0.0]
     with pytest.raises(TypingError, match="an aligned array of int64 expected"):
         kernels.minibatch_epoch(*arguments)
 
 
-def test_fields_of_packed_records_are_refused():
-    # their elements lie no whole numbers of elements apart
+@pytest.mark.parametrize(
+    "name",
+    [
+        "matmul",
+        "activation_forward",
+        *(pytest.param(x, marks=pytest.mark.thorough) for x in ("weight_gradient", "hidden_delta")),
+    ],
+)
+def test_fields_of_packed_records_are_refused(name):
+    # the steps between their elements are not multiples of the element size
     field = np.ones(9, np.dtype([("a", np.uint8), ("b", np.float64)]))["b"].reshape(3, 3)
     field[...] = 1
-    for name in ("matmul", "weight_gradient", "hidden_delta", "activation_forward"):
-        count, call, _ = CALLS[name]
-        for odd in range(count):
-            arrays = [field if k == odd else square() for k in range(count)]
-            with pytest.raises(ValueError, match="packed records"):
-                call(*arrays)
+    count, call, _ = CALLS[name]
+    for odd in range(count):
+        arrays = [field if k == odd else square() for k in range(count)]
+        with pytest.raises(ValueError, match="packed records"):
+            call(*arrays)
     assert (field == 1).all()
 
 
@@ -327,7 +349,7 @@ def test_unaligned_arrays_of_compiled_code_are_refused_when_it_is_compiled():
 
 @pytest.fixture(autouse=True)
 def _nothing_of_these_tests_is_kept(monkeypatch, request):
-    """The folder of the cache knows the sources of the kernels, not those of the tests."""
+    """The cache folder depends on the sources of the kernels, not on those of the tests."""
     if "group" in request.node.name:
         monkeypatch.setattr(routine, "read", lambda file: None)
         monkeypatch.setattr(routine, "keep", lambda file, code: None)
@@ -335,7 +357,7 @@ def _nothing_of_these_tests_is_kept(monkeypatch, request):
 
 @routine.routine("i(ai)(Ai)s")
 def line(v, count, x, out, slope):
-    """out_i = slope x_i + i, with steps; the arrays first, as an emitter gets them."""
+    """out_i = slope x_i + i, with steps; the arrays come first, as an emitter receives them."""
     (x, x_step), (out, out_step) = x, out
     for i in v.range(count):
         out.set_item(i * out_step, slope * x.item(i * x_step) + i.to(v.scalar))
@@ -360,7 +382,7 @@ def test_groups_reach_the_emitter_as_tuples(dtype):
         line(4, (x, at, 2), (out, 1, 3), slope)
 
     x, out = np.arange(20).astype(dtype), np.full(20, -1, dtype)
-    for slope in (dtype(0.5), 2, np.float64(0.5)):  # numbers become those of the dtype
+    for slope in (dtype(0.5), 2, np.float64(0.5)):  # numbers are converted to the dtype
         run_line(x, 3, out, slope)
         wanted = np.full(20, -1, dtype)
         wanted[1:13:3] = dtype(slope) * x[3:11:2] + np.arange(4, dtype=dtype)
@@ -459,8 +481,9 @@ def test_groups_of_parameters_and_of_values():
         assert routine.grouped(parameters, range(10)) == wanted
 
 
+@pytest.mark.thorough
 def test_processes_may_write_at_once(tmp_path):
-    # Files are replaced as wholes: whoever comes last leaves a good one.
+    # Files are replaced as a whole: whoever comes last leaves a good one.
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(READY)]
     several = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]

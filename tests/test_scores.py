@@ -43,7 +43,7 @@ def nets():
 
 
 def area(right, proba):
-    """The share of pairs of a right and a wrong row in which the right one has the greater number; ties count one half."""
+    """The share of pairs of a right and a wrong row in which the right one has the larger number; ties count half."""
     pairs = proba[right][:, None] - proba[~right][None, :]
     return ((pairs > 0) + (pairs == 0) / 2).mean()
 

@@ -1,7 +1,7 @@
 """
-The documentation, built, in a real browser: pages load, pictures are there, links resolve, nothing comes from the network.
+The documentation in a real browser: pages load, pictures are shown, links resolve, nothing comes from the network.
 
-FASTBP_SITE names the folder of the site, and then nothing is skipped; else it is looked for where CONTRIBUTING.md builds it.
+FASTBP_SITE names the site's folder, and then nothing is skipped; else the site is where CONTRIBUTING.md builds it.
 """
 
 import functools
@@ -28,7 +28,7 @@ GALLERIES = {"gallery": ROOT / "fastbp" / "demos", "howto": ROOT / "docs" / "gui
 
 
 class Page(HTMLParser):
-    """What a page names: anchors, links (to files that it loads, too), pictures."""
+    """What a page contains: anchors, links (also to files that it loads), pictures."""
 
     def __init__(self, path):
         super().__init__()
@@ -77,7 +77,7 @@ def pages(folder):
 @pytest.fixture(scope="module")
 def address(folder):
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # keeps connections open
+        protocol_version = "HTTP/1.1"  # which keeps connections open
 
         def log_message(self, *args):
             pass
@@ -102,9 +102,7 @@ def visits(browser, address, pages):
     here = [Visit()]
 
     def failed(request):
-        if (
-            request.failure != "net::ERR_ABORTED"
-        ):  # given up because the tab went on to the next page: the icon comes last
+        if request.failure != "net::ERR_ABORTED":  # an icon, aborted when the tab loads the next page
             here[0].errors.append(f"{request.failure}: {request.url}")
 
     tab.on(

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators on compiled kernels: the same weights, attributes, messages and errors as scikit-learn's own."""
+"""scikit-learn's estimators on our kernels: the same weights, attributes, messages and errors as the original ones."""
 
 import inspect
 import pickle
@@ -49,7 +49,7 @@ def weights(model):
 
 
 def both(cls, X, y, sample_weight=None, **options):
-    """Ours and scikit-learn's, fitted alike."""
+    """Our estimator and scikit-learn's, fitted in the same way."""
     options = {"hidden_layer_sizes": (12, 7), "max_iter": 5, "random_state": 0} | options
     return [one(**options).fit(X, y, sample_weight=sample_weight) for one in (cls, BOTH[cls])]
 
@@ -140,11 +140,11 @@ def test_float32_stays_float32():
     assert ours.predict_proba(DIGITS).dtype == theirs.predict_proba(DIGITS).dtype == np.float64
 
 
-def test_partial_fit_and_warm_start_go_on_alike():
+def test_partial_fit_and_warm_start_continue_alike():
     ours, theirs = MLPClassifier(random_state=0), reference.MLPClassifier(random_state=0)
     for k in range(4):
         part = slice(100 * k, 100 * k + 100)
-        X = csr_matrix(DIGITS[part]) if k == 2 else DIGITS[part]  # from one way to the other and back
+        X = csr_matrix(DIGITS[part]) if k == 2 else DIGITS[part]  # from dense to sparse and back
         for model in (ours, theirs):
             model.partial_fit(X, NUMBERS[part], classes=np.arange(10))
     assert_alike(ours, theirs, DIGITS)
@@ -159,22 +159,16 @@ def test_partial_fit_and_warm_start_go_on_alike():
 
 def test_the_same_words(capsys):
     said, warned = [], []
+    runs = (
+        {"max_iter": 3, "batch_size": 500},
+        {"max_iter": 40, "solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1},
+        {"max_iter": 50, "early_stopping": True, "tol": 0.5, "n_iter_no_change": 2},
+    )
     for model in (MLPClassifier, reference.MLPClassifier):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            model(max_iter=3, verbose=True, random_state=0, batch_size=500).fit(DIGITS, NUMBERS)
-            model(
-                max_iter=40,
-                solver="sgd",
-                learning_rate="adaptive",
-                tol=0.5,
-                n_iter_no_change=1,
-                verbose=True,
-                random_state=0,
-            ).fit(DIGITS, NUMBERS)
-            model(max_iter=50, early_stopping=True, tol=0.5, n_iter_no_change=2, verbose=True, random_state=0).fit(
-                DIGITS, NUMBERS
-            )
+            for options in runs:
+                model(verbose=True, random_state=0, **options).fit(DIGITS, NUMBERS)
         said.append(capsys.readouterr().out)
         warned.append([(w.category, str(w.message)) for w in caught])
     assert said[0] == said[1]
@@ -202,7 +196,7 @@ def test_the_same_errors(options, fit):
     for model in (MLPClassifier, reference.MLPClassifier):
         with pytest.raises(ValueError) as found:  # noqa: PT011 (the message is compared)
             model(max_iter=5, random_state=0, **options).fit(**{"X": DIGITS, "y": NUMBERS} | fit)
-        # but for the lists of what may be said, of which ours are longer
+        # except for the lists of allowed values, of which ours are longer
         errors.append((type(found.value), re.sub(r"among \{.*\}( or an array-like)?", "", str(found.value))))
     assert errors[0] == errors[1]
 

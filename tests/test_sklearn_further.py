@@ -1,4 +1,4 @@
-"""What the estimators have beyond scikit-learn's: against its own tools, finite differences, or the same said another way."""
+"""What the estimators add to scikit-learn's, against its tools, finite differences, or an equivalent call."""
 
 import pickle
 import warnings
@@ -64,7 +64,7 @@ def fair_slope(y, a):
     return (a - y) / (1 + abs(a - y))
 
 
-# Losses and activations: the slope of the loss that solvers are given, by finite differences
+# Losses and activations: the gradient that solvers are given, by finite differences
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def fair_slope(y, a):
     ),
 )
 def test_the_slope_of_the_loss(given):
-    # far from every corner: one step of plain descent from random weights
+    # far from every kink: one step of gradient descent from random weights
     model = MLPRegressor(
         **{"activation": "tanh", "solver": "sgd", "momentum": 0, "batch_size": 150, "alpha": 0.1} | given
     )
@@ -169,10 +169,10 @@ def test_class_weights_are_sample_weights(early):
         MLPClassifier(class_weight="balanced").partial_fit(DIGITS, NUMBERS, classes=np.arange(10))
 
 
-def test_early_stopping_weighs_its_samples_and_tells_their_loss():
+def test_early_stopping_weights_its_samples_and_records_their_loss():
     model = MLPClassifier(**SMALL, early_stopping=True).fit(DIGITS, NUMBERS, WEIGHT)
     random = np.random.RandomState(0)
-    for shape in ((64, 10), 10, (10, 10), 10):  # the first weights are drawn before the samples
+    for shape in ((64, 10), 10, (10, 10), 10):  # the initial weights are drawn before the samples
         random.uniform(size=shape)
     _, held, _, y, _, weight = train_test_split(DIGITS, NUMBERS, WEIGHT, random_state=random, test_size=0.1)
     best = int(np.argmax(model.validation_scores_))
@@ -221,7 +221,7 @@ def test_callbacks():
 
 
 @pytest.mark.parametrize("solver", ["adamw", "nadam", "rmsprop", "rprop"])
-def test_further_solvers_learn_and_go_on(solver):
+def test_further_solvers_learn_and_continue(solver):
     more = {"solver": solver, "learning_rate_init": 0.01, "hidden_layer_sizes": (20,), "random_state": 0, "tol": 0}
     model = MLPClassifier(**more, max_iter=60).fit(DIGITS, NUMBERS)
     assert model.score(DIGITS, NUMBERS) > 0.97
@@ -236,7 +236,7 @@ def test_further_solvers_learn_and_go_on(solver):
 
 
 def test_the_decay_of_adamw():
-    # nothing to learn from: every step takes its share of the weights
+    # without gradients, every step shrinks the weights by the same factor
     model = MLPRegressor(
         solver="adamw", alpha=0.1, learning_rate_init=0.5, max_iter=3, hidden_layer_sizes=(3,), tol=0, random_state=0
     )
@@ -247,13 +247,8 @@ def test_the_decay_of_adamw():
 
 def test_dropout_schedules_and_clipping():
     plain = MLPClassifier(**SMALL).fit(DIGITS, NUMBERS)
-    for more in (
-        {"dropout": 0.3},
-        {"clip_norm": 0.1},
-        {"learning_rate": "cosine"},
-        {"learning_rate": "one_cycle"},
-        {"warmup": 3},
-    ):
+    rates = {"learning_rate": "cosine"}, {"learning_rate": "one_cycle"}, {"warmup": 3}
+    for more in ({"dropout": 0.3}, {"clip_norm": 0.1}, *rates):
         one, other = (MLPClassifier(**SMALL, **more).fit(DIGITS, NUMBERS) for _ in range(2))
         np.testing.assert_array_equal(weights(one), weights(other))
         assert abs(weights(one) - weights(plain)).max() > 1e-4
@@ -289,7 +284,7 @@ def test_what_is_refused(given, message):
         MLPClassifier(**SMALL | given).fit(DIGITS, EVEN)
 
 
-def test_what_layers_say_and_how_sensitive_outputs_are():
+def test_outputs_of_layers_and_gradients_by_the_inputs():
     model = MLPClassifier(**SMALL, activation=["silu"]).fit(DIGITS, NUMBERS)
     inputs, hidden, outputs = model.activations(DIGITS[:5])
     z = inputs @ model.coefs_[0] + model.intercepts_[0]
@@ -344,19 +339,13 @@ def test_partial_fit_of_several_labels():
     for _ in range(4):
         model.partial_fit(points, labels, classes=np.arange(5))
     assert_same(model, MLPClassifier(**more, max_iter=4).fit(points, labels))
-    model.partial_fit(points[:3], labels[:3])  # not every label occurs
+    model.partial_fit(points[:3], labels[:3])  # some labels are missing
     assert model.predict(points).shape == labels.shape
 
 
 def test_partial_fit_with_early_stopping():
-    more = {
-        "random_state": 0,
-        "early_stopping": True,
-        "hidden_layer_sizes": (8,),
-        "n_iter_no_change": 3,
-        "learning_rate_init": 0.05,
-    }
-    model = MLPClassifier(**more)
+    more = {"early_stopping": True, "n_iter_no_change": 3, "learning_rate_init": 0.05}
+    model = MLPClassifier(hidden_layer_sizes=(8,), random_state=0, **more)
     calls, with_warning = 0, 0
     while not with_warning and calls < 200:
         with warnings.catch_warnings(record=True) as caught:
@@ -366,20 +355,20 @@ def test_partial_fit_with_early_stopping():
         with_warning = sum("partial_fit has stopped early" in str(w.message) for w in caught)
         calls += 1
     assert 4 < calls < 200
-    assert len(model.validation_scores_) == calls - 1  # the last call only says so
+    assert len(model.validation_scores_) == calls - 1  # the last call only warns
     np.testing.assert_array_equal(weights(model), before)
     scores = model.validation_scores_
     assert model.best_validation_score_ == max(scores) > scores[0]
-    # always the same samples were set aside: the best weights give the best score on them
+    # every call set the same samples aside: the best weights give the best score on them
     training, held = model._split(DIGITS, model._label_binarizer.transform(NUMBERS), None, True)
     assert accuracy_score(held[3], model.predict(held[0])) == max(scores)
     assert len(training[0]) == 360
 
 
-# In company
+# Together with scikit-learn's other tools
 
 
-def test_in_company(tmp_path):
+def test_with_scikit_learns_other_tools(tmp_path):
     model = MLPClassifier(**SMALL, class_weight="balanced", activation=["gelu"])
     assert cross_val_score(clone(model).set_params(max_iter=80), DIGITS, EVEN, cv=3).mean() > 0.8
     assert CalibratedClassifierCV(model, cv=2).fit(DIGITS, NUMBERS, sample_weight=WEIGHT).predict_proba(

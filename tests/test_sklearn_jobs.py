@@ -1,4 +1,4 @@
-"""The estimators in scikit-learn's searches and validations: the same results for any number of jobs, and no more threads than cores."""
+"""The estimators in scikit-learn's searches and validations: same results for any number of jobs, no excess threads."""
 
 import joblib
 import numpy as np
@@ -70,7 +70,7 @@ def threads_of(jobs):
 
 
 def test_jobs_do_not_take_more_threads_than_there_are(monkeypatch):
-    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)  # joblib leaves one that is set to its processes
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)  # joblib would pass it on to its processes unchanged
     assert threads_of(1) == [thread_count(None)] * 2
     assert threads_of(2) == [max(1, joblib.cpu_count() // 2)] * 2
     with joblib.parallel_config("threading"):

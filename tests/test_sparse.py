@@ -1,4 +1,4 @@
-"""The first layer on sparse rows: against NumPy on the dense matrix, in every layout and from @njit; what is refused."""
+"""The first layer on sparse rows: against NumPy on the dense matrix, in every layout and from @njit; bad input."""
 
 import naive
 import numpy as np
@@ -15,7 +15,7 @@ side = st.integers(0, 9)
 
 
 def draw(n, d, seed, dtype=np.float64, index=np.int32):
-    """A sparse matrix with empty rows among others, as its three arrays, and the same one dense."""
+    """A sparse matrix, some of whose rows are empty, as its three arrays; and the same matrix dense."""
     rng = np.random.default_rng(seed)
     dense = (rng.normal(size=(n, d)) * (rng.uniform(size=(n, d)) < rng.choice([0.0, 0.3, 1.0], size=(n, 1)))).astype(
         dtype
@@ -29,7 +29,7 @@ def draw(n, d, seed, dtype=np.float64, index=np.int32):
 def test_forward_and_gradient(dtype, n, d, m, used, seed):
     X, dense = draw(n, d, seed, dtype)
     rng, arena = np.random.default_rng(seed), Arena(dtype)
-    rows = rng.integers(0, n, used if n else 0)  # some twice, some never
+    rows = rng.integers(0, n, used if n else 0)  # some more than once, some never
     W, b, delta = (arena.put(rng.normal(size=shape)) for shape in ((d, m), m, (len(rows), m)))
     out, dW = arena.space(len(rows), m), arena.space(d, m)
     kernels.csr_linear_forward(*X, rows, W, b, out)
@@ -40,12 +40,14 @@ def test_forward_and_gradient(dtype, n, d, m, used, seed):
     arena.check()
 
 
-def users(times, data, indices, indptr, rows, W, b, delta, out, dW):
+def users(times, X, rows, W, b, delta, out, dW):
+    data, indices, indptr = X
     for _ in range(times):
         kernels.csr_linear_forward(data, indices, indptr, rows, W, b, out)
         kernels.csr_weight_gradient(data, indices, indptr, rows, delta, dW)
 
 
+@pytest.mark.thorough
 def test_in_users_njit_in_every_layout_without_allocation(allocations):
     call = njit(users)
     X, dense = draw(8, 5, 0, index=np.int64)
@@ -54,12 +56,12 @@ def test_in_users_njit_in_every_layout_without_allocation(allocations):
         rng, arena = np.random.default_rng(1), Arena(layout=layout)
         W, b, delta = (arena.put(rng.normal(size=shape)) for shape in ((5, 3), 3, (4, 3)))
         out, dW = arena.space(4, 3), arena.space(5, 3)
-        call(1, *X, rows, W, b, delta, out, dW)
+        call(1, X, rows, W, b, delta, out, dW)
         assert_close(out, naive.linear_forward(dense[rows], W, b), scale=10)
         assert_close(dW, naive.weight_gradient(dense[rows], delta), scale=10)
         arena.check()
         if not config.DISABLE_JIT:
-            arguments = (*X, rows, W, b, delta, out, dW)
+            arguments = (X, rows, W, b, delta, out, dW)
             assert allocations(call, 1, *arguments) == allocations(call, 9, *arguments)
 
 
@@ -85,17 +87,8 @@ BAD = {
 def test_what_does_not_fit_is_refused(name):
     change, word = BAD[name]
     data, indices, indptr = np.ones(40), np.tile(np.arange(5), 8), 5 * np.arange(9)  # 8 full rows
-    given = {
-        "data": data,
-        "indices": indices,
-        "indptr": indptr,
-        "rows": [0, 1],
-        "W": (5, 3),
-        "b": 3,
-        "out": (2, 3),
-        "delta": (2, 3),
-        "dW": (5, 3),
-    }
+    given = {"data": data, "indices": indices, "indptr": indptr, "rows": [0, 1]}
+    given |= {"W": (5, 3), "b": 3, "out": (2, 3), "delta": (2, 3), "dW": (5, 3)}
     given |= change
     arena = Arena()
     values = {k: np.asarray(given[k], np.int32 if k != "rows" else np.int64) for k in ("indices", "indptr", "rows")} | {

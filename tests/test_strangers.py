@@ -1,4 +1,4 @@
-"""Files from strangers are read or refused in words, whatever is in them; those of earlier versions are read for ever."""
+"""Untrusted files are loaded or rejected with a ValueError, whatever is in them; files of earlier versions load."""
 
 import collections
 import contextlib
@@ -25,7 +25,7 @@ KNOWN = json.loads((MODELS / "predictions.json").read_text())
 FILES = sorted(MODELS.glob("*.fbp"))
 X = np.array(KNOWN["3-checkpoint.fbp"]["X"])
 Y = X @ [1.0, -2.0, 0.5]
-# What reading may take at most beside the size of the file, and for each byte of it: JSON "[" is a list of 88 bytes.
+# The most memory that reading may take: a constant, and a number per byte of the file (JSON's "[" becomes 88 bytes).
 LEAST_BYTES, BYTES_A_BYTE = 1 << 20, 100
 
 
@@ -33,7 +33,7 @@ LEAST_BYTES, BYTES_A_BYTE = 1 << 20, 100
 def test_files_of_earlier_versions_are_read(path, tmp_path):
     known, net = KNOWN[path.name], fastbp.load(path)
     if "X" in known:
-        with warnings.catch_warnings():  # where the processor has vectors of another width
+        with warnings.catch_warnings():  # if the processor has another vector width
             warnings.simplefilter("ignore", RuntimeWarning)
             net = fastbp.resume(shutil.copy(path, tmp_path), X, Y)
     given = known["given"]
@@ -43,18 +43,13 @@ def test_files_of_earlier_versions_are_read(path, tmp_path):
 
 
 def test_pickles_of_earlier_versions_are_read():
-    # Made before the modules moved into folders; see fastbp/earlier.py.
+    # They were made before the modules moved into folders; see fastbp/earlier.py.
     known = pickle.loads((MODELS / "pickles.pickle").read_bytes())
     found = {name: pickle.loads(data) for name, data in known["pickles"].items()}
     network, given = found["network"], pd.DataFrame(known["given"])
     np.testing.assert_allclose(network.predict_proba(given), known["probabilities"], rtol=1e-5, atol=1e-6)
-    assert [type(value).__name__ for value in found.values()] == [
-        "Network",
-        "Ensemble",
-        "Networks",
-        "Search",
-        "CrossValidation",
-    ]
+    names = ["Network", "Ensemble", "Networks", "Search", "CrossValidation"]
+    assert [type(value).__name__ for value in found.values()] == names
     again = pickle.loads(pickle.dumps(found))
     for one in (found["networks"][0], again["network"], again["networks"][0]):
         assert (one.params == network.params).all()
@@ -63,13 +58,13 @@ def test_pickles_of_earlier_versions_are_read():
     assert repr(found["cross_validation"]) == repr(again["cross_validation"])
 
 
-def test_every_format_has_files_that_are_kept():
+def test_every_format_has_test_files():
     assert {path.stem.split("-")[0] for path in FILES} == {str(n) for n in range(1, storage.FORMAT + 1)}
     assert {path.name for path in FILES} == set(KNOWN)
 
 
 class TooSlowError(BaseException):
-    """What ends a call that hangs."""
+    """Ends a call that hangs."""
 
 
 def _hangs(*_):
@@ -77,7 +72,7 @@ def _hangs(*_):
 
 
 def read_as_a_stranger(path, data, known):
-    """Load, predict and go on; returns what happened. Whatever is not a ValueError is raised."""
+    """Load, predict and resume; returns what happened. Errors other than ValueError are raised."""
     path.write_bytes(data)
     signal.alarm(10)
     try:
@@ -98,7 +93,7 @@ def read_as_a_stranger(path, data, known):
 
 
 def attack(folder, count, seed):
-    """Read so many changed files; returns how often each thing happened, and the most memory that reading took for its size."""
+    """Read `count` changed files; returns how often each thing happened, and the most memory for the size of a file."""
     rng, found, path = np.random.default_rng(seed), collections.Counter(), folder / f"{seed}.fbp"
     bases = [(file.read_bytes(), KNOWN[file.name]) for file in FILES]
     bases = [
@@ -117,7 +112,7 @@ def attack(folder, count, seed):
                     warnings.simplefilter("ignore")
                     found[read_as_a_stranger(path, data, known)] += 1
             except BaseException:
-                path.rename(path.with_suffix(".found"))  # to look at
+                path.rename(path.with_suffix(".found"))  # kept for a closer look
                 raise
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -128,7 +123,7 @@ needs_alarm = pytest.mark.skipif(not hasattr(signal, "alarm"), reason="no alarm"
 
 
 @needs_alarm
-def test_changed_files_are_read_or_refused_in_words(tmp_path):
+def test_changed_files_are_loaded_or_rejected(tmp_path):
     found = attack(tmp_path, 1000, seed=0)
     assert set(found) == {"refused", "read", "went on"}
     assert min(found.values()) >= 30, found
@@ -145,7 +140,7 @@ def test_a_million_changed_files(tmp_path, seed):
 
 
 def most_memory(path):
-    """Bytes that were taken at once while a file was read or refused."""
+    """The most bytes in use while a file was loaded or rejected."""
     tracemalloc.start()
     try:
         with contextlib.suppress(ValueError):
@@ -185,7 +180,7 @@ def test_reading_takes_memory_by_the_size_of_the_file(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_nothing_waits_for_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="not an ordinary file"):
         fastbp.load(tmp_path / "pipe")

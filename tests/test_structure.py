@@ -1,4 +1,4 @@
-"""The rooms of the house: what may import what, and how long a file may be."""
+"""The structure of the package: what may import what, and how long a file may be."""
 
 import ast
 from pathlib import Path
@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# A network saves and exports itself: these import, when they are called, what works on networks. No other circle is wanted.
+# A network saves and exports itself: these methods import functions on networks when called. No other circle is wanted.
 METHODS = {
     ("fastbp.model.network", "fastbp.model.storage"),
     ("fastbp.model.ensemble", "fastbp.model.storage"),
     *(("fastbp.export.methods", f"fastbp.export.{form}") for form in ("c", "jit", "numpy", "onnx", "sklearn", "torch")),
 }
-# The one place in which fastbp finds what it takes of the kernels besides their public names, those of `fastbp.kernels` and its nodes.
+# What fastbp may import of the kernels: their public modules, and one that names everything else that it needs.
 OPEN = {"fastbp.kernels", "fastbp.kernels.lecture", "fastbp.kernels.internal", "fastbp.kernels.node"}
 
 
 def _modules():
-    """Path of each module by its name."""
+    """The path of each module, by its name."""
     found = {}
     for folder, package in (("fastbp", "fastbp"), ("kernels", "fastbp.kernels")):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -30,7 +30,7 @@ MODULES = _modules()
 
 
 def imports(path, name=""):
-    """Modules of ours that a file imports, also within functions, but not for type checkers alone; `name` is its own."""
+    """Our modules that a file imports, also in functions, but not just for type checkers; `name` is the file's."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     left_out = {id(inner) for node in typing for inner in ast.walk(node)}
@@ -60,7 +60,7 @@ def test_the_names_of_imports_are_found():
 
 def test_no_circles():
     graph = {name: imports(path, name) - {to for by, to in METHODS if by == name} for name, path in MODULES.items()}
-    # Modules whose imports are all gone go, too; those of a circle, and those that lead to one, stay.
+    # Modules without remaining imports are removed; those of a circle, and those that lead to one, remain.
     while free := {name for name, others in graph.items() if not others & graph.keys()}:
         graph = {name: others for name, others in graph.items() if name not in free}
     assert {name: others & graph.keys() for name, others in graph.items()} == {}
@@ -81,7 +81,7 @@ def test_kernels_import_nothing_of_the_api(path):
     assert [name for name in imported if name.split(".")[0] == "fastbp"] == []
 
 
-def test_nothing_reaches_past_the_front_of_the_kernels():
+def test_nothing_imports_the_inside_of_the_kernels():
     files = {path: name for name, path in MODULES.items() if not name.startswith("fastbp.kernels")}
     files |= {path: "" for folder in ("bench", "docs") for path in (ROOT / folder).rglob("*.py")}
     reaching = {
@@ -97,5 +97,5 @@ def test_files_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 450
 
 
-def test_no_folder_of_that_name_hides_the_kernels():
+def test_no_folder_hides_the_kernels():
     assert not (ROOT / "fastbp" / "kernels").exists()  # fastbp.kernels is kernels/; a folder here would win

@@ -1,4 +1,4 @@
-"""Raw tables: what becomes of each kind of column, learnt from the training part alone, applied to later rows."""
+"""Raw tables: what becomes of each kind of column, learnt from the training part only and applied to later rows."""
 
 import datetime
 import json
@@ -23,7 +23,7 @@ EVERY = np.ones(N, bool)
 
 
 def passengers():
-    """A table as people have it."""
+    """A typical table."""
     rng = np.random.default_rng(1)
     return pd.DataFrame(
         {
@@ -42,7 +42,7 @@ def passengers():
 
 
 def learn(values, training=EVERY, name="a"):
-    """The columns of a frame with this column alone."""
+    """The columns of a frame that has only this column."""
     return Columns.fit(pd.DataFrame({name: values}), [name], training)[0]
 
 
@@ -70,16 +70,8 @@ def test_what_becomes_of_each_column():
         ("cabin", "left out", False),
     ]
     assert columns.names == ("class", "sex", "age", "port", "boarded", "alone")
-    assert columns.inputs[:8] == (
-        "class",
-        "sex=female",
-        "sex=male",
-        "age",
-        "age (missing)",
-        "port=C",
-        "port=S",
-        "port (missing)",
-    )
+    numbers, ports = ("age", "age (missing)"), ("port=C", "port=S", "port (missing)")
+    assert columns.inputs[:8] == ("class", "sex=female", "sex=male", *numbers, *ports)
     assert sum(row.inputs for row in columns.rows) == len(columns.inputs)
     notes = {row.name: row.note for row in columns.rows}
     assert "row number" in notes["id"]
@@ -95,7 +87,7 @@ def test_missing_numbers_are_filled_with_the_median_and_flagged():
     found = encoded([1.0, 2.0, np.nan, 10.0] * 30)
     np.testing.assert_array_equal(found["a"][:4], [1, 2, 2, 10])
     np.testing.assert_array_equal(found["a (missing)"][:4], [0, 0, 1, 0])
-    # none was missing in training: filled, and no input for it
+    # none was missing in training: it is filled, without an input that flags it
     assert list(encoded([1.0, 2.0, 9.0] * 40, [np.nan])) == ["a"]
     assert encoded([1.0, 2.0, 9.0] * 40, [np.nan])["a"] == [2]
 
@@ -115,7 +107,7 @@ def test_categories_missing_rare_and_unseen():
     assert list(found) == ["a=blue", "a=red", "a (other)", "a (missing)"]
     np.testing.assert_array_equal(np.array(list(found.values())).argmax(axis=0), [1, 0, 2, 2, 3, 1])
     np.testing.assert_array_equal(sum(found.values()), 1)
-    # no rare ones in training: an input for others would never have been learnt
+    # no rare ones in training: an input for other categories would never have been learnt
     found = encoded(["red"] * 60 + ["blue"] * 60, ["red", "green", None])
     assert list(found) == ["a=blue", "a=red"]
     np.testing.assert_array_equal(sum(found.values()), [1, 0, 0])
@@ -169,15 +161,15 @@ def test_text_among_numbers():
     values[5] = values[6] = "?"
     columns = learn(values)
     assert columns.inputs == ("a", "a (missing)")
-    assert "2 cells of text taken as missing" in columns.rows[0].note
+    assert "2 cells of text treated as missing" in columns.rows[0].note
     np.testing.assert_array_equal(columns.encode(pd.DataFrame({"a": ["3.5", "?", "new"]}))[:, 1], [0, 1, 1])
     assert learn(["?", "!", *map(str, range(N - 2))]).rows[0].kind == "number"
     assert learn(["a", "b", "c", *map(str, range(9))] * 10).rows[0].kind == "category"
-    # where training knew numbers only, text is an error
+    # if there were only numbers in training, text is an error
     net = fastbp.train(pd.DataFrame({"a": np.arange(N) % 7}), TARGET, epochs=1)
     with pytest.raises(ValueError, match="X: expected numbers in column 'a', as in training, got 'seven' in row 1"):
         net.predict(pd.DataFrame({"a": ["6", "seven"]}))
-    # a mark that training did not meet because it stands in the validation part is no error
+    # a mark of a missing number that occurs in the validation part only is no error
     stray = pd.DataFrame({"a": ["?", *map(str, range(N - 1))]})
     for seed in range(8):
         fastbp.train(stray, TARGET, validation=0.2, seed=seed, epochs=1)
@@ -193,7 +185,7 @@ def test_infinite_numbers_are_refused(value):
         columns.encode(pd.DataFrame({"a": ["inf", "1"]}))
 
 
-def test_things_that_are_no_values():
+def test_objects_that_are_no_values():
     with pytest.raises(ValueError, match="X: expected numbers, text, booleans or dates in column 'a', got a list"):
         fastbp.train(pd.DataFrame({"a": [[1], [2]] * 60}), TARGET)
     with pytest.raises(ValueError, match="in column 'a', got complex128"):
@@ -252,11 +244,11 @@ def test_days_and_months_that_may_be_either():
     april = [f"{day:02}/04/1912" for day in (10, 11, 12)] * 40
     columns = learn(april)
     assert columns.encoders[0].format == "%d/%m/%Y"  # three days, not three months
-    assert "read as %d/%m/%Y, though %m/%d/%Y fits too" in columns.rows[0].note
+    assert "read as %d/%m/%Y, though %m/%d/%Y fits, too" in columns.rows[0].note
     assert learn([f"04/{day:02}/1912" for day in (10, 11, 12)] * 40).encoders[0].format == "%m/%d/%Y"
-    told = [*april[:-1], "13/04/1912"]
-    for training in (EVERY, np.arange(N) < N - 1):  # also where the row that tells is set aside
-        assert "though" not in learn(told, training).rows[0].note
+    clear = [*april[:-1], "13/04/1912"]
+    for training in (EVERY, np.arange(N) < N - 1):  # also if the row that decides is set aside
+        assert "though" not in learn(clear, training).rows[0].note
 
 
 def test_dates_with_time_zones_are_read_in_utc():
@@ -278,7 +270,7 @@ def test_time_spans_and_decimals_are_numbers():
     np.testing.assert_allclose(encoded([decimal.Decimal(k) / 4 for k in range(N)])["a"], np.arange(N) / 4)
 
 
-def test_all_is_learnt_from_the_training_part_alone():
+def test_everything_is_learnt_from_the_training_part_only():
     frame = pd.DataFrame({"x": TARGET, "kind": ["a", "b"] * 60, "day": pd.date_range("2024-01-01", periods=N)})
     held = fastbp.train(frame, TARGET, validation=0.25, seed=3, epochs=1)
     changed = frame.copy()
@@ -317,7 +309,7 @@ def test_a_network_takes_raw_rows_in_any_order(tmp_path):
     np.testing.assert_array_equal(net.predict_proba(frame[5:6]), proba[5:6])
     with pytest.raises(ValueError, match="missing: 'sex', 'age'"):
         net.predict(frame.drop(columns=["sex", "age"]))
-    with pytest.raises(ValueError, match="missing: 'age'; did 'Age' get another name"):
+    with pytest.raises(ValueError, match="missing: 'age'; was it renamed to 'Age'"):
         net.predict(frame.rename(columns={"age": "Age"}))
     with pytest.raises(ValueError, match=r"y: expected one of .*'sex'.*got 'survived'"):
         fastbp.train(frame, "survived")
@@ -378,7 +370,7 @@ def test_any_mixture_of_cells_gives_finite_inputs_or_one_clear_error(values, lat
 
 
 def attempt(call, *arguments):
-    """What it returns and "all are left out, as in training", or None and what the error says."""
+    """The result and "all are left out, as in training", or None and the text of the error."""
     try:
         return call(*arguments), "all are left out, as in training"
     except ValueError as error:
@@ -388,17 +380,11 @@ def attempt(call, *arguments):
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "magic"},
-        {"kind": None},
-        {"values": ["a", 1]},
-        {"values": "ab"},
-        {"values": []},
-        {"other": 1},
-        {"name": 7},
-        {"more": 1},
+        *({"kind": "magic"}, {"kind": None}, {"values": ["a", 1]}, {"values": "ab"}, {"values": []}),
+        *({"other": 1}, {"name": 7}, {"more": 1}),
     ],
 )
-def test_columns_that_lie_are_refused(change):
+def test_false_columns_are_refused(change):
     stored = learn(["a", "b"] * 60).to_json()
     stored = json.loads(json.dumps(stored))
     stored["encoders"][0] |= change
@@ -415,9 +401,8 @@ def test_a_table_may_be_the_path_of_a_file(ending, tmp_path):
     assert net.feature_names == ("zip", "x")
     np.testing.assert_array_equal(net.params, fastbp.train(frame, "y", epochs=3, seed=0).params)
     np.testing.assert_array_equal(net.predict(str(path)), net.predict(frame))
-    frame[frame["zip"] != "2x"].to_csv(
-        tmp_path / "digits.csv", index=False
-    )  # alone, 01 and 03 would be read as numbers
+    # alone, 01 and 03 would be read as numbers
+    frame[frame["zip"] != "2x"].to_csv(tmp_path / "digits.csv", index=False)
     np.testing.assert_array_equal(net.predict(tmp_path / "digits.csv"), net.predict(frame)[frame["zip"] != "2x"])
     with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
         net.predict(tmp_path / "none.csv")

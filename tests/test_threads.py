@@ -1,4 +1,4 @@
-"""Threads and forks: when parallel regions are entered, what is restored, and that nothing hangs, dies or differs by a bit."""
+"""Threads and forks: when parallel regions are entered, what is restored, and that nothing hangs, dies or differs."""
 
 import importlib.metadata
 import importlib.util
@@ -117,10 +117,11 @@ ALLOWED = """
 """
 
 
+@pytest.mark.thorough
 @two_threads
 @forks
 @pytest.mark.parametrize(("layer", "other"), [("workqueue", False), ("omp", True)])
-def test_a_layer_that_ends_the_process_is_entered_only_when_nobody_else_can_be_in_it(layer, other):
+def test_a_layer_that_is_not_threadsafe_is_entered_only_when_nobody_else_can_be_in_it(layer, other):
     if layer == "omp" and not importlib.util.find_spec("numba.np.ufunc.omppool"):
         pytest.skip("Numba was built without OpenMP")
     assert run(ALLOWED, NUMBA_THREADING_LAYER=layer).stdout == f"2 True {other} {other} {other} True 17\n"
@@ -151,7 +152,7 @@ FORK = """
 @forks
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="GNU OpenMP")
 def test_a_child_of_a_process_in_which_others_had_threads_stays_serial():
-    # Only the child imports the package, and cannot know from itself what went before.
+    # Only the child imports the package, which cannot know what happened before.
     assert run(FORK).stdout == "17\n"
 
 
@@ -209,37 +210,25 @@ KILLED = """
 """
 
 
+@pytest.mark.thorough
 @forks
-def test_a_child_that_is_killed_while_it_holds_the_lock_of_the_bars_stops_nobody():
+def test_a_child_that_is_killed_while_it_holds_the_lock_of_the_bars_blocks_nobody():
     assert run(KILLED).stdout == "False\ntrained\n"
 
 
-# Long: every program of `parallel_programs`, on every layer
+# Long: every program of `parallel_programs` on every threading layer
 
-ROUNDS = {
-    "plain": 5,
-    "settings": 5,
-    "python_threads": 50,
-    "one_network": 50,
-    "pools": 4,
-    "fork_after_the_users_region": 10,
-    "fork_before_the_import": 10,
-    "threads_in_a_fork": 10,
-    "fork_while_compiling": 15,
-    "beside_the_users_region": 20,
-    "within_the_users_region": 20,
-    "kernels_in_the_users_region": 50,
-    "joblib_workers": 4,
-    "dask_workers": 4,
-    "the_end_comes": 1,
-}
+ROUNDS = {"plain": 5, "settings": 5, "python_threads": 50, "one_network": 50, "pools": 4}
+ROUNDS |= {"fork_after_the_users_region": 10, "fork_before_the_import": 10, "threads_in_a_fork": 10}
+ROUNDS |= {"fork_while_compiling": 15, "next_to_the_users_region": 20, "within_the_users_region": 20}
+ROUNDS |= {"kernels_in_the_users_region": 50, "joblib_workers": 4, "dask_workers": 4, "the_end_comes": 1}
 NEEDS = {"joblib_workers": "joblib", "dask_workers": "distributed"}
 
 
 def with_layer(layer):
-    """Environment variables that make Numba take the layer; skips where there is none."""
+    """Environment variables that make Numba use the layer; skips the test if it is not available."""
     variables = os.environ | {"NUMBA_THREADING_LAYER": layer}
-    if layer == "tbb":  # pip puts the library beside Python's, where the loader does not look
+    if layer == "tbb":  # pip installs the library next to Python's, where the loader does not look
         try:
             paths = [
                 file.locate() for file in importlib.metadata.files("tbb") or () if file.name.startswith("libtbb.so")
@@ -258,7 +247,7 @@ def with_layer(layer):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("layer", ["omp", "tbb", "workqueue"])
 @pytest.mark.parametrize("name", ROUNDS)
-def test_programs_end_with_the_bits_of_one_thread(name, layer, dtype):
+def test_programs_are_bit_for_bit_as_on_one_thread(name, layer, dtype):
     pytest.importorskip(NEEDS.get(name, "numba"))
     program = Path(__file__).with_name("parallel_programs.py")
     command = [sys.executable, "-W", "ignore", str(program), name, str(ROUNDS[name]), dtype]

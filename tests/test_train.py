@@ -1,4 +1,4 @@
-"""fastbp.train on what it is for: the lecture's tables, real data, every task, every way to stop."""
+"""`fastbp.train`: the lecture's tables, real data, every task, every way to stop."""
 
 import os
 import signal
@@ -70,7 +70,7 @@ def test_multilabel_and_several_outputs(blobs):
 
 
 def test_one_unit_per_class_with_squared_error(blobs):
-    """The lecture's own way to several classes: logistic units, 1/2 sum (yhat - y)^2."""
+    """The lecture's way to classify: logistic units and 1/2 sum (yhat - y)^2."""
     net = fastbp.train(*blobs, hidden=(8,), **{**LECTURE, "epochs": 30}, seed=0)
     assert net.sizes[-1] == 3
     assert net.score(*blobs) > 0.85
@@ -172,9 +172,10 @@ class TestStopping:
                     print("go", flush=True)
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")
-                net = fastbp.train([[0., 1.], [1., 0.]] * 50, [0, 1] * 50, epochs=10**9, seed=0, callback=callback, progress=False)
-            told = "interrupted" in str(seen[0].message)
-            print(net.stop_reason, net.score([[0., 1.], [1., 0.]], [0, 1]), len(net.history["loss"]) >= 300, told)
+                X, y, options = [[0., 1.], [1., 0.]], [0, 1], {"seed": 0, "callback": callback, "progress": False}
+                net = fastbp.train(X * 50, y * 50, epochs=10**9, **options)
+            warned = "interrupted" in str(seen[0].message)
+            print(net.stop_reason, net.score(X, y), len(net.history["loss"]) >= 300, warned)
         """
         child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, text=True)
         assert child.stdout.readline() == "go\n"
@@ -217,18 +218,9 @@ class TestDivergence:
 
     def test_later_returns_the_last_finite_weights(self):
         X = np.linspace(-1, 1, 64)[:, None]
+        steep = {"optimizer": "sgd", "learning_rate": 8, "batch_size": 64, "scale": False}
         with pytest.warns(fastbp.DivergenceWarning, match="diverged in epoch"):
-            net = fastbp.train(
-                X,
-                3 * X[:, 0],
-                hidden=(),
-                optimizer="sgd",
-                learning_rate=8,
-                batch_size=64,
-                scale=False,
-                epochs=1000,
-                seed=0,
-            )
+            net = fastbp.train(X, 3 * X[:, 0], hidden=(), epochs=1000, seed=0, **steep)
         assert net.stop_reason == "diverged"
         assert np.isfinite(net.params).all()
         assert np.isfinite(net.history["loss"]).all()
@@ -261,7 +253,7 @@ def test_l2_shrinks_the_weights(blobs):
     assert sizes[0] > sizes[1] > sizes[2]
 
 
-def test_warm_start_goes_on_from_a_network(blobs):
+def test_warm_start_continues_from_a_network(blobs):
     X, y = blobs
     half = fastbp.train(X, y, epochs=10, seed=0)
     more = fastbp.train(X, y, init=half, epochs=10, seed=1)
@@ -300,7 +292,7 @@ def test_history_and_options_are_filled_in(blobs):
 
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "diabetes"])
 def test_real_data_with_the_defaults(name):
-    """Floors well below what the README's benchmark measures: a break in the defaults falls through them."""
+    """Bounds well below the scores of the README's benchmark: they catch defaults that no longer work."""
     datasets = pytest.importorskip("sklearn.datasets")
     X, y = getattr(datasets, f"load_{name}")(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(X))

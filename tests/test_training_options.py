@@ -1,4 +1,4 @@
-"""What `fastbp.train` offers beyond the lecture, each against something that knows no network."""
+"""What `fastbp.train` offers beyond the lecture, each compared with something that needs no network."""
 
 import numpy as np
 import pytest
@@ -18,29 +18,22 @@ QUIET = {"progress": False, "seed": 0}
 
 
 def constant(y, **options):
-    """The number that a network without inputs to look at learns for `y`."""
+    """The number that a network learns for `y` if its inputs are constant."""
     nothing = np.zeros((len(y), 1))
-    plan = {
-        "hidden": (),
-        "optimizer": "sgd",
-        "batch_size": len(y),
-        "learning_rate": 0.5,
-        "epochs": 4000,
-        "scale": False,
-        "dtype": "float64",
-    }
+    plan = {"hidden": (), "optimizer": "sgd", "batch_size": len(y), "learning_rate": 0.5}
+    plan |= {"epochs": 4000, "scale": False, "dtype": "float64"}
     net = fastbp.train(nothing, y, task="regression", **QUIET, **plan | options)
     return np.squeeze(net.predict(nothing)[0])
 
 
-# Losses: the best constant is a number that statistics knows
+# Losses: the best constant is a known statistic
 
 
 def test_the_best_constants():
     y = RNG.gamma(2.0, size=101)
     assert constant(y) == pytest.approx(y.mean(), abs=1e-9)
     assert constant(y, loss="poisson") == pytest.approx(y.mean(), abs=1e-9)
-    # where the slope jumps, steps of constant size end within a step
+    # where the slope jumps, descent with a constant step size ends within one step
     falling = {"schedule": "cosine", "learning_rate": 1.0}
     assert constant(y, loss="absolute_error", **falling) == pytest.approx(np.median(y), abs=1e-3)
     found = constant(y, loss="quantile", quantile=[0.1, 0.5, 0.9], **falling)
@@ -63,7 +56,7 @@ def test_a_share_of_the_targets_lies_below_each_quantile():
     assert several.score(X, np.column_stack([Y, -Y])) > 0.3
 
 
-def test_quantiles_are_kept_in_the_file_and_gone_on_with(tmp_path):
+def test_quantiles_are_kept_in_the_file_and_training_continues(tmp_path):
     net = fastbp.train(X, Y, loss="quantile", quantile=(0.1, 0.9), epochs=3, **QUIET)
     net.save(tmp_path / "model.fbp")
     again = fastbp.load(tmp_path / "model.fbp")
@@ -108,7 +101,7 @@ def test_a_custom_loss_is_like_a_built_in_one(batch_size):
         np.testing.assert_allclose(ours.history["loss"], built.history["loss"], rtol=1e-9)
 
 
-def test_a_custom_loss_is_minimised_saved_and_gone_on_with(tmp_path):
+def test_a_custom_loss_is_minimised_and_saved_and_training_continues(tmp_path):
     y = RNG.normal(size=51) ** 2
     best = constant(y, loss=(fourth, cubed), learning_rate=0.05)
     assert ((best - y) ** 3).mean() == pytest.approx(0, abs=1e-9)
@@ -152,20 +145,14 @@ def late(y, a):
     ("batch_size", "where"), [(32, "epoch 1, batch 4 of 10"), (1, "epoch 1, sample 101 in its order")]
 )
 def test_a_custom_loss_that_is_not_a_number_stops_with_epoch_and_batch(batch_size, where):
-    y = np.arange(300) / 100  # the check looks at 60 of them, and not at the one that matters
-    plan = {
-        "loss": (late, error),
-        "scale": False,
-        "shuffle": False,
-        "optimizer": "sgd",
-        "learning_rate": 1e-3,
-        "epochs": 3,
-    }
+    y = np.arange(300) / 100  # the check looks at 60 of them, but not at the one that matters
+    plan = {"loss": (late, error), "scale": False, "shuffle": False}
+    plan |= {"optimizer": "sgd", "learning_rate": 1e-3, "epochs": 3}
     with pytest.raises(FloatingPointError, match=f"training diverged in {where}: the custom loss was no longer finite"):
         fastbp.train(X, y, task="regression", batch_size=batch_size, **QUIET, **plan)
 
 
-def test_a_corner_is_no_mistake():
+def test_a_kink_is_no_mistake():
     fastbp.train(X, Y, loss=(lambda y, a: abs(a - y), lambda y, a: np.sign(a - y)), epochs=1, **QUIET)
 
 
@@ -186,7 +173,7 @@ def test_the_slope_of_the_outputs_by_the_inputs(name):
 # Dropout, clipping, rules, rates
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_is_for_training_only():
     nets = [fastbp.train(X, Y, dropout=p, epochs=5, hidden=(16, 8), **QUIET) for p in (0.4, 0.4, [0.4, 0.0], 0.0)]
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
     assert len({net.params.tobytes() for net in nets}) == 3
@@ -197,7 +184,7 @@ def test_dropout_is_for_training_alone():
     assert one_by_one.score(X, Y) > 0.8
 
 
-def test_a_step_is_never_longer_than_the_cut_gradient():
+def test_a_step_is_never_longer_than_the_clipped_gradient():
     start = fastbp.train(X, Y, epochs=0, dtype="float64", **QUIET)
     plan = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1.0, "batch_size": 300, "dtype": "float64"}
     free, cut = (
@@ -210,15 +197,8 @@ def test_a_step_is_never_longer_than_the_cut_gradient():
 @pytest.mark.parametrize("optimizer", ["adamw", "nadam", "rmsprop", "rprop"])
 def test_further_rules_find_the_least_squares(optimizer):
     wanted = np.linalg.lstsq(np.column_stack([X, np.ones(300)]), Y, rcond=None)[0]
-    plan = {
-        "hidden": (),
-        "scale": False,
-        "batch_size": 300,
-        "epochs": 3000,
-        "dtype": "float64",
-        "schedule": "cosine",
-        "learning_rate": 0.05,
-    }
+    plan = {"hidden": (), "scale": False, "batch_size": 300, "epochs": 3000}
+    plan |= {"dtype": "float64", "schedule": "cosine", "learning_rate": 0.05}
     net = fastbp.train(X, Y, optimizer=optimizer, **plan, **QUIET)
     np.testing.assert_allclose(net.params, wanted, atol=1e-3)
 
@@ -258,7 +238,7 @@ def test_schedules():
 
 
 def test_the_rate_follows_the_schedule():
-    # a linear unit by plain descent, in NumPy
+    # a linear unit by gradient descent, in NumPy
     w, b, step = np.zeros(4), 0.0, 0
     start = fastbp.train(X, Y, hidden=(), epochs=0, scale=False, dtype="float64", **QUIET)
     w, b = start.weights[0][:, 0].copy(), start.biases[0][0]
@@ -267,15 +247,8 @@ def test_the_rate_follows_the_schedule():
             rate = 0.3 * (1 + np.cos(np.pi * max(0, step - 3) / 9)) / 2 * min(1, (step + 1) / 3)
             e = X[rows] @ w + b - Y[rows]
             w, b, step = w - rate * X[rows].T @ e / len(e), b - rate * e.mean(), step + 1
-    plan = {
-        "optimizer": "sgd",
-        "learning_rate": 0.3,
-        "schedule": "cosine",
-        "warmup": 1.5,
-        "batch_size": 200,
-        "epochs": 6,
-        "shuffle": False,
-    }
+    plan = {"optimizer": "sgd", "learning_rate": 0.3, "schedule": "cosine"}
+    plan |= {"warmup": 1.5, "batch_size": 200, "epochs": 6, "shuffle": False}
     net = fastbp.train(X, Y, init=start, dtype="float64", **plan, **QUIET)
     np.testing.assert_allclose(net.params, [*w, b], rtol=1e-10)
 
@@ -314,7 +287,7 @@ def test_samples_to_validate_with_may_have_weights():
         fastbp.train(X, Y, validation=(X[:80], Y[:80], [1, 2, 3]), **QUIET)
 
 
-def test_no_epoch_is_a_network_with_its_first_weights():
+def test_without_epochs_a_network_has_its_initial_weights():
     net = fastbp.train(X, LABELS, epochs=0, **QUIET)
     assert net.predict(X).shape == (300,)
     assert not net.history

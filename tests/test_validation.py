@@ -1,4 +1,4 @@
-"""Cross-validation: every row tested once a repeat by a network that has not learnt from it, and each network as it is alone."""
+"""Cross-validation: each row is tested once per repeat by a network that has not seen it and is as if trained alone."""
 
 import contextlib
 import json
@@ -72,7 +72,7 @@ def test_folds_of_groups(sizes, folds, seed, data):
 
 
 def by_hand(inputs, y, found, k, **options):
-    """The network of one fit, and its score, by a loop of one's own."""
+    """The network of one fit, and its score, trained in a plain loop."""
     rows = np.setdiff1d(np.arange(len(y)), found.tests[k])
     net = fastbp.train(inputs[rows], y[rows], seed=found.networks[k].options["seed"], **FEW | options)
     return net, net.score(inputs[found.tests[k]], y[found.tests[k]])
@@ -89,9 +89,9 @@ def test_each_fit_is_that_of_a_loop(y, tmp_path):
         net, score = by_hand(X, y, found, k, **options)
         assert same(found.networks[k], net)
         assert found.scores[k] == score
-        told = net.predict(X) if net.task == "regression" else net.predict_proba(X)
+        predicted = net.predict(X) if net.task == "regression" else net.predict_proba(X)
         if k < 3:
-            np.testing.assert_array_equal(found.predictions[found.tests[k]], told[found.tests[k]])
+            np.testing.assert_array_equal(found.predictions[found.tests[k]], predicted[found.tests[k]])
     assert np.isfinite(found.predictions).all()
     again = fastbp.cross_validate(
         np.load(tmp_path / "X.npy", mmap_mode="r"), y.tolist(), folds=3, repeats=2, seed=4, **FEW, **options
@@ -119,7 +119,7 @@ def test_the_weights_of_samples_go_with_their_rows():
 
 
 def test_few_whole_numbers_stay_numbers_or_classes_in_every_part():
-    y = np.repeat(np.arange(30), 2)  # just classes: in a training part each is there less than twice
+    y = np.repeat(np.arange(30), 2)  # just classes; in a training part, each occurs less than twice
     found = fastbp.cross_validate(np.column_stack([y, y]), y, folds=2, seed=0, epochs=0)
     assert found.predictions.shape == (60, 30)
 
@@ -151,7 +151,7 @@ def test_frames(kind):
     assert other.scores.tobytes() == found.scores.tobytes()
 
 
-def test_a_fit_that_fails_is_told(monkeypatch):
+def test_a_fit_that_fails_is_reported(monkeypatch):
     real = jobs.prepare.prepare_run
 
     def prepare(X, y, asked, *more):
@@ -172,7 +172,7 @@ def test_a_fit_that_fails_is_told(monkeypatch):
         found.networks[1]
 
 
-def test_where_all_fail_it_is_raised():
+def test_if_all_fits_fail_an_error_is_raised():
     with pytest.raises(FloatingPointError, match=r"networks\[0\]: training diverged"):
         fastbp.cross_validate(X, NUMBERS, seed=0, optimizer="sgd", learning_rate=1e30, activation="identity", **FEW)
 

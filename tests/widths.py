@@ -1,4 +1,4 @@
-"""Run tests once more for vectors of other widths than this processor's, each width in a process of its own."""
+"""Run tests again with vectors of other widths than this processor's, each width in a new process."""
 
 import os
 import subprocess
@@ -10,27 +10,16 @@ from fastbp.kernels.compiler import assembler
 
 def run_at_other_widths(names, chosen):
     """
-    Run the tests of the files `names` that the expression `chosen(width)` selects; they must pass.
+    Run the tests in the files `names` that pytest's expression `chosen(width)` selects; they must pass.
 
-    The processes run side by side: this one only waits.
+    The processes run side by side; this one only waits.
     """
     folder = Path(__file__).parent
     files = [str(folder / f"test_{name}.py") for name in names]
     running = {}
     for width in {16, 32, 64} - {assembler.VECTOR_BYTES}:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-n",
-            "0",
-            "-p",
-            "no:cacheprovider",
-            *files,
-            "-k",
-            f"({chosen(width)}) and not width",
-        ]
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
+        command += ["-m", "not long", "-k", f"({chosen(width)}) and not width"]
         environment = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         running[width] = subprocess.Popen(command, env=environment, cwd=folder.parent, text=True, **pipes)

@@ -86,8 +86,8 @@ def plain_njit(function: Callable[..., Any] | None = None, *, parallel: bool = F
     """
     Compile code that calls no routine: ``@plain_njit``, or ``@plain_njit(parallel=True)``.
 
-    As `njit`, with two differences. Every operation is rounded as written, so the bits are those of the loops. And under
-    NUMBA_DISABLE_JIT the function stays plain Python, which you can step through with a debugger; a routine cannot.
+    There are two differences from `njit`. Every operation is rounded as written, so the bits are those of the loops.
+    And under NUMBA_DISABLE_JIT the function stays plain Python, which you can step through with a debugger.
     """
     if function is None:
         return functools.partial(plain_njit, parallel=parallel)

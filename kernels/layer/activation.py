@@ -236,7 +236,7 @@ def activation_forward(kind, z, out):
     rows are contiguous.
     """
     if kind < IDENTITY or kind > SOFTMAX:
-        raise ValueError("activation_forward: kind must be one of the activation codes 0 to 13, got", kind)
+        raise ValueError("activation_forward: kind must be one of the codes of ACTIVATIONS, got", kind)
     if out.shape != z.shape:
         raise ValueError("activation_forward: out must have the shape of z; (z, out) came as", z.shape, out.shape)
     for i in range(z.shape[0]):
@@ -271,7 +271,7 @@ def activation_derivative(kind, a, out):
     Lecture L25, L27. Softmax is not element-wise; its derivative is folded into `output_delta`.
     """
     if kind < IDENTITY or kind >= SOFTMAX:
-        raise ValueError("activation_derivative: kind must be an element-wise activation code 0 to 12, got", kind)
+        raise ValueError("activation_derivative: kind must be the code of an element-wise activation, got", kind)
     if out.shape != a.shape:
         raise ValueError("activation_derivative: out must have the shape of a; (a, out) came as", a.shape, out.shape)
     for i in range(a.shape[0]):

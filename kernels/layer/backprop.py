@@ -79,7 +79,7 @@ def hidden_delta(kind, delta_next, W_next, a, out):
     Lecture L28; for logistic units delta = a (1 - a) sum(delta w). 2 n d d_next flops; samples are independent.
     """
     if kind < IDENTITY or kind >= SOFTMAX:
-        raise ValueError("hidden_delta: kind must be an element-wise activation code 0 to 12, got", kind)
+        raise ValueError("hidden_delta: kind must be the code of an element-wise activation, got", kind)
     if W_next.shape[0] != a.shape[1] or W_next.shape[1] != delta_next.shape[1]:
         raise ValueError(
             "hidden_delta: W_next must have shape (d, d_next); (W_next, a, delta_next) came as",

@@ -6,32 +6,32 @@ from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import whole_vectors
 from .activation import EXP, IDENTITY, LOGISTIC, SOFTMAX, takes_input
 from .custom_loss import call_custom
-from .loss import ARGMAX, HUBER, LOG_LOSS, LOWEST_ADDRESS, NO_DECISION, POISSON, QUANTILE, row_loss
+from .loss import ARGMAX, LOG_LOSS, LOSS_CODES, LOWEST_ADDRESS, NO_DECISION, PARAMETRIC, POISSON, row_loss
 
 
 @python_or_compiled
 def check_decision(decision):
     """Raise ValueError unless the code is known."""
     if decision < NO_DECISION or decision > ARGMAX:
-        raise ValueError("decision must be one of the decision codes 0 to 2, got", decision)
+        raise ValueError("decision must be NO_DECISION, THRESHOLD or ARGMAX, got", decision)
 
 
 @python_or_compiled
 def check_loss(loss, parameter, activation, units):
     """Raise ValueError unless the loss is known, has its parameters and goes with the output activation."""
-    if loss < 0 or (loss > QUANTILE and loss < LOWEST_ADDRESS):
-        raise ValueError("loss must be one of the loss codes 0 to 6, or the number of a CustomLoss, got", loss)
+    if loss < 0 or (loss >= LOSS_CODES and loss < LOWEST_ADDRESS):
+        raise ValueError("loss must be one of the codes of LOSSES, or the number of a CustomLoss, got", loss)
     if activation < IDENTITY or activation > SOFTMAX:
-        raise ValueError("the output activation must be one of the activation codes 0 to 13, got", activation)
+        raise ValueError("the output activation must be one of the codes of ACTIVATIONS, got", activation)
     if takes_input(activation):
         raise ValueError(
-            "gelu, silu and mish (codes 10 to 12) are for hidden layers; the output activation came as", activation
+            "activations such as GELU, SILU and MISH are for hidden layers; the output activation is", activation
         )
     if loss == LOG_LOSS and activation != LOGISTIC and activation != SOFTMAX:
-        raise ValueError("log-loss needs logistic or softmax outputs (codes 1 and 13), got", activation)
+        raise ValueError("log-loss needs LOGISTIC or SOFTMAX outputs, got", activation)
     if loss == POISSON and activation != EXP:
-        raise ValueError("poisson needs exponential outputs (code 9), got", activation)
-    if (loss in (HUBER, QUANTILE)) and parameter.size != units:
+        raise ValueError("poisson needs EXP outputs, got", activation)
+    if loss in PARAMETRIC and parameter.size != units:
         raise ValueError(
             "huber and quantile need a loss_parameter per output; (lengths, outputs) came as", parameter.size, units
         )

@@ -24,6 +24,7 @@ LOSSES = {
     "log_cosh": LOG_COSH,
     "quantile": QUANTILE,
 }
+LOSS_CODES = len(LOSSES)
 # A larger number is the address of a custom loss (see custom_loss.py); no machine has code so low.
 LOWEST_ADDRESS = 1 << 16
 # Losses with a parameter p for each output.

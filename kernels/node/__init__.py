@@ -1,9 +1,10 @@
 """
 The nodes of the lecture's computation graph: values forward, gradients backward (L15 to L24).
 
-dY stands for the lecture's nabla Y, the matrix of dJ/dy_ij, of Y's own shape (L18). Every ``..._forward`` writes a node's value into
-`out`; every ``..._backward`` takes dY and overwrites the gradients of the node's inputs. They are matrices of one dtype, in any layout
-of whole elements; a vector takes part as a matrix of one row, a scalar as one of one row and column.
+dY is the lecture's nabla Y, the matrix of dJ/dy_ij, which has the shape of Y (L18). Every ``..._forward`` writes the
+value of a node into `out`; every ``..._backward`` takes dY and overwrites the gradients of the node's inputs. They are
+matrices of one dtype, in any layout of whole elements. A vector is a matrix of one row, a scalar one of one row
+and column.
 """
 
 from ..layer.activation import activation_forward

@@ -1,4 +1,4 @@
-"""The losses as nodes of the computation graph: J, summed over samples and outputs, and its gradient with respect to the outputs."""
+"""The losses as nodes of the computation graph: J, summed over samples and outputs, and its gradient in the outputs."""
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def log_loss_backward(dJ, A, Y, dA):
 
     Notes
     -----
-    A probability below the machine epsilon counts as the epsilon, so a unit that has underflowed to 0 passes on a gradient of 0;
+    A probability below the machine epsilon counts as the epsilon, so a unit that underflowed to 0 passes on gradient 0;
     `fastbp.kernels.output_delta`, which takes loss and activation together, keeps a - y.
     """
     if Y.shape != A.shape or dA.shape != A.shape:
@@ -129,7 +129,7 @@ def log_loss_backward(dJ, A, Y, dA):
 @njit
 def binary_log_loss_forward(A, Y):
     """
-    Binary log-loss node, forward: J = -sum_nk y_nk log a_nk + (1 - y_nk) log(1 - a_nk), for independent outputs (logistic).
+    Binary log-loss node, forward: J = -sum_nk y_nk log a_nk + (1 - y_nk) log(1 - a_nk), for independent outputs.
 
     Parameters
     ----------

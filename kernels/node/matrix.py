@@ -322,7 +322,7 @@ def activation_backward(kind, A, dA, dZ):
         Unknown `kind`, or shapes that differ.
     """
     if kind < 0 or kind > SOFTMAX:
-        raise ValueError("activation_backward: kind must be one of the activation codes 0 to 13, got", kind)
+        raise ValueError("activation_backward: kind must be one of the codes of ACTIVATIONS, got", kind)
     if dA.shape != A.shape or dZ.shape != A.shape:
         raise ValueError(
             "activation_backward: dA and dZ must have the shape of A; (A, dA, dZ) came as", A.shape, dA.shape, dZ.shape

@@ -136,7 +136,7 @@ def _tiny_epoch(samples, net, params, rates, memory, order):
 @njit
 def _swept_epoch(samples, net, params, rates, memory, order):
     """One epoch: each weight is read and written once a sample, those above the inputs read once more. Unchecked."""
-    # The loop calls no function that takes arrays: Numba would count references at each call, half the time of a sample.
+    # The loop calls no function that takes arrays: Numba would count references at each call, for half as long again.
     X, Y, weight = samples
     sizes, activations, loss, parameter, decision = net
     starts, widths, units, space, rows, sparse, results = memory
