@@ -223,7 +223,7 @@ def hyperparameters(n: int, net: Architecture, asked: Mapping[str, Any], validat
             raise ValueError("target_accuracy: expected None for regression, which has no accuracy; use target_loss")
         target_accuracy = checks.real("target_accuracy", target_accuracy, above=0)
         if target_accuracy > 1:
-            raise ValueError(f"target_accuracy: expected a share of at most 1, got {target_accuracy!r}")
+            raise ValueError(f"target_accuracy: expected a number of at most 1, got {target_accuracy!r}")
     if patience is not None:
         patience = checks.integer("patience", patience, 1)
         if not validates:
@@ -253,13 +253,13 @@ def _unless_none(name: str, asked: Mapping[str, Any], **bounds: float) -> float 
 
 
 def dropout_shares(dropout: Any, layers: int) -> tuple[float, ...]:
-    """Share of units to drop in each hidden layer; a single number is for all layers."""
+    """Probability to drop a unit of each hidden layer; a single number is for all layers."""
     if isinstance(dropout, str) or not isinstance(dropout, Sequence | np.ndarray):
         return (checks.real("dropout", dropout, least=0, below=1),) * layers
     shares = tuple(checks.real("dropout", share, least=0, below=1) for share in dropout)
     if len(shares) != layers:
         each = f"one for each of the {layers} hidden layers"
-        raise ValueError(f"dropout: expected one share, or {each}, got {len(shares)}")
+        raise ValueError(f"dropout: expected one probability, or {each}, got {len(shares)}")
     return shares
 
 

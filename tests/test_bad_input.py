@@ -196,7 +196,7 @@ BAD_OPTIONS = [
     ({"hidden": None}, "hidden: expected an integer of at least 1, got None"),
     ({"l2": -1}, "l2: expected a finite number at least 0, got -1"),
     ({"target_loss": -1}, "target_loss: expected"),
-    ({"target_accuracy": 1.5}, "target_accuracy: expected a share of at most 1, got 1.5"),
+    ({"target_accuracy": 1.5}, "target_accuracy: expected a number of at most 1, got 1.5"),
     ({"task": "regression", "target_accuracy": 0.9}, "target_accuracy: expected None for regression"),
     ({"max_seconds": 0}, "max_seconds: expected a finite number above 0, got 0"),
     ({"patience": 5}, "patience: expected a validation set"),

@@ -156,7 +156,7 @@ def test_other_options_are_refused_and_equal_ones_are_not(path):
 def test_a_network_is_no_checkpoint(path):
     net = fastbp.resume(path, X, LABELS)
     net.save(path)
-    with pytest.raises(ValueError, match="it holds a network, and not where a run stands"):
+    with pytest.raises(ValueError, match="it holds a network, and not the state of a run"):
         fastbp.resume(path, X, LABELS)
     with pytest.raises(FileNotFoundError):
         fastbp.resume(path.with_name("none"), X, LABELS)
@@ -164,7 +164,7 @@ def test_a_network_is_no_checkpoint(path):
 
 def test_a_file_that_is_there_is_not_written_over(path, begun):
     with pytest.raises(
-        ValueError, match=r"checkpoint: expected a file that is not there yet, got .*go on with fastbp\.resume"
+        ValueError, match=r"checkpoint: expected a file that does not exist yet, got .*continue with fastbp\.resume"
     ):
         fastbp.train(X, LABELS, checkpoint=path, **PLAN)
     assert path.read_bytes() == begun
@@ -407,7 +407,7 @@ def test_the_command_line_continues_a_run(capsys, tmp_path):
     with storage.sound(kept):
         assert json.dumps(storage.read(kept)[0]["run"]["said"]["hidden"]) == "[5]"
     assert_one_line(
-        *run(capsys, *typed, *plan, "--checkpoint", kept), "--checkpoint: expected a file that is not there yet"
+        *run(capsys, *typed, *plan, "--checkpoint", kept), "--checkpoint: expected a file that does not exist yet"
     )
     assert_one_line(
         *run(capsys, *typed, "--resume", kept, "--hidden", "64"), "--hidden: expected [5], with which the run in"

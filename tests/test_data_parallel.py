@@ -219,7 +219,7 @@ def test_others_take_arrays_in_memory():
     for call in (fastbp.train_many, fastbp.search):
         with pytest.raises(
             ValueError,
-            match=r"X: expected an array or a frame in memory, got a dask Array; fastbp.train alone takes one",
+            match=r"X: expected an array or a frame in memory, got a dask Array; only fastbp.train takes one",
         ):
             call(chunked(), NUMBERS, [{}] if call is fastbp.train_many else {"l2": [0, 1]})
 
@@ -310,7 +310,7 @@ def test_workers_do_not_matter(workers):
         if frame is not None:
             assert same(learnt(frames()[1](3), "target"), frame)
         with pytest.raises(
-            ValueError, match="threads: expected None where a dask client is in use, whose workers have theirs, got 1"
+            ValueError, match="threads: expected None with a dask client, whose workers have their own, got 1"
         ):
             learnt(threads=1)
         bad = X.copy()

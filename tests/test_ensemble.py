@@ -118,9 +118,9 @@ def test_networks_trained_by_the_user():
     nets = fastbp.train_many(X, CLASSES, [{"hidden": 2}, {"hidden": (4, 3), "activation": "tanh"}], epochs=1)
     assert fastbp.Ensemble(nets).predict(X).shape == (60,)
     others = {
-        "a task": fastbp.train(X, NUMBERS, epochs=0),
+        "task": fastbp.train(X, NUMBERS, epochs=0),
         "classes": fastbp.train(X, TASKS["two"], epochs=0),
-        "a type": fastbp.train(X, CLASSES, epochs=0, dtype="float64"),
+        "type": fastbp.train(X, CLASSES, epochs=0, dtype="float64"),
         "features": fastbp.train(X[:, :2], CLASSES, epochs=0),
     }
     for what, net in others.items():

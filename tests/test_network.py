@@ -236,7 +236,7 @@ class TestModelFile:
 
     def test_a_missing_or_wrong_checksum(self, path):
         header, arrays = _header(path), load_file(path)
-        for metadata, message in (({}, "it has no checksum"), ({"sha256": "0" * 64}, "its checksum is another")):
+        for metadata, message in (({}, "it has no checksum"), ({"sha256": "0" * 64}, "its checksum differs")):
             save_file(arrays, path, metadata={"fastbp": header, **metadata})
             with pytest.raises(ValueError, match=message):
                 fastbp.load(path)

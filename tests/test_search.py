@@ -131,7 +131,7 @@ BAD = {
     r"space\['hidden'\]: expected values to choose from, got none": {"space": {"hidden": []}},
     r"space\['l2'\]: expected a list, a Uniform, something with rvs or a function, got 3": {"space": {"l2": 3}},
     r"trial 0: learning_rate: expected a finite number above 0, got -1": {"space": {"learning_rate": [-1, -1]}},
-    "validation: expected a part that decides between the trials, got None": {"validation": None},
+    "validation: expected a validation set to compare the trials on, got None": {"validation": None},
     "n: expected an integer of at least 1, got 0": {"n": 0},
     "search: expected one of .*, got 'epoch'; did you mean 'epochs'": {"epoch": 3},
 }

@@ -229,6 +229,9 @@ def test_further_solvers_learn_and_continue(solver):
     for _ in range(3):
         steps.partial_fit(DIGITS, NUMBERS, classes=np.arange(10))
         steps = pickle.loads(pickle.dumps(steps))
+        earlier = pickle.dumps(steps, 2).replace(b"learning\nOptimizerState\n", b"learning\nRule\n")
+        assert b"Rule" in earlier
+        steps = pickle.loads(earlier)
     assert_same(steps, MLPClassifier(**more, shuffle=False, max_iter=3).fit(DIGITS, NUMBERS))
 
 
@@ -260,7 +263,7 @@ def test_dropout_schedules_and_clipping():
     ("given", "message"),
     [
         ({"dropout": 1.0}, "dropout"),
-        ({"dropout": [0.1, 0.2]}, "dropout: expected one share"),
+        ({"dropout": [0.1, 0.2]}, "dropout: expected one probability"),
         ({"clip_norm": 0}, "clip_norm"),
         (
             {"activation": ["relu", "relu"]},

@@ -182,7 +182,7 @@ def test_reading_takes_memory_by_the_size_of_the_file(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_nothing_waits_for_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="no ordinary file"):
+    with pytest.raises(ValueError, match="not an ordinary file"):
         fastbp.load(tmp_path / "pipe")
 
 

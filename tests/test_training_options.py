@@ -298,7 +298,7 @@ def test_without_epochs_a_network_has_its_initial_weights():
     ("given", "message"),
     [
         ({"dropout": 1.0}, "dropout: expected a finite number at least 0 and below 1, got 1.0"),
-        ({"dropout": [0.1, 0.2]}, "dropout: expected one share, or one for each of the 1 hidden layers, got 2"),
+        ({"dropout": [0.1, 0.2]}, "dropout: expected one probability, or one for each of the 1 hidden layers, got 2"),
         ({"clip_norm": 0}, "clip_norm: expected a finite number above 0, got 0"),
         ({"schedule": "cosin"}, "schedule: expected one of .* did you mean 'cosine'"),
         ({"warmup": -1}, "warmup: expected a finite number at least 0"),

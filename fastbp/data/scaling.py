@@ -1,4 +1,4 @@
-"""Standardised inputs: once, as a copy, or of samples that are too many to be copied anew for each block of a pass."""
+"""Standardised inputs: a copy made once, or, if it would be too large, made again for each block of a pass."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from ..runtime import blocks
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-# Bytes up to which standardised inputs are held as a copy: twice the last cache. Larger ones are read from memory
-# anyway.
+# Bytes up to which standardised inputs are copied: twice the last-level cache. Larger ones come from memory anyway.
 COPIED = 1 << 26
 
 
@@ -25,8 +24,8 @@ def moments(values: Array, rows: Numbers | None = None) -> tuple[NDArray[np.floa
     """
     Mean and standard deviation of each column, over all rows or those of these numbers.
 
-    Two passes in float64, the first over distances from the first row: the deviation of a constant column is exactly 0.
-    The bits depend on the numbers alone, not on their type or layout.
+    Two passes in float64; the first sums distances from the first row, so that the deviation of a constant column is
+    exactly 0. The bits depend on the values alone, not on their type or layout.
     """
     n, columns = len(values) if rows is None else len(rows), values.shape[1]
     space = np.empty((next(blocks.pieces(n, columns)).stop, columns))
@@ -56,7 +55,7 @@ def standardise(
     """
     (array - mean) / scale in `dtype`, all rows or those of these numbers, computed in float64 as `kernels.infer` does.
 
-    Where there is nothing to do, no copy is made.
+    If nothing changes, no copy is made.
     """
     if rows is None and not changes(mean, scale):
         return checks.cast(name, array, dtype)
@@ -68,7 +67,7 @@ def standardise(
 def _standardise(name: str, array: Array, mean: Array, scale: Array, rows: Numbers | None, out: Array) -> None:
     # in NumPy, which takes any type and layout and need not be compiled: the same bits as `gather`
     scaled, factor = changes(mean, scale), 1 / scale
-    with np.errstate(over="ignore"):  # told by the check, or by who looks for numbers that are not finite
+    with np.errstate(over="ignore"):  # the check reports it, or a later one for finite numbers
         for piece in blocks.pieces(*out.shape):
             block = array[piece] if rows is None else array[rows[piece]]
             if scaled:
@@ -80,12 +79,12 @@ def _standardise(name: str, array: Array, mean: Array, scale: Array, rows: Numbe
 
 class Gathered:
     """
-    Standardised inputs that are made when they are asked for.
+    Standardised inputs, computed when they are read.
 
     Parameters
     ----------
     name : str
-        What errors call the array.
+        Name of the array in messages.
     array : array, shape (n, features)
         Raw values, of any type and layout.
     rows : int64 array or None
@@ -119,7 +118,7 @@ class Gathered:
         return out
 
     def read(self, numbers: Numbers, out: Array) -> None:
-        """Write the samples of these numbers; raises ValueError where one is out of the range of the dtype."""
+        """Write the samples of these numbers to `out`; raises ValueError if one is out of the range of the dtype."""
         rows = numbers if self.rows is None else self.rows[numbers]
         if self.compiled:
             gather(self.array, rows, self.scaling, out)
@@ -130,7 +129,7 @@ class Gathered:
 
 class Window:
     """
-    Samples as the compiled loops take them: all of them, or of `Gathered` ones those of a block of the pass.
+    Samples as the compiled loops take them: all of them, or those of a block of the pass if they are `Gathered`.
 
     Parameters
     ----------
@@ -156,7 +155,7 @@ class Window:
             self.X[:] = some >= (1 - SPARSE) * X.shape[0] * X.shape[1]
 
     def read(self, order: Numbers) -> Numbers:
-        """Where samples of these numbers are in `X`, `Y` and `weight`; valid until the next are read."""
+        """Positions of the samples of these numbers in `X`, `Y` and `weight`, until the next ones are read."""
         X, Y, weight = self.all
         if not isinstance(X, Gathered):
             return order

@@ -28,7 +28,7 @@ from ..model.network import Network
 from ..options import Architecture
 from ..tables.raw_inputs import Inputs
 from ..training import checkpoint, learner
-from ..training.passes import Passes, Rule
+from ..training.passes import Passes, UpdateRule
 from . import tree
 
 Array = NDArray[Any]
@@ -225,7 +225,7 @@ class ShardGroup:
         self.orders: list[NDArray[np.int64]] = []
         rows = max(-(-size // setup.batches) for size in np.diff(self.training.places).tolist())
         self.gradients = [np.zeros_like(self.params) for _ in range(self.threads)]
-        rules = [Rule("gradient", [gradient], (0.0, 0.0, 0.0), setup.dropout) for gradient in self.gradients]
+        rules = [UpdateRule("gradient", [gradient], (0.0, 0.0, 0.0), setup.dropout) for gradient in self.gradients]
         data = self.ready[False]
         self.passes = [Passes(data, net, self.params, rule, rows, seed=setup.seed, rows=rows) for rule in rules]
         return compilation.prepare([*self.passes[0].kernel_names, "forward", "evaluate"], dtype, progress)

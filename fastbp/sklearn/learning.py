@@ -25,7 +25,7 @@ from .. import compilation, losses, options, schedules
 from ..compilation import thread_count
 from ..model.network import Network, layers
 from ..options import Architecture
-from ..training.passes import Array, Passes, Rule
+from ..training.passes import Array, Passes, UpdateRule
 from .early_stopping import EarlyStopping
 from .outputs import flat, read, sparse_outputs
 
@@ -42,6 +42,9 @@ class OptimizerState(BaseOptimizer):  # type: ignore[misc]
         self.t = 0
         for name in states_of(solver):
             setattr(self, name, [np.zeros_like(part) for part in params])
+
+
+Rule = OptimizerState  # its name in pickles of earlier versions
 
 
 def states_of(solver: str) -> tuple[str, ...]:
@@ -212,7 +215,7 @@ class Compiled(EarlyStopping):
         weight = np.ones(n, X.dtype) if sample_weight is None else (sample_weight * (n / total)).astype(X.dtype)
         # With a momentum of 0 and a rate of 1 the velocity is minus the gradient.
         velocity = np.zeros_like(params)
-        passes = self._passes((X, y, weight), params, Rule("momentum", [velocity], (0.0, 0.0, 0.0)), n)
+        passes = self._passes((X, y, weight), params, UpdateRule("momentum", [velocity], (0.0, 0.0, 0.0)), n)
         self._batch = passes, params, velocity, np.arange(n), self.alpha / total
         try:
             # The threads of BLAS, which SciPy's solver calls, would keep spinning and slow ours.
@@ -237,7 +240,7 @@ class Compiled(EarlyStopping):
     # Batches
 
     def _passes(
-        self: Any, samples: tuple[Any, Array, Array], params: Array, rule: Rule, size: int, seed: int = 0
+        self: Any, samples: tuple[Any, Array, Array], params: Array, rule: UpdateRule, size: int, seed: int = 0
     ) -> Passes:
         """Passes over these samples: X, y and weights."""
         X, y, weight = samples
@@ -256,7 +259,7 @@ class Compiled(EarlyStopping):
             return SGDOptimizer(params, *rates, self.momentum, self.nesterovs_momentum, self.power_t)
         return OptimizerState(self.solver, params, self.learning_rate_init)
 
-    def _rule(self: Any, state: list[Array], dropout: tuple[float, ...]) -> Rule:
+    def _rule(self: Any, state: list[Array], dropout: tuple[float, ...]) -> UpdateRule:
         """How a batch changes the weights."""
         optimizer, numbers = self.solver, (self.beta_1, self.beta_2, self.epsilon)
         if optimizer == "rprop":
@@ -264,7 +267,7 @@ class Compiled(EarlyStopping):
         elif optimizer == "sgd":
             optimizer = "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
             numbers = (self.momentum, 0.0, 0.0)
-        return Rule(optimizer, state, numbers, dropout, np.inf if self.clip_norm is None else self.clip_norm)
+        return UpdateRule(optimizer, state, numbers, dropout, np.inf if self.clip_norm is None else self.clip_norm)
 
     def _in_one_array(self: Any, dtype: Any) -> tuple[Array, list[Array]]:
         """Parameters and optimizer state, each in one array; scikit-learn's lists become views of them."""

@@ -16,7 +16,7 @@ from ..data.scaling import Window
 from ..options import NUMBERS, Architecture, Hyperparameters
 from ..runtime import blocks
 from .compiled_epochs import CompiledEpochs
-from .passes import Passes, Rule
+from .passes import Passes, UpdateRule
 from .state import TrainingState
 
 
@@ -75,7 +75,7 @@ class LocalLearner:
             (window.X, window.Y, window.weight),
             net,
             params,
-            Rule(hyper.optimizer, state.optimizer_state, NUMBERS[hyper.optimizer], hyper.dropout, hyper.clip),
+            UpdateRule(hyper.optimizer, state.optimizer_state, NUMBERS[hyper.optimizer], hyper.dropout, hyper.clip),
             size,
             seed=seed % 2**63,
             threads=threads,

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Rule:
+class UpdateRule:
     """
     How a batch changes the weights.
 
@@ -55,7 +55,7 @@ class Passes:
     net : Architecture
     params : array
         Parameters, updated in place.
-    rule : Rule
+    rule : UpdateRule
     batch_size : int
     seed : int
         Determines what is dropped.
@@ -69,7 +69,7 @@ class Passes:
         samples: tuple[Any, Array, Array],
         net: Architecture,
         params: Array,
-        rule: Rule,
+        rule: UpdateRule,
         batch_size: int,
         *,
         seed: int = 0,

@@ -1,4 +1,4 @@
-"""The state of a run, and the interfaces of those that take part in it."""
+"""The state of a run, and the interfaces between the parts of the training."""
 
 from __future__ import annotations
 
