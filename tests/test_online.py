@@ -140,7 +140,7 @@ def adds_row_after_row(width, dtype):
 def test_leaving_out_zeros_changes_nothing(dtype):
     # one vector; one part of as many vectors as the registers hold; three such parts
     lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
-    widths = [lanes, lanes * sweep.VECTORS, 3 * lanes * sweep.VECTORS]
+    widths = [lanes, lanes * sweep.SWEEP_VECTORS, 3 * lanes * sweep.SWEEP_VECTORS]
     assert [adds_row_after_row(width, dtype) for width in widths] == [False, True, True]
     shapes = [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]
     for sizes in shapes + [(80, width, 3) for width in widths]:
