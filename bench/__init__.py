@@ -1,13 +1,13 @@
 """
-Benchmarks for asv, kept apart by what they measure: kernels, training, prediction, compilation.
+Benchmarks for asv, one file per subject: kernels, training, prediction, compilation, ...
 
-Data are synthetic and seeded. Every ``setup`` calls what it measures once, so that no timing holds JIT time;
-`bench_compile` measures that on its own.
+Data are synthetic and seeded. Every ``setup`` calls what it measures once, so that timings include no compilation;
+`bench_compile` measures that.
 """
 
 import numpy as np
 
 from fastbp import kernels
 
-# Readies Numba's compiler in the process from which asv forks one for each benchmark: it takes half a second.
+# Initialises Numba's compiler in the process that asv forks for each benchmark, which takes half a second.
 kernels.exp(np.zeros(1), np.zeros(1))

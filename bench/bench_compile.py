@@ -1,4 +1,4 @@
-"""What a user waits for before the first result: compilation, loading from the cache, importing."""
+"""The time until the first result: compilation, loading from the cache, importing."""
 
 import os
 import subprocess
@@ -21,21 +21,15 @@ print(time.perf_counter() - started)
 
 
 def _run(code, folder):
-    """Seconds of a new process with its compile cache in `folder`, and what it printed."""
+    """Seconds of a new process with its compile cache in `folder`, and its output."""
+    command, environment = [sys.executable, "-c", code], os.environ | {"NUMBA_CACHE_DIR": folder}
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env=os.environ | {"NUMBA_CACHE_DIR": folder},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return time.perf_counter() - started, done.stdout
+    output = subprocess.check_output(command, cwd=folder, env=environment, text=True)
+    return time.perf_counter() - started, output
 
 
 class Start:
-    """Seconds from starting Python to a trained XOR network that has predicted, and seconds of the import."""
+    """Seconds from starting Python to the predictions of a trained XOR network, and seconds of the import."""
 
     timeout = 300
 

@@ -1,4 +1,4 @@
-"""What kernels make of numbers at the ends of their range: the time that denormal ones take, the error of sums over many rows."""
+"""Numbers at the limits: how long denormal ones take, and the error of sums over many rows."""
 
 import time
 
@@ -7,7 +7,7 @@ import numpy as np
 from fastbp import kernels
 
 ROWS = 1_000_000
-# State arrays and numbers of the update rules that keep a state.
+# The number of state arrays, and the numeric arguments, of the update rules that have a state.
 RULES = {
     "momentum_update": (1, (1e-9, 0.9)),
     "nesterov_update": (1, (1e-9, 0.9)),
@@ -19,19 +19,19 @@ RULES = {
 FUNCTIONS = ("exp", "log", "tanh", "logistic", "softplus", "erf")
 
 
-def _best(call, turns=20):
-    """Seconds of the fastest of some calls, on copies of the arrays that `call` takes."""
+def _best(prepare, rounds=20):
+    """Seconds of the fastest of some calls; `prepare` returns each call, with its own arrays."""
     best = float("inf")
-    for _ in range(turns):
-        run = call()
+    for _ in range(rounds):
+        call = prepare()
         started = time.perf_counter()
-        run()
+        call()
         best = min(best, time.perf_counter() - started)
     return best
 
 
 def _call(name, x):
-    """A call of an update without a gradient whose state is `x`, or of a function of `x`, on fresh arrays."""
+    """A call of the function of `x`, or of the update with state `x` and gradient 0, with new arrays."""
     kernel = getattr(kernels, name)
     if name in FUNCTIONS:
         out = np.empty_like(x)
@@ -42,7 +42,7 @@ def _call(name, x):
 
 
 class Denormals:
-    """How many times as long 100 000 denormal numbers take: the state of an update, or the argument of a function."""
+    """Time for 100 000 denormal numbers over that for normal ones, as an update's state or a function's argument."""
 
     params = ((*RULES, *FUNCTIONS), ("float32", "float64"))
     param_names = ("kernel", "dtype")
@@ -64,10 +64,8 @@ class LongSums:
 
     def setup(self, kernel, rows):
         random = np.random.default_rng(0)
-        self.X, self.D = (
-            (random.normal(1, 1, (ROWS, d)) if rows == "random" else np.full((ROWS, d), 0.1)).astype(np.float32)
-            for d in (4, 2)
-        )
+        matrices = (random.normal(1, 1, (ROWS, d)) if rows == "random" else np.full((ROWS, d), 0.1) for d in (4, 2))
+        self.X, self.D = (matrix.astype(np.float32) for matrix in matrices)
         self.out = np.empty(2 if kernel == "bias_gradient" else (4, 2), np.float32)
         self.time_sum(kernel, rows)
 
@@ -80,5 +78,5 @@ class LongSums:
     def track_error(self, kernel, rows):
         self.time_sum(kernel, rows)
         D = self.D.astype(np.float64)
-        wanted = D.sum(axis=0) if kernel == "bias_gradient" else self.X.T.astype(np.float64) @ D
-        return abs(self.out - wanted).max() / abs(wanted).max()
+        exact = D.sum(axis=0) if kernel == "bias_gradient" else self.X.T.astype(np.float64) @ D
+        return abs(self.out - exact).max() / abs(exact).max()

@@ -20,13 +20,8 @@ class Graph:
         random, sizes = np.random.default_rng(0), NETWORKS[network]
         self.X = random.normal(size=(BATCH, sizes[0])).astype(np.float32)
         self.Y = np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], BATCH)]
-        self.layers = [
-            (
-                graph.Variable(random.normal(0, 0.1, size=pair).astype(np.float32)),
-                graph.Variable(np.zeros(pair[1], np.float32)),
-            )
-            for pair in itertools.pairwise(sizes)
-        ]
+        weights = [random.normal(0, 0.1, size=pair).astype(np.float32) for pair in itertools.pairwise(sizes)]
+        self.layers = [(graph.Variable(W), graph.Variable(np.zeros(len(W.T), np.float32))) for W in weights]
         self.time_forward_and_backward(network)
 
     def time_forward_and_backward(self, network):

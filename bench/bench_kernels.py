@@ -1,4 +1,4 @@
-"""Single kernels on arrays as a layer has them, in float32: GFLOP/s of the products, time of the element-wise loops."""
+"""Single kernels on arrays of a layer's sizes: GFLOP/s of the products, time of the element-wise loops."""
 
 import time
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp import kernels
 
-# (samples, inputs, outputs) of a layer; a product of each takes 2 n d_in d_out flops.
+# (samples, inputs, outputs) of a layer; each product takes 2 n d_in d_out flops.
 SIZES = {
     "32x784x100": (32, 784, 100),
     "200x64x64": (200, 64, 64),
@@ -35,7 +35,7 @@ def _product(name, size):
 
 
 def _best(call, seconds=0.1):
-    """Seconds of the fastest call within a tenth of a second."""
+    """Seconds of the fastest call during `seconds`."""
     best, end = float("inf"), time.perf_counter() + seconds
     while time.perf_counter() < end:
         started = time.perf_counter()
@@ -45,7 +45,7 @@ def _best(call, seconds=0.1):
 
 
 class Products:
-    """The three matrix products of a layer: GFLOP/s, and the share of the peak measured beside them."""
+    """The three matrix products of a layer: GFLOP/s, and the share of the measured peak."""
 
     params = (PRODUCTS, tuple(SIZES))
     param_names = ("kernel", "size")
@@ -68,7 +68,7 @@ class Products:
 
 
 class Peak:
-    """Multiply-adds in registers: what the processor can do at most."""
+    """Multiply-adds in registers: the most that the processor can do."""
 
     params = ("float32", "float64")
     param_names = ("dtype",)
@@ -96,7 +96,7 @@ class Elementary:
 
 
 class Activation:
-    """Every activation on the outputs of 200 samples in 100 units."""
+    """Every activation, for 200 samples and 100 units."""
 
     params = tuple(kernels.ACTIVATIONS)
     param_names = ("activation",)

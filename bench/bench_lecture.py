@@ -14,8 +14,8 @@ from fastbp import kernels
 from fastbp.kernels import lecture
 
 LEVELS = ("plain loops", "drop-in kernels", "epoch kernel")
-# network, batch size, samples of an epoch
-WORKS = {
+# network, batch size, samples per epoch
+CASES = {
     "online 2-2-1": ("2-2-1", 1, 4_000),
     "online 64-32-10": ("64-32-10", 1, 1_000),
     "online 784-100-10": ("784-100-10", 1, 50),
@@ -25,7 +25,7 @@ WORKS = {
 
 @njit
 def drop_in_epoch(X, Y, order, batch_size, sizes, params, alpha):
-    """One epoch by the drop-in kernels, each on a whole batch; a batch of one sample is the lecture's own rule."""
+    """One epoch of the drop-in kernels, each for a whole batch; a batch of one sample is the lecture's rule."""
     most = min(batch_size, order.size)
     x, a1, a2 = (np.empty((most, sizes[0]), X.dtype), np.empty((most, sizes[1]), X.dtype), np.empty_like(Y[:most]))
     delta1, delta2, y = np.empty_like(a1), np.empty_like(a2), np.empty_like(a2)
@@ -50,11 +50,11 @@ def drop_in_epoch(X, Y, order, batch_size, sizes, params, alpha):
         kernels.sgd_update(params, gradient, alpha / n)
 
 
-class Work:
+class Case:
     """A network, its samples, and one epoch at each level."""
 
     def __init__(self, name, dtype="float32"):
-        shape, self.batch_size, self.samples = WORKS[name]
+        shape, self.batch_size, self.samples = CASES[name]
         random = np.random.default_rng(0)
         self.sizes = np.array([int(n) for n in shape.split("-")])
         self.activations = np.full(2, kernels.LOGISTIC)
@@ -65,7 +65,7 @@ class Work:
         self.params = (0.1 * random.normal(size=kernels.parameter_count(self.sizes))).astype(dtype)
 
     def epoch(self, level, alpha=0.01):
-        """Learn every sample once."""
+        """Train for one epoch."""
         if level == "drop-in kernels":
             drop_in_epoch(self.X, self.Y, self.order, self.batch_size, self.sizes, self.params, alpha)
         elif level == "plain loops" and self.batch_size == 1:
@@ -86,23 +86,23 @@ class Work:
 class Levels:
     """An epoch on one thread."""
 
-    params = (tuple(WORKS), LEVELS)
-    param_names = ("work", "level")
+    params = (tuple(CASES), LEVELS)
+    param_names = ("case", "level")
 
     def setup(self, name, level):
         numba.set_num_threads(1)
-        self.work = Work(name)
-        self.work.epoch(level)
+        self.case = Case(name)
+        self.case.epoch(level)
 
     def time_epoch(self, name, level):
-        self.work.epoch(level)
+        self.case.epoch(level)
 
     def track_samples_per_second(self, name, level):
         best, end = float("inf"), time.perf_counter() + 0.2
         while time.perf_counter() < end:
             started = time.perf_counter()
-            self.work.epoch(level)
+            self.case.epoch(level)
             best = min(best, time.perf_counter() - started)
-        return self.work.samples / best
+        return self.case.samples / best
 
     track_samples_per_second.unit = "samples/s"

@@ -5,14 +5,8 @@ from sklearn.datasets import load_breast_cancer, load_digits
 import fastbp
 
 XOR = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-LECTURE = {
-    "hidden": 2,
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "batch_size": 1,
-}
+LECTURE = {"hidden": 2, "activation": "logistic", "output": "logistic", "loss": "squared_error"}
+LECTURE |= {"optimizer": "sgd", "batch_size": 1, "scale": False}
 SERIAL = {"threads": 1, "progress": False}
 
 
@@ -24,12 +18,12 @@ class Many:
         self._cross_validation(epochs=1)
 
     def _digits(self, count, epochs):
-        fastbp.train_many(*self.digits, [{"seed": seed} for seed in range(count)], hidden=32, epochs=epochs, **SERIAL)
+        variants = [{"seed": seed} for seed in range(count)]
+        fastbp.train_many(*self.digits, variants, hidden=32, epochs=epochs, **SERIAL)
 
     def _xor(self, count, epochs):
-        fastbp.train_many(
-            *XOR, [{"seed": seed} for seed in range(count)], scale=False, epochs=epochs, **LECTURE, **SERIAL
-        )
+        variants = [{"seed": seed} for seed in range(count)]
+        fastbp.train_many(*XOR, variants, epochs=epochs, **LECTURE, **SERIAL)
 
     def _cross_validation(self, **options):
         fastbp.cross_validate(*self.tumours, seed=0, **options, **SERIAL)

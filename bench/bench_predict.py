@@ -1,4 +1,4 @@
-"""Prediction with a trained network: one row as in a service, many rows as in a batch job."""
+"""Prediction with a trained network: one row, as in a service, and many rows, as in a batch job."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Raw tables on their way into a network."""
+"""Encoding of raw tables."""
 
 import numpy as np
 import pandas as pd
@@ -7,7 +7,7 @@ import fastbp
 
 
 class RawTable:
-    """A frame with text, dates and missing values, made into the inputs of a network."""
+    """A frame with text, dates and missing values, encoded as the inputs of a network."""
 
     params = (1, 100_000)
     param_names = ("rows",)
@@ -15,16 +15,13 @@ class RawTable:
     def setup(self, rows):
         random = np.random.default_rng(0)
         n = max(rows, 1000)
-        frame = pd.DataFrame(
-            {
-                "number": np.where(random.random(n) < 0.1, np.nan, random.normal(size=n)),
-                "text": random.choice(["red", "green", "blue", None], n),
-                "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D"),
-                "words": (pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D")).strftime(
-                    "%d.%m.%Y"
-                ),
-            }
-        )
+        columns = {
+            "number": np.where(random.random(n) < 0.1, np.nan, random.normal(size=n)),
+            "text": random.choice(["red", "green", "blue", None], n),
+            "date": pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D"),
+        }
+        dates = pd.Timestamp("2024-01-01") + pd.to_timedelta(random.integers(0, 365, n), "D")
+        frame = pd.DataFrame(columns | {"words": dates.strftime("%d.%m.%Y")})
         self.net = fastbp.train(frame, random.normal(size=n), epochs=1, seed=0, progress=False)
         self.frame = frame[:rows]
 

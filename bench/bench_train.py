@@ -1,4 +1,4 @@
-"""Training: one epoch through the kernels, and whole calls of `fastbp.train`."""
+"""Training: single epochs of the kernels, and whole calls of `fastbp.train`."""
 
 import time
 
@@ -20,7 +20,7 @@ def _error(y, a):
     return a - y
 
 
-# network: samples of an epoch
+# network: samples per epoch
 ONLINE = {"2-2-1": 4_000, "64-32-10": 1_000, "784-100-10": 200}
 # network, batch size, optimizer, samples
 MINIBATCH = {
@@ -32,24 +32,20 @@ MINIBATCH = {
     "784-256-128-10 B=256 sgd": ("784-256-128-10", 256, "sgd", 512),
     "4-32-16-4 full batch adam": ("4-32-16-4", 10_000, "adam", 10_000),
 }
+REGULARISED = {"activation": "gelu", "dropout": 0.2, "clip_norm": 1.0}
 # features, classes (0: regression), samples, options
 TRAIN = {
     "regression 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5}),
     "classes 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5}),
     "classes 784-256-128-10": (784, 10, 1_000, {"hidden": (256, 128), "epochs": 1, "batch_size": 128}),
-    "gelu, dropout, clipped 64-64-10": (
-        64,
-        10,
-        1_000,
-        {"hidden": 64, "epochs": 5, "activation": "gelu", "dropout": 0.2, "clip_norm": 1.0},
-    ),
+    "gelu, dropout, clipped 64-64-10": (64, 10, 1_000, {"hidden": 64, "epochs": 5} | REGULARISED),
     "quantiles 8-32-3": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": "quantile", "quantile": (0.1, 0.5, 0.9)}),
-    "own loss 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": (_half_square, _error)}),
+    "custom loss 8-32-1": (8, 0, 1_000, {"hidden": 32, "epochs": 5, "loss": (_half_square, _error)}),
 }
 
 
 class _Problem:
-    """A network with logistic hidden units on random samples, as the epoch kernels take it, in float32."""
+    """A network with logistic hidden units and random samples, as arguments of the epoch kernels, in float32."""
 
     def __init__(self, shape, samples):
         random = np.random.default_rng(0)
@@ -68,12 +64,12 @@ class _Problem:
         self.params = (0.1 * random.normal(size=kernels.parameter_count(self.sizes))).astype(np.float32)
         self.first, self.second = np.zeros((2, self.params.size), np.float32)
 
-        # What fastbp.train only reads is read-only to Numba: the same compiled version serves here.
+        # `fastbp.train` passes these as read-only arrays, too, so that Numba uses the same compiled version.
         for array in (self.X, self.Y, self.weight, self.sizes, self.activations):
             array.flags.writeable = False
 
     def allocations(self, epoch):
-        """Blocks that compiled code allocates during an epoch."""
+        """The number of allocations by compiled code during an epoch."""
         epoch()
         _nrt_python.memsys_enable_stats()
         try:
@@ -97,7 +93,7 @@ class _Problem:
 
 
 def _samples_per_second(epoch, samples):
-    """The best epoch within a fifth of a second."""
+    """Samples per second of the fastest epoch within a fifth of a second."""
     best, end = float("inf"), time.perf_counter() + 0.2
     while time.perf_counter() < end:
         started = time.perf_counter()
@@ -107,7 +103,7 @@ def _samples_per_second(epoch, samples):
 
 
 class Online:
-    """Per-sample learning, the lecture's rule."""
+    """Per-sample learning: the lecture's rule."""
 
     params = tuple(ONLINE)
     param_names = ("network",)
@@ -155,7 +151,7 @@ class Minibatch:
 
 
 class Train:
-    """The whole call: checks, scaling, epochs and freezing."""
+    """The whole call: checks, scaling and epochs."""
 
     params = tuple(TRAIN)
     param_names = ("case",)
@@ -183,7 +179,7 @@ class Train:
 
 
 class Memory:
-    """Peak memory of a large training: of an array, and of a file that is read block by block."""
+    """Peak memory of a large training, with an array, and with a file that is read block by block."""
 
     params = ("array", "file")
     param_names = ("X",)

@@ -1,12 +1,12 @@
 """
-fastbp beside its peers: matrix products, per-sample learning, mini-batches, prediction, many networks at once.
+fastbp compared with its peers: matrix products, per-sample learning, mini-batches, prediction, many networks at once.
 
-Run ``python bench/peers.py`` with the packages of ``pip install -e ".[peers]"``; what is missing is left out, and so is FANN
-without Debian's libfann2. Every candidate works in a process of its own on equal threads and processor cores, in turn, with
-a pause before each. After the first epoch its weights (or outputs) are held against NumPy's in float64; a candidate that
-differs by more than the case's tolerance is not counted. Hand-written peers are spared the loss that fastbp reports.
-Prints a Markdown table of medians; what each candidate did goes to stderr, everything to ``--json FILE``. Many networks at once
-(``--only many``) have a table of their own, the last, which ``compare/many.py`` prints on the same threads.
+Run ``python bench/peers.py`` with the packages of ``pip install -e ".[peers]"``; missing packages are skipped, and so
+is FANN without Debian's libfann2. Every candidate runs in its own process on the same number of threads and cores; they
+take turns, with a pause before each. After the first epoch, weights (or outputs) are compared with NumPy's in float64;
+a candidate that differs by more than the case's tolerance does not count. Hand-written peers do not compute the loss
+that fastbp reports. Prints a Markdown table of medians; details of each candidate go to stderr, everything to ``--json
+FILE``. Many networks at once (``--only many``) have a separate table, the last, which ``compare/many.py`` prints.
 """
 
 import argparse
@@ -30,10 +30,10 @@ import with_numpy
 from cases import all_cases
 from worker import Worker, WorkerError
 
-PAUSE, AT_LEAST = 0.06, 0.07  # seconds: before each turn, for threads to fall asleep; of each measurement
+PAUSE, AT_LEAST = 0.06, 0.07  # seconds: before each turn, so that threads fall asleep; of each measurement
 MANY = "many: networks at once"
-HEADER = "| work | threads | unit | fastbp | best peer | its value | ratio | target | |\n|---|---|---|---|---|---|---|---|---|"
-SPEEDUP_HEADER = "| work | unit | 1 thread | {} threads | ratio | target | |\n|---|---|---|---|---|---|---|"
+HEADER = ("case", "threads", "unit", "fastbp", "best peer", "its value", "ratio", "target", "")
+SPEEDUP_HEADER = ("case", "unit", "1 thread", "{} threads", "ratio", "target", "")
 
 
 def machine():
@@ -51,6 +51,11 @@ def row(*cells):
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
+def header(*cells):
+    row(*cells)
+    print("|---" * len(cells) + "|", flush=True)
+
+
 def verdict(ratio, target):
     """Ratio, target and a mark, as the last cells of a row."""
     mark = "loses" if ratio < min(1, target) else "below target" if ratio < target else ""
@@ -58,13 +63,13 @@ def verdict(ratio, target):
 
 
 class Workers(dict):
-    """Processes by (candidate, threads), started when first asked for; None where a package is not installed."""
+    """Processes by (candidate, threads), started when first needed; None if a package is not installed."""
 
     def __missing__(self, key):
         try:
             self[key] = Worker(*key)
         except WorkerError as error:
-            print(f"left out: {error}", file=sys.stderr)
+            print(f"skipped: {error}", file=sys.stderr)
             self[key] = None
         return self[key]
 
@@ -76,13 +81,13 @@ class Workers(dict):
 
 def compare(case, workers, rounds):
     """
-    Prepare a case in every worker, hold the results against the reference, and let the workers take turns.
+    Prepare a case in every worker, compare the results with the reference, and let the workers take turns.
 
     Returns
     -------
     list of dict
-        Per worker: ``candidate``, ``threads``, ``difference``, ``counted``, and ``rates``, the amount of work per second
-        of each round.
+        Per worker: ``candidate``, ``threads``, ``difference``, ``counted``, and ``rates``, the amount per second of
+        each round.
     """
     reference, before = with_numpy.reference(case), case.before()
     largest, runs = np.abs(reference - before).max(), []
@@ -90,21 +95,11 @@ def compare(case, workers, rounds):
         try:
             outcome = worker.ask("prepare", case)
         except WorkerError as error:
-            print(f"left out of {case.title}: {error}", file=sys.stderr)
+            print(f"skipped in {case.title}: {error}", file=sys.stderr)
             continue
         difference = float(np.abs(outcome - reference).max() / largest)
-        counted = difference <= case.tolerance
-        runs.append(
-            (
-                worker,
-                {
-                    "candidate": worker.candidate,
-                    "threads": worker.threads,
-                    "difference": difference,
-                    "counted": counted,
-                },
-            )
-        )
+        run = {"candidate": worker.candidate, "threads": worker.threads}
+        runs.append((worker, run | {"difference": difference, "counted": difference <= case.tolerance}))
     seconds = defaultdict(list)
     for _ in range(rounds):
         for worker, _ in runs:
@@ -117,10 +112,9 @@ def report(case, runs, threads):
     """Print a case's row for one number of threads, and return the ratio of fastbp to the best peer."""
     rates = {run["candidate"]: median(run["rates"]) for run in runs if run["threads"] == threads and run["counted"]}
     for run in (run for run in runs if run["threads"] == threads):
-        told = (
-            f"{run['candidate']:>14} {number(median(run['rates'])):>10} {case.unit}, differs by {run['difference']:.0e}"
-        )
-        print(told + ("" if run["counted"] else f": more than {case.tolerance:.0e}, not counted"), file=sys.stderr)
+        rate = f"{run['candidate']:>14} {number(median(run['rates'])):>10} {case.unit}"
+        note = "" if run["counted"] else f": more than {case.tolerance:.0e}, not counted"
+        print(f"{rate}, differs by {run['difference']:.0e}{note}", file=sys.stderr)
     ours = rates.pop("fastbp", math.nan)
     if not rates:
         return math.nan
@@ -132,44 +126,39 @@ def report(case, runs, threads):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
-    parser.add_argument(
-        "--only", default="", metavar="PATTERN", help="regular expression: only cases whose kind or title matches"
-    )
-    parser.add_argument("--threads", default="1,2", help="numbers of threads, comma-separated")
-    parser.add_argument("--dtype", default="float32,float64", help="of the products; networks are in float32")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each candidate")
-    parser.add_argument(
-        "--mnist", default="", metavar="FILE", help="MNIST's images, gzipped IDX, with the labels beside them"
-    )
-    parser.add_argument("--json", metavar="FILE", help="where to write every round")
+    add = parser.add_argument
+    add("--only", default="", metavar="PATTERN", help="regular expression: only cases whose kind or title matches")
+    add("--threads", default="1,2", help="numbers of threads, comma-separated")
+    add("--dtype", default="float32,float64", help="of the products; networks are in float32")
+    add("--rounds", type=int, default=7, help="turns of each candidate")
+    add("--mnist", default="", metavar="FILE", help="MNIST's images, gzipped IDX, next to the file of the labels")
+    add("--json", metavar="FILE", help="where to write every round")
     options = parser.parse_args()
     counts = [int(count) for count in options.threads.split(",")]
-    cases = [
-        c for c in all_cases(options.dtype.split(","), options.mnist) if re.search(options.only, f"{c.kind}: {c.title}")
-    ]
+    every = all_cases(options.dtype.split(","), options.mnist)
+    cases = [case for case in every if re.search(options.only, f"{case.kind}: {case.title}")]
     if cases:
         tables(cases, counts, options)
     if re.search(options.only, MANY):
         print(flush=True)
-        script = Path(__file__).parent / "compare" / "many.py"
-        subprocess.run(
-            [sys.executable, script, "--threads", options.threads, "--rounds", str(options.rounds)], check=True
-        )
+        command = [sys.executable, Path(__file__).parent / "compare" / "many.py"]
+        subprocess.run([*command, "--threads", options.threads, "--rounds", str(options.rounds)], check=True)
 
 
 def tables(cases, counts, options):
-    """Compare all cases, and print the table of the peers and that of the threads."""
+    """Compare all cases, and print the table of the peers and the speedup by threads."""
     workers, kind, versions, raw = Workers(), None, {}, []
     ratios, speedups = defaultdict(list), []
-    print(HEADER)
+    header(*HEADER)
     for case in cases:
-        if case.kind != kind:  # candidates of one kind of work at a time share the memory
+        if case.kind != kind:  # so that only the candidates for one kind of case share the memory
             workers.close()
             kind = case.kind
         print(case.title, file=sys.stderr)
-        chosen = [worker for threads in counts for name in case.candidates if (worker := workers[name, threads])]
-        versions |= dict.fromkeys(worker.version for worker in chosen)
-        runs = compare(case, chosen, options.rounds)
+        asked = [workers[name, threads] for threads in counts for name in case.candidates]
+        available = [worker for worker in asked if worker is not None]
+        versions |= dict.fromkeys(worker.version for worker in available)
+        runs = compare(case, available, options.rounds)
         raw.append({"case": case.title, "unit": case.unit, "target": case.target, "runs": runs})
         for threads in counts:
             ratio = report(case, runs, threads)
@@ -183,7 +172,8 @@ def tables(cases, counts, options):
     for (dtype, threads), values in ratios.items():
         row(f"products, geometric mean {dtype}", str(threads), "", "", "", "", *verdict(geometric_mean(values), 1.05))
     if speedups:
-        print("\n" + SPEEDUP_HEADER.format(counts[-1]))
+        print()
+        header(*(cell.format(counts[-1]) for cell in SPEEDUP_HEADER))
         for case, one, more in speedups:
             row(case.title, case.unit, number(one), number(more), *verdict(more / one, case.speedup))
     about = f"{machine()}; {', '.join(versions)}"

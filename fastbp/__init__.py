@@ -26,9 +26,9 @@ from .model.network import Network
 from .model.storage import load
 from .runtime.config import config, show_config
 from .tables import TableWarning
-from .train import resume, train
 from .training.divergence import DivergenceWarning
-from .training.standing import Epoch
+from .training.state import Epoch
+from .training.train import resume, train
 
 __version__ = version("fastbp")
 __all__ = [
@@ -60,6 +60,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("graph", "plot", "sklearn"):  # on demand: most programs use none, and two of them need extras
+    if name in ("graph", "plot", "sklearn"):  # on demand: most programs use none of them, and two need extras
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Every check of what the user passes in: an error names the argument, what was expected and what came."""
+"""Checks of what the user passes in: an error names the argument, what was expected and what it got."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def one_of(name: str, value: object, valid: Iterable[str]) -> str:
-    """`value` if it is one of the names in `valid`; the error offers the nearest one."""
+    """`value` if it is one of the names in `valid`; the error suggests the nearest one."""
     valid = list(valid)
     if isinstance(value, str) and value in valid:
         return value
@@ -30,9 +30,8 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> str:
 
 def integer(name: str, value: object, least: int) -> int:
     """`value` as an int of at least `least`."""
-    if (
-        isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    ):  # int first: it is found sooner
+    # int first: this is faster
+    if isinstance(value, int | numbers.Integral) and not isinstance(value, bool) and int(value) >= least:
         return int(value)
     raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
 
@@ -41,7 +40,7 @@ def real(
     name: str, value: object, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf
 ) -> float:
     """`value` as a finite float, greater than `above`, at least `least`, less than `below`."""
-    if isinstance(value, float | numbers.Real) and not isinstance(value, bool):  # float first: it is found sooner
+    if isinstance(value, float | numbers.Real) and not isinstance(value, bool):  # float first: this is faster
         number = float(value)
         if math.isfinite(number) and number > above and number >= least and number < below:
             return number
@@ -91,21 +90,20 @@ def _reject_text(name: str, array: NDArray[Any]) -> None:
 
 
 def numeric(name: str, values: Any) -> NDArray[Any]:
-    """`values` as an array of booleans, integers or floats; neither copied nor checked for NaN."""
+    """`values` as an array of booleans, integers or floats; not copied, and not checked for NaN."""
     array = _as_array(name, values)
     if array.dtype.kind == "O":
         _reject_text(name, array)
         return array.astype(np.float64)
     if array.dtype.kind not in "biuf":
-        what = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time spans"}.get(
-            array.dtype.kind, str(array.dtype)
-        )
+        kinds = {"c": "complex numbers", "U": "text", "S": "text", "M": "dates", "m": "time spans"}
+        what = kinds.get(array.dtype.kind, str(array.dtype))
         raise ValueError(f"{name}: expected real numbers, got {what} (dtype {array.dtype})")
     return array
 
 
 def finite(name: str, array: NDArray[Any]) -> None:
-    """Raise unless all numbers are finite; the error names the first place."""
+    """Raise unless all numbers are finite; the error names the first that is not."""
     if array.dtype.kind != "f":
         return
     first, count = None, 0
@@ -120,17 +118,12 @@ def finite(name: str, array: NDArray[Any]) -> None:
 
 
 def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]:
-    """`X` as a finite 2-D array of numbers, one sample a row, with at least one row and column (`columns`, if given)."""
+    """`X` as a finite 2-D array of numbers, one sample a row, with `columns` columns, if given, or at least one."""
     array = numeric(name, X)
     if array.ndim != 2:
-        hint = (
-            f"; for one feature pass {name}.reshape(-1, 1), for one sample {name}.reshape(1, -1)"
-            if array.ndim == 1
-            else ""
-        )
-        raise ValueError(
-            f"{name}: expected 2 dimensions (samples, features), got {array.ndim} (shape {array.shape}){hint}"
-        )
+        hint = f"; for one feature pass {name}.reshape(-1, 1), for one sample {name}.reshape(1, -1)"
+        got = f"{array.ndim} (shape {array.shape}){hint if array.ndim == 1 else ''}"
+        raise ValueError(f"{name}: expected 2 dimensions (samples, features), got {got}")
     if columns is not None and array.shape[1] != columns:
         raise ValueError(f"{name}: expected {columns} features, got {array.shape[1]} (shape {array.shape})")
     if columns is None and array.shape[1] == 0:
@@ -140,21 +133,20 @@ def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]
 
 
 def is_lazy(X: Any) -> bool:
-    """Whether it is a collection of Dask, which need not be installed to ask."""
+    """Whether X is a Dask collection; Dask need not be installed."""
     return hasattr(X, "__dask_graph__") and not isinstance(X, type)
 
 
 def in_memory(name: str, X: Any) -> Any:
-    """X; raises ValueError where it is a collection of Dask."""
+    """X; raises ValueError if it is a Dask collection."""
     if is_lazy(X):
-        raise ValueError(
-            f"{name}: expected an array or a frame in memory, got a dask {type(X).__name__}; fastbp.train alone takes one"
-        )
+        got = f"a dask {type(X).__name__}; only fastbp.train takes one"
+        raise ValueError(f"{name}: expected an array or a frame in memory, got {got}")
     return X
 
 
 def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Floats:
-    """`array` in `dtype`, C-contiguous and aligned; raises where a finite number would become infinite."""
+    """`array` in `dtype`, C-contiguous and aligned; raises if a finite number would become infinite."""
     with np.errstate(over="ignore"):
         result = np.require(array, dtype, ["C", "A"])
     if result.dtype.itemsize < array.dtype.itemsize:
@@ -164,12 +156,13 @@ def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Floats:
 
 
 def in_range(name: str, result: NDArray[Any], array: NDArray[Any], rows: Any = ...) -> None:
-    """Raise unless the float32 numbers that `array`, or those rows of it, became are finite."""
+    """Raise unless `result` is finite: the numbers of `array`, or of those rows of it, converted to float32."""
     if result.dtype.itemsize < 8 and not np.isfinite(result).all():
+        largest = np.abs(array[rows]).max()
         raise ValueError(
-            f"{name}: expected numbers within the range of {result.dtype}, got {np.abs(array[rows]).max():g}; pass dtype='float64'"
+            f"{name}: expected numbers within the range of {result.dtype}, got {largest:g}; pass dtype='float64'"
         )
 
 
-# A read-only view: what kernels only read has one type, whether the user's array is writable or not.
+# A read-only view: arrays that kernels only read have one type, whether the user's array is writable or not.
 frozen = internal.frozen

@@ -1,4 +1,4 @@
-"""Compiling ahead: every kernel that a call needs is compiled (or loaded) before the clock of the training starts."""
+"""Compiling ahead: all kernels that a call needs are compiled, or loaded, before the training is timed."""
 
 from __future__ import annotations
 
@@ -56,72 +56,52 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
     Returns
     -------
     str
-        One out of `KERNELS`, or one followed by the last three. The loop over many epochs is called so with "epochs" behind it, or
-        "epochs watched" where samples are measured after each.
+        One out of `KERNELS`, or one followed by the last three. The name of the loop over many epochs has "epochs"
+        appended, or "epochs validated" if validation samples are measured after each.
     """
     if "online" in ways:
-        return (
-            "tiny online"
-            if is_tiny(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
-            else "online"
-        )
-    narrow = is_narrow(batch_size, params) and "sparse" not in ways
+        tiny = is_tiny(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
+        return "tiny online" if tiny else "online"
+    narrow = is_narrow(batch_size, params.nbytes) and "sparse" not in ways
     return " ".join(["narrow" if narrow else "wide", *ways])
 
 
-def infer_name(way: str, given: np.dtype[Any], dtype: np.dtype[Any]) -> str:
-    """The kernel that predicts raw values of type `given` with a network of type `dtype`, one `way` out of `INFER`."""
-    return f"infer {way}" if given == dtype else f"infer {way} of {given}"
+def infer_name(way: str, raw: np.dtype[Any], dtype: np.dtype[Any]) -> str:
+    """The kernel, one `way` out of `INFER`, that predicts raw values of type `raw` with a network of type `dtype`."""
+    return f"infer {way}" if raw == dtype else f"infer {way} of {raw}"
 
 
 def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
-    """Call the kernel with the types of a real call, a tiny network and few samples: Numba compiles it."""
+    """Call the kernel with the types of a real call, a tiny network and few samples, so that Numba compiles it."""
     words = kernel.split()
     count = min(2, int(numba.config.NUMBA_NUM_THREADS)) if "parallel" in words else 1  # type: ignore[attr-defined]
     n, units = 2 * GROUP if "narrow" in words else 1, 1 + TINY_UNITS if words[0] == "online" else 1
     sizes = np.array([1, 1, units] if "dropout" in words else [1, units])
     rows, targets = checks.frozen(np.zeros((n, 1), dtype)), checks.frozen(np.zeros((n, units), dtype))
-    weight, params, none = (
-        checks.frozen(np.ones(n, dtype)),
-        np.zeros(kernels.parameter_count(sizes), dtype),
-        np.empty(0, dtype),
-    )
+    weight, params = checks.frozen(np.ones(n, dtype)), np.zeros(kernels.parameter_count(sizes), dtype)
+    none = np.empty(0, dtype)
+    samples = rows, targets, weight
     activations, nothing = np.zeros(len(sizes) - 1, np.int64), checks.frozen(none)
     if kernel == "forward":
         kernels.forward(rows, sizes, activations, params, np.empty((n, 1), dtype))
     elif "infer" in words:
-        given = np.zeros((1 if "few" in words else FEW + 1, 1), np.float64 if "float64" in words else dtype)
-        out = np.empty((len(given), 1), dtype)
+        raw = np.zeros((1 if "few" in words else FEW + 1, 1), np.float64 if "float64" in words else dtype)
+        out = np.empty((len(raw), 1), dtype)
         moments = np.empty((2, 0))
         network = (moments, sizes, activations, checks.frozen(params), moments)
         with kernels.threads(count) as allowed:
-            INFER["many" if "parallel" in words and not allowed else words[1]](
-                given, *network, 0.5, out, np.empty(0, np.int64)
-            )
+            way = "many" if "parallel" in words and not allowed else words[1]
+            INFER[way](raw, *network, 0.5, out, np.empty(0, np.int64))
     elif kernel == SIDE_BY_SIDE:
         streams, found = np.zeros((1, random.LENGTH), np.uint64), np.empty((2, 1, 1))
         rates, failed = np.zeros(1), np.zeros(1, np.int64)
-        kernels.online_many(
-            rows,
-            targets,
-            weight,
-            sizes,
-            activations,
-            0,
-            0,
-            params[np.newaxis],
-            rates,
-            rates,
-            streams,
-            False,
-            *found,
-            failed,
-        )
+        networks = sizes, activations, 0, 0, params[np.newaxis]
+        kernels.online_many(*samples, *networks, rates, rates, streams, False, *found, failed)
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:
-        loop = kernels.prepare_online(rows, targets, weight, sizes, activations, 0, nothing, 0, params, 0.1, 0.0)
-        _call(loop, words, rows, targets, weight, params)
+        loop = kernels.prepare_online(*samples, sizes, activations, 0, nothing, 0, params, 0.1, 0.0)
+        _call(loop, words, samples, params)
     else:
         X = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
         more: dict[str, Any] = {"dropout": np.array([0.5, 0.0])} if "dropout" in words else {}
@@ -130,22 +110,24 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
             rule = (kernels.SGD, none, none, 0.9, 0.999, 1e-8)
             net = (sizes, activations, 0, nothing, 0)
             loop = kernels.prepare_minibatch(X, targets, weight, n, n, *net, params, *rule, parallel=allowed, **more)
-            _call(loop, words, rows, targets, weight, params, 0, 0.1, 0.0)
+            _call(loop, words, samples, params, 0, 0.1, 0.0)
 
 
-def _call(loop: Any, words: Sequence[str], X: Any, Y: Any, weight: Any, params: Any, *paces: Any) -> None:
-    """An epoch of a prepared loop, or of the loop over many."""
+def _call(loop: Any, words: Sequence[str], samples: tuple[Any, Any, Any], params: Any, *steps: Any) -> None:
+    """Run one epoch of a prepared loop, or of the loop over many."""
+    X, Y, weight = samples
     order = np.arange(len(weight))
     if "epochs" not in words:
-        loop(order, *paces)
+        loop(order, *steps)
         return
-    watched = epochs.Watched(X, Y, weight, np.empty_like(Y)) if "watched" in words else None
+    validation = epochs.Watched(X, Y, weight, np.empty_like(Y)) if "validated" in words else None
     record = epochs.Record(np.empty((1, 4)), params.copy(), params.copy(), np.zeros(1), np.zeros(1, np.int64))
-    loop.several(*paces, epochs.Orders(order, np.zeros(random.LENGTH, np.uint64), False), watched, record, 0, 1)
+    orders = epochs.Orders(order, np.zeros(random.LENGTH, np.uint64), False)
+    loop.several(*steps, orders, validation, record, 0, 1)
 
 
-class _Told(event.Listener):
-    """Writes the name of each function that Numba compiles behind the bar; makes the bar once there is one."""
+class _CompilationBar(event.Listener):
+    """A progress bar that names each function while Numba compiles it; it appears with the first one."""
 
     def __init__(self, total: int, show: bool | None) -> None:
         self.total, self.show, self.done = total, show, 0
@@ -166,18 +148,18 @@ class _Told(event.Listener):
 
 
 @contextmanager
-def _telling(total: int, show: bool | None) -> Iterator[_Told]:
-    told = _Told(total, show)
+def _showing(total: int, show: bool | None) -> Iterator[_CompilationBar]:
+    listener = _CompilationBar(total, show)
     try:
-        event.register("numba:compile", told)
-        yield told
+        event.register("numba:compile", listener)
+        yield listener
     finally:
         with suppress(ValueError):  # Ctrl-C came first
-            event.unregister("numba:compile", told)
-        if told.bar is not None:
-            told.bar.n = told.done
-            told.bar.set_postfix_str("")
-            told.bar.close()
+            event.unregister("numba:compile", listener)
+        if listener.bar is not None:
+            listener.bar.n = listener.done
+            listener.bar.set_postfix_str("")
+            listener.bar.close()
 
 
 def is_ready(name: str, dtype: str) -> bool:
@@ -187,7 +169,7 @@ def is_ready(name: str, dtype: str) -> bool:
 
 def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> float:
     """
-    Make sure that whole-network kernels are ready for `dtype`.
+    Make whole-network kernels ready for `dtype`.
 
     Parameters
     ----------
@@ -195,25 +177,25 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
         Kernels out of `KERNELS`.
     dtype : float32 or float64
     progress : bool or None
-        Tell on stderr what is being compiled; None: only on a terminal.
+        Show on stderr what is being compiled; None: only on a terminal.
 
     Returns
     -------
     float
-        Seconds that it took; about 0 once they are ready, a few tenths where they come from the cache on disk.
+        Seconds that it took: about 0 if they are ready, a few tenths if they come from the cache on disk.
     """
     dtype = np.dtype(dtype)
     wanted = [name for name in names if (name, dtype.name) not in _ready]
     if not wanted:
         return 0.0
     started = time.perf_counter()
-    with global_compiler_lock:  # a lock of our own might be waited for by one who holds this one
+    with global_compiler_lock:  # with a second lock, two threads might wait for each other
         wanted = [name for name in wanted if (name, dtype.name) not in _ready]
-        with _telling(len(wanted), progress) as told:
+        with _showing(len(wanted), progress) as listener:
             for name in wanted:
                 _call_on_little(name, dtype)
                 _ready.add((name, dtype.name))
-                told.done += 1
+                listener.done += 1
         return time.perf_counter() - started
 
 
@@ -224,9 +206,8 @@ def thread_count(threads: int | None) -> int:
         return most
     count = checks.integer("threads", threads, 1)
     if count > most:
-        raise ValueError(
-            f"threads: expected at most {most} on this machine, got {count}; the environment variable NUMBA_NUM_THREADS sets the limit"
-        )
+        hint = "the environment variable NUMBA_NUM_THREADS sets the limit"
+        raise ValueError(f"threads: expected at most {most} on this machine, got {count}; {hint}")
     return count
 
 
@@ -234,8 +215,8 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     """
     Compile every training and prediction kernel ahead, or load it from the cache on disk.
 
-    But for the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used. And a loop over many
-    short epochs is compiled once so many have gone without it that it pays.
+    Except the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used. A
+    loop over many short epochs is compiled once enough epochs have been run singly.
 
     Parameters
     ----------
@@ -255,8 +236,6 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     >>> seconds = fastbp.warmup("float32", progress=False)
     """
     wanted = [dtype] if isinstance(dtype, str) else list(dtype)
-    names = (*KERNELS, *(infer_name(way, np.dtype(np.float64), np.dtype(np.float32)) for way in INFER))
-    return sum(
-        prepare(names if name == "float32" else KERNELS, checks.one_of("dtype", name, DTYPES), progress)
-        for name in wanted
-    )
+    names: dict[str, tuple[str, ...]] = dict.fromkeys(DTYPES, KERNELS)
+    names["float32"] += tuple(infer_name(way, np.dtype(np.float64), np.dtype(np.float32)) for way in INFER)
+    return sum(prepare(names[checks.one_of("dtype", name, DTYPES)], name, progress) for name in wanted)

@@ -1,4 +1,4 @@
-"""Where pickles of earlier versions look for our classes: modules that have moved since."""
+"""Modules under their earlier names, by which pickles of earlier versions find our classes."""
 
 import sys
 

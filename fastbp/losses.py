@@ -1,4 +1,4 @@
-"""What is minimised: the names of the losses, their parameters, and losses of the user's own, checked before they are used."""
+"""Losses: their names and parameters, and custom losses, which are checked before they are used."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ import fastbp.kernels as kernels
 from . import checks
 
 Functions = tuple[Callable[..., Any], Callable[..., Any]]
-OWN = "own"
+CUSTOM = "own"  # the name of every custom loss, also in files
 # Losses of numbers; classes and labels have log_loss.
 REGRESSION = tuple(name for name in kernels.LOSSES if name != "log_loss")
-# Levels of quantiles, and where Huber's loss turns from a square into a line, if the user does not say.
+# Default level of quantiles, and default error at which Huber's loss turns from a square into a line.
 LEVEL, DELTA = 0.5, 1.0
 
 
 def parameters(loss: str, quantile: Any, huber_delta: Any) -> tuple[float, ...]:
-    """Parameters of a loss, those of one target after another's: the levels of quantile, the delta of huber, none of the others."""
+    """Parameters of a loss: the levels of quantile, the delta of huber, none of the others."""
     if loss == "quantile":
-        levels = (
-            quantile if isinstance(quantile, Sequence | np.ndarray) and not isinstance(quantile, str) else (quantile,)
-        )
+        several = isinstance(quantile, Sequence | np.ndarray) and not isinstance(quantile, str)
+        levels = quantile if several else (quantile,)
         found = tuple(checks.real("quantile", level, above=0, below=1) for level in levels)
         if not found or list(found) != sorted(set(found)):
             raise ValueError(
@@ -41,7 +40,7 @@ def parameters(loss: str, quantile: Any, huber_delta: Any) -> tuple[float, ...]:
 
 
 def functions_of(loss: Any) -> Functions:
-    """The loss and its derivative out of what the user passes for a loss of their own."""
+    """The loss and its derivative that the user passes as a custom loss."""
     if isinstance(loss, tuple | list) and len(loss) == 2 and all(callable(f) for f in loss):
         for f in loss:
             # Numba counts positional arguments only
@@ -58,13 +57,13 @@ def functions_of(loss: Any) -> Functions:
 
 @functools.lru_cache(maxsize=64)
 def compiled(functions: Functions, dtype: str) -> kernels.CustomLoss:
-    """A loss of one's own as the kernels take it; compiled once."""
+    """A custom loss as the kernels take it; compiled once."""
     return kernels.CustomLoss(*functions, dtype)
 
 
 def check_derivative(functions: Functions, y: NDArray[Any], outputs: str) -> None:
     """
-    Compare the derivative of a loss of one's own with finite differences, at targets out of `y` and outputs around them.
+    Compare the derivative of a custom loss with finite differences, at targets out of `y` and outputs around them.
 
     Parameters
     ----------
@@ -78,12 +77,12 @@ def check_derivative(functions: Functions, y: NDArray[Any], outputs: str) -> Non
     Raises
     ------
     ValueError
-        The first point where they disagree, with both numbers; or a value that is not finite.
+        They disagree (the message has the first such point and both numbers), or a value is not finite.
 
     Notes
     -----
-    Central differences (J(y, a + h) - J(y, a - h)) / 2h, in float64. At a corner of J, which may lie between two points, one of the
-    two one-sided slopes is enough.
+    Central differences (J(y, a + h) - J(y, a - h)) / 2h, in float64. At a corner of J, which may lie between two
+    points, one of the two one-sided slopes is enough.
     """
     random = np.random.default_rng(0)
     targets = random.choice(np.unique(y[np.isfinite(y)]) if y.size else np.zeros(1), 60).astype(np.float64)
@@ -106,5 +105,6 @@ def check_derivative(functions: Functions, y: NDArray[Any], outputs: str) -> Non
         tolerance = 1e-4 * (1 + max(map(abs, sides))) + 1e-9 * abs(here) / h
         if not min(sides) - tolerance <= slope <= max(sides) + tolerance:
             raise ValueError(
-                f"loss: the derivative disagrees with finite differences {where}: expected {(above - below) / (2 * h):.6g}, got {slope:.6g}"
+                f"loss: the derivative disagrees with finite differences {where}: "
+                f"expected {(above - below) / (2 * h):.6g}, got {slope:.6g}"
             )

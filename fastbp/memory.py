@@ -11,22 +11,12 @@ from typing import Any
 import numpy as np
 
 import fastbp.kernels as kernels
-from fastbp.kernels.internal import (
-    ERRORS,
-    GROUP,
-    LONG,
-    NARROW,
-    PACKED_FROM,
-    PARTS,
-    TILE,
-    is_plain,
-    plan_tile,
-    whole_vectors,
-)
+from fastbp.kernels.internal import is_narrow, is_plain, memory_of, packed_size
 
-from .options import Architecture, Schedule
+from .options import Architecture, Hyperparameters
 
-# Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the network returned.
+# Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the
+# network returned.
 COPIES = 4
 # Where Linux says how much the control group of a process may take (versions 2 and 1).
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -34,7 +24,7 @@ _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 @functools.cache
 def limit() -> int | None:
-    """Bytes that there are for this process: the machine's memory, or less if its control group says so; None where nobody knows."""
+    """Bytes that this process may take: the machine's memory, or less if its control group says so; None if unknown."""
     known = []
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -51,47 +41,41 @@ def shown(count: int) -> str:
 
 
 def require(name: str, what: str, count: int) -> None:
-    """Raise ValueError for the argument `name` if so many bytes for `what` cannot be had; where the limit is not known, NumPy will."""
+    """Raise ValueError for argument `name` if `what` takes more bytes than there are; without a limit, NumPy will."""
     most = limit()
     if most is not None and count > most:
         raise ValueError(f"{name}: {what} would take {shown(count)} of memory, of which there are {shown(most)}")
 
 
-def require_training(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> None:
-    """Raise ValueError if the network, its batches or the targets of n samples cannot be held; the parameters that there are must fit."""
+def require_training(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if the network, its batches or the targets of n samples do not fit; the parameters given do."""
     size = dtype.itemsize
-    own = network_bytes(net, plan, dtype)
+    own = network_bytes(net, hyper, dtype)
     shape = "-".join(map(str, net.sizes))
-    require("hidden", f"a network of {shape} units with the state of {plan.optimizer}", own)
-    largest = min(plan.batch_size, n)
-    require("batch_size", f"the network and batches of {largest} samples", own + batch_bytes(net, plan, n, dtype))
+    require("hidden", f"a network of {shape} units with the state of {hyper.optimizer}", own)
+    largest = min(hyper.batch_size, n)
+    require("batch_size", f"the network and batches of {largest} samples", own + batch_bytes(net, hyper, n, dtype))
     require("y", f"targets of {n} samples for {net.sizes[-1]} units", n * net.sizes[-1] * size)
 
 
-def network_bytes(net: Architecture, plan: Schedule, dtype: np.dtype[Any]) -> int:
-    """What depends on the weights alone: their copies, the state of the optimizer, the packed weights of large layers."""
-    count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
-    arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[plan.optimizer])
-    packed = sum(
-        n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes) if n_in * n_out * dtype.itemsize >= PACKED_FROM
-    )
-    return dtype.itemsize * (arrays * count + packed)
+def network_bytes(net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> int:
+    """What depends on the weights alone: copies of them, the optimizer's state, packed weights of large layers."""
+    arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[hyper.optimizer])
+    packed = sum(packed_size(n_in, n_out, dtype.itemsize) for n_in, n_out in itertools.pairwise(net.sizes))
+    return dtype.itemsize * (arrays * _weights(net) + packed)
 
 
-def batch_bytes(net: Architecture, plan: Schedule, n: int, dtype: np.dtype[Any]) -> int:
-    """Work space and gradients of the largest batch of n samples, as `minibatch.workspace` reserves them."""
-    largest, size = min(plan.batch_size, n), dtype.itemsize
-    count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))
-    narrow = largest > GROUP and count * size <= NARROW
-    columns = GROUP if narrow else TILE
-    plain = is_plain(kernels.OPTIMIZERS[plan.optimizer], largest) and plan.clip_norm is None
-    parts = -(-largest // columns)
-    if narrow:
-        parts = min(parts, PARTS)
-    long = largest > (parts if narrow else 1) * LONG
-    gradients = (parts if narrow else 0 if plain else 1) * (2 if long else 1)
+def batch_bytes(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dtype[Any]) -> int:
+    """Work space and gradients of the largest batch of n samples."""
+    largest, size = min(hyper.batch_size, n), dtype.itemsize
+    narrow = is_narrow(largest, _weights(net) * size)
+    plain = is_plain(kernels.OPTIMIZERS[hyper.optimizer], largest) and hyper.clip_norm is None
     shares = np.zeros(len(net.activations))
-    shares[: len(plan.dropout)] = plan.dropout
-    stride = whole_vectors(min(largest, columns), size)
-    plan_of_tile = plan_tile(net.size_array, net.activation_codes, shares, stride, size)
-    return size * (parts * int(plan_of_tile[-1, ERRORS]) + gradients * count)
+    shares[: len(hyper.dropout)] = hyper.dropout
+    need = memory_of(net.size_array, net.activation_codes, shares, largest, size, narrow, plain)
+    return size * int(need.space + need.gradient)
+
+
+def _weights(net: Architecture) -> int:
+    # Python's numbers, which do not overflow: the network may be far too large
+    return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(net.sizes))

@@ -1,9 +1,9 @@
-"""The names that a user may say, the defaults for each case, and what the kernels take for them."""
+"""The names that options may have, the defaults for each case, and what the kernels take for them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ TASKS = ("regression", "classification", "multilabel")
 INITS = ("glorot", "he", "uniform")
 ELEMENTWISE = tuple(name for name in kernels.ACTIVATIONS if name != "softmax")
 OUTPUTS = tuple(name for name in ELEMENTWISE if not kernels.takes_input(kernels.ACTIVATIONS[name]))
-# beta1, beta2 and epsilon as in scikit-learn and the papers; beta1 is the momentum of momentum and nesterov, beta2 the memory of
-# rmsprop, and both the factors of rprop's steps.
+# beta1, beta2 and epsilon as in scikit-learn and the papers; beta1 is the momentum of momentum and nesterov, beta2 the
+# decay of rmsprop, and both are the factors of rprop's steps.
 NUMBERS = dict.fromkeys(kernels.OPTIMIZERS, (0.9, 0.999, 1e-8)) | {
     "rmsprop": (0.0, 0.99, 1e-8),
     "rprop": (0.5, 1.2, 0.0),
@@ -36,8 +36,8 @@ class Architecture:
     """
     Units and activations of every layer, and the loss: what the whole-network kernels take.
 
-    `loss_parameter` holds the parameters of the outputs of one target (see `losses.parameters`), `own_loss` the functions of a loss
-    named ``"own"``.
+    `loss_parameter` holds the parameters of the outputs of one target (see `losses.parameters`), `custom_loss` the two
+    functions of a custom loss, whose name is `losses.CUSTOM`.
     """
 
     sizes: tuple[int, ...]
@@ -45,7 +45,7 @@ class Architecture:
     loss: str
     task: str
     loss_parameter: tuple[float, ...] = ()
-    own_loss: losses.Functions | None = None
+    custom_loss: losses.Functions | None = None
 
     @cached_property
     def size_array(self) -> Any:
@@ -58,21 +58,21 @@ class Architecture:
         return checks.frozen(np.array([kernels.ACTIVATIONS[a] for a in self.activations], np.int64))
 
     def loss_for(self, dtype: np.dtype[Any]) -> tuple[Any, Any]:
-        """Code of the loss, or a loss of one's own compiled for `dtype`, and the parameter of each output."""
+        """Code of the loss, or a custom loss compiled for `dtype`, and the parameter of each output."""
         times = self.sizes[-1] // len(self.loss_parameter) if self.loss_parameter else 0
         parameter = checks.frozen(np.tile(np.array(self.loss_parameter, dtype), times))
-        if self.own_loss is not None:
-            return losses.compiled(self.own_loss, dtype.name), parameter
+        if self.custom_loss is not None:
+            return losses.compiled(self.custom_loss, dtype.name), parameter
         return kernels.LOSSES[self.loss], parameter
 
     def outputs(self, X: Any, params: Any) -> Any:
-        """Outputs of the last layer for all rows of a C-contiguous array of the dtype of the parameters."""
+        """Outputs of the last layer for all rows of a C-contiguous array in the dtype of the parameters."""
         out = np.empty((len(X), self.sizes[-1]), params.dtype)
         kernels.forward(X, self.size_array, self.activation_codes, params, out)
         return out
 
     def measure(self, out: Any, Y: Any, weight: Any) -> tuple[float, float]:
-        """Mean loss of outputs, and the share of right decisions."""
+        """Mean loss of outputs, and the share of correct decisions."""
         code, parameter = self.loss_for(out.dtype)
         last, read_only = kernels.ACTIVATIONS[self.activations[-1]], (checks.frozen(Y), checks.frozen(weight))
         loss, correct = kernels.evaluate(int(code), parameter, last, self.decision_code, out, *read_only)
@@ -80,25 +80,15 @@ class Architecture:
 
     @property
     def decision_code(self) -> int:
-        """What the kernels count as a right decision."""
+        """What the kernels count as a correct decision."""
         if self.task == "regression":
             return int(kernels.NO_DECISION)
         return int(kernels.ARGMAX if self.task == "classification" and self.sizes[-1] > 1 else kernels.THRESHOLD)
 
 
-def architecture(
-    inputs: int,
-    outputs: int,
-    task: str,
-    hidden: Any,
-    activation: Any,
-    output: str,
-    loss: Any,
-    quantile: Any,
-    huber_delta: Any,
-) -> Architecture:
+def architecture(inputs: int, outputs: int, task: str, asked: Mapping[str, Any]) -> Architecture:
     """
-    Layers, activations and loss from the user's words.
+    Layers, activations and loss that the user asks for.
 
     Parameters
     ----------
@@ -108,24 +98,23 @@ def architecture(
         Number of target columns; classes in classification.
     task : str
         One of `TASKS`.
-    hidden, activation, output, loss, quantile, huber_delta
-        As in `fastbp.train`.
+    asked : mapping
+        ``hidden``, ``activation``, ``output``, ``loss``, ``quantile`` and ``huber_delta`` of `fastbp.train`; others are
+        not read.
 
     Raises
     ------
     ValueError
         A name or number that is not valid, or names that do not go together.
     """
-    units = hidden_units(hidden)
-    names = hidden_activations(activation, len(units))
-    allowed = (
-        ("logistic", "softmax") if task == "classification" else ("logistic",) if task == "multilabel" else OUTPUTS
-    )
+    units, output, loss = hidden_units(asked["hidden"]), asked["output"], asked["loss"]
+    names = hidden_activations(asked["activation"], len(units))
+    allowed = {"classification": ("logistic", "softmax"), "multilabel": ("logistic",)}.get(task, OUTPUTS)
     if output != "auto":
         checks.one_of(f"output (for {task})", output, ("auto", *allowed))
-    own = None if isinstance(loss, str) else losses.functions_of(loss)
-    if own is not None:
-        loss = losses.OWN
+    custom = None if isinstance(loss, str) else losses.functions_of(loss)
+    if custom is not None:
+        loss = losses.CUSTOM
     elif loss == "auto":
         loss = "squared_error" if task == "regression" else "log_loss"
     else:
@@ -133,19 +122,18 @@ def architecture(
         known = losses.REGRESSION if task == "regression" else ("log_loss", "squared_error")
         if loss not in known:
             hint = "; pass task='classification' for class labels" if task == "regression" else ""
-            raise ValueError(
-                f"loss: expected one of {', '.join(map(repr, known))} or two functions for {task}, got {loss!r}{hint}"
-            )
+            valid = ", ".join(map(repr, known))
+            raise ValueError(f"loss: expected one of {valid} or two functions for {task}, got {loss!r}{hint}")
     if output == "auto":
         numbers = "exp" if loss == "poisson" else "identity"
         output = {"regression": numbers, "multilabel": "logistic"}.get(task, "logistic" if outputs == 2 else "softmax")
     if loss == "poisson" and output != "exp":
         raise ValueError(f"output: expected 'exp' with the loss 'poisson', got {output!r}; leave it out")
-    parameter = losses.parameters(loss, quantile, huber_delta)
+    parameter = losses.parameters(loss, asked["quantile"], asked["huber_delta"])
     if task == "classification" and outputs == 2 and output == "logistic":
         outputs = 1  # one unit: the probability of the second class
     outputs *= max(1, len(parameter))
-    return Architecture((inputs, *units, outputs), (*names, output), loss, task, parameter, own)
+    return Architecture((inputs, *units, outputs), (*names, output), loss, task, parameter, custom)
 
 
 def hidden_units(hidden: Any) -> tuple[int, ...]:
@@ -156,20 +144,19 @@ def hidden_units(hidden: Any) -> tuple[int, ...]:
 
 
 def hidden_activations(activation: Any, layers: int) -> tuple[str, ...]:
-    """Name of each hidden layer's activation as a tuple; a single name is that of all layers."""
+    """Name of each hidden layer's activation as a tuple; a single name is for all layers."""
     if not isinstance(activation, Sequence | np.ndarray) or isinstance(activation, str):
         return (checks.one_of("activation", activation, ELEMENTWISE),) * layers
     names = tuple(checks.one_of("activation", name, ELEMENTWISE) for name in activation)
     if len(names) != layers:
-        raise ValueError(
-            f"activation: expected one name, or one for each of the {layers} hidden layers, got {len(names)}"
-        )
+        each = f"one for each of the {layers} hidden layers"
+        raise ValueError(f"activation: expected one name, or {each}, got {len(names)}")
     return names
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long to train, in which steps, and when to stop: all numbers filled in."""
+class Hyperparameters:
+    """How long to train, in which steps, and when to stop, with all defaults filled in."""
 
     optimizer: str
     learning_rate: float
@@ -185,56 +172,52 @@ class Schedule:
     max_seconds: float | None
     patience: int | None
 
+    @property
+    def constant_rate(self) -> bool:
+        """Whether the learning rate stays the same."""
+        return self.schedule == "constant" and not self.warmup
+
+    @property
+    def clip(self) -> float:
+        """Greatest norm of a gradient, as the kernels take it."""
+        return np.inf if self.clip_norm is None else self.clip_norm
+
     def rates(self, step: int, batches: int) -> NDArray[np.float64]:
         """Learning rates of an epoch of so many batches, after `step` updates."""
         total, warmup = self.epochs * batches, self.warmup * batches
         return self.learning_rate * schedules.factors(self.schedule, step, batches, total, warmup)
 
 
-def schedule(
-    n: int,
-    net: Architecture,
-    *,
-    optimizer: str,
-    learning_rate: float | None,
-    schedule: str,
-    warmup: float,
-    batch_size: int | None,
-    epochs: int | None,
-    l2: float,
-    dropout: Any,
-    clip_norm: float | None,
-    target_loss: float | None,
-    target_accuracy: float | None,
-    max_seconds: float | None,
-    patience: int | None,
-    validation: bool,
-) -> Schedule:
+def hyperparameters(n: int, net: Architecture, asked: Mapping[str, Any], validates: bool) -> Hyperparameters:
     """
-    Check the options of the run of `net` on `n` training samples, and fill in a default for each that is None.
+    Check the options for training `net` on `n` samples, and fill in a default for each that is None.
+
+    Parameters
+    ----------
+    n : int
+    net : Architecture
+    asked : mapping
+        Options of `fastbp.train`; those that are not among the fields of `Hyperparameters` are not read.
+    validates : bool
+        Whether there is a validation set.
 
     Raises
     ------
     ValueError
         A value that is not valid.
     """
-    checks.one_of("optimizer", optimizer, kernels.OPTIMIZERS)
-    rate = (
-        default_learning_rate(optimizer, net)
-        if learning_rate is None
-        else checks.real("learning_rate", learning_rate, above=0)
-    )
-    full = optimizer == "rprop"  # which compares the signs of gradients of all samples
-    batch = (
-        (n if full else default_batch_size(n))
-        if batch_size is None
-        else min(checks.integer("batch_size", batch_size, 1), n)
-    )
-    count = (500 if full else default_epochs(n)) if epochs is None else checks.integer("epochs", epochs, 0)
-    checks.one_of("schedule", schedule, schedules.SCHEDULES)
-    warmup = checks.real("warmup", warmup, least=0)
+    optimizer = checks.one_of("optimizer", asked["optimizer"], kernels.OPTIMIZERS)
+    rate = _unless_none("learning_rate", asked, above=0) or default_learning_rate(optimizer, net)
+    size, epochs = asked["batch_size"], asked["epochs"]
+    # rprop compares the signs of gradients of all samples.
+    usual = (n, 500) if optimizer == "rprop" else (default_batch_size(n), default_epochs(n))
+    size = usual[0] if size is None else min(checks.integer("batch_size", size, 1), n)
+    epochs = usual[1] if epochs is None else checks.integer("epochs", epochs, 0)
+    schedule = checks.one_of("schedule", asked["schedule"], schedules.SCHEDULES)
+    warmup = checks.real("warmup", asked["warmup"], least=0)
     if warmup and schedule == "one_cycle":
-        raise ValueError(f"warmup: expected 0 with schedule='one_cycle', which has a rise of its own, got {warmup!r}")
+        raise ValueError(f"warmup: expected 0 with schedule='one_cycle', which has its own rise, got {warmup!r}")
+    target_accuracy, patience = asked["target_accuracy"], asked["patience"]
     if target_accuracy is not None:
         if net.task == "regression":
             raise ValueError("target_accuracy: expected None for regression, which has no accuracy; use target_loss")
@@ -243,43 +226,47 @@ def schedule(
             raise ValueError(f"target_accuracy: expected a share of at most 1, got {target_accuracy!r}")
     if patience is not None:
         patience = checks.integer("patience", patience, 1)
-        if not validation:
+        if not validates:
             raise ValueError(
-                "patience: expected a validation part to watch, got validation=None; pass validation=0.1, for instance"
+                "patience: expected a validation set, got validation=None; pass validation=0.1, for instance"
             )
-    return Schedule(
+    return Hyperparameters(
         optimizer=optimizer,
         learning_rate=rate,
         schedule=schedule,
         warmup=warmup,
-        batch_size=batch,
-        epochs=count,
-        l2=checks.real("l2", l2, least=0),
-        dropout=dropout_shares(dropout, len(net.sizes) - 2),
-        clip_norm=None if clip_norm is None else checks.real("clip_norm", clip_norm, above=0),
-        target_loss=None if target_loss is None else checks.real("target_loss", target_loss, least=0),
+        batch_size=size,
+        epochs=epochs,
+        l2=checks.real("l2", asked["l2"], least=0),
+        dropout=dropout_shares(asked["dropout"], len(net.sizes) - 2),
+        clip_norm=_unless_none("clip_norm", asked, above=0),
+        target_loss=_unless_none("target_loss", asked, least=0),
         target_accuracy=target_accuracy,
-        max_seconds=None if max_seconds is None else checks.real("max_seconds", max_seconds, above=0),
+        max_seconds=_unless_none("max_seconds", asked, above=0),
         patience=patience,
     )
 
 
+def _unless_none(name: str, asked: Mapping[str, Any], **bounds: float) -> float | None:
+    """The option as a number within bounds, or None."""
+    return None if asked[name] is None else checks.real(name, asked[name], **bounds)
+
+
 def dropout_shares(dropout: Any, layers: int) -> tuple[float, ...]:
-    """Share of units to drop in each hidden layer; a single number is that of all layers."""
+    """Share of units to drop in each hidden layer; a single number is for all layers."""
     if isinstance(dropout, str) or not isinstance(dropout, Sequence | np.ndarray):
         return (checks.real("dropout", dropout, least=0, below=1),) * layers
     shares = tuple(checks.real("dropout", share, least=0, below=1) for share in dropout)
     if len(shares) != layers:
-        raise ValueError(
-            f"dropout: expected one share, or one for each of the {layers} hidden layers, got {len(shares)}"
-        )
+        each = f"one for each of the {layers} hidden layers"
+        raise ValueError(f"dropout: expected one share, or {each}, got {len(shares)}")
     return shares
 
 
 def default_learning_rate(optimizer: str, net: Architecture) -> float:
-    """Return the usual rate of the optimizer; more for narrow networks under adam and its kin, and for the lecture's rule (L27)."""
+    """The usual rate of the optimizer; higher for narrow networks with adam and its kin, and for the lecture's rule."""
     if optimizer in ADAMS:
-        # these move every weight by about the rate, so a unit's input moves by the rate times the width.
+        # These move every weight by about the rate, so a unit's input moves by the rate times the width.
         return LEARNING_RATE[optimizer] * min(10.0, max(1.0, 64 / max((1, *net.sizes[1:-1]))))
     if optimizer == "sgd" and net.loss == "squared_error" and net.activations[-1] == "logistic":
         return LECTURE_RATE
@@ -287,15 +274,15 @@ def default_learning_rate(optimizer: str, net: Architecture) -> float:
 
 
 def default_batch_size(n: int) -> int:
-    """32 samples an update; more for large data, at most 256."""
+    """32 samples per update; more for large data, at most 256."""
     return min(n, max(32, min(256, 2 ** round(math.log2(max(n, 1) / 256)))))
 
 
 def default_shared_batch_size(n: int) -> int:
-    """Samples an update where several workers share them: a hundred updates an epoch or more, of 1024 samples at least, 16 384 at most."""
+    """Samples per update that several workers share: 1024 to 16 384, and about a hundred updates an epoch or more."""
     return min(n, max(1024, min(16_384, 2 ** round(math.log2(max(n, 1) / 128)))))
 
 
 def default_epochs(n: int) -> int:
-    """50 passes; more for small data, so that 20 000 samples are seen (at most 3000 passes), fewer for large (at least 20)."""
+    """50 passes; more for small data, up to 20 000 samples seen (at most 3000 passes), fewer for large (20 or more)."""
     return max(20, min(50, 5_000_000 // n), min(3000, 20_000 // n))

@@ -427,8 +427,9 @@ def _a_gap(g, say):
 def _a_work_space(g, say):
     say("reads past the end of a work space of Python")
     net = network(g)
-    layers = minibatch.layers(*net.layers, *net.rest)
-    work = minibatch.workspace(9, 9, layers, np.zeros(len(net.names)), net.params, False, False)
+    work = minibatch.workspace(
+        9, minibatch.frozen_net(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
+    )
     for side in (work.space, work.packed, work.gradient):
         kernels.exp(_around(side), np.empty(side.size + 2, g.dtype))
 

@@ -26,7 +26,7 @@ LECTURE_PAIR = ("squared_error", "logistic")
 # weights that are copied into tiles, columns of weights that are updated at once.
 DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
 LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
-assert (tiles.DEPTH, tiles.HEIGHT) == (512, 32)
+assert (tiles.LAYER_KC, tiles.LAYER_MC) == (512, 32)
 
 
 def frozen(values, dtype=None):
@@ -88,7 +88,7 @@ class Task:
 
     def narrow(self, batch_size):
         """Whether batches are computed as those of narrow networks."""
-        return batches.is_narrow(min(batch_size, self.n), self.params)
+        return batches.is_narrow(min(batch_size, self.n), self.params.nbytes)
 
     def minibatch(
         self, params, batch_size, optimizer="sgd", states=None, step=0, learning_rate=0.5, l2=0.0, kernel=None

@@ -151,9 +151,7 @@ def test_a_network_without_column_names_takes_as_many_columns(capsys, tmp_path):
     status, out, _ = run(capsys, "predict", model, tmp_path / "two.csv")
     assert status == 0
     np.testing.assert_allclose([float(v) for v in out.split()[1:]], net.predict([[1, 0], [2, 1]]), rtol=1e-6)
-    assert_one_line(
-        *run(capsys, "predict", model, tmp_path / "three.csv"), "takes 2 columns", "got 3 columns", "three.csv"
-    )
+    assert_one_line(*run(capsys, "predict", model, tmp_path / "three.csv"), "expected 2 columns", "got 3", "three.csv")
 
 
 def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):
@@ -256,7 +254,7 @@ def test_export(capsys, passengers, tmp_path, to, ending):
     status, out, _ = run(capsys, "export", model, "--to", to, "--output", tmp_path / "other")
     assert status == 0
     assert rows_of(out)["compared on"] == "rows drawn at random"
-    assert_one_line(*run(capsys, "export", model, "--to", to, "--output", model), "--output", "is read from")
+    assert_one_line(*run(capsys, "export", model, "--to", to, "--output", model), "--output", "is an input file")
 
 
 def test_warmup_says_where_the_kernels_are(capsys):
@@ -272,7 +270,7 @@ def test_warmup_says_where_the_kernels_are(capsys):
         (["--epochs", "-1"], "--epochs: expected an integer of at least 0"),
         (["--learning-rate", "-1"], "--learning-rate: expected"),
         (["--validation", "2"], "--validation: expected"),
-        (["--patience", "3", "--validation", "0"], "--patience: expected a validation part"),
+        (["--patience", "3", "--validation", "0"], "--patience: expected a validation set"),
         (["--optimizer", "sgd", "--learning-rate", "1e30", "--activation", "identity"], "diverged in epoch 1"),
     ],
 )
@@ -287,7 +285,7 @@ def test_a_place_that_cannot_be_written_is_an_error_before_training(capsys, tabl
         *run(capsys, "train", table, "--target", "kind", "--save", tmp_path / "none" / "m.fbp"), "--save", "no folder"
     )
     assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", tmp_path), "--save", "is a folder")
-    assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", table), "--save", "is read from")
+    assert_one_line(*run(capsys, "train", table, "--target", "kind", "--save", table), "--save", "is an input file")
     assert table.read_text().startswith("length,width,kind")
 
 
@@ -297,18 +295,18 @@ def test_columns_that_are_not_there(capsys, passengers, tmp_path):
         *run(capsys, *command, "--drop", "clas"), "there is no column 'clas'; did you mean 'class'?", "passengers.csv"
     )
     assert_one_line(*run(capsys, *command, "--categories", "survived"), "--categories: 'survived' is not learnt from")
-    assert_one_line(*run(capsys, *command, "--target", "survived"), "--target: expected columns that differ")
+    assert_one_line(*run(capsys, *command, "--target", "survived"), "--target: expected different columns")
 
 
 def test_pictures_and_reports_that_cannot_be_written_are_errors_before_training(capsys, monkeypatch, table, tmp_path):
     monkeypatch.setattr("fastbp.cli.train.train", None)
     command = ["train", table, "--target", "kind", "--save", tmp_path / "m"]
     assert_one_line(*run(capsys, *command, "--report", tmp_path / "none" / "r.html"), "--report", "no folder")
-    assert_one_line(*run(capsys, *command, "--report", tmp_path / "m"), "--report", "is the file of the model")
-    assert_one_line(*run(capsys, *command, "--plot", table), "--plot", "cannot be made")
+    assert_one_line(*run(capsys, *command, "--report", tmp_path / "m"), "--report", "is the model file")
+    assert_one_line(*run(capsys, *command, "--plot", table), "--plot", "cannot be created")
     if os.path.exists(os.devnull):
         assert_one_line(
-            *run(capsys, "train", table, "--target", "kind", "--save", os.devnull), "--save", "no ordinary file"
+            *run(capsys, "train", table, "--target", "kind", "--save", os.devnull), "--save", "not an ordinary file"
         )
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "sklearn", None)

@@ -15,7 +15,7 @@ from test_many import CLASSES, NUMBERS, TINY, VARIANTS, X, same
 import fastbp
 from fastbp.many import jobs, variants
 from fastbp.runtime import interruption
-from fastbp.train import DEFAULTS
+from fastbp.training.train import DEFAULTS
 
 distributed = pytest.importorskip("distributed")
 cluster = pytest.importorskip("fastbp.many.cluster")
@@ -281,7 +281,7 @@ def test_no_workers():
 
 
 def test_threads_as_well(client):
-    with pytest.raises(ValueError, match="threads: expected None beside engine, whose workers have theirs, got 2"):
+    with pytest.raises(ValueError, match="threads: expected None with an engine, whose workers have their own, got 2"):
         fastbp.train_many(X, NUMBERS, [{}], engine=client, threads=2)
 
 
@@ -296,10 +296,10 @@ def test_workers_with_something_else(client, what, monkeypatch):
 
 
 def test_a_worker_with_something_else_that_comes_later(client, monkeypatch):
-    workers = cluster.Workers(client)
-    monkeypatch.setitem(workers.here, "numba", "7")
-    variant = variants.read("variants[0]", 0, {}, DEFAULTS, len(X))
-    (failure,) = workers.run([jobs.Job([variant], 1.0)], jobs.Samples(X, NUMBERS), False, "").values()
+    executor = cluster.ClusterExecutor(client)
+    monkeypatch.setitem(executor.here, "numba", "7")
+    variant = variants.read_variant("variants[0]", 0, {}, DEFAULTS, len(X))
+    (failure,) = executor.run([jobs.Job([variant], 1.0)], jobs.Dataset(X, NUMBERS), False, "").values()
     assert re.search(r"variants\[0\]: engine: expected numba 7, as here, on worker", str(failure))
 
 

@@ -44,7 +44,7 @@ SAID = {
         *("stopped by epochs after 500", "stopped by target_accuracy"),
         *("accuracy 1.00", "[0 1 1 0]", "can be changed: False"),
     ],
-    "digits": ["are read right"],
+    "digits": ["are read correctly"],
 }
 
 
@@ -87,7 +87,7 @@ def test_a_script_ends_in_pictures(output, name):
 @pytest.mark.parametrize(
     ("name", "pattern", "least", "most"),
     [
-        ("digits", r"([\d.]+)% are read right", 95, 100),
+        ("digits", r"([\d.]+)% are read correctly", 95, 100),
         ("nodes", r"(\S+e-\d+)$", 0, 1e-10),
         ("step", r"largest difference (\S+)", 0, 1e-12),
     ],

@@ -109,7 +109,7 @@ def test_frames(tmp_path):
     np.testing.assert_allclose(found.predict(tmp_path / "t.csv"), found.predict(frame), rtol=1e-6)
     for export in (found.to_numpy, found.to_c):
         with pytest.raises(
-            ValueError, match=r"to_\w+: expected networks that make the same inputs of a table's columns, .* in 'once'"
+            ValueError, match=r"to_\w+: expected networks that encode a table's columns in the same way, .* in 'once'"
         ):
             export(tmp_path / "x")
 
@@ -124,7 +124,7 @@ def test_networks_trained_by_the_user():
         "features": fastbp.train(X[:, :2], CLASSES, epochs=0),
     }
     for what, net in others.items():
-        with pytest.raises(ValueError, match=rf"networks\[2\]: expected {what} as of networks\[0\] \("):
+        with pytest.raises(ValueError, match=rf"networks\[2\]: expected the {what} of networks\[0\] \("):
             fastbp.Ensemble([*nets, net])
     with pytest.raises(ValueError, match="networks: expected at least one, got none"):
         fastbp.Ensemble([])
@@ -133,16 +133,16 @@ def test_networks_trained_by_the_user():
 
 
 def test_networks_that_fail_are_left_out(monkeypatch):
-    real = jobs.prepare.learn
+    real = jobs.prepare.prepare_run
 
-    def learn(X, y, asked, **more):
+    def prepare(X, y, asked, *more):
         if asked["seed"] in bad:
             raise FloatingPointError("training diverged")
-        return real(X, y, asked, **more)
+        return real(X, y, asked, *more)
 
     whole = fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
     bad = [whole.networks[1].options["seed"]]
-    monkeypatch.setattr(jobs.prepare, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "prepare_run", prepare)
     with pytest.warns(
         RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"
     ):
@@ -154,10 +154,10 @@ def test_networks_that_fail_are_left_out(monkeypatch):
 
 
 def test_ctrl_c_before_any_is_trained(monkeypatch):
-    def learn(*_, **__):
+    def prepare(*_, **__):
         raise jobs.NotTrainedError
 
-    monkeypatch.setattr(jobs.prepare, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "prepare_run", prepare)
     with pytest.raises(KeyboardInterrupt):
         fastbp.ensemble(X, CLASSES, 2, bootstrap=True, **FEW)
 
@@ -174,7 +174,7 @@ BAD = {
 
 @pytest.mark.parametrize("text", BAD)
 def test_bad_input(text, monkeypatch):
-    monkeypatch.setattr(jobs.prepare, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(jobs.prepare.Run, "train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=f"^{text}"):
         fastbp.ensemble(X, CLASSES, **{"epochs": 1} | BAD[text])
 
@@ -330,7 +330,7 @@ def test_command_line(capsys, table, tmp_path):
 
 def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
-    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N beside it")
+    assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N, too")
     assert_one_line(*run(capsys, *command, "--ensemble", 0), "--ensemble: expected an integer of at least 1, got 0")
     assert_one_line(
         *run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1"

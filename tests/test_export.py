@@ -241,7 +241,7 @@ class TestFiles:
         if kind == "c" and c.compiler() is None:
             pytest.skip("no C compiler")
         with pytest.raises(
-            RuntimeError, match="train with dtype='float64' where inputs are large against their spread"
+            RuntimeError, match="train with dtype='float64' if inputs are large compared with their spread"
         ):
             write(fastbp.train(far, Y, epochs=2, seed=0), kind, tmp_path)
         write(fastbp.train(far, Y, epochs=2, seed=0, dtype="float64"), kind, tmp_path)
@@ -516,14 +516,14 @@ def test_from_torch_refuses(nn):
         ([linear, nn.Softmax(dim=1), linear], "expected Softmax only at the end"),
         ([linear, nn.ReLU(), nn.Tanh()], "expected a Linear before each activation; at position 2"),
         ([nn.ReLU(), linear], "expected a Linear before each activation; at position 0"),
-        ([linear, nn.Linear(4, 1)], "expected a Linear of the 3 units before it, got one of 4"),
-        ([nn.BatchNorm1d(4), linear], "expected a Linear of the 4 features before it, got one of 3"),
-        ([linear, nn.BatchNorm1d(4)], "expected a BatchNorm1d of the 3 units before it, got one of 4"),
+        ([linear, nn.Linear(4, 1)], "expected a Linear for the 3 units before it, got one for 4"),
+        ([nn.BatchNorm1d(4), linear], "expected a Linear for the 4 features before it, got one for 3"),
+        ([linear, nn.BatchNorm1d(4)], "expected a BatchNorm1d for the 3 units before it, got one for 4"),
         ([nn.BatchNorm1d(3), nn.BatchNorm1d(3), linear], "expected a Linear between two BatchNorm1d"),
         ([nn.BatchNorm1d(3, track_running_stats=False), linear], "tracks its statistics"),
-        ([linear, nn.ReLU(), nn.BatchNorm1d(3)], "one behind each BatchNorm1d"),
+        ([linear, nn.ReLU(), nn.BatchNorm1d(3)], "one after each BatchNorm1d"),
         ([nn.Flatten()], "expected at least one Linear"),
-        ([linear, nn.GELU()], "expected an end that fits regression"),
+        ([linear, nn.GELU()], "expected a last activation for regression"),
     ):
         with pytest.raises(ValueError, match=f"^sequential: .*{message}"):
             fastbp.from_torch(nn.Sequential(*modules))
@@ -537,9 +537,13 @@ def test_from_torch_refuses(nn):
         (
             nn.Sequential(linear, nn.Softmax(dim=1)),
             {"task": "regression"},
-            "sequential: expected an end that fits regression",
+            "sequential: expected a last activation for regression",
         ),
-        (nn.Sequential(linear, nn.ReLU()), {"task": "multilabel"}, "sequential: expected an end that fits multilabel"),
+        (
+            nn.Sequential(linear, nn.ReLU()),
+            {"task": "multilabel"},
+            "sequential: expected a last activation for multilabel",
+        ),
         (
             nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()),
             {"task": "classification"},

@@ -12,7 +12,7 @@ from numba import config
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds, user_forward
 
 from fastbp import kernels
-from fastbp.kernels.network import forward as tiles
+from fastbp.kernels.network import layout
 
 
 @given(sizes=networks)
@@ -35,14 +35,14 @@ def test_forward(dtype, via, sizes, n, hidden, last, seed):
 # the kernel computes tiles of 64 rows in 16 groups
 @pytest.mark.parametrize("n", [63, 64, 65, 130, 1100])
 def test_forward_over_tiles(n):
-    assert tiles.GROUP == 64
-    assert tiles.GROUPS == 16
+    assert layout.GROUP == 64
+    assert layout.PARTS == 16
     check_forward(kernels.forward, np.float64, (3, 6, 2, 4), n, "tanh", "softmax", seed=0)
 
 
 def is_packed(sizes, dtype):
-    """Whether a layer is copied into tiles."""
-    return any((n + 1) * m * np.dtype(dtype).itemsize >= tiles.PACKED_FROM for n, m in itertools.pairwise(sizes))
+    """Whether a layer is copied into layout."""
+    return any((n + 1) * m * np.dtype(dtype).itemsize >= layout.PACKED_FROM for n, m in itertools.pairwise(sizes))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

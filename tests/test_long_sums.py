@@ -93,9 +93,9 @@ def test_long_sums_have_the_same_bits_on_threads():
     np.testing.assert_array_equal(one, two)
     # narrow, with several pieces in a part; wide; and sparse
     for sizes, n, samples in [
-        ((3, 5, 2), 16 * steps.LONG + 5000, False),
-        ((260, 280, 2), steps.LONG + 200, False),
-        ((3, 5, 2), steps.SPARSE_LONG + 200, True),
+        ((3, 5, 2), 16 * steps.SUM_LENGTH + 5000, False),
+        ((260, 280, 2), steps.SUM_LENGTH + 200, False),
+        ((3, 5, 2), steps.SPARSE_SUM_LENGTH + 200, True),
     ]:
         task, found = Task(sizes, n, dtype=np.float32, hidden="tanh"), []
         for parallel in (False, True):
@@ -112,10 +112,10 @@ def test_a_batch_in_pieces_follows_the_same_gradient():
     """Both sides of every cut of the sums of gradients."""
     small, wide = (3, 5, 2), (260, 280, 2)
     for sizes, n, samples, optimizer in [
-        (small, 16 * steps.LONG + 1, False, "momentum"),
-        (wide, steps.LONG, False, "sgd"),
-        (wide, steps.LONG + 1, False, "sgd"),
-        (small, steps.SPARSE_LONG + 1, True, "sgd"),
+        (small, 16 * steps.SUM_LENGTH + 1, False, "momentum"),
+        (wide, steps.SUM_LENGTH, False, "sgd"),
+        (wide, steps.SUM_LENGTH + 1, False, "sgd"),
+        (small, steps.SPARSE_SUM_LENGTH + 1, True, "sgd"),
     ]:
         task = Task(sizes, n, dtype=np.float32, hidden="tanh")
         params, states = task.params.copy(), task.states(optimizer)

@@ -158,7 +158,7 @@ BAD = {
     r"variants\[1\]: expected a dict of options, got 3": [{}, 3],
     r"variants\[1\]: expected one of .*, got 'hiden'; did you mean 'hidden'\?": [{}, {"hiden": 3}],
     r"variants\[1\]: expected one of .*, got 'threads'": [{}, {"threads": 3}],
-    r"variants\[2\]: patience: expected a validation part": [{}, {}, {"patience": 3}],
+    r"variants\[2\]: patience: expected a validation set": [{}, {}, {"patience": 3}],
     r"variants\[0\]: learning_rate: expected a finite number above 0, got -1": [{"learning_rate": -1}],
     r"variants\[1\]: rows: expected numbers from 0 to 89, got 3 to 90": [{}, {"rows": [3, 90]}],
     r"variants\[1\]: rows: expected numbers of samples, or a truth value for each of 90, got bool of shape \(3,\)": [
@@ -183,7 +183,7 @@ BAD = {
 
 @pytest.mark.parametrize("text", BAD)
 def test_mistakes_are_reported_before_anything_is_trained(text, monkeypatch):
-    monkeypatch.setattr(prepare, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(prepare.Run, "train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=text):
         fastbp.train_many(X, CLASSES, BAD[text], epochs=1)
 
@@ -194,9 +194,9 @@ def test_wrong_common_options_are_named():
 
 
 def test_the_longest_start_first(monkeypatch):
-    begun, real = [], prepare.learn
+    begun, real = [], prepare.prepare_run
     monkeypatch.setattr(
-        prepare, "learn", lambda X, y, asked, **more: (begun.append(asked["seed"]), real(X, y, asked, **more))[1]
+        prepare, "prepare_run", lambda X, y, asked, *more: (begun.append(asked["seed"]), real(X, y, asked, *more))[1]
     )
     variants = [
         {"epochs": 1},
@@ -251,8 +251,10 @@ SIDES = np.where(X[:, 0] > X[:, 1], "left", "right")
 @pytest.fixture
 def together(monkeypatch):
     """How many networks were trained side by side in each call."""
-    calls, real = [], side_by_side.learnt
-    monkeypatch.setattr(side_by_side, "learnt", lambda *given: (calls.append(len(given[-1])), real(*given))[1])
+    calls, real = [], side_by_side.train_side_by_side
+    monkeypatch.setattr(
+        side_by_side, "train_side_by_side", lambda *given: (calls.append(len(given[-1])), real(*given))[1]
+    )
     return calls
 
 

@@ -14,7 +14,8 @@ from fastbp import memory, options
 from fastbp.data import samples, scaling, targets
 from fastbp.runtime import blocks
 from fastbp.training import first_weights, learner
-from fastbp.training.standing import Standing
+from fastbp.training.state import TrainingState
+from fastbp.training.train import DEFAULTS
 
 RANDOM = np.random.default_rng(0)
 N, FEATURES = 420, 70
@@ -314,15 +315,16 @@ def test_the_limit_is_that_of_the_machine_or_of_the_control_group(tmp_path, monk
 )
 def test_the_estimated_bytes_are_those_that_training_takes(hidden, batch_size, optimizer):
     n = max(N, batch_size)
-    net = options.architecture(FEATURES, 1, "regression", hidden, "relu", "auto", "auto", 0.5, 1.0)
-    said = dict.fromkeys(("learning_rate", "clip_norm", "target_loss", "target_accuracy", "max_seconds", "patience"))
-    said |= {"schedule": "constant", "warmup": 0, "epochs": 1, "l2": 0, "dropout": 0, "validation": False}
-    plan = options.schedule(n, net, optimizer=optimizer, batch_size=batch_size, **said)
+    asked = DEFAULTS | {"hidden": hidden, "optimizer": optimizer, "batch_size": batch_size, "epochs": 1}
+    net = options.architecture(FEATURES, 1, "regression", asked)
+    hyper = options.hyperparameters(n, net, asked, False)
     dtype = np.dtype("float32")
     params = first_weights.initial_parameters(net, None, RANDOM, dtype)
     ready = samples.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
-    _, taken = peak(lambda: learner.Local(net, plan, ready, None, Standing.first(params, optimizer, None), 0, 1))
-    counted = memory.network_bytes(net, plan, dtype) + memory.batch_bytes(net, plan, n, dtype)
+    _, taken = peak(
+        lambda: learner.LocalLearner(net, hyper, ready, None, TrainingState.initial(params, optimizer, None), 0, 1)
+    )
+    counted = memory.network_bytes(net, hyper, dtype) + memory.batch_bytes(net, hyper, n, dtype)
     counted -= (memory.COPIES - 1) * params.nbytes
     assert counted == pytest.approx(taken, rel=0.1, abs=20_000)
 

@@ -54,7 +54,7 @@ def test_each_field_has_its_number_and_share():
     assert fields(ax) == expected
     shown = ["left", "middle", "right, and $far$ …"]
     assert names(ax.get_xticklabels()) == names(ax.get_yticklabels()) == shown
-    assert ax.get_title() == f"{net.score(X, SEVERAL):.1%} of 120 right"
+    assert ax.get_title() == f"{net.score(X, SEVERAL):.1%} of 120 correct"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted class", "true class")
 
 
@@ -68,7 +68,7 @@ def test_rare_classes_are_merged_into_one():
     assert sum(counts.values()) == 120
     assert sum(count for (i, _), count in counts.items() if i == 20) == (y >= 20).sum()
     assert sum(count for (_, k), count in counts.items() if k == 20) == (said >= 20).sum()
-    assert ax.get_title() == f"{(said == y).mean():.1%} of 120 right"
+    assert ax.get_title() == f"{(said == y).mean():.1%} of 120 correct"
 
 
 def test_classes_without_samples_have_an_empty_row():

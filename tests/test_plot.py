@@ -483,21 +483,21 @@ BAD = {
     "no network that learnt": (lambda net: plot.learning_curves(3), "net: expected a fastbp.Network, got 3"),
     "a constructed network": (
         lambda net: plot.learning_curves(fastbp.bumps(np.exp, 3)),
-        "net: expected a network that was trained for at least one epoch",
+        "net: expected a network trained for at least one epoch",
     ),
     "three inputs": (
         lambda net: plot.boundary(
             fastbp.train(rng.normal(size=(9, 3)), np.arange(9.0), epochs=1), np.ones((2, 3)), [1.0, 2.5]
         ),
-        "net: expected a network of two inputs, whose plane can be drawn, got 3",
+        "net: expected a network with two inputs, whose plane can be drawn, got 3",
     ),
     "two targets": (
         lambda net: plot.layer_space(fastbp.train(X, X, hidden=(2,), epochs=1), X, X, 1),
-        "net: expected a network of one target, got 2 in regression",
+        "net: expected a network with one target, got 2 in regression",
     ),
     "several labels": (
         lambda net: plot.boundary(fastbp.train(X, X > 0, hidden=(2,), epochs=1), X, X > 0),
-        "net: expected a network of one target, got 2 in multilabel",
+        "net: expected a network with one target, got 2 in multilabel",
     ),
     "other features": (lambda net: plot.layer_spaces(net, X[:, :1], TARGETS[TWO]), "X: expected 2 features, got 1"),
     "no sample": (lambda net: plot.boundary(net, X[:0], []), "X: expected at least one sample"),

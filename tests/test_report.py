@@ -108,7 +108,7 @@ def classified(folder):
 
 @pytest.fixture(scope="module")
 def regressed(folder):
-    """The same for a regression on an array, without a validation part."""
+    """The same for a regression on an array, without a validation set."""
     X = rng.normal(size=(N, 3))
     y = np.exp(2 * X[:, 0])
     net = fastbp.train(X, y, hidden=8, epochs=40, seed=0)
@@ -143,10 +143,10 @@ def test_the_summary_has_rows_scores_and_the_end(classified):
 def test_scores_are_next_to_the_baseline(classified, regressed):
     net, ((Xt, yt), (Xv, yv)), page = classified
     columns = [scores(net, Xt, yt), baseline(net, yt, yt), scores(net, Xv, yv), baseline(net, yt, yv)]
-    shown = {name: values for name, *values in page.table("The network beside the baseline")[2:]}
+    shown = {name: values for name, *values in page.table("The network, and the baseline")[2:]}
     assert shown == {name: short(column[name] for column in columns) for name in ("accuracy", "log loss", "AUC")}
     net, (X, y), page = regressed
-    shown = {name: values for name, *values in page.table("The network beside the baseline")[2:]}
+    shown = {name: values for name, *values in page.table("The network, and the baseline")[2:]}
     assert shown["R²"] == short([net.score(X, y), 0])
     assert shown["RMSE"] == short([scores(net, X, y)["RMSE"], y.std()])
 
@@ -154,7 +154,7 @@ def test_scores_are_next_to_the_baseline(classified, regressed):
 def test_the_data_are_described(classified):
     net, ((Xt, _), (Xv, _)), page = classified
     both = pd.concat([Xt, Xv])
-    rows = {row[0]: row[1:] for row in page.table("What became of each column")[1:]}
+    rows = {row[0]: row[1:] for row in page.table("How each column is used")[1:]}
     assert list(rows) == list(both)
     for row in net.columns.rows:
         kind, inputs, missing, values, note = rows[row.name]
@@ -209,10 +209,10 @@ def test_a_target_of_nearly_one_class_is_noted(folder, regressed):
     )
 
 
-def test_importances_are_those_of_the_watched_part(classified):
+def test_importances_are_those_of_the_validation_rows(classified):
     net, (_, (Xv, yv)), page = classified
     found = permutation_importance(net, Xv, yv, seed=3)
-    rows = page.table("By how much the accuracy on the validation part falls")[1:]
+    rows = page.table("How much the accuracy on the validation rows falls")[1:]
     assert sorted(row[0] for row in rows) == sorted(net.feature_names)
     assert rows[0][0] == found[0].name == "sex"
     assert float(rows[0][-1].split()[0]) == pytest.approx(found[0].mean, abs=0.1)  # the rows are in another order
@@ -220,7 +220,7 @@ def test_importances_are_those_of_the_watched_part(classified):
 
 def test_the_worst_mistakes_come_first(classified, regressed):
     net, (_, (Xv, yv)), page = classified
-    head, *rows = page.table("Rows of the validation part that are predicted wrong")
+    head, *rows = page.table("The validation rows that are predicted wrong")
     assert head == ["line", "true", "predicted", "probability of the truth", *Xv]
     truth = pd.Series(net.predict_proba(Xv)[np.arange(len(yv)), (yv == net.classes[1]).astype(int)], Xv.index)
     wrong = truth[net.predict(Xv) != yv].sort_values(kind="stable")[:10]
@@ -231,7 +231,7 @@ def test_the_worst_mistakes_come_first(classified, regressed):
     name = Xv.loc[line, "name"]
     assert rows[0][-1] == name[: report.LONGEST - 1] + "…"
     net, (X, y), page = regressed
-    _, *rows = page.table("Rows of the training part with the largest errors")
+    _, *rows = page.table("The training rows with the largest errors")
     error = np.abs(net.predict(X) - y)
     assert [row[0] for row in rows] == list(map(str, np.argsort(-error, kind="stable")[:10]))
     assert [row[3] for row in rows] == short(np.sort(error)[::-1][:10])

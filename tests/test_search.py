@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastbp
 from fastbp.cli import main
-from fastbp.many import jobs
+from fastbp.many import jobs, rounds
 from fastbp.many.search import Uniform, draw
 
 RANDOM = np.random.default_rng(0)
@@ -110,10 +110,10 @@ def test_failed_trials_come_last():
 
 
 def test_ctrl_c_before_any_trial(monkeypatch):
-    def learn(*_, **__):
+    def prepare(*_, **__):
         raise jobs.NotTrainedError
 
-    monkeypatch.setattr(jobs.prepare, "learn", learn)
+    monkeypatch.setattr(rounds, "prepare_run", prepare)
     with pytest.raises(KeyboardInterrupt):
         search(9)
 

@@ -142,13 +142,13 @@ def test_a_wrong_loss_is_refused_and_one_that_is_no_number_stops():
     y = np.arange(150) / 50
     undefined = njit(lambda y, a: (a - y) ** 2 / 2 if abs(y - 2.5) > 1e-6 else np.nan)
     with pytest.raises(
-        ValueError, match="loss: expected finite numbers, the loss of your own gave others in epoch 1, batch 7"
+        ValueError, match="loss: expected finite numbers, the custom loss gave others in epoch 1, batch 7"
     ):
         MLPRegressor(loss=(undefined, njit(lambda y, a: a - y)), shuffle=False, batch_size=20, activation="tanh").fit(
             X, y
         )
     with pytest.raises(
-        ValueError, match="loss: expected finite numbers, the loss of your own gave NaN under solver='lbfgs'"
+        ValueError, match="loss: expected finite numbers, the custom loss gave NaN under solver='lbfgs'"
     ):
         MLPRegressor(loss=(undefined, njit(lambda y, a: a - y)), solver="lbfgs").fit(X, y)
 

@@ -50,7 +50,10 @@ def imports(path, name=""):
 
 
 def test_the_names_of_imports_are_found():
-    assert imports(MODULES["fastbp.train"], "fastbp.train") >= {"fastbp.checks", "fastbp.training.prepare"}
+    assert imports(MODULES["fastbp.training.train"], "fastbp.training.train") >= {
+        "fastbp.checks",
+        "fastbp.training.prepare",
+    }
     assert imports(MODULES["fastbp.kernels"], "fastbp.kernels") >= {"fastbp.kernels.node", "fastbp.kernels.layer.loss"}
     assert "fastbp.model.network" not in imports(MODULES["fastbp.data.targets"], "fastbp.data.targets")
 

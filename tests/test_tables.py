@@ -161,7 +161,7 @@ def test_text_among_numbers():
     values[5] = values[6] = "?"
     columns = learn(values)
     assert columns.inputs == ("a", "a (missing)")
-    assert "2 cells of text taken as missing" in columns.rows[0].note
+    assert "2 cells of text treated as missing" in columns.rows[0].note
     np.testing.assert_array_equal(columns.encode(pd.DataFrame({"a": ["3.5", "?", "new"]}))[:, 1], [0, 1, 1])
     assert learn(["?", "!", *map(str, range(N - 2))]).rows[0].kind == "number"
     assert learn(["a", "b", "c", *map(str, range(9))] * 10).rows[0].kind == "category"
@@ -244,7 +244,7 @@ def test_days_and_months_that_may_be_either():
     april = [f"{day:02}/04/1912" for day in (10, 11, 12)] * 40
     columns = learn(april)
     assert columns.encoders[0].format == "%d/%m/%Y"  # three days, not three months
-    assert "read as %d/%m/%Y, though %m/%d/%Y fits too" in columns.rows[0].note
+    assert "read as %d/%m/%Y, though %m/%d/%Y fits, too" in columns.rows[0].note
     assert learn([f"04/{day:02}/1912" for day in (10, 11, 12)] * 40).encoders[0].format == "%m/%d/%Y"
     clear = [*april[:-1], "13/04/1912"]
     for training in (EVERY, np.arange(N) < N - 1):  # also if the row that decides is set aside
@@ -309,7 +309,7 @@ def test_a_network_takes_raw_rows_in_any_order(tmp_path):
     np.testing.assert_array_equal(net.predict_proba(frame[5:6]), proba[5:6])
     with pytest.raises(ValueError, match="missing: 'sex', 'age'"):
         net.predict(frame.drop(columns=["sex", "age"]))
-    with pytest.raises(ValueError, match="missing: 'age'; did 'Age' get another name"):
+    with pytest.raises(ValueError, match="missing: 'age'; was it renamed to 'Age'"):
         net.predict(frame.rename(columns={"age": "Age"}))
     with pytest.raises(ValueError, match=r"y: expected one of .*'sex'.*got 'survived'"):
         fastbp.train(frame, "survived")

@@ -148,9 +148,7 @@ def test_a_custom_loss_that_is_not_a_number_stops_with_epoch_and_batch(batch_siz
     y = np.arange(300) / 100  # the check looks at 60 of them, but not at the one that matters
     plan = {"loss": (late, error), "scale": False, "shuffle": False}
     plan |= {"optimizer": "sgd", "learning_rate": 1e-3, "epochs": 3}
-    with pytest.raises(
-        FloatingPointError, match=f"training diverged in {where}: the loss of your own was no longer finite"
-    ):
+    with pytest.raises(FloatingPointError, match=f"training diverged in {where}: the custom loss was no longer finite"):
         fastbp.train(X, y, task="regression", batch_size=batch_size, **QUIET, **plan)
 
 
@@ -206,7 +204,7 @@ def test_further_rules_find_the_least_squares(optimizer):
 
 
 def test_what_dropout_and_clipping_need_is_compiled_before_the_clock_starts(monkeypatch):
-    compiled, epoch = [], local.Local.epoch
+    compiled, epoch = [], local.LocalLearner.epoch
 
     def watched(learner, order):
         before = len(narrow.learn_narrow_serial.signatures)
@@ -214,7 +212,7 @@ def test_what_dropout_and_clipping_need_is_compiled_before_the_clock_starts(monk
         compiled.append(len(narrow.learn_narrow_serial.signatures) - before)
         return found
 
-    monkeypatch.setattr(local.Local, "epoch", watched)
+    monkeypatch.setattr(local.LocalLearner, "epoch", watched)
     fastbp.train(X, Y, dropout=0.1, clip_norm=1.0, batch_size=100, epochs=2, dtype="float64", threads=1, **QUIET)
     assert compiled == [0, 0]
 
@@ -255,7 +253,7 @@ def test_the_rate_follows_the_schedule():
     np.testing.assert_allclose(net.params, [*w, b], rtol=1e-10)
 
 
-# What decides on the validation part
+# What is measured on the validation set
 
 
 def test_the_metric_decides():
@@ -312,7 +310,7 @@ def test_without_epochs_a_network_has_its_initial_weights():
         ({"loss": "poisson", "output": "identity"}, "output: expected 'exp' with the loss 'poisson'"),
         ({"loss": "poisson"}, "y: expected numbers of at least 0 for the loss 'poisson', got -"),
         ({"output": "gelu"}, r"output \(for regression\): expected one of"),
-        ({"metric": "score"}, "metric: expected 'loss' without a validation part"),
+        ({"metric": "score"}, "metric: expected 'loss' without a validation set"),
         ({"metric": "f1", "validation": 0.2}, "metric: expected one of 'loss', 'score', got 'f1'"),
         (
             {"metric": lambda t, p: float("nan"), "validation": 0.2},

@@ -152,15 +152,15 @@ def test_frames(kind):
 
 
 def test_a_fit_that_fails_is_reported(monkeypatch):
-    real = jobs.prepare.learn
+    real = jobs.prepare.prepare_run
 
-    def learn(X, y, asked, **more):
+    def prepare(X, y, asked, *more):
         if asked["seed"] == bad:
             raise FloatingPointError("training diverged")
-        return real(X, y, asked, **more)
+        return real(X, y, asked, *more)
 
     bad = fastbp.cross_validate(X, CLASSES, folds=3, seed=0, **FEW).networks[1].options["seed"]
-    monkeypatch.setattr(jobs.prepare, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "prepare_run", prepare)
     with pytest.warns(
         RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"
     ):
@@ -186,15 +186,15 @@ BAD = [
         {"folds": 5, "groups": np.arange(60) % 4},
         r"folds: expected at most as many as there are groups \(4\), got 5",
     ),
-    (NUMBERS, {"folds": 31}, "folds: expected two samples in each at least, as R.2 of one says nothing, got 31 of 60"),
+    (NUMBERS, {"folds": 31}, "folds: expected at least two samples in each, as R.2 of one says nothing, got 31 of 60"),
     (CLASSES, {"repeats": 0}, "repeats: expected an integer of at least 1, got 0"),
     (CLASSES, {"seed": -1}, "seed: expected an integer of at least 0, got -1"),
     (CLASSES, {"threads": 0}, "threads: expected an integer of at least 1, got 0"),
-    (RARE, {}, "y: expected each class at least twice, as every training part needs it, got 'rare' once"),
+    (RARE, {}, "y: expected each class at least twice, as every training set needs it, got 'rare' once"),
     (
         CLASSES,
         {"groups": CLASSES, "folds": 2},
-        "groups: expected each class in so many groups that no training part misses it, got '.' in too few",
+        "groups: expected each class in so many groups that no training set misses it, got '.' in too few",
     ),
     (CLASSES, {"groups": [1, 2]}, "groups: expected one label for each of the 60 samples, got 2"),
     (CLASSES, {"groups": [*range(59), None]}, "groups: expected a group for each sample, got None at row 59"),
@@ -206,8 +206,8 @@ BAD = [
     (CLASSES, {"fold": 3}, "cross_validate: expected one of .*, got 'fold'"),
     (CLASSES, {"checkpoint": "x"}, "cross_validate: expected one of .*, got 'checkpoint'"),
     (CLASSES, {"learning_rate": -1}, "learning_rate: expected a finite number above 0, got -1"),
-    (CLASSES, {"metric": "score"}, "metric: expected 'loss' without a validation part"),
-    (CLASSES, {"patience": 3}, "patience: expected a validation part"),
+    (CLASSES, {"metric": "score"}, "metric: expected 'loss' without a validation set"),
+    (CLASSES, {"patience": 3}, "patience: expected a validation set"),
     (CLASSES, {"dtype": "float16"}, "dtype: expected one of 'float32', 'float64', got 'float16'"),
     (CLASSES, {"shuffle": 1}, "shuffle: expected True or False, got 1"),
     (CLASSES, {"sample_weight": [1.0]}, r"sample_weight: expected shape \(60,\), got \(1,\)"),
@@ -218,7 +218,7 @@ BAD = [
 
 @pytest.mark.parametrize(("y", "options", "text"), BAD, ids=[text for *_, text in BAD])
 def test_bad_input(y, options, text, monkeypatch):
-    monkeypatch.setattr(jobs.prepare, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(jobs.prepare.Run, "train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=f"^{text}"):
         fastbp.cross_validate(X, y, **{"epochs": 1} | options)
 

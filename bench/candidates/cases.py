@@ -2,7 +2,7 @@
 
 import gzip
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +34,11 @@ class Product:
 
     @property
     def tolerance(self):
-        """Share of the largest element: sums in another order differ in their last digits."""
+        """As a share of the largest element; sums in another order differ in their last digits."""
         return 50 * float(np.finfo(self.dtype).eps)
 
     def operands(self):
-        """Both factors, as transposed views where the formula says so, and an array for their product."""
+        """Both factors, transposed views if the formula says so, and an array for their product."""
         random = np.random.default_rng(0)
         shapes = {"X": (self.n, self.k), "W": (self.k, self.m), "D": (self.n, self.m)}
         X, W, D = (random.normal(size=shape).astype(self.dtype) for shape in shapes.values())
@@ -46,13 +46,13 @@ class Product:
         return A, B, np.empty((len(A), B.shape[1]), self.dtype)
 
     def before(self):
-        """What the result is measured from, to tell how much of it two candidates share."""
+        """The value before the work, from which changes are measured."""
         return 0.0
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network and what is done with it: "online" and "minibatch" learn for one epoch, "predict" only looks."""
+    """A network and what is done with it: "online" and "minibatch" train for one epoch, "predict" predicts."""
 
     kind: str
     sizes: tuple[int, ...]
@@ -88,7 +88,7 @@ class Network:
 
     @property
     def tolerance(self):
-        """Share of the largest output, or of the largest change of a weight; Adam divides rounding by gradients near 0."""
+        """As a share of the largest output or change of a weight; Adam divides rounding errors by gradients near 0."""
         return 1e-5 if self.kind == "predict" else 5e-3 if self.optimizer == "adam" else 1e-4
 
     @property
@@ -96,24 +96,19 @@ class Network:
         return (*[self.hidden] * (len(self.sizes) - 2), self.output)
 
     def data(self):
-        """Inputs, one-hot or real targets, and the numbers of the samples in the order of learning."""
-        random = np.random.default_rng(0)
+        """Inputs, one-hot or real targets, and the indices of the samples in training order."""
+        random, outputs = np.random.default_rng(0), self.sizes[-1]
         if self.images:
             X, labels = read_mnist(Path(self.images), self.samples)
         else:
-            X, labels = (
-                random.normal(size=(self.samples, self.sizes[0])),
-                random.integers(0, max(2, self.sizes[-1]), self.samples),
-            )
-        Y = np.eye(self.sizes[-1])[labels] if self.sizes[-1] > 1 else labels[:, None]
+            X = random.normal(size=(self.samples, self.sizes[0]))
+            labels = random.integers(0, max(2, outputs), self.samples)
+        Y = np.eye(outputs)[labels] if outputs > 1 else labels[:, None]
         if self.output == "identity":
-            Y = random.normal(size=(self.samples, self.sizes[-1]))
-        whole = self.batch == self.samples
-        return (
-            X.astype(np.float32),
-            Y.astype(np.float32),
-            np.arange(self.samples) if whole else random.permutation(self.samples),
-        )
+            Y = random.normal(size=(self.samples, outputs))
+        full_batch = self.batch == self.samples
+        order = np.arange(self.samples) if full_batch else random.permutation(self.samples)
+        return X.astype(np.float32), Y.astype(np.float32), order
 
     def layers(self, dtype="float32"):
         """Initial W (d_in, d_out) and b (d_out,) of each layer."""
@@ -136,10 +131,11 @@ def flat(layers):
 
 def views(params, sizes):
     """W and b of each layer as views of such an array."""
-    pairs, at = [], 0
+    pairs, start = [], 0
     for i, j in pairwise(sizes):
-        pairs.append((params[at : at + i * j].reshape(i, j), params[at + i * j : at + (i + 1) * j]))
-        at += (i + 1) * j
+        bias, end = start + i * j, start + (i + 1) * j
+        pairs.append((params[start:bias].reshape(i, j), params[bias:end]))
+        start = end
     return pairs
 
 
@@ -154,7 +150,7 @@ def output_delta(case, a, y):
 
 
 def read_mnist(images, count):
-    """The first `count` images as rows of values from 0 to 1, and their labels, from the IDX file beside `images`."""
+    """The first `count` images as rows of values from 0 to 1, and their labels, from the IDX file next to `images`."""
     labels = images.with_name(images.name.replace("images-idx3", "labels-idx1"))
     pixels = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
     return pixels[:count] / 255, np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)[:count]
@@ -164,26 +160,22 @@ def all_cases(dtypes, mnist):
     """Every case of the table, from products to prediction."""
     shapes = [(n, n, n) for n in (64, 128, 256, 512, 1024, 2048)]
     shapes += [(32, 784, 100), (200, 64, 64), (1000, 784, 512), (128, 2048, 2048)]
-    yield from (
-        Product(formula, *shape, dtype) for dtype in dtypes for shape in shapes for formula in ("X W", "D W'", "X' D")
-    )
+    for dtype, shape, formula in product(dtypes, shapes, ("X W", "D W'", "X' D")):
+        yield Product(formula, *shape, dtype)
     yield Network("online", (2, 2, 1), 4_000, 1.5)
     yield Network("online", (64, 32, 10), 2_000, 7.0)
     yield Network("online", (784, 100, 10), 1_000, 2.7)
     if mnist:
         yield Network("online", (784, 100, 10), 1_000, 2.7, images=mnist)
     classes = {"hidden": "relu", "output": "softmax", "loss": "log_loss"}
-    # So few samples that none comes within rounding of a ReLU's kink, where float32 and the reference in float64 part ways.
-    for batch in (32, 128):
-        for optimizer in ("sgd", "adam"):
-            yield Network("minibatch", (64, 64, 10), 2_048, 2.5, **classes, batch=batch, optimizer=optimizer)
+    # With so few samples, none comes within rounding of a ReLU's kink, where float32 and the float64 reference diverge.
+    for batch, optimizer in product((32, 128), ("sgd", "adam")):
+        yield Network("minibatch", (64, 64, 10), 2_048, 2.5, **classes, batch=batch, optimizer=optimizer)
     for batch, optimizer, speedup in ((32, "sgd", 1.0), (128, "sgd", 1.0), (128, "adam", 1.0), (256, "sgd", 1.8)):
-        yield Network(
-            "minibatch", (784, 256, 128, 10), 1_024, 1.4, **classes, batch=batch, optimizer=optimizer, speedup=speedup
-        )
+        rule = {"batch": batch, "optimizer": optimizer, "speedup": speedup}
+        yield Network("minibatch", (784, 256, 128, 10), 1_024, 1.4, **classes, **rule)
     yield Network("minibatch", (2048, 2048, 2048, 10), 256, 1.2, **classes, batch=128, speedup=1.8)
-    yield Network(
-        "minibatch", (4, 32, 16, 4), 10_000, 3.0, "tanh", "identity", batch=10_000, optimizer="adam", speedup=1.8
-    )
+    full_batch = {"batch": 10_000, "optimizer": "adam", "speedup": 1.8}
+    yield Network("minibatch", (4, 32, 16, 4), 10_000, 3.0, "tanh", "identity", **full_batch)
     yield Network("predict", (64, 32, 10), 10_000, 1.5, "logistic", "softmax")
     yield Network("predict", (784, 256, 128, 10), 10_000, 1.1, "relu", "softmax")

@@ -1,4 +1,4 @@
-"""FANN (libfann2): per-sample learning, an epoch in one call of C."""
+"""FANN (libfann2): per-sample learning, with one call of C for an epoch."""
 
 import ctypes
 
@@ -18,16 +18,15 @@ def version():
 
 
 def _data(case):
-    """FANN's copy of the samples, in the order of learning."""
+    """FANN's copy of the samples, in training order."""
     X, Y, order = case.data()
 
     def fill(number, n_in, n_out, inputs, outputs):
         np.ctypeslib.as_array(inputs, (n_in,))[:] = X[order[number]]
         np.ctypeslib.as_array(outputs, (n_out,))[:] = Y[order[number]]
 
-    return ctypes.c_void_p(
-        fann.fann_create_train_from_callback(case.samples, case.sizes[0], case.sizes[-1], SAMPLE(fill))
-    )
+    shape = case.samples, case.sizes[0], case.sizes[-1]
+    return ctypes.c_void_p(fann.fann_create_train_from_callback(*shape, SAMPLE(fill)))
 
 
 def online(case, threads):
@@ -39,7 +38,7 @@ def online(case, threads):
     fann.fann_set_training_algorithm(net, INCREMENTAL)
     fann.fann_set_train_error_function(net, LINEAR_ERROR)
     fann.fann_set_learning_rate(net, ctypes.c_float(LEARNING_RATE[case.optimizer]))
-    # FANN's order: layer after layer, for each unit the weights of its inputs and then its bias.
+    # FANN's order: layer by layer, for each unit the weights of its inputs and then its bias.
     connections = np.empty(fann.fann_get_total_connections(net), CONNECTION)
     address = connections.ctypes.data_as(ctypes.c_void_p)
     fann.fann_get_connection_array(net, address)
@@ -49,12 +48,12 @@ def online(case, threads):
 
     def result():
         fann.fann_get_connection_array(net, address)
-        layers, at = [], 0
+        layers, start = [], 0
         for W, _ in case.layers():
             n_in, n_out = W.shape
-            both = connections["weight"][at : at + (n_in + 1) * n_out].reshape(n_out, n_in + 1)
+            both = connections["weight"][start : start + (n_in + 1) * n_out].reshape(n_out, n_in + 1)
             layers.append((both[:, :-1].T, both[:, -1]))
-            at += both.size
+            start += both.size
         return flat(layers)
 
     return lambda: fann.fann_train_epoch(net, data), result

@@ -1,4 +1,4 @@
-"""fastbp's kernels, on threads where its own policy says that they pay."""
+"""fastbp's kernels, on several threads if `fastbp.train` would use them."""
 
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE
@@ -12,21 +12,21 @@ def version():
 
 
 def _kernel(name, threads, pays):
-    """The serial kernel, or where threads pay a function that enters the parallel one."""
+    """The serial kernel or, if threads pay, a function that calls the parallel one."""
     serial = getattr(kernels, name)
     if threads == 1 or not pays:
         return serial
     parallel = getattr(kernels, name + "_parallel")
 
-    def enter(*arguments):
+    def call(*arguments):
         with kernels.threads(threads) as allowed:
             return (parallel if allowed else serial)(*arguments)
 
-    return enter
+    return call
 
 
 def _frozen(array):
-    """Read-only, as `fastbp.train` passes what kernels only read: so the version that it compiles is measured."""
+    """Make the array read-only, like the inputs that `fastbp.train` passes, so that the same version is compiled."""
     array.flags.writeable = False
     return array
 
@@ -63,12 +63,11 @@ def minibatch(case, threads):
     network = (*_architecture(case), kernels.LOSSES[case.loss], NO_PARAMETER, decision, params)
     first, second = np.zeros((2, params.size if case.optimizer == "adam" else 0), np.float32)
     optimizer, rate = kernels.OPTIMIZERS[case.optimizer], LEARNING_RATE[case.optimizer]
+    numbers = rate, BETA1, BETA2, EPSILON, 0.0
 
     def step():
         nonlocal updates
-        *_, updates = epoch(
-            *samples, case.batch, *network, optimizer, first, second, updates, rate, BETA1, BETA2, EPSILON, 0.0
-        )
+        *_, updates = epoch(*samples, case.batch, *network, optimizer, first, second, updates, *numbers)
 
     return step, lambda: params
 

@@ -1,7 +1,7 @@
 """
-JAX: an epoch is one compiled scan over samples or batches, with its weights donated.
+JAX: an epoch is one compiled scan over samples or batches, with donated weights.
 
-Written as it was fastest: gradients by hand (about as `jax.grad`), W stored (d_out, d_in).
+This is the fastest variant found: gradients by hand (about as fast as `jax.grad`), and W of shape (d_out, d_in).
 """
 
 import jax
@@ -30,7 +30,7 @@ def _flat(layers):
 
 
 def _product(W, a):
-    """W a, for one sample or for each of the rows; for one sample, a W^T was five times as slow."""
+    """W a, for one sample or for each row; for one sample, a W^T takes five times as long."""
     return W @ a if a.ndim == 1 else a @ W.T
 
 
@@ -61,7 +61,7 @@ def online(case, threads):
             parts = zip(layers, a[:-1], deltas, strict=True)
             return [(W - (rate * delta)[:, None] * x, b - rate * delta) for (W, b), x, delta in parts], None
 
-        # Unrolled, the loop is faster by a fifth on 64-32-10 and slower by five times on 2-2-1.
+        # Unrolling makes the loop a fifth faster on 64-32-10, but five times slower on 2-2-1.
         return jax.lax.scan(learn, layers, order, unroll=4 if case.sizes[0] > 2 else 1)[0]
 
     compiled = jax.jit(epoch, donate_argnums=0)
@@ -81,10 +81,8 @@ def minibatch(case, threads, by_batch=False):
 
     def gradient(layers, x, y):
         a = _forward(case, layers, x)
-        return [
-            (delta.T @ x / case.batch, delta.mean(axis=0))
-            for x, delta in zip(a[:-1], _deltas(case, layers, a, y), strict=True)
-        ]
+        pairs = zip(a[:-1], _deltas(case, layers, a, y), strict=True)
+        return [(delta.T @ below / case.batch, delta.mean(axis=0)) for below, delta in pairs]
 
     def update(layers, g, m, v, updates):
         if case.optimizer == "sgd":
@@ -94,13 +92,13 @@ def minibatch(case, threads, by_batch=False):
         alpha = rate * jnp.sqrt(1 - BETA2**updates) / (1 - BETA1**updates)
         return jax.tree.map(lambda w, m, v: w - alpha * m / (jnp.sqrt(v) + EPSILON), layers, m, v), m, v
 
-    def learn(state, X, Y, some):
+    def learn(state, X, Y, batch):
         layers, m, v, updates = state
-        x, y = (X, Y) if case.batch == case.samples else (X[some], Y[some])
+        x, y = (X, Y) if case.batch == case.samples else (X[batch], Y[batch])
         return *update(layers, gradient(layers, x, y), m, v, updates + 1), updates + 1
 
     def epoch(state, X, Y, batches):
-        return jax.lax.scan(lambda state, some: (learn(state, X, Y, some), None), state, batches)[0]
+        return jax.lax.scan(lambda state, batch: (learn(state, X, Y, batch), None), state, batches)[0]
 
     compiled = jax.jit(learn if by_batch else epoch, donate_argnums=0)
     batches = order.reshape(-1, case.batch)
@@ -108,8 +106,8 @@ def minibatch(case, threads, by_batch=False):
 
     def step():
         nonlocal state
-        for some in calls:
-            state = compiled(state, X, Y, some)
+        for batch in calls:
+            state = compiled(state, X, Y, batch)
         jax.block_until_ready(state)
 
     return step, lambda: _flat(state[0])
@@ -117,7 +115,7 @@ def minibatch(case, threads, by_batch=False):
 
 def predict(case, threads):
     X, layers, out = jnp.asarray(case.data()[0]), _layers(case), None
-    compiled = jax.jit(lambda X: _forward(case, layers, X)[-1])  # the weights as constants, as ONNX Runtime has them
+    compiled = jax.jit(lambda X: _forward(case, layers, X)[-1])  # the weights are constants, as in ONNX Runtime
 
     def step():
         nonlocal out

@@ -1,4 +1,4 @@
-"""JAX with a compiled call for each batch, instead of one for the epoch."""
+"""JAX with one compiled call per batch instead of one per epoch."""
 
 from functools import partial
 

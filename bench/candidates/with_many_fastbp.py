@@ -1,6 +1,6 @@
-"""fastbp, by its front door."""
+"""fastbp: `train_many`."""
 
-from many_works import read_spambase, training_rows
+from many_cases import read_spambase, training_rows
 from with_fastbp import version
 
 import fastbp
@@ -8,11 +8,11 @@ import fastbp
 __all__ = ["many", "version"]
 
 
-def many(work, threads):
-    groups, options, found = work.groups(), work.options(), []
+def many(case, threads):
+    groups, options, params = case.groups(), case.options(), None
     seeds = [seed for group in groups for seed in group.seeds]
-    if work.name == "folds":
-        X, y = read_spambase(work.data)
+    if case.name == "folds":
+        X, y = read_spambase(case.data)
         rows = list(training_rows(y))
         variants = [{"seed": seed, "rows": rows[seed]} for seed in seeds]
     else:
@@ -20,6 +20,7 @@ def many(work, threads):
         variants = [{"seed": seed} for seed in seeds]
 
     def step():
-        found[:] = [fastbp.train_many(X, y, variants, threads=threads, progress=False, **options).params]
+        nonlocal params
+        params = fastbp.train_many(X, y, variants, threads=threads, progress=False, **options).params
 
-    return step, lambda: found[0]
+    return step, lambda: params

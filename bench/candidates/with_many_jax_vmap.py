@@ -1,8 +1,8 @@
 """
-JAX as its users write it: `jax.jit` of `jax.vmap` over the networks of scans over epochs and batches, with `jax.grad` of a loss.
+JAX as users write it: `jax.jit` of `jax.vmap` over networks, with scans over epochs and batches, and `jax.grad`.
 
-One program does all works: it is written for one network. Adam (optax's loses digits in float32 that the check looks at), devices and
-orders are those of ``with_many_jax.py``.
+One program, written for one network, does all cases. Adam (optax's loses too many digits in float32 for the check),
+devices and orders are those of ``with_many_jax.py``.
 """
 
 import jax
@@ -13,35 +13,35 @@ from with_many_jax import adam, on_devices
 __all__ = ["many", "version"]
 
 
-def many(work, threads):
+def many(case, threads):
     def networks(layers, X, Y, orders):
         samples = None if X.ndim == 2 else 0
-        return jax.vmap(_network(work), (0, samples, samples, 0))(layers, X, Y, orders)
+        return jax.vmap(_network(case), (0, samples, samples, 0))(layers, X, Y, orders)
 
-    return on_devices(work, threads, jax.jit(networks))
+    return on_devices(case, threads, jax.jit(networks))
 
 
-def _network(work):
-    update = {"adam": adam, "sgd": _sgd}[work.optimizer]
+def _network(case):
+    update = {"adam": adam, "sgd": _sgd}[case.optimizer]
 
     def loss(layers, x, y):
         (W1, b1), (W2, b2) = layers
-        z = ACTIVATE[work.hidden](x @ W1 + b1) @ W2 + b2
-        if work.loss == "squared_error":
-            return 0.5 * jnp.mean(jnp.sum((ACTIVATE[work.output](z) - y) ** 2, axis=1))
-        each = -y * jax.nn.log_softmax(z) if work.output == "softmax" else jax.nn.softplus(z) - y * z
+        z = ACTIVATE[case.hidden](x @ W1 + b1) @ W2 + b2
+        if case.loss == "squared_error":
+            return 0.5 * jnp.mean(jnp.sum((ACTIVATE[case.output](z) - y) ** 2, axis=1))
+        each = -y * jax.nn.log_softmax(z) if case.output == "softmax" else jax.nn.softplus(z) - y * z
         return jnp.mean(jnp.sum(each, axis=1))
 
     def network(layers, X, Y, orders):
-        full = len(X) // work.batch * work.batch
+        full = len(X) // case.batch * case.batch
 
-        def learn(state, some):
+        def learn(state, batch):
             layers, moments, updates = state
-            g = jax.grad(loss)(layers, X[some], Y[some])
-            return (*update(work.learning_rate, layers, g, moments, updates + 1), updates + 1), None
+            g = jax.grad(loss)(layers, X[batch], Y[batch])
+            return (*update(case.learning_rate, layers, g, moments, updates + 1), updates + 1), None
 
         def epoch(state, order):
-            state, _ = jax.lax.scan(learn, state, order[:full].reshape(-1, work.batch))
+            state, _ = jax.lax.scan(learn, state, order[:full].reshape(-1, case.batch))
             return state if full == len(X) else learn(state, order[full:])[0], None
 
         zeros = jax.tree.map(jnp.zeros_like, layers)

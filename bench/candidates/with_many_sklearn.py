@@ -1,4 +1,4 @@
-"""scikit-learn: a multilayer perceptron for each network, on joblib's processes where there are threads."""
+"""scikit-learn: one multilayer perceptron per network, on joblib's processes instead of threads."""
 
 import warnings
 
@@ -11,42 +11,36 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-warnings.filterwarnings(
-    "ignore", category=ConvergenceWarning
-)  # here, and in joblib's processes, which import this file
+# Here, and in joblib's processes, which import this file.
+warnings.filterwarnings("ignore", category=ConvergenceWarning)
 
 
 def version():
     return f"{with_sklearn.version()} with joblib {joblib.__version__}"
 
 
-def _mlp(work, seed):
-    net = {"hidden_layer_sizes": work.sizes[1:-1], "activation": work.hidden, "batch_size": work.batch, "alpha": 0}
-    rule = {
-        "solver": work.optimizer,
-        "learning_rate_init": work.learning_rate,
-        "beta_1": BETA1,
-        "beta_2": BETA2,
-        "epsilon": EPSILON,
-    }
-    # It stops for nothing but the number of epochs.
-    return MLPClassifier(**net, **rule, max_iter=work.epochs, n_iter_no_change=work.epochs + 1, random_state=seed)
+def _mlp(case, seed):
+    net = {"hidden_layer_sizes": case.sizes[1:-1], "activation": case.hidden, "batch_size": case.batch, "alpha": 0}
+    rule = {"solver": case.optimizer, "learning_rate_init": case.learning_rate}
+    rule |= {"beta_1": BETA1, "beta_2": BETA2, "epsilon": EPSILON}
+    # Only the number of epochs stops it.
+    return MLPClassifier(**net, **rule, max_iter=case.epochs, n_iter_no_change=case.epochs + 1, random_state=seed)
 
 
-def _fitted(work, seed, X, y):
-    X = StandardScaler().fit_transform(X) if work.scale else X
-    return _weights(_mlp(work, seed).fit(X, y))
+def _fitted(case, seed, X, y):
+    X = StandardScaler().fit_transform(X) if case.scale else X
+    return _weights(_mlp(case, seed).fit(X, y))
 
 
 def _weights(mlp):
     return flat(zip(mlp.coefs_, mlp.intercepts_, strict=True))
 
 
-def _from_given(work, seed, layers, orders, X, y):
-    """An epoch a call, from the weights and in the orders of others."""
-    mlp = _mlp(work, seed).set_params(shuffle=False)
-    # The first call lays the weights out; theirs go in their place, with an optimizer that has not seen anything.
-    mlp.partial_fit(X[: work.batch], y[: work.batch], classes=np.unique(y))
+def _fitted_in_orders(case, seed, layers, orders, X, y):
+    """Weights after the epochs of `orders`, from the given initial ones."""
+    mlp = _mlp(case, seed).set_params(shuffle=False)
+    # The first call creates the weights, which are then replaced, and the optimizer is reset.
+    mlp.partial_fit(X[: case.batch], y[: case.batch], classes=np.unique(y))
     mlp.coefs_, mlp.intercepts_ = map(list, zip(*layers, strict=True))
     del mlp._optimizer
     mlp.t_ = 0
@@ -55,26 +49,26 @@ def _from_given(work, seed, layers, orders, X, y):
     return _weights(mlp)
 
 
-def many(work, threads):
-    groups, found = work.groups(), []
+def many(case, threads):
+    groups, weights = case.groups(), []
 
-    def from_given():
-        found.clear()
+    def same_orders():
+        weights.clear()
         for group in groups:
-            layers, orders = work.layers(group.seeds), work.orders(group, None)
+            layers, orders = case.layers(group.seeds), case.orders(group, None)
             for k, table in enumerate(group.tables(group.X, group.labels)):
-                own = [(W[k].copy(), b[k].copy()) for W, b in layers]
-                found.append(_from_given(work, group.seeds[k], own, orders[k], *table))
+                initial = [(W[k].copy(), b[k].copy()) for W, b in layers]
+                weights.append(_fitted_in_orders(case, group.seeds[k], initial, orders[k], *table))
 
-    if work.given:
-        return from_given, lambda: np.array(found)
+    if case.same_orders:
+        return same_orders, lambda: np.array(weights)
     tables = [
-        (work, seed, X, y)
+        (case, seed, X, y)
         for group in groups
         for seed, (X, y) in zip(group.seeds, group.tables(group.raw.astype(np.float32), group.labels), strict=True)
     ]
 
     def step():
-        found[:] = spread(_fitted, tables, threads)
+        weights[:] = spread(_fitted, tables, threads)
 
-    return step, lambda: np.array(found)
+    return step, lambda: np.array(weights)

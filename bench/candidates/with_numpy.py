@@ -1,4 +1,4 @@
-"""The lecture's equations written by hand in NumPy, into arrays laid out beforehand; in float64 they are the reference."""
+"""The lecture's equations in NumPy, written to preallocated arrays; in float64 they are the reference."""
 
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat, output_delta, slope, views
@@ -15,7 +15,7 @@ def product(case, threads):
 
 
 def reference(case):
-    """What every candidate should get, computed in float64."""
+    """The correct result, computed in float64."""
     if case.kind == "product":
         A, B, _ = case.operands()
         return A.astype(float) @ B.astype(float)
@@ -25,7 +25,7 @@ def reference(case):
 
 
 def _activate(activation, z):
-    """In place."""
+    """Apply an activation in place."""
     if activation == "relu":
         np.maximum(z, 0, out=z)
     elif activation == "tanh":
@@ -109,9 +109,9 @@ def minibatch(case, threads, dtype=np.float32):
     update = {"sgd": sgd, "adam": adam}[case.optimizer]
 
     def step():
-        for at in range(0, case.samples, case.batch):
-            some = order[at : at + case.batch]
-            learn(*((X, Y) if case.batch == case.samples else (X[some], Y[some])))
+        for start in range(0, case.samples, case.batch):
+            batch = order[start : start + case.batch]
+            learn(*((X, Y) if case.batch == case.samples else (X[batch], Y[batch])))
             update()
 
     return step, lambda: params

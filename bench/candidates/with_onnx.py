@@ -11,16 +11,14 @@ def version():
 
 
 def model(sizes, layers, activations):
-    """A Gemm and an activation for each layer: the least that predicts."""
+    """A Gemm and an activation for each layer: the smallest model that predicts."""
     nodes, constants = [], []
     for l, ((W, b), activation) in enumerate(zip(layers, activations, strict=True)):
         constants += [numpy_helper.from_array(W, f"W{l}"), numpy_helper.from_array(b, f"b{l}")]
         nodes.append(helper.make_node("Gemm", [f"a{l}", f"W{l}", f"b{l}"], [f"z{l}"]))
         nodes.append(helper.make_node(OPERATORS[activation], [f"z{l}"], [f"a{l + 1}"]))
-    ends = ("a0", sizes[0]), (f"a{len(activations)}", sizes[-1])
-    inputs, outputs = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", units])] for name, units in ends
-    )
+    inputs = [helper.make_tensor_value_info("a0", TensorProto.FLOAT, ["rows", sizes[0]])]
+    outputs = [helper.make_tensor_value_info(f"a{len(activations)}", TensorProto.FLOAT, ["rows", sizes[-1]])]
     graph = helper.make_graph(nodes, "network", inputs, outputs, constants)
     return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)]).SerializeToString()
 
@@ -28,9 +26,8 @@ def model(sizes, layers, activations):
 def predict(case, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(
-        model(case.sizes, case.layers(), case.activations), options, providers=["CPUExecutionProvider"]
-    )
+    data = model(case.sizes, case.layers(), case.activations)
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     feed, out = {"a0": case.data()[0]}, None
 
     def step():

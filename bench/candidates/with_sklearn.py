@@ -1,4 +1,4 @@
-"""scikit-learn's multilayer perceptron: `partial_fit`, which is one epoch."""
+"""scikit-learn's multilayer perceptron: one epoch of `partial_fit`."""
 
 import sklearn
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat
@@ -12,21 +12,16 @@ def version():
 def minibatch(case, threads):
     X, Y, order = case.data()
     X, Y = X[order], Y[order]
-    kind, first, y = MLPRegressor, {}, Y
+    estimator, labels, y = MLPRegressor, {}, Y
     if case.output == "softmax":
-        kind, y = MLPClassifier, Y.argmax(axis=1)
-        first = {"classes": range(case.sizes[-1])}
-    net = {
-        "hidden_layer_sizes": case.sizes[1:-1],
-        "activation": case.hidden,
-        "batch_size": case.batch,
-        "shuffle": False,
-        "alpha": 0,
-    }
+        estimator, y = MLPClassifier, Y.argmax(axis=1)
+        labels = {"classes": range(case.sizes[-1])}
+    net = {"hidden_layer_sizes": case.sizes[1:-1], "activation": case.hidden, "batch_size": case.batch}
     rule = {"solver": case.optimizer, "learning_rate_init": LEARNING_RATE[case.optimizer], "momentum": 0}
-    mlp = kind(**net, **rule, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
-    # The first call lays the weights out; ours go in their place, with an optimizer that has not seen anything.
-    mlp.partial_fit(X[: case.batch], y[: case.batch], **first)
+    rule |= {"beta_1": BETA1, "beta_2": BETA2, "epsilon": EPSILON, "alpha": 0, "shuffle": False}
+    mlp = estimator(**net, **rule)
+    # The first call creates the weights, which are then replaced, and the optimizer is reset.
+    mlp.partial_fit(X[: case.batch], y[: case.batch], **labels)
     for l, (W, b) in enumerate(case.layers()):
         mlp.coefs_[l], mlp.intercepts_[l] = W, b
     del mlp._optimizer

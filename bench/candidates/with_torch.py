@@ -1,4 +1,4 @@
-"""PyTorch: its matrix product, and its usual training loop with autograd and fused optimizers, its fastest."""
+"""PyTorch: its matrix product, and its usual training loop with autograd and the fused optimizers, its fastest."""
 
 import torch
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat
@@ -22,7 +22,7 @@ def product(case, threads):
 
 
 def _model(case, last=None):
-    """The network, without its last activation where `last` is "logits"."""
+    """The network, without its last activation if `last` is "logits"."""
     parts = []
     for (W, b), activation in zip(case.layers(), case.activations, strict=True):
         linear = torch.nn.Linear(*W.shape)
@@ -53,13 +53,13 @@ def minibatch(case, threads):
 
     def step():
         nonlocal updates
-        for at in range(0, case.samples, case.batch):
-            some = order[at : at + case.batch]
-            x, y = (X, Y) if case.batch == case.samples else (X[some], Y[some])
+        for start in range(0, case.samples, case.batch):
+            batch = order[start : start + case.batch]
+            x, y = (X, Y) if case.batch == case.samples else (X[batch], Y[batch])
             optimizer.zero_grad()
             criterion(model(x), y).backward()
             updates += 1
-            # PyTorch adds eps after the correction of v, the others before: this makes it the same number.
+            # PyTorch adds eps after the correction of v, the others before; this makes them equal.
             optimizer.param_groups[0]["eps"] = EPSILON / (1 - BETA2**updates) ** 0.5
             optimizer.step()
 

@@ -1,4 +1,4 @@
-"""PyTorch without autograd: per-sample learning by tensor operations in place."""
+"""PyTorch without autograd: per-sample learning by in-place tensor operations."""
 
 import torch
 from cases import LEARNING_RATE, flat, output_delta, slope

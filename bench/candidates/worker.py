@@ -1,4 +1,4 @@
-"""A process that holds one candidate: told over a pipe, it prepares a case, runs it, and says how long that took."""
+"""A process for one candidate: on requests over a pipe, it prepares a case, runs it, and returns the time."""
 
 import importlib
 import multiprocessing
@@ -7,12 +7,13 @@ import time
 import traceback
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-# Idle threads of MKL (ms) and of OpenBLAS (log2 of cycles) spin for a tenth of a second and more: into the turn of the next.
+# By default, idle threads of MKL (ms) and OpenBLAS (log2 of cycles) spin for a tenth of a second or more, and disturb
+# the next candidate.
 SLEEP_SOONER = {"KMP_BLOCKTIME": "20", "OPENBLAS_THREAD_TIMEOUT": "24"}
 
 
 class WorkerError(Exception):
-    """What a candidate could not do, with its traceback."""
+    """An error of a candidate, with its traceback."""
 
 
 class Worker:
@@ -22,18 +23,17 @@ class Worker:
     Parameters
     ----------
     candidate : str
-        ``with_<candidate>.py`` is what runs.
+        The file is ``with_<candidate>.py``.
     threads : int
         Threads, and processor cores, that it may use.
     daemon : bool
-        Ends with this process, come what may; but a daemon may not have processes of its own.
+        Always ends with this process, but cannot start processes itself.
     """
 
     def __init__(self, candidate, threads, daemon=True):
         self.candidate, self.threads = candidate, threads
-        os.environ.update(
-            dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER
-        )  # read when the libraries are loaded
+        # Read when the libraries are loaded.
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER)
         if threads == 1:
             os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
         else:
@@ -42,7 +42,7 @@ class Worker:
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=serve, args=(other, candidate, threads), daemon=daemon)
         self.process.start()
-        other.close()  # the child's: were it open here too, a child that died would not be noticed
+        other.close()  # the child's end; if it stayed open here, the death of the child would go unnoticed
         self.version = self._answer()
 
     def _answer(self):
@@ -65,21 +65,21 @@ class Worker:
 
 
 class Candidate:
-    """The child's end: one library, and the case that it is at."""
+    """The child's end: one library, and its current case."""
 
     def __init__(self, name, threads):
         self.module, self.threads = importlib.import_module(f"with_{name}"), threads
         self.step = None
 
     def prepare(self, case):
-        """Set the case up, run it once (this compiles), and return what came out as an array."""
-        self.step = None  # frees the last case before the next one is laid out
+        """Set the case up, run it once (this compiles), and return the result as an array."""
+        self.step = None  # frees the previous case
         self.step, result = getattr(self.module, case.kind)(case, self.threads)
         self.step()
         return result()
 
     def measure(self, at_least):
-        """Seconds of one run, over as many as take `at_least` seconds."""
+        """Mean seconds of a run, over as many runs as take `at_least` seconds."""
         runs, started = 0, time.perf_counter()
         while True:
             self.step()
@@ -90,7 +90,7 @@ class Candidate:
 
 
 def serve(pipe, name, threads):
-    """Answer until told None: each answer is (failure or None, value or None)."""
+    """Answer until the message is None; each answer is (failure or None, value or None)."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     try:

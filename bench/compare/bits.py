@@ -1,10 +1,10 @@
 """
-Whether two revisions compute the same bits.
+Checks whether two revisions compute the same bits.
 
 ``python bench/compare/bits.py REVISION [OTHER]`` runs the cases of `bits_cases.py` under REVISION and OTHER (default:
-HEAD), each in an environment of its own with this interpreter's packages, for every width of ``--widths``, and
-compares digests of weights and outputs. ``--python A B`` compares two interpreters that have fastbp installed. Prints
-a Markdown table; the exit status is 1 if a case differs, or only one of the two has it, or a process fails.
+HEAD), each in a separate environment with this interpreter's packages, for every vector width of ``--widths``, and
+compares digests of weights and outputs. ``--python A B`` compares two interpreters that have fastbp installed. Prints a
+Markdown table; the exit status is 1 if a case differs, if only one of the two has it, or if a process fails.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ROOT, CASES = Path(__file__).parents[2], Path(__file__).with_name("bits_cases.py
 
 
 def installed(revision, folder):
-    """Install a revision below `folder`: the interpreter that has it. Its other packages are those of this one."""
+    """Install a revision in `folder`, with the other packages of this interpreter, and return its interpreter."""
     source, home = folder / "source", folder / "environment"
     source.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, capture_output=True).stdout
@@ -38,7 +38,7 @@ def installed(revision, folder):
 
 
 def started(python, width, folder):
-    """Start the cases in a process that compiles everything anew."""
+    """Start the cases in a process with an empty cache."""
     cache = tempfile.mkdtemp(dir=folder)
     environment = os.environ | {"FASTBP_VECTOR_BYTES": str(width), "NUMBA_CACHE_DIR": cache, "NUMBA_NUM_THREADS": "2"}
     with open(Path(cache) / "errors", "w") as errors:
@@ -66,22 +66,22 @@ def main():
     parser.add_argument("revisions", nargs="*", metavar="REVISION")
     parser.add_argument("--python", nargs=2, metavar=("A", "B"))
     parser.add_argument("--widths", nargs="+", type=int, choices=(16, 32, 64), default=[16, 32, 64])
-    asked = parser.parse_args()
-    if bool(asked.python) == bool(asked.revisions) or len(asked.revisions) > 2:
+    options = parser.parse_args()
+    if bool(options.python) == bool(options.revisions) or len(options.revisions) > 2:
         parser.error("expected one or two revisions, or --python A B")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        pair = [Path(python).absolute() for python in asked.python or ()]
-        for k, revision in enumerate((*asked.revisions, "HEAD")[:2] if asked.revisions else ()):
+        pair = [Path(python).absolute() for python in options.python or ()]
+        for k, revision in enumerate((*options.revisions, "HEAD")[:2] if options.revisions else ()):
             pair.append(installed(revision, folder / str(k)))
         print("| vector bytes | cases | number | |\n|---|---|---|---|", flush=True)
         equal = True
-        for width in asked.widths:
+        for width in options.widths:
             processes = [started(python, width, folder) for python in pair]
-            found = [process.communicate()[0] for process in processes]
+            outputs = [process.communicate()[0] for process in processes]
             if any(process.returncode for process in processes):
                 sys.exit("".join(path.read_text() for path in folder.glob("*/errors"))[-4000:])
-            equal = compared(*map(json.loads, found), width) and equal
+            equal = compared(*map(json.loads, outputs), width) and equal
     sys.exit(0 if equal else 1)
 
 

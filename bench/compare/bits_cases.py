@@ -1,7 +1,8 @@
 """
-What `bits.py` compares: digests of many small trainings and calls, printed as JSON {case: digest}.
+The cases of `bits.py`: digests of many small trainings and calls, printed as JSON {case: digest}.
 
-Only public names are used: older and newer revisions are asked the same. Neighbouring cases share compiled code.
+Only public names are used, so that older and newer revisions run the same cases. Neighbouring cases share compiled
+code.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ LABELS = np.stack([TWO, X[:, 3] > 0], axis=1).astype(int)
 WEIGHT = RANDOM.uniform(0.2, 2, len(X))
 ZEROS = np.where(RANDOM.uniform(size=(150, 80)) < 0.9, 0.0, RANDOM.normal(size=(150, 80)))
 DTYPES = ("float32", "float64")
-# Ways through the samples: one by one, in registers and by sweeps; batches, narrow and wide, of few and many weights.
+# Training loops: sample by sample, in registers or by sweeps; mini-batches, narrow or wide, with few or many weights.
 TINY = {"hidden": (3,), "activation": "tanh", "optimizer": "sgd", "batch_size": 1, "learning_rate": 0.02}
 SWEPT = TINY | {"hidden": (40, 9)}
 NARROW, FEW = {"hidden": (9, 5), "batch_size": 100}, {"hidden": (9, 5), "batch_size": 7}
@@ -47,7 +48,7 @@ LOSSES = {
     "log-loss of two units": (TWO, {"output": "softmax"}),
     "log-loss of a softmax": (THREE, {}),
     "log-loss of labels": (LABELS, {}),
-    "own": (NUMBER, {"loss": (lambda y, a: (a - y) ** 4 / 99, lambda y, a: 4 * (a - y) ** 3 / 99)}),
+    "custom": (NUMBER, {"loss": (lambda y, a: (a - y) ** 4 / 99, lambda y, a: 4 * (a - y) ** 3 / 99)}),
 }
 OPTIONS = {
     "l2": {"l2": 0.01},
@@ -67,11 +68,11 @@ QUIET = {"progress": False, "threads": 1, "seed": 1, "epochs": 3}
 
 def digest(*arrays):
     """The sha256 of the bytes, shapes and types of arrays."""
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for x in arrays:
         x = np.ascontiguousarray(x)
-        found.update(f"{x.dtype} {x.shape}".encode() + x.tobytes())
-    return found.hexdigest()[:16]
+        total.update(f"{x.dtype} {x.shape}".encode() + x.tobytes())
+    return total.hexdigest()[:16]
 
 
 def of_network(net, X=X):
@@ -85,8 +86,13 @@ def trained(y=THREE, X=X, **options):
     return lambda: of_network(fastbp.train(X, y, **QUIET | options), X)
 
 
+def warm_start(options):
+    """The digest of a training that continues another."""
+    return trained(init=fastbp.train(X, THREE, **options), **options)()
+
+
 def trainings(dtype):
-    """Every option of `train`, by every loop."""
+    """Every option of `train`, with every training loop."""
     for name, loop in BATCHES.items():
         for optimizer, l2 in product(kernels.OPTIMIZERS, (0.0, 0.01)):
             options = loop | {"optimizer": optimizer, "l2": l2, "dtype": dtype, "epochs": 8}
@@ -99,18 +105,14 @@ def trainings(dtype):
         for option, options in OPTIONS.items():
             if not (loop is LARGE and option in ("he", "uniform", "class weights")):
                 yield f"options: {option}, {name}", trained(TWO, **loop | options | {"dtype": dtype})
-        begun = QUIET | loop | {"dtype": dtype}
-        yield (
-            f"options: warm start, {name}",
-            lambda begun=begun: trained(init=fastbp.train(X, THREE, **begun), **begun)(),
-        )
+        yield f"options: warm start, {name}", partial(warm_start, QUIET | loop | {"dtype": dtype})
         if loop is not LARGE:
             yield f"zeros: {name}", trained(TWO, ZEROS, **loop | {"scale": False, "dtype": dtype})
             yield f"threads: two, {name}", trained(**loop | {"threads": 2, "dtype": dtype})
     for optimizer in ("sgd", "adam"):
         options = LARGE | {"threads": 2, "batch_size": 150, "optimizer": optimizer, "dtype": dtype}
         yield f"threads: two, large, {optimizer}", trained(**options)
-    # as many epochs as make a compiled loop over epochs pay
+    # Enough epochs for the compiled loop over epochs.
     for name, loop in {"tiny": TINY, "few": {"hidden": (3,), "batch_size": 4}}.items():
         for rows, more in ((8, {}), (12, {"validation": (X[:8], TWO[:8])})):
             options = loop | more | {"epochs": 20_100, "dtype": dtype}
@@ -118,7 +120,7 @@ def trainings(dtype):
 
 
 def many(dtype):
-    """Many networks: side by side in vectors, by their threads, and together."""
+    """Many networks: side by side in vectors, one per thread, and as an ensemble."""
     options = {"progress": False, "epochs": 4, "dtype": dtype}
     seeds = [{"seed": k, "learning_rate": 0.1 + 0.01 * k} for k in range(19)]
 
@@ -131,13 +133,13 @@ def many(dtype):
     rows = [variant | {"rows": np.arange(k, 150)} for k, variant in enumerate(seeds[:6])]
     yield "many: parts of the rows", several(rows, **TINY)
 
-    def together():
-        found = fastbp.ensemble(X, THREE, 3, bootstrap=True, seed=2, **options, **NARROW)
-        return digest(found.predict_proba(X), found.predict(X))
+    def ensemble():
+        networks = fastbp.ensemble(X, THREE, 3, bootstrap=True, seed=2, **options, **NARROW)
+        return digest(networks.predict_proba(X), networks.predict(X))
 
-    yield "many: ensemble", together
-    crossed = options | NARROW | {"seed": 2}
-    yield "many: cross-validation", lambda: digest(fastbp.cross_validate(X, NUMBER, **crossed).scores)
+    yield "many: ensemble", ensemble
+    seeded = options | NARROW | {"seed": 2}
+    yield "many: cross-validation", lambda: digest(fastbp.cross_validate(X, NUMBER, **seeded).scores)
 
 
 def estimators(dtype):
@@ -175,7 +177,7 @@ def shaped(*shape, dtype, seed=3):
 
 
 def inference(dtype):
-    """Outputs of few and many rows."""
+    """Outputs for few and many rows."""
     loops = {"tiny": TINY, "narrow": NARROW, "large": LARGE}
     for (name, loop), rows, kind in product(loops.items(), (1, 3, 8, 9, 64, 2000), DTYPES):
 
@@ -188,7 +190,7 @@ def inference(dtype):
 
 
 def dropins(dtype):
-    """Kernels that take the caller's arrays."""
+    """Kernels called with our arrays."""
 
     def in_threads(call):
         with kernels.threads(2):
@@ -224,10 +226,8 @@ def dropins(dtype):
             ("forward", (A, sizes, codes, params), zeros((n, 3))),
             ("forward_parallel", (A, sizes, codes, params), zeros((n, 3))),
         ):
-            yield (
-                f"kernels: {name}, {size}",
-                partial(in_threads, written(getattr(kernels, name), *arguments, out=[out])),
-            )
+            call = written(getattr(kernels, name), *arguments, out=[out])
+            yield f"kernels: {name}, {size}", partial(in_threads, call)
         for name, code in kernels.OPTIMIZERS.items():
             for epoch in (kernels.minibatch_epoch, kernels.minibatch_epoch_parallel):
                 state = [make(params.size) / 9, zeros(params.size), zeros(params.size)]
@@ -270,11 +270,8 @@ def nodes(dtype):
         def call(loss=loss, n=n):
             A, W, b = (graph.Variable(shaped(*shape, dtype=dtype)) for shape in ((n, 6), (6, 3), (3,)))
             Z = graph.tanh(A @ W + b)
-            Z = (
-                graph.relu(Z * Z - Z / graph.Variable(np.abs(Z.value) + 1))
-                + graph.exp(-Z)
-                + graph.reciprocal(Z * Z + 2)
-            )
+            R = graph.relu(Z * Z - Z / graph.Variable(np.abs(Z.value) + 1))
+            Z = R + graph.exp(-Z) + graph.reciprocal(Z * Z + 2)
             J = loss(Z, np.eye(3, dtype=dtype)[np.arange(n) % 3]) + 0.1 * (W.T @ W).sum()
             J.backward()
             return digest(J.value, A.grad, W.grad, b.grad)
@@ -284,16 +281,16 @@ def nodes(dtype):
 
 def main():
     warnings.simplefilter("ignore")
-    found = {}
+    digests = {}
     for dtype, group in product(DTYPES, (trainings, many, estimators, inference, dropins, nodes)):
         for name, case in group(dtype):
             try:
-                found[f"{name}, {dtype}"] = case()
+                digests[f"{name}, {dtype}"] = case()
             except Exception as error:
                 traceback.print_exc()
-                found[f"{name}, {dtype}"] = f"raised {type(error).__name__}"
+                digests[f"{name}, {dtype}"] = f"raised {type(error).__name__}"
         print(f"{group.__name__}, {dtype}", file=sys.stderr, flush=True)
-    json.dump(found, sys.stdout)
+    json.dump(digests, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """
-What a Dask cluster costs beside the training: the constants of the guide's page on a thousand workers, and its tables.
+The overhead of a Dask cluster: the measured constants and the tables of the page on large clusters.
 
-Run ``python bench/compare/cluster_costs.py`` with ``pip install -e ".[dask]"``, not on Windows. Scheduler and workers are processes of this
-machine, on its loopback. What counts are the processor's seconds of the client, of the scheduler and of the workers, which depend little on
-who else is at work. To see what the scheduler takes with many workers, all of these are in one process, which does nothing but answer. What
-is said of more workers is arithmetic: see ``cluster_model.py``. Prints Markdown.
+Run ``python bench/compare/cluster_costs.py`` with ``pip install -e ".[dask]"``, not on Windows. Scheduler and workers
+are processes on this machine, connected by loopback. The costs are CPU seconds of the client, the scheduler and the
+workers, which hardly depend on what else is running. To measure the scheduler with many workers, all of these are in
+one process, which only answers. Results for more workers are computed: see ``cluster_model.py``. Prints Markdown.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ from cluster_model import Sending, Step, size, step_tables, table
 from distributed import Client, as_completed
 
 import fastbp
-from fastbp.many import cluster, threads
+from fastbp.many import cluster, executors
 
 NETWORKS = {"64-64-10": (64, 64, 10), "784-64-10": (784, 64, 10), "784-500-200-10": (784, 500, 200, 10)}
-PROCESSES, TOGETHER = (1, 2, 3), (1, 10, 100)  # workers in processes of their own, and in one
+PROCESSES, TOGETHER = (1, 2, 3), (1, 10, 100)  # workers in separate processes, and in one process
 TASKS, VARIANTS, STEPS = 1000, 600, 30
 BLOCK = 32_000_000  # bytes of samples that are sent
 
 
 @dataclass
 class Seconds:
-    """Of the clock, and of the processor: the client's, the scheduler's, and those of all processes with workers."""
+    """Wall-clock seconds, and CPU seconds of the client, the scheduler, and all processes with workers."""
 
     clock: float = 0.0
     client: float = 0.0
@@ -48,31 +48,27 @@ class Seconds:
 
 @contextlib.contextmanager
 def started(processes, each=1):
-    """A client of so many processes with so many workers each, of one thread."""
+    """A client of a cluster with so many processes, each with so many workers of one thread."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-        known = os.path.join(folder, "scheduler.json")
-        stack.enter_context(
-            process({"cls": "distributed.Scheduler", "opts": local | {"scheduler_file": known, "port": 0}})
-        )
-        client = stack.enter_context(Client(scheduler_file=known))
-        own = {
-            "cls": "distributed.Worker",
-            "opts": local | {"nthreads": 1, "memory_limit": 0, "local_directory": folder},
-        }
+        address = os.path.join(folder, "scheduler.json")
+        of_scheduler = local | {"scheduler_file": address, "port": 0}
+        of_worker = local | {"nthreads": 1, "memory_limit": 0, "local_directory": folder}
+        worker = {"cls": "distributed.Worker", "opts": of_worker}
+        stack.enter_context(process({"cls": "distributed.Scheduler", "opts": of_scheduler}))
+        client = stack.enter_context(Client(scheduler_file=address))
         for _ in range(processes):
-            stack.enter_context(process({f"worker {k}": own for k in range(each)}, client.scheduler.address))
+            stack.enter_context(process({f"worker {k}": worker for k in range(each)}, client.scheduler.address))
         client.wait_for_workers(processes * each, timeout=300)
         yield client
 
 
 @contextlib.contextmanager
 def process(spec, *scheduler):
-    """A scheduler or workers, until the block is left."""
-    running = subprocess.Popen(
-        [sys.executable, "-m", "dask", "spec", *scheduler, "--spec", json.dumps(spec)], stderr=subprocess.DEVNULL
-    )
+    """A scheduler or workers, until the end of the block."""
+    command = [sys.executable, "-m", "dask", "spec", *scheduler, "--spec", json.dumps(spec)]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -81,7 +77,7 @@ def process(spec, *scheduler):
 
 
 def process_seconds(client):
-    """Processor seconds so far, of the client, the scheduler, and all processes with workers."""
+    """CPU seconds so far, of the client, the scheduler, and all processes with workers."""
     by_process = {}
     for process, seconds in client.run(lambda: (os.getpid(), time.process_time())).values():
         by_process[process] = max(seconds, by_process.get(process, 0.0))
@@ -90,20 +86,21 @@ def process_seconds(client):
 
 @contextlib.contextmanager
 def measured(client):
-    taken, before, began = Seconds(), process_seconds(client), time.perf_counter()
+    """The seconds of a block."""
+    taken, before, start = Seconds(), process_seconds(client), time.perf_counter()
     yield taken
-    taken.clock = time.perf_counter() - began
+    taken.clock = time.perf_counter() - start
     taken.client, taken.scheduler, taken.workers = np.subtract(process_seconds(client), before)
 
 
-# Measured
+# Measurements
 
 
 def empty_tasks(client, broadcast=True, at_once=False):
     """
-    Tasks that do nothing, sent and waited for as `fastbp.many.cluster` does.
+    Tasks that do nothing, submitted and awaited as in `fastbp.many.cluster`.
 
-    `broadcast`: they need what lies on every worker; `at_once`: one message has all of them.
+    `broadcast`: they depend on data that every worker has; `at_once`: all are in one message.
     """
     samples = client.scatter(0, broadcast=True, hash=False) if broadcast else 0
     with measured(client) as taken:
@@ -121,50 +118,51 @@ def nothing(number, samples):
 
 
 def networks(client):
-    """What a network of `fastbp.train_many` takes, and bytes: of its options, and of what comes back."""
+    """Seconds of a network of `fastbp.train_many`, and the bytes of its options and of its result."""
     X, y = np.random.default_rng(0).normal(size=(500, 64)).astype(np.float32), np.arange(500) % 10
     variants = [{"seed": k, "learning_rate": 1e-4 * (1 + k)} for k in range(VARIANTS)]
     options = {"hidden": (32,), "epochs": 4, "progress": False}
     fastbp.train_many(X, y, variants[:20], engine=client, **options)
     with measured(client) as taken:
         nets = fastbp.train_many(X, y, variants, engine=client, **options)
-    with patch.object(threads.Threads, "run", autospec=True, side_effect=threads.Threads.run) as run:
+    with patch.object(executors.ThreadExecutor, "run", autospec=True, side_effect=executors.ThreadExecutor.run) as run:
         fastbp.train_many(X, y, variants[:20], threads=1, **options)
     work = run.call_args.args[1]
     return taken / VARIANTS, by_item(work), by_item(cluster.Outcome([nets[k] for k in range(20)]).results)
 
 
-def by_item(things):
-    """Bytes that each of the things adds to a message."""
-    return (len(pickle.dumps(things)) - len(pickle.dumps(things[:1]))) / (len(things) - 1)
+def by_item(items):
+    """Bytes that each item adds to a message."""
+    return (len(pickle.dumps(items)) - len(pickle.dumps(items[:1]))) / (len(items) - 1)
 
 
 def transfers(client):
-    """Bytes a second: scattered to every worker, and gathered from one."""
+    """Bytes per second: scattered to every worker, and gathered from one."""
     block = np.random.default_rng(0).bytes(BLOCK)
     rates = []
     for _ in range(5):
-        began = time.perf_counter()
+        start = time.perf_counter()
         future = client.scatter(np.frombuffer(block, np.uint8), broadcast=True, hash=False)
-        scattered, began = time.perf_counter() - began, time.perf_counter()
+        scattered = time.perf_counter()
         client.gather(future)
-        rates.append((len(client.nthreads()) * BLOCK / scattered, BLOCK / (time.perf_counter() - began)))
+        gathered = time.perf_counter()
+        rates.append((len(client.nthreads()) * BLOCK / (scattered - start), BLOCK / (gathered - scattered)))
         future.release()
     return np.median(rates, axis=0)
 
 
 class Echo:
-    """Stands for a worker's shards: weights come, a gradient of the same size goes."""
+    """In place of a worker's shards: receives weights, and returns a gradient of the same size."""
 
     def gradient(self, params):
         return params + 1
 
 
-WAYS = "actors, through the scheduler", "actors, directly", "tasks"
+METHODS = "actors, through the scheduler", "actors, directly", "tasks"
 
 
 def steps(client, sizes):
-    """Messages of a step of data-parallel training and the sum of its gradients, in each of the `WAYS`."""
+    """Seconds of the messages of a data-parallel step, including the sum of the gradients, by each of the `METHODS`."""
     params = np.zeros(count(sizes), np.float32)
     addresses = list(client.nthreads())
     actors = [client.submit(Echo, actor=True, workers=[address], pure=False).result() for address in addresses]
@@ -173,9 +171,8 @@ def steps(client, sizes):
         return sum(answer.result() for answer in [actor.gradient(params) for actor in actors])
 
     def by_tasks():
-        return sum(
-            client.gather([client.submit(np.add, params, 1, workers=[address], pure=False) for address in addresses])
-        )
+        tasks = [client.submit(np.add, params, 1, workers=[address], pure=False) for address in addresses]
+        return sum(client.gather(tasks))
 
     for direct, step in ((False, by_actors), (True, by_actors), (False, by_tasks)):
         client.direct_to_workers = direct
@@ -192,17 +189,17 @@ def count(sizes):
 
 
 def row_seconds(sizes):
-    """Of a row in training, by one thread."""
+    """CPU seconds of one thread for a row in training."""
     random = np.random.default_rng(0)
     X, y = random.normal(size=(4096, sizes[0])).astype(np.float32), random.integers(10, size=4096)
     options = {"hidden": sizes[1:-1], "batch_size": 256, "threads": 1, "seed": 0, "progress": False, "scale": False}
     fastbp.train(X, y, epochs=1, **options)
-    spent = []
+    taken = []
     for epochs in (2, 22):
-        began = time.process_time()
+        start = time.process_time()
         fastbp.train(X, y, epochs=epochs, **options)
-        spent.append(time.process_time() - began)
-    return (spent[1] - spent[0]) / (20 * len(X))
+        taken.append(time.process_time() - start)
+    return (taken[1] - taken[0]) / (20 * len(X))
 
 
 def ms(*seconds):
@@ -213,7 +210,7 @@ CLOCK = ["ms, clock", "client", "scheduler", "workers"]
 
 
 def sending():
-    """Print what tasks, networks and samples take, and return the model of many networks."""
+    """Print the costs of tasks, networks and samples, and return the model of many networks."""
     tasks, rates, clients = [], [], []
     for processes in PROCESSES:
         with started(processes) as client:
@@ -223,50 +220,42 @@ def sending():
             rates.append([str(processes), *(f"{rate / 1e6:,.0f} MB/s" for rate in transfers(client))])
         for name, taken in {"empty task": one_by_one, "empty task of one message": at_once, "network": network}.items():
             tasks.append([str(processes), name, *ms(*vars(taken).values())])
-    print(
-        "\n"
-        + table(["processes", "", *CLOCK], tasks)
-        + "\n\n"
-        + table(["processes", "scatter to all", "gather"], rates)
-    )
+    print(f"\n{table(['processes', '', *CLOCK], tasks)}\n")
+    print(table(["processes", "scatter to all", "gather"], rates))
     print(f"\nnetworks 64-32-10: {sent:,.0f} bytes of options each, {back:,.0f} bytes back")
     of_scheduler, loads = [], []
     for workers in TOGETHER:
         with started(1, workers) as client:
-            without, with_samples, at_once = (empty_tasks(client, *way) for way in ((False,), (True,), (True, True)))
+            without, with_samples = empty_tasks(client, broadcast=False), empty_tasks(client)
+            at_once = empty_tasks(client, at_once=True)
         loads.append(with_samples.scheduler)
         of_scheduler.append([str(workers), *ms(without.scheduler, with_samples.scheduler, at_once.scheduler)])
-    print(
-        "\n"
-        + table(
-            ["workers in one process", "scheduler, ms of a task", "with samples on all", "of one message"], of_scheduler
-        )
-    )
+    head = ["workers in one process", "scheduler, ms of a task", "with samples on all", "of one message"]
+    print("\n" + table(head, of_scheduler))
     by_task, by_network = np.median(clients, axis=0).tolist()
     return Sending(float(np.median(loads)), by_task, by_network, sent + back)
 
 
 def stepping():
-    """Print what a step's messages take, and return the models of data-parallel training."""
+    """Print the costs of a step's messages, and return the models of data-parallel training."""
     rows, messages = [], {name: [] for name in NETWORKS}
     for processes in PROCESSES:
         with started(processes) as client:
             for name, sizes in NETWORKS.items():
-                for way, taken in zip(WAYS, steps(client, sizes), strict=True):
-                    rows.append([f"{name}, {size(4 * count(sizes))}", str(processes), way, *ms(*vars(taken).values())])
-                    if way == WAYS[0]:
+                parameters = f"{name}, {size(4 * count(sizes))}"
+                for method, taken in zip(METHODS, steps(client, sizes), strict=True):
+                    rows.append([parameters, str(processes), method, *ms(*vars(taken).values())])
+                    if method == METHODS[0]:
                         messages[name].append(max(taken.client, taken.scheduler) / processes)
     print("\n" + table(["parameters", "processes", "step by", *CLOCK], rows) + "\n")
     for name, sizes in NETWORKS.items():
-        seconds, held = row_seconds(sizes), 4 * count(sizes)
+        seconds, parameters = row_seconds(sizes), 4 * count(sizes)
         print(f"{name}: {1e6 * seconds:.3g} µs of one thread for a row of a batch")
-        yield Step(size(held), held, float(np.median(messages[name])), seconds)
+        yield Step(size(parameters), parameters, float(np.median(messages[name])), seconds)
 
 
 def main():
-    print(
-        f"Dask {distributed.__version__}, {os.cpu_count()} cores; all but the clock are processor seconds", flush=True
-    )
+    print(f"Dask {distributed.__version__}, {os.cpu_count()} cores; CPU seconds, except for the clock", flush=True)
     model = sending()
     print("\n" + model.table() + "\n", flush=True)
     for text in step_tables(list(stepping())):

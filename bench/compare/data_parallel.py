@@ -1,15 +1,15 @@
 """
-Seconds per epoch of data-parallel training: rows of a Dask array on worker processes of one thread each, beside the same rows in memory.
+Seconds per epoch of data-parallel training: a Dask array on worker processes of one thread, and an array in memory.
 
-Run ``python bench/compare/data_parallel.py [rows [batch size ...]]``. The ways take turns; in each, one epoch compiles and some
-count. Prints the least of them in a Markdown table: what others do on the machine only ever adds to it.
+Run ``python bench/compare/data_parallel.py [rows [batch size ...]]``. The methods take turns; in each turn, the first
+epoch compiles, and the others count. Prints the fastest in a Markdown table: other load on the machine only adds to it.
 """
 
 import os
 import sys
 from contextlib import nullcontext
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of what is not fastbp
+os.environ["OMP_NUM_THREADS"] = "1"  # for libraries other than fastbp
 
 import dask.array as da
 import numpy as np
@@ -29,16 +29,13 @@ def problem(n):
 
 
 def seconds(X, y, batch_size, workers=0, threads=None):
-    """Least seconds of an epoch, on so many worker processes, or here."""
-    cluster = (
-        LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
-        if workers
-        else nullcontext()
-    )
+    """Seconds of the fastest epoch, on so many worker processes, or in this process if there are none."""
+    options = {"hidden": HIDDEN, "epochs": 1 + EPOCHS, "batch_size": batch_size, "threads": threads}
+    cluster = nullcontext()
+    if workers:
+        cluster = LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None)
     with cluster, Client(cluster) if workers else nullcontext():
-        net = fastbp.train(
-            X, y, hidden=HIDDEN, epochs=1 + EPOCHS, batch_size=batch_size, seed=0, progress=False, threads=threads
-        )
+        net = fastbp.train(X, y, seed=0, progress=False, **options)
     return np.diff(net.history["seconds"]).min()
 
 
@@ -46,21 +43,18 @@ def main(n, batch_sizes):
     """Measure, and print."""
     X, y = problem(n)
     array = X.compute()
-    ways = {f"NumPy array, threads={k}": {"X": array, "threads": k} for k in (1, 2)}
-    ways |= {f"Dask array without a client, threads={k}": {"X": X, "threads": k} for k in (1, 2)}
-    ways |= {f"Dask array, {k} worker process{'es' * (k > 1)}": {"X": X, "workers": k} for k in (1, 2)}
-    print(
-        f"| {n} rows, {FEATURES}-{'-'.join(map(str, HIDDEN))}-{CLASSES} | "
-        + " | ".join(f"batches of {size}" for size in batch_sizes)
-        + " |"
-    )
+    methods = {f"NumPy array, threads={k}": {"X": array, "threads": k} for k in (1, 2)}
+    methods |= {f"Dask array without a client, threads={k}": {"X": X, "threads": k} for k in (1, 2)}
+    methods |= {f"Dask array, {k} worker process{'es' * (k > 1)}": {"X": X, "workers": k} for k in (1, 2)}
+    network = "-".join(map(str, (FEATURES, *HIDDEN, CLASSES)))
+    print(f"| {n} rows, {network} | " + " | ".join(f"batches of {size}" for size in batch_sizes) + " |")
     print("|---" * (1 + len(batch_sizes)) + "|")
-    found = {(way, size): np.inf for way in ways for size in batch_sizes}
+    best = {(method, size): np.inf for method in methods for size in batch_sizes}
     for _ in range(TURNS):
-        for way, size in found:
-            found[way, size] = min(found[way, size], seconds(y=y, batch_size=size, **ways[way]))
-    for way in ways:
-        print(f"| {way} | " + " | ".join(f"{found[way, size]:.3f}" for size in batch_sizes) + " |")
+        for method, size in best:
+            best[method, size] = min(best[method, size], seconds(y=y, batch_size=size, **methods[method]))
+    for method in methods:
+        print(f"| {method} | " + " | ".join(f"{best[method, size]:.3f}" for size in batch_sizes) + " |")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """
-Prediction with one network in four libraries: how long one row takes, and how many rows a second they do.
+Prediction with one network in four libraries: the time of one row, and of many rows.
 
-Run ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python bench/compare/predict.py``; needs ``pip install -e ".[peers]"``.
-A network is trained, and goes into the other libraries by its exports: `to_onnx`, `to_torch` and `to_sklearn`. All take raw float32 rows.
-Bare layers take inputs that are scaled already, and give no labels: the least that ONNX Runtime can do, and fastbp beside it. All take
-turns; in a round each is called for 20 ms. Prints a Markdown table of medians.
+Run ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python bench/compare/predict.py`` with the packages
+of ``pip install -e ".[peers]"``. A network is trained, and exported to the other libraries by `to_onnx`, `to_torch` and
+`to_sklearn`. All take raw float32 rows. Bare layers take scaled inputs and return no labels: the least that ONNX
+Runtime can do, and fastbp for comparison. All take turns; in each turn, they are called for 20 ms. Prints a Markdown
+table of medians.
 """
 
 import statistics
@@ -29,22 +30,20 @@ ROWS = (1, 10_000)
 ROUNDS, PAUSE, SECONDS = 15, 0.1, 0.02
 
 
-def session(model):
+def session(data):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def ways(net, X):
-    """A call without arguments for each way to predict X."""
+def methods(net, X):
+    """A call without arguments for each method to predict X."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.onnx"
         net.to_onnx(path)
         whole = session(path.read_bytes())
-    plain, feed = (
-        session(model(net.sizes, zip(net.weights, net.biases, strict=True), net.layer_activations)),
-        np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32),
-    )
+    bare = session(model(net.sizes, zip(net.weights, net.biases, strict=True), net.layer_activations))
+    inputs = np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32)
     unscaled = replace(net, x_mean=np.zeros_like(net.x_mean), x_scale=np.ones_like(net.x_scale))
     sequential, tensor, estimator = net.to_torch(), torch.from_numpy(X), net.to_sklearn()
 
@@ -55,9 +54,9 @@ def ways(net, X):
     return {
         "fastbp `predict`": lambda: net.predict(X),
         "fastbp `predict_proba`": lambda: net.predict_proba(X),
-        "fastbp, bare layers": lambda: unscaled.forward(feed),
+        "fastbp, bare layers": lambda: unscaled.forward(inputs),
         "ONNX Runtime, scaler and labels": lambda: whole.run(None, {"X": X}),
-        "ONNX Runtime, bare layers": lambda: plain.run(None, {"a0": feed}),
+        "ONNX Runtime, bare layers": lambda: bare.run(None, {"a0": inputs}),
         "PyTorch": in_torch,
         "scikit-learn `predict_proba`": lambda: estimator.predict_proba(X),
     }
@@ -72,10 +71,10 @@ def main():
         net = fastbp.train(X, np.arange(2000) % sizes[-1], hidden=sizes[1:-1], epochs=1, seed=0, progress=False)
         for rows in ROWS:
             calls = 100 if rows == 1 else 1
-            calling = ways(net, np.ascontiguousarray(np.resize(X, (rows, sizes[0]))))
-            taken = {name: [] for name in calling}
+            called = methods(net, np.ascontiguousarray(np.resize(X, (rows, sizes[0]))))
+            taken = {name: [] for name in called}
             for _ in range(ROUNDS):
-                for name, call in calling.items():
+                for name, call in called.items():
                     time.sleep(PAUSE)
                     call()
                     count, started = 0, time.perf_counter()
@@ -87,13 +86,11 @@ def main():
             for name, times in taken.items():
                 seconds.setdefault(name, {})[sizes, rows] = statistics.median(times)
     cases = [(sizes, rows) for sizes in SIZES for rows in ROWS]
-    heads = [
-        "-".join(map(str, sizes)) + (", one row, µs" if rows == 1 else f", {rows} rows, ms") for sizes, rows in cases
-    ]
-    print("| |", " | ".join(heads), "|")
+    units = {1: ("one row, µs", 1e6), 10_000: ("10000 rows, ms", 1e3)}
+    print("| |", " | ".join(f"{'-'.join(map(str, sizes))}, {units[rows][0]}" for sizes, rows in cases), "|")
     print("|---|" + "---|" * len(cases))
-    for name, found in seconds.items():
-        print(f"| {name} |", " | ".join(f"{found[case] * (1e6 if case[1] == 1 else 1e3):.2f}" for case in cases), "|")
+    for name, times in seconds.items():
+        print(f"| {name} |", " | ".join(f"{times[case] * units[case[1]][1]:.2f}" for case in cases), "|")
 
 
 if __name__ == "__main__":

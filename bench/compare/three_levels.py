@@ -1,13 +1,14 @@
 """
 One equation, and one epoch, at three levels: the lecture's plain loops, the drop-in kernels, the epoch kernels.
 
-Run ``python bench/compare/three_levels.py [float32|float64]``. All levels work in one process on one thread, take
-turns, and must learn the same weights. Prints two Markdown tables of medians: of delta = a (1 - a) sum(delta w) alone,
-and of epochs. The epochs do other work in the same loop as the equation, so there is no figure for it alone there.
+Run ``python bench/compare/three_levels.py [float32|float64]``. All levels run in one process on one thread, take turns,
+and must learn the same weights. Prints two Markdown tables of medians: of delta = a (1 - a) sum(delta w) alone, and of
+epochs. The epoch kernels do other work in the same loop as the equation, so they are only in the second table.
 """
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench_lecture import LEVELS, WORKS, Work
+from bench_lecture import CASES, LEVELS, Case
 
 from fastbp import kernels
 from fastbp.kernels import lecture
@@ -39,7 +40,7 @@ def seconds(call):
 
 
 def medians(calls):
-    """Median seconds of each call, in turns, after one call that compiles."""
+    """Median seconds of each call; they take turns, after a first call that compiles."""
     for call in calls:
         call()
     turns = [[seconds(call) for call in calls] for _ in range(ROUNDS)]
@@ -52,28 +53,22 @@ def equation(shape, dtype):
     random = np.random.default_rng(0)
     delta, W = random.normal(size=(n, d_next)).astype(dtype), random.normal(size=(d, d_next)).astype(dtype)
     a, outs = random.uniform(size=(n, d)).astype(dtype), np.empty((2, n, d), dtype)
-    modules = (lecture, kernels)
-    plain, fast = medians(
-        [
-            lambda module=module, out=out: module.hidden_delta(kernels.LOGISTIC, delta, W, a, out)
-            for module, out in zip(modules, outs, strict=True)
-        ]
-    )
+    plain_call = partial(lecture.hidden_delta, kernels.LOGISTIC, delta, W, a, outs[0])
+    fast_call = partial(kernels.hidden_delta, kernels.LOGISTIC, delta, W, a, outs[1])
+    plain, fast = medians([plain_call, fast_call])
     assert abs(outs[0] - outs[1]).max() < 1e-4 * abs(outs[0]).max()
     rates = [2 * n * d * d_next / time / 1e9 for time in (plain, fast)]
     print(f"| {n} × {d} units, {d_next} above | {rates[0]:.2f} | {rates[1]:.1f} | {plain / fast:.1f} × |", flush=True)
 
 
 def epochs(name, dtype):
-    """Print the row of one work."""
-    works = [Work(name, dtype) for _ in LEVELS]
-    for level, work in zip(LEVELS, works, strict=True):
-        work.epoch(level)
-    assert max(abs(work.params - works[0].params).max() for work in works) < 1e-5
-    times = medians(
-        [lambda level=level, work=work: work.epoch(level) for level, work in zip(LEVELS, works, strict=True)]
-    )
-    cells = [f"{works[0].samples / time:,.0f}" for time in times]
+    """Print the row of one case."""
+    cases = [Case(name, dtype) for _ in LEVELS]
+    for level, case in zip(LEVELS, cases, strict=True):
+        case.epoch(level)
+    assert max(abs(case.params - cases[0].params).max() for case in cases) < 1e-5
+    times = medians([partial(case.epoch, level) for level, case in zip(LEVELS, cases, strict=True)])
+    cells = [f"{cases[0].samples / time:,.0f}" for time in times]
     print(f"| {name} | {' | '.join(cells)} | {times[0] / times[2]:.1f} × |", flush=True)
 
 
@@ -83,7 +78,7 @@ def main(dtype="float32"):
     for shape in SHAPES:
         equation(shape, dtype)
     print(f"\n| epoch, samples/s | {' | '.join(LEVELS)} | last to first |\n|---|---|---|---|---|")
-    for name in WORKS:
+    for name in CASES:
         epochs(name, dtype)
 
 

@@ -1,4 +1,4 @@
-"""How sphinx-gallery orders our scripts, and the pictures that matplotlib's scraper does not find."""
+"""The order of the gallery's scripts, and the pictures that sphinx-gallery's matplotlib scraper does not find."""
 
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,16 @@ def pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any
     These are new animations, as GIFs because matplotlib's own player loads its icons from the network, and the drawing
     of a graph, if that is the last value of the cell.
     """
-    found, paths = block_vars["example_globals"], block_vars["image_path_iterator"]
+    variables, paths = block_vars["example_globals"], block_vars["image_path_iterator"]
     saved = []
     figures = [plt.figure(number) for number in plt.get_fignums()]
-    for animation in [value for value in found.values() if isinstance(value, Animation) and value._fig in figures]:
+    for animation in [value for value in variables.values() if isinstance(value, Animation) and value._fig in figures]:
         saved.append(Path(next(paths)).with_suffix(".gif"))
         animation.save(saved[-1], writer="pillow")
         plt.close(animation._fig)  # otherwise its first frame would be shown, too
-    drawing = found.get("___")  # sphinx-gallery's name for the last value of a cell
+    drawing = variables.get("___")  # sphinx-gallery's name for the last value of a cell
     if isinstance(drawing, Drawing):
         saved.append(Path(next(paths)).with_suffix(".svg"))
         drawing.save(saved[-1])
-        found["___"] = None  # it stays until another cell ends in a value
+        variables["___"] = None  # otherwise it stays until another cell ends in a value
     return figure_rst(saved, gallery_conf["src_dir"])

@@ -92,10 +92,8 @@ for _ in range(passes):
 python_seconds = time.perf_counter() - started
 gap = max(np.abs(w - v).max() for w, v in zip(again, weights, strict=True))
 print(f"largest difference of a weight: {gap:.0e}")
-print(
-    f"a pass takes {python_seconds / passes * 1e6:.0f} µs from Python, "
-    f"{compiled_seconds / passes * 1e6:.0f} µs compiled"
-)
+micros = [seconds / passes * 1e6 for seconds in (python_seconds, compiled_seconds)]
+print(f"a pass takes {micros[0]:.0f} µs from Python, {micros[1]:.0f} µs compiled")
 
 # %%
 # What the network has learnt:

@@ -19,14 +19,8 @@ y = np.sin(2 * X[:, 0]) + random.normal(scale=0.1 + 0.15 * (X[:, 0] + 2))
 wild = random.uniform(size=600) < 0.06
 y[wild] += 6
 
-options = {
-    "hidden": (32,),
-    "activation": "tanh",
-    "epochs": 200,
-    "schedule": "cosine",
-    "seed": 0,
-    "progress": False,
-}
+options = {"hidden": (32,), "activation": "tanh", "epochs": 200, "schedule": "cosine"}
+options |= {"seed": 0, "progress": False}
 
 # %%
 # Several quantiles at once: one network with an output per level. About 10 % of the targets are below
@@ -52,7 +46,7 @@ for name, net in (("squared error", mean), ("huber", robust)):
 
 @njit
 def too_little(y, a):
-    """Four times the square where the output is below the target."""
+    """The squared error, four times as large if the output is below the target."""
     return 2 * (a - y) ** 2 if a < y else 0.5 * (a - y) ** 2
 
 

@@ -66,26 +66,12 @@ with tempfile.TemporaryDirectory() as name:
 
     def call(*command):
         """Run a command in the folder, and return its output."""
-        return subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | {"HOME": name},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        settings = {"cwd": folder, "env": os.environ | {"HOME": name}, "text": True}
+        return subprocess.run(command, check=True, capture_output=True, **settings).stdout
 
     call("git", "init", "--initial-branch=main")
-    call(
-        "git",
-        "-c",
-        "user.name=suite",
-        "-c",
-        "user.email=suite@example.org",
-        "commit",
-        "--allow-empty",
-        "--message=suite",
-    )
+    author = ("-c", "user.name=suite", "-c", "user.email=suite@example.org")
+    call("git", *author, "commit", "--allow-empty", "--message=suite")
     asv = [sys.executable, "-m", "asv"]
     call(*asv, "machine", "--yes")
     print(call(*asv, "run", "--python=same", "--set-commit-hash=HEAD"))
@@ -96,13 +82,8 @@ with tempfile.TemporaryDirectory() as name:
 # The results file has a row per benchmark; ``result_columns`` names its columns. ``result`` has the
 # median for each width, in seconds. A layer of that width takes 2 · 256 · width² flops.
 
-row = dict(
-    zip(
-        found["result_columns"],
-        found["results"]["bench_linear.LinearForward.time_linear_forward"],
-        strict=False,
-    )
-)
+values = found["results"]["bench_linear.LinearForward.time_linear_forward"]
+row = dict(zip(found["result_columns"], values, strict=False))
 widths, seconds = np.array(row["params"][0], int), np.array(row["result"])
 gflops = 2 * 256 * widths**2 / seconds * 1e-9
 for width, second, rate in zip(widths, seconds, gflops, strict=True):
@@ -114,9 +95,8 @@ for width, second, rate in zip(widths, seconds, gflops, strict=True):
 
 _, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 left.loglog(widths, seconds * 1e6, "o-", color="#0072B2")
-left.set(
-    xlabel="width of the layer", ylabel="time per call, µs", title="linear_forward, 256 samples, float32"
-)
+left.set(xlabel="width of the layer", ylabel="time per call, µs")
+left.set_title("linear_forward, 256 samples, float32")
 right.semilogx(widths, gflops, "s--", color="#D55E00")
 right.set(xlabel="width of the layer", ylabel="GFLOP/s", ylim=0, title="The same in flops per second")
 for ax in (left, right):

@@ -1,4 +1,4 @@
-"""`fastbp cross-validate`: how good networks are on rows that they have not learnt from."""
+"""`fastbp cross-validate`: how well networks predict rows that they did not learn from."""
 
 from __future__ import annotations
 
@@ -14,63 +14,57 @@ from .config import Options
 
 def add_arguments(command: argparse.ArgumentParser) -> Options:
     """Add the arguments of the command."""
-    known = Options(command)
-    training.add_table(known)
-    known.add("--folds", type=int, default=5, metavar="N", help="parts of the rows; each is tested once (default: 5)")
-    known.add(
-        "--repeats", type=int, default=1, metavar="N", help="times that this is done, with other folds (default: 1)"
-    )
-    known.add(
-        "--groups",
-        metavar="COLUMN",
-        help="rows with the same value, of a patient for instance, stay in one fold; not learnt from",
-    )
-    training.add_options(known)
-    training.add_outputs(command, known)
-    return known
+    options = Options(command)
+    training.add_table(options)
+    add = options.add
+    add("--folds", "parts of the rows; each is tested once (default: 5)", type=int, default=5, metavar="N")
+    add("--repeats", "how often to repeat it, with other folds (default: 1)", type=int, default=1, metavar="N")
+    add("--groups", "rows with the same value, such as a patient, stay in one fold; not learnt from", metavar="COLUMN")
+    training.add_options(options)
+    training.add_outputs(command, options)
+    return options
 
 
-def run(a: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Print the score of each fit, and their mean."""
-    table = files.read(a.table, a.categories or ())
-    groups = None if a.groups is None else table.target([a.groups], "classification")
-    X, y = training.read(a, table, *([] if a.groups is None else [a.groups]))
-    options = training.options_of(a)
-    beside = {"folds": a.folds, "repeats": a.repeats, "threads": a.threads, "progress": a.progress}
+    table = files.read(args.table, args.categories or ())
+    groups = None if args.groups is None else table.target([args.groups], "classification")
+    X, y = training.read(args, table, *([] if args.groups is None else [args.groups]))
+    options = training.options_of(args)
+    options |= {"folds": args.folds, "repeats": args.repeats, "threads": args.threads, "progress": args.progress}
     with table.naming_lines():
-        found = cross_validate(X, y, groups=groups, **beside, **options)
+        found = cross_validate(X, y, groups=groups, **options)
     task = next(net for k, net in enumerate(found.networks) if k not in found.networks.failures).task
     score = "R^2" if task == "regression" else "accuracy"
-    if a.json:
-        print(json.dumps(_facts(a, found, task, score)))
+    if args.json:
+        print(json.dumps(_facts(args, found, task, score)))
         return
     rows = [
-        (f"{k // a.folds + 1}", f"{k % a.folds + 1}", f"{len(test)}", f"{value:.4f}")
+        (f"{k // args.folds + 1}", f"{k % args.folds + 1}", f"{len(test)}", f"{value:.4f}")
         for k, (test, value) in enumerate(zip(found.tests, found.scores, strict=True))
     ]
     for line in [("repeat", "fold", "rows", score), *rows]:
         print("".join(f"{cell:>10}" for cell in line))
-    print(
-        f"\nmean  {found.mean:.4f} +- {found.standard_error:.4f} (standard error, corrected for overlapping training parts)"
-    )
+    mean = f"{found.mean:.4f} +- {found.standard_error:.4f}"
+    print(f"\nmean  {mean} (standard error, corrected for overlapping training sets)")
     print(f"seed  {found.seed}")
 
 
-def _facts(a: argparse.Namespace, found: CrossValidation, task: str, score: str) -> dict[str, object]:
-    """All that the table says, and more, as values for JSON; null where a network is missing."""
+def _facts(args: argparse.Namespace, found: CrossValidation, task: str, score: str) -> dict[str, object]:
+    """Everything in the table, and more, as values for JSON; null if a network is missing."""
     scores = [value if math.isfinite(value) else None for value in found.scores.tolist()]
-    whole = None not in scores
+    complete = None not in scores
     return {
-        "table": a.table,
-        "target": a.target,
+        "table": args.table,
+        "target": args.target,
         "task": task,
-        "folds": a.folds,
-        "repeats": a.repeats,
+        "folds": args.folds,
+        "repeats": args.repeats,
         "score": score,
         "scores": scores,
         "rows": list(map(len, found.tests)),
-        "mean": found.mean if whole else None,
-        "standard_error": found.standard_error if whole else None,
+        "mean": found.mean if complete else None,
+        "standard_error": found.standard_error if complete else None,
         "seed": found.seed,
-        "warnings": a.warnings,
+        "warnings": args.warnings,
     }

@@ -1,4 +1,4 @@
-"""`fastbp demo`: scripts of the gallery."""
+"""`fastbp demo`: the scripts of the gallery."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     names = f"{', '.join(runner.DEMOS)} (default: {', '.join(runner.DEFAULT)})"
     command.add_argument("name", nargs="?", choices=runner.DEMOS, metavar="NAME", help=names)
     command.add_argument(
-        "--plot", nargs="?", const=True, metavar="FOLDER", help="show the pictures too, or write them to a folder"
+        "--plot", nargs="?", const=True, metavar="FOLDER", help="show the pictures, too, or write them to a folder"
     )
 
 
-def run(a: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Run the demo, or those that are run by default."""
-    if a.name is None and a.plot in runner.DEMOS:
+    if args.name is None and args.plot in runner.DEMOS:
+        name = args.plot
         raise ValueError(
-            f"--plot: {a.plot} is a demo, its name comes first: fastbp demo {a.plot} --plot; a folder may be ./{a.plot}"
+            f"--plot: expected a folder, got the demo {name}; write fastbp demo {name} --plot, or ./{name}"
         )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have all symbols of the lecture
-    for k, name in enumerate([a.name] if a.name else runner.DEFAULT):
+    for k, name in enumerate([args.name] if args.name else runner.DEFAULT):
         print(end="\n" if k else "")
-        runner.run(name, a.plot)
+        runner.run(name, args.plot)

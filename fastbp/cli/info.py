@@ -1,4 +1,4 @@
-"""`fastbp info`: what is in a model file."""
+"""`fastbp info`: shows what is in a model file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from . import show
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    command.add_argument("model", metavar="MODEL", help="a file that fastbp train has saved")
+    command.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
     command.add_argument("--json", action="store_true", help="one JSON object instead of tables")
 
 
-def run(a: argparse.Namespace) -> None:
-    """Print the network, its columns and its options; of an ensemble those of the first network."""
-    model = storage.load(a.model)
+def run(args: argparse.Namespace) -> None:
+    """Print the network, its columns and its options; for an ensemble, those of its first network."""
+    model = storage.load(args.model)
     net = members(model)[0]
-    if a.json:
+    if args.json:
         print(json.dumps(facts(model)))
         return
     if net.columns is not None:
         show.show_columns(net.columns)
     rows = show.summary(model)
     if model.feature_names is not None:
-        rows.append(("features", show.some(model.feature_names)))
+        rows.append(("features", show.first_ones(model.feature_names)))
     if isinstance(model, Ensemble):
         rows.append(("seed", str(model.options.get("seed", "-"))))
     else:
@@ -42,12 +42,13 @@ def run(a: argparse.Namespace) -> None:
 
 
 def facts(model: Network | Ensemble) -> dict[str, Any]:
-    """What a model is, how its training went and what became of each column, as values for JSON."""
+    """A model, its training and its columns, as values for JSON."""
     if isinstance(model, Ensemble):
         return {"task": model.task, "ensemble": dict(model.options), "networks": list(map(facts, model.networks))}
     net = model
     rows = net.columns.rows if net.columns is not None else ()
     columns = [{"name": row.name, "kind": row.kind, "inputs": row.inputs, "note": row.note} for row in rows]
+    best = {key: value for key, value in _best_epoch(net).items() if math.isfinite(value)}  # JSON has no NaN
     return {
         "task": net.task,
         "sizes": net.sizes,
@@ -58,9 +59,7 @@ def facts(model: Network | Ensemble) -> dict[str, Any]:
         "columns": columns,
         "epochs": len(net.history.get("loss", ())),
         "best_epoch": net.best_epoch,
-        "at_best_epoch": {
-            key: value for key, value in _best_epoch(net).items() if math.isfinite(value)
-        },  # JSON has no others
+        "at_best_epoch": best,
         "stop_reason": net.stop_reason,
         "train_seconds": net.train_seconds,
         "compile_seconds": net.compile_seconds,

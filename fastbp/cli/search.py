@@ -1,4 +1,4 @@
-"""`fastbp search`: options found by trial, and the network that is trained with the best."""
+"""`fastbp search`: tries options, and trains a network with the best."""
 
 from __future__ import annotations
 
@@ -15,76 +15,77 @@ from . import show, training
 from .config import Options
 from .outputs import check_writable, naming
 
-# What is searched where nothing is said.
-USUAL = ["learning-rate=0.0001..0.1", "hidden=16|32|64|128|64,32", "l2=0|0.0001|0.001|0.01", "dropout=0|0.1|0.3"]
-# Trials that are shown after each round, and in the end.
-MOST, MOST_AT_THE_END = 5, 10
+# What is searched without --space.
+DEFAULT_SPACE = [
+    "learning-rate=0.0001..0.1",
+    "hidden=16|32|64|128|64,32",
+    "l2=0|0.0001|0.001|0.01",
+    "dropout=0|0.1|0.3",
+]
+# The most trials that are shown after each round, and at the end.
+SHOWN, SHOWN_AT_THE_END = 5, 10
 
 
 def add_arguments(command: argparse.ArgumentParser) -> Options:
     """Add the arguments of the command."""
-    known = Options(command)
-    training.add_table(known)
-    known.add(
-        "--save",
-        required=True,
-        metavar="MODEL",
-        help="the file to write the network to that is trained with the best options",
+    options = Options(command)
+    training.add_table(options)
+    saved = "the file to write the network to that is trained with the best options"
+    options.add("--save", saved, required=True, metavar="MODEL")
+    options.add("--trials", "choices of options (default: 64)", type=int, default=64, metavar="N")
+    space = (
+        "values of an option to choose from, hidden=32|64|64,32, or a range, learning-rate=1e-4..1e-1; "
+        f"repeat it for several (default: {' '.join(DEFAULT_SPACE)})"
     )
-    known.add("--trials", type=int, default=64, metavar="N", help="choices of options (default: 64)")
-    known.add(
-        "--space",
-        action="append",
-        metavar="OPTION=VALUES",
-        help=f"values of an option to choose from, hidden=32|64|64,32, or a range, learning-rate=1e-4..1e-1; repeat it for several "
-        f"(default: {' '.join(USUAL)})",
-    )
-    training.add_options(known)
-    training.add_outputs(command, known)
-    command.set_defaults(known=known)
-    return known
+    options.add("--space", space, action="append", metavar="OPTION=VALUES")
+    training.add_options(options)
+    training.add_outputs(command, options)
+    command.set_defaults(known_options=options)
+    return options
 
 
-def run(a: argparse.Namespace) -> None:
-    """Search, train with the best options, save; the best trials are shown after each round."""
-    check_writable("--save", a.save, a.table)
-    space = dict(_values(a.known, text) for text in a.space or USUAL)
-    table = files.read(a.table, a.categories or ())
-    X, y = training.read(a, table)
-    options = {name: value for name, value in training.options_of(a).items() if name not in space}
-    live = sys.stderr.isatty() if a.progress is None else a.progress
+def run(args: argparse.Namespace) -> None:
+    """Search, train with the best options, and save; show the best trials after each round."""
+    check_writable("--save", args.save, args.table)
+    space = dict(_values(args.known_options, text) for text in args.space or DEFAULT_SPACE)
+    table = files.read(args.table, args.categories or ())
+    X, y = training.read(args, table)
+    options = {name: value for name, value in training.options_of(args).items() if name not in space}
+    options |= {"threads": args.threads, "progress": args.progress}
+    live = sys.stderr.isatty() if args.progress is None else args.progress
 
-    def tell(trials: list[Trial]) -> None:
+    def show_best(trials: list[Trial]) -> None:
         if live:
-            Bar.write("\n".join(_table(trials, space, MOST)) + "\n", file=sys.stderr)
+            Bar.write("\n".join(_table(trials, space, SHOWN)) + "\n", file=sys.stderr)
 
     with table.naming_lines():
-        found = search(X, y, space, a.trials, threads=a.threads, progress=a.progress, callback=tell, **options)
-    with naming(a.save):
-        found.network.save(a.save)
-    if a.json:
-        print(json.dumps(_facts(a, found), default=str))
+        found = search(X, y, space, args.trials, callback=show_best, **options)
+    with naming(args.save):
+        found.network.save(args.save)
+    if args.json:
+        print(json.dumps(_facts(args, found), default=str))
         return
-    print("\n".join(_table(found.trials, space, MOST_AT_THE_END)))
+    print("\n".join(_table(found.trials, space, SHOWN_AT_THE_END)))
     print()
-    show.show([*show.summary(found.network), ("saved", a.save)])
+    show.show([*show.summary(found.network), ("saved", args.save)])
 
 
-def _values(known: Options, text: str) -> tuple[str, Any]:
-    """An option, and the values among which to choose, from ``OPTION=VALUES``."""
+def _values(options: Options, text: str) -> tuple[str, Any]:
+    """An option and the values to choose from, given ``OPTION=VALUES``."""
     name, equals, values = text.partition("=")
     if not equals or not values:
         raise ValueError(f"--space: expected OPTION=VALUES, such as hidden=32|64, got {text!r}")
-    option = known.action("--space", name.strip().removeprefix("--").replace("_", "-"))
+    option = options.action("--space", name.strip().removeprefix("--").replace("_", "-"))
     low, dots, high = values.partition("..")
     if not dots:
         return option.dest, [_value(option, value) for value in values.split("|")]
     bounds = [_value(option, bound) for bound in (low, high)]
     if not all(isinstance(bound, int | float) and not isinstance(bound, bool) for bound in bounds):
-        raise ValueError(f"--space: expected a range only of an option that is a number, got {text!r}")
-    first, last = bounds
+        raise ValueError(f"--space: expected a range only for an option that takes a number, got {text!r}")
+    least, greatest = bounds
+    log = least > 0 and greatest >= 10 * least
     try:
-        return option.dest, Uniform(first, last, log=first > 0 and last >= 10 * first, integer=option.type is int)
+        return option.dest, Uniform(least, greatest, log=log, integer=option.type is int)
     except ValueError as error:
         raise ValueError(f"--space: {option.dest}: {error}") from None
 
@@ -102,7 +103,7 @@ def _value(option: argparse.Action, text: str) -> Any:
 
 
 def _table(trials: Sequence[Trial], space: dict[str, Any], most: int) -> list[str]:
-    """Lines of a table of the best trials."""
+    """Lines of a table of the best trials, `most` at most."""
     classes = any(trial.accuracy is not None for trial in trials)
     rows = [["trial", *space, "epochs", "loss", *["accuracy"] * classes]]
     for trial in trials[:most]:
@@ -120,17 +121,9 @@ def _shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _facts(a: argparse.Namespace, found: Search) -> dict[str, Any]:
-    """All that the table says, and more, as values for JSON."""
+def _facts(args: argparse.Namespace, found: Search) -> dict[str, Any]:
+    """Everything in the table, and more, as values for JSON."""
     trials = [{name: None if value != value else value for name, value in row.items()} for row in found.table()]
     best = {"options": found.best.options, "loss": found.best.loss, "accuracy": found.best.accuracy}
-    seed = found.network.options["seed"]
-    return {
-        "table": a.table,
-        "target": a.target,
-        "best": best,
-        "trials": trials,
-        "seed": seed,
-        "saved": a.save,
-        "warnings": a.warnings,
-    }
+    facts = {"table": args.table, "target": args.target, "best": best, "trials": trials}
+    return facts | {"seed": found.network.options["seed"], "saved": args.save, "warnings": args.warnings}

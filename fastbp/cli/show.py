@@ -1,4 +1,4 @@
-"""What commands print: names on the left, values on the right, in columns."""
+"""Prints results: names on the left, values on the right, in columns."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MOST_COLUMNS = 30
 
 
 def show(rows: Sequence[tuple[str, str]]) -> None:
-    """Print names and what they stand for."""
+    """Print names and values."""
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:{width}}  {value}")
 
 
-def some(things: Sequence[object]) -> str:
-    """The first ones, and how many there are."""
-    return ", ".join(map(str, things[:10])) + (f", ... ({len(things)} in all)" if len(things) > 10 else "")
+def first_ones(values: Sequence[object]) -> str:
+    """The first values, and how many there are."""
+    return ", ".join(map(str, values[:10])) + (f", ... ({len(values)} in all)" if len(values) > 10 else "")
 
 
 def show_columns(columns: Columns) -> None:
@@ -33,20 +33,15 @@ def show_columns(columns: Columns) -> None:
 
 
 def show_scores(parts: Sequence[tuple[str, int, dict[str, float], dict[str, float]]]) -> None:
-    """Print a table of scores: name, rows, scores and those of the baseline for each part."""
-    names = list(dict.fromkeys(name for *_, found, _ in parts for name in found))
+    """Print a table of scores; for each part its name, its number of rows, its scores and those of the baseline."""
+    columns = [scores for *_, model, baseline in parts for scores in (model, baseline)]
     table = [["", *(cell for part, rows, _, _ in parts for cell in (f"{part} ({rows})", "baseline"))]]
-    table += [
-        [name, *(_number(of[name]) if name in of else "-" for *_, found, guess in parts for of in (found, guess))]
-        for name in names
-    ]
+    for name in dict.fromkeys(name for _, _, model, _ in parts for name in model):
+        table.append([name, *(_number(scores[name]) if name in scores else "-" for scores in columns)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for first, *rest in table:
-        print(
-            "  ".join(
-                [f"{first:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))]
-            )
-        )
+        cells = [f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True)]
+        print("  ".join([f"{first:{widths[0]}}", *cells]))
 
 
 def _number(score: float) -> str:
@@ -56,30 +51,27 @@ def _number(score: float) -> str:
 
 
 def summary(model: Network | Ensemble) -> list[tuple[str, str]]:
-    """What a model is, and how its training went; the layers of an ensemble are those of its first network."""
+    """A model and its training; for an ensemble, the layers of its first network."""
     net = members(model)[0]
-    layers = zip(net.sizes[1:], net.layer_activations, strict=True)
+    layers = [f"{units} {activation}" for units, activation in zip(net.sizes[1:], net.layer_activations, strict=True)]
     epochs = len(net.history.get("loss", ()))
     best = f", the best was {net.best_epoch}" if net.best_epoch != epochs else ""
+
     rows = [
         ("task", net.task),
-        ("layers", " - ".join([f"{net.sizes[0]} inputs", *(f"{units} {activation}" for units, activation in layers)])),
-        ("parameters", f"{len(net.params)} ({net.dtype})" + ", of each network" * isinstance(model, Ensemble)),
+        ("layers", " - ".join([f"{net.sizes[0]} inputs", *layers])),
+        ("parameters", f"{len(net.params)} ({net.dtype})" + " in each network" * isinstance(model, Ensemble)),
     ]
     if net.classes is not None:
-        rows.append(("classes", some(net.classes.tolist())))
+        rows.append(("classes", first_ones(net.classes.tolist())))
+    rows.append(("loss", net.loss))
     if isinstance(model, Ensemble):
-        drawn = ", of rows drawn with replacement" if model.options.get("bootstrap") else ""
+        drawn = ", trained on rows drawn with replacement" if model.options.get("bootstrap") else ""
         seconds = sum(each.train_seconds for each in model.networks)
-        return [
-            ("ensemble", f"{len(model.networks)} networks{drawn}"),
-            *rows,
-            ("loss", net.loss),
-            ("seconds", f"{seconds:.2f} to train"),
-        ]
+        ensemble = ("ensemble", f"{len(model.networks)} networks{drawn}")
+        return [ensemble, *rows, ("seconds", f"{seconds:.2f} to train")]
     return [
         *rows,
-        ("loss", net.loss),
         ("epochs", f"{epochs} of {net.options.get('epochs', epochs)}{best}"),
         ("stopped", STOP_REASONS[net.stop_reason]),
         ("seconds", f"{net.train_seconds:.2f} to train, {net.compile_seconds:.2f} to compile or load kernels"),

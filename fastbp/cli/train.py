@@ -1,4 +1,4 @@
-"""`fastbp train`: a table in, a model file out, and how good it is."""
+"""`fastbp train`: trains a network on a table, saves it, and prints its scores."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..report.scores import baseline, scores
 from ..tables import files
-from ..train import resume, train
 from ..training import first_weights
+from ..training.train import resume, train
 from . import info, show, training
 from .config import Options
 from .outputs import check_writable, make_folder, naming
@@ -30,63 +30,46 @@ from .training import Part
 
 def add_arguments(command: argparse.ArgumentParser) -> Options:
     """Add the arguments of the command."""
-    known = Options(command)
-    add = known.add
-    training.add_table(known)
-    add("--save", required=True, metavar="MODEL", help="the file to write the network to")
-    training.add_options(known)
-    add("--ensemble", type=int, metavar="N", help="train N networks that differ by chance, which predict together")
-    add("--bootstrap", action="store_true", help="each network of the ensemble learns from rows drawn with replacement")
-    begin = command.add_mutually_exclusive_group()
-    add(
-        "--checkpoint",
-        group=begin,
-        metavar="FILE",
-        help="a new file to keep the run in, so that --resume can go on with it",
-    )
-    add(
-        "--resume",
-        group=begin,
-        metavar="FILE",
-        help="go on with the run that this file keeps; table and options as they were",
-    )
-    add(
-        "--checkpoint-every",
-        type=int,
-        metavar="N",
-        help="epochs from one writing of that file to the next (default: ten seconds)",
-    )
-    add("--plot", metavar="FOLDER", help="write pictures: learning-curves.png, and confusion.png or predicted.png")
-    add("--report", metavar="FILE.html", help="write a report to read in a browser")
-    training.add_outputs(command, known)
-    return known
+    options = Options(command)
+    add = options.add
+    training.add_table(options)
+    add("--save", "the file to write the network to", required=True, metavar="MODEL")
+    training.add_options(options)
+    add("--ensemble", "train N networks with different seeds, which predict together", type=int, metavar="N")
+    add("--bootstrap", "each network of the ensemble learns from rows drawn with replacement", action="store_true")
+    start = command.add_mutually_exclusive_group()
+    add("--checkpoint", "a new file that stores the run, so that --resume can continue it", group=start, metavar="FILE")
+    add("--resume", "continue the run in this file, with the same table and options", group=start, metavar="FILE")
+    add("--checkpoint-every", "write that file every N epochs (default: every ten seconds)", type=int, metavar="N")
+    add("--plot", "write pictures: learning-curves.png, and confusion.png or predicted.png", metavar="FOLDER")
+    add("--report", "write a report to read in a browser", metavar="FILE.html")
+    training.add_outputs(command, options)
+    return options
 
 
-def run(a: argparse.Namespace) -> None:
-    """Train, save, and tell how good the network is."""
-    _check_outputs(a)
-    table = files.read(a.table, a.categories or ())
-    X, y = training.read(a, table)
+def run(args: argparse.Namespace) -> None:
+    """Train, save, and print the scores."""
+    _check_outputs(args)
+    table = files.read(args.table, args.categories or ())
+    X, y = training.read(args, table)
     with table.naming_lines():
-        model, parts = _trained(a, X, y) if a.ensemble is None else _ensemble(a, X, y)
-    with naming(a.save):
-        model.save(a.save)
+        model, parts = _trained(args, X, y) if args.ensemble is None else _ensemble(args, X, y)
+    with naming(args.save):
+        model.save(args.save)
     net = members(model)[0]
-    measured = [
-        (name, len(yp), scores(model, Xp, yp), baseline(net, parts["training"][1], yp))
-        for name, (Xp, yp) in parts.items()
-    ]
-    written = [("saved", a.save)]
-    if a.plot:
-        with naming(a.plot):
-            written += [("plot", path) for path in _plot(net, parts, Path(a.plot))]
-    if a.report:
-        with naming(a.report):
-            report, target = _module("--report", "report.page"), ", ".join(a.target)
-            report.write(a.report, net, parts["training"], parts.get("validation"), table=table.path, target=target)
-        written.append(("report", a.report))
-    if a.json:
-        print(json.dumps(_facts(a, model, measured, written), default=str))
+    y_training = parts["training"][1]
+    measured = [(name, len(y), scores(model, X, y), baseline(net, y_training, y)) for name, (X, y) in parts.items()]
+    written = [("saved", args.save)]
+    if args.plot:
+        with naming(args.plot):
+            written += [("plot", path) for path in _plot(net, parts, Path(args.plot))]
+    if args.report:
+        with naming(args.report):
+            report, target = _module("--report", "report.page"), ", ".join(args.target)
+            report.write(args.report, net, parts["training"], parts.get("validation"), table=table.path, target=target)
+        written.append(("report", args.report))
+    if args.json:
+        print(json.dumps(_facts(args, model, measured, written), default=str))
         return
     if net.columns is not None:
         show.show_columns(net.columns)
@@ -97,56 +80,57 @@ def run(a: argparse.Namespace) -> None:
     show.show(written)
 
 
-def _trained(a: argparse.Namespace, X: Any, y: Any) -> tuple[Network, dict[str, Part]]:
-    """Train, from the start or from a checkpoint; options of the run that were typed must then be those that it was begun with."""
-    options = training.options_of(a)
-    beside = {"threads": a.threads, "progress": a.progress, "checkpoint_every": a.checkpoint_every}
-    if a.resume:
-        net = resume(a.resume, X, y, **beside, **{name: options[name] for name in options if name in a.typed})
+def _trained(args: argparse.Namespace, X: Any, y: Any) -> tuple[Network, dict[str, Part]]:
+    """Train from the start, or from a checkpoint; then the options that were typed must be those of its run."""
+    options = training.options_of(args)
+    common = {"threads": args.threads, "progress": args.progress, "checkpoint_every": args.checkpoint_every}
+    if args.resume:
+        typed = {name: options[name] for name in options if name in args.typed}
+        net = resume(args.resume, X, y, **common, **typed)
     else:
-        net = train(X, y, **beside, checkpoint=a.checkpoint, **options)
+        net = train(X, y, checkpoint=args.checkpoint, **common, **options)
     return net, _parts(X, y, targets.read(y, net.task, len(X)), net.options["validation"], net.options["seed"])
 
 
-def _ensemble(a: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str, Part]]:
-    """Train an ensemble; the rows set aside are the same for all networks, so that it can be measured on them."""
-    seed = secrets.randbits(32) if a.seed is None else checks.integer("seed", a.seed, 0)
-    target = targets.read(y, a.task, len(X))
-    parts = _parts(X, y, target, a.validation or None, seed)
-    options = training.options_of(a) | {"task": target.task, "validation": parts.get("validation")}
-    n, (X, y) = checks.integer("ensemble", a.ensemble, 1), parts["training"]
-    beside = {"bootstrap": a.bootstrap, "threads": a.threads, "progress": a.progress}
-    return ensemble(X, y, n, **beside, **options | {"seed": seed}), parts
+def _ensemble(args: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str, Part]]:
+    """Train an ensemble; all networks have the same validation rows, so that it can be measured on them."""
+    seed = secrets.randbits(32) if args.seed is None else checks.integer("seed", args.seed, 0)
+    target = targets.read(y, args.task, len(X))
+    parts = _parts(X, y, target, args.validation or None, seed)
+    options = training.options_of(args) | {"task": target.task, "validation": parts.get("validation")}
+    options |= {"bootstrap": args.bootstrap, "threads": args.threads, "progress": args.progress, "seed": seed}
+    n, (X, y) = checks.integer("ensemble", args.ensemble, 1), parts["training"]
+    return ensemble(X, y, n, **options), parts
 
 
 def _parts(X: Any, y: Any, target: targets.Targets, validation: float | None, seed: int) -> dict[str, Part]:
-    """Rows to learn from and, if there are any, those to set aside, drawn from the seed as `fastbp.train` does."""
-    held = samples.held_rows(target, validation, first_weights.random_streams(seed)[1])
+    """Training rows and, if there are any, validation rows, drawn from the seed as by `fastbp.train`."""
+    held = samples.held_out_rows(target, validation, first_weights.random_streams(seed)[1])
     parts = [("training", ~held), ("validation", held)]
     return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
 
 
-def _check_outputs(a: argparse.Namespace) -> None:
-    """Tell before the training what would fail after it."""
-    check_writable("--save", a.save, a.table)
-    if a.bootstrap and a.ensemble is None:
-        raise ValueError("--bootstrap: expected --ensemble N beside it")
-    for name in ("checkpoint", "resume", "checkpoint_every", "plot", "report") if a.ensemble is not None else ():
-        if getattr(a, name) is not None:
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Check before training what would otherwise fail after it."""
+    check_writable("--save", args.save, args.table)
+    if args.bootstrap and args.ensemble is None:
+        raise ValueError("--bootstrap: expected --ensemble N, too")
+    for name in ("checkpoint", "resume", "checkpoint_every", "plot", "report") if args.ensemble is not None else ():
+        if getattr(args, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')}: expected a single network; leave out --ensemble, or this")
-    for option, path in (("--checkpoint", a.checkpoint), ("--resume", a.resume)):
+    for option, path in (("--checkpoint", args.checkpoint), ("--resume", args.resume)):
         if path:
-            check_writable(option, path, a.table, a.save)
+            check_writable(option, path, args.table, args.save)
     if importlib.util.find_spec("sklearn") is None:
         raise ImportError('the scores need scikit-learn; install it with: pip install "fastbp[cli]"')
-    if a.report:
-        check_writable("--report", a.report, a.table)
-        if Path(a.report).absolute() == Path(a.save).absolute():
-            raise ValueError(f"--report: {a.report!r} is the file of the model; choose another name")
+    if args.report:
+        check_writable("--report", args.report, args.table)
+        if Path(args.report).absolute() == Path(args.save).absolute():
+            raise ValueError(f"--report: {args.report!r} is the model file; choose another name")
         _module("--report", "report.page")
-    if a.plot:
+    if args.plot:
         _module("--plot", "plot")
-        make_folder("--plot", a.plot)
+        make_folder("--plot", args.plot)
 
 
 def _module(option: str, name: str) -> Any:
@@ -162,14 +146,14 @@ def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
 
     from .. import plot
 
-    watched = parts.get("validation", parts["training"])
+    shown = parts.get("validation", parts["training"])
     pictures: dict[str, Callable[[Any], object]] = {}
     if len(net.history["loss"]):
         pictures["learning-curves.png"] = lambda ax: plot.learning_curves(net, ax)
     if net.task == "classification":
-        pictures["confusion.png"] = lambda ax: plot.confusion(net, *watched, ax)
+        pictures["confusion.png"] = lambda ax: plot.confusion(net, *shown, ax)
     if net.task == "regression":
-        pictures["predicted.png"] = lambda ax: plot.predicted(net, *watched, ax)
+        pictures["predicted.png"] = lambda ax: plot.predicted(net, *shown, ax)
     for name, draw in pictures.items():
         figure, image = Figure(layout="constrained"), io.BytesIO()
         draw(figure.subplots())
@@ -179,18 +163,18 @@ def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
 
 
 def _facts(
-    a: argparse.Namespace, model: Network | Ensemble, measured: list[Any], written: list[tuple[str, str]]
+    args: argparse.Namespace, model: Network | Ensemble, measured: list[Any], written: list[tuple[str, str]]
 ) -> dict[str, Any]:
-    """Everything that the tables say, and more, as values for JSON."""
+    """Everything in the printed tables, and more, as values for JSON."""
     return {
-        "table": a.table,
-        "target": a.target,
+        "table": args.table,
+        "target": args.target,
         **info.facts(model),
         "rows": {name: rows for name, rows, _, _ in measured},
         "scores": {name: found for name, _, found, _ in measured},
         "baseline": {name: guess for name, _, _, guess in measured},
-        "saved": a.save,
+        "saved": args.save,
         "plots": [path for what, path in written if what == "plot"],
-        "report": a.report,
-        "warnings": a.warnings,
+        "report": args.report,
+        "warnings": args.warnings,
     }

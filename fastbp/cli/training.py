@@ -1,153 +1,100 @@
-"""What `fastbp train` and `fastbp cross-validate` have in common: the table, and the options of a training."""
+"""The table and the options of training, for `fastbp train`, `fastbp cross-validate` and `fastbp search`."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from typing import Any
 
 import fastbp.kernels as kernels
 
-from .. import compilation, losses, options, schedules
+from .. import compilation, losses, schedules
+from ..options import ELEMENTWISE, TASKS
 from ..tables import files
-from ..train import DEFAULTS
+from ..training.train import DEFAULTS
 from .config import Options
 
 Part = tuple[Any, Any]  # raw columns and targets
 
 
-def add_table(known: Options) -> None:
-    """Add the table, and what its columns are for."""
-    add = known.add
-    add(
-        "table",
-        metavar="TABLE",
-        help="CSV or Parquet file, - for stdin; text, dates, booleans and missing values are understood",
-    )
-    add(
-        "--target",
-        required=True,
-        action="append",
-        metavar="COLUMN",
-        help="what to predict; repeat it for several columns of numbers",
-    )
-    add("--drop", action="append", metavar="COLUMN", help="a column not to learn from; repeat it for several")
-    add(
-        "--categories",
-        action="append",
-        metavar="COLUMN",
-        help="a column whose numbers are codes, as zip codes are; repeat it for several",
-    )
+def add_table(options: Options) -> None:
+    """Add the table, and the roles of its columns."""
+    add = options.add
+    column = {"action": "append", "metavar": "COLUMN"}
+    add("table", "CSV or Parquet file, - for stdin; text, dates, booleans, missing values are fine", metavar="TABLE")
+    add("--target", "what to predict; repeat it for several columns of numbers", required=True, **column)
+    add("--drop", "a column not to learn from; repeat it for several", **column)
+    add("--categories", "a column whose numbers are codes, such as zip codes; repeat it for several", **column)
 
 
-def add_options(known: Options) -> None:
+def add_options(options: Options) -> None:
     """Add the options of `fastbp.train`."""
-    add = known.add
-    add("--task", default="auto", choices=("auto", *options.TASKS), help="default: auto, from the values of the target")
-    add(
-        "--hidden",
-        type=_hidden,
-        default=(64,),
-        metavar="64,32",
-        help="units of each hidden layer; none: a linear unit (default: 64)",
-    )
-    add("--activation", default="relu", choices=options.ELEMENTWISE, help="of the hidden layers (default: relu)")
-    add(
-        "--output",
-        default="auto",
-        choices=("auto", *kernels.ACTIVATIONS),
-        help="activation of the last layer (default: auto)",
-    )
-    add("--loss", default="auto", choices=("auto", *kernels.LOSSES), help="default: auto")
-    add(
-        "--quantile",
-        type=_levels,
-        default=losses.LEVEL,
-        metavar="0.1,0.9",
-        help="level of --loss quantile, or several (default: 0.5)",
-    )
-    add(
-        "--huber-delta",
-        type=float,
-        default=losses.DELTA,
-        metavar="D",
-        help="where --loss huber turns into a line (default: 1)",
-    )
-    add("--optimizer", default="adam", choices=tuple(kernels.OPTIMIZERS), help="default: adam")
-    add("--learning-rate", type=float, metavar="RATE", help="default: by optimizer and width")
-    add("--schedule", default="constant", choices=schedules.SCHEDULES, help="of the learning rate (default: constant)")
-    add("--warmup", type=float, default=0.0, metavar="N", help="epochs in which the learning rate rises (default: 0)")
-    add("--batch-size", type=int, metavar="N", help="rows per update (default: by the number of rows)")
-    add("--epochs", type=int, metavar="N", help="passes over the rows at most (default: by their number)")
-    add("--target-loss", type=float, metavar="LOSS", help="stop at this loss of the training rows")
-    add("--target-accuracy", type=float, metavar="SHARE", help="stop at this accuracy of the training rows, 0 to 1")
-    add("--max-seconds", type=float, metavar="S", help="stop after this time")
-    add(
-        "--validation",
-        type=float,
-        default=0.2,
-        metavar="SHARE",
-        help="set aside, to choose the best epoch by; 0: none (default: 0.2)",
-    )
-    add("--patience", type=int, metavar="N", help="stop when the validation loss has not fallen for N epochs")
-    add("--l2", type=float, default=0.0, metavar="F", help="weight of the penalty on large weights (default: 0)")
-    add(
-        "--dropout",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="share of hidden units left out in training (default: 0)",
-    )
-    add("--clip-norm", type=float, metavar="LENGTH", help="cut gradients that are longer")
-    add("--no-scale", dest="scale", action="store_false", help="do not standardise the columns")
-    add("--dtype", default="float32", choices=compilation.DTYPES, help="default: float32")
-    add("--seed", type=int, metavar="N", help="make the run repeatable")
-    add("--threads", type=int, metavar="N", help="threads at most (default: all)")
+
+    def choice(name: str, text: str, default: str, choices: Iterable[str]) -> None:
+        options.add(name, text, default=default, choices=tuple(choices))
+
+    def number(name: str, text: str, metavar: str, kind: Any = float, default: Any = None) -> None:
+        options.add(name, text, type=kind, default=default, metavar=metavar)
+
+    choice("--task", "default: auto, from the values of the target", "auto", ("auto", *TASKS))
+    number("--hidden", "units of each hidden layer; none: a linear unit (default: 64)", "64,32", _hidden, (64,))
+    choice("--activation", "of the hidden layers (default: relu)", "relu", ELEMENTWISE)
+    choice("--output", "activation of the last layer (default: auto)", "auto", ("auto", *kernels.ACTIVATIONS))
+    choice("--loss", "default: auto", "auto", ("auto", *kernels.LOSSES))
+    number("--quantile", "one or more levels of --loss quantile (default: 0.5)", "0.1,0.9", _levels, losses.LEVEL)
+    number("--huber-delta", "error above which --loss huber is linear (default: 1)", "D", default=losses.DELTA)
+    choice("--optimizer", "default: adam", "adam", kernels.OPTIMIZERS)
+    number("--learning-rate", "default: depends on optimizer and width", "RATE")
+    choice("--schedule", "of the learning rate (default: constant)", "constant", schedules.SCHEDULES)
+    number("--warmup", "epochs in which the learning rate rises (default: 0)", "N", default=0.0)
+    number("--batch-size", "rows per update (default: depends on the number of rows)", "N", int)
+    number("--epochs", "the most passes over the rows (default: depends on their number)", "N", int)
+    number("--target-loss", "stop at this loss on the training rows", "LOSS")
+    number("--target-accuracy", "stop at this accuracy on the training rows, 0 to 1", "SHARE")
+    number("--max-seconds", "stop after this time", "S")
+    number("--validation", "share of validation rows, which choose the best epoch (default: 0.2)", "SHARE", default=0.2)
+    number("--patience", "stop when the validation loss has not fallen for N epochs", "N", int)
+    number("--l2", "weight of the penalty on large weights (default: 0)", "F", default=0.0)
+    number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)
+    number("--clip-norm", "shorten gradients that are longer than this", "LENGTH")
+    options.add("--no-scale", "do not standardise the columns", dest="scale", action="store_false")
+    choice("--dtype", "default: float32", "float32", compilation.DTYPES)
+    number("--seed", "make the run repeatable", "N", int)
+    number("--threads", "the most threads to use (default: all)", "N", int)
 
 
-def add_outputs(command: argparse.ArgumentParser, known: Options) -> None:
+def add_outputs(command: argparse.ArgumentParser, options: Options) -> None:
     """Add how results are shown, and the file that options may come from."""
-    add = known.add
-    add("--json", action="store_true", help="one JSON object instead of tables")
-    add(
-        "--config",
-        metavar="FILE.toml",
-        help="options from a file, by their long names, and the table; those typed here win",
-    )
     bar = command.add_mutually_exclusive_group()
-    add("--quiet", group=bar, dest="progress", action="store_false", default=None, help="no progress bar")
-    add(
-        "--progress",
-        group=bar,
-        action="store_true",
-        default=None,
-        help="a progress bar also where the output is not a terminal",
-    )
+    options.add("--json", "print one JSON object instead of tables", action="store_true")
+    config = "read options (by their long names) and the table from a file; those typed here take precedence"
+    options.add("--config", config, metavar="FILE.toml")
+    options.add("--quiet", "no progress bar", group=bar, dest="progress", action="store_false", default=None)
+    always = "show a progress bar even if the output is not a terminal"
+    options.add("--progress", always, group=bar, action="store_true", default=None)
 
 
-def options_of(a: argparse.Namespace) -> dict[str, Any]:
-    """Options of `fastbp.train` that were given, or are the defaults of the command line."""
-    return {name: getattr(a, name) for name in DEFAULTS if hasattr(a, name)} | {"validation": a.validation or None}
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of `fastbp.train`: those that were typed, and the command line's defaults."""
+    options = {name: getattr(args, name) for name in DEFAULTS if hasattr(args, name)}
+    return options | {"validation": args.validation or None}
 
 
-def read(a: argparse.Namespace, table: files.Table, *other: str) -> Part:
-    """Columns to learn from, and targets; the other columns are neither."""
-    drop, categories = [*(a.drop or []), *other], a.categories or []
-    if len(set(a.target)) < len(a.target):
-        raise ValueError("--target: expected columns that differ, got one twice")
-    table.require([*a.target, *drop, *categories])
-    names = [name for name in table.names if name not in {*a.target, *drop}]
+def read(args: argparse.Namespace, table: files.Table, *unused: str) -> Part:
+    """Columns to learn from, and targets; `unused` columns are neither."""
+    drop, categories = [*(args.drop or []), *unused], args.categories or []
+    if len(set(args.target)) < len(args.target):
+        raise ValueError("--target: expected different columns, got one twice")
+    table.require([*args.target, *drop, *categories])
+    names = [name for name in table.names if name not in {*args.target, *drop}]
     if not names:
-        raise ValueError(
-            f"{table.path}: there are no columns beside the target; expected at least one to predict it from"
-        )
+        raise ValueError(f"{table.path}: expected at least one column to predict the target from, got none")
     for name in categories:
         if name not in names:
             raise ValueError(f"--categories: {name!r} is not learnt from; name another column, or leave it out")
-    y = table.target(a.target, a.task)
-    if a.validation and len(y) < 2:
-        raise ValueError(
-            f"{table.path}: there is only one row; expected more, to learn from some and to set some aside"
-        )
+    y = table.target(args.target, args.task)
+    if args.validation and len(y) < 2:
+        raise ValueError(f"{table.path}: expected at least two rows, one of them for validation, got one")
     X = table.frame[names]
     return X.assign(**{name: X[name].astype("category") for name in categories}), y
 

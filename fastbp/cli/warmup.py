@@ -15,8 +15,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--dtype", choices=compilation.DTYPES, help="default: both")
 
 
-def run(a: argparse.Namespace) -> None:
-    """Compile, and say what for and where to."""
-    seconds = compilation.warmup(a.dtype or compilation.DTYPES)
-    ready = f"ready for {a.dtype or ' and '.join(compilation.DTYPES)}"
+def run(args: argparse.Namespace) -> None:
+    """Compile, and print the data types, the time and the cache folder."""
+    seconds = compilation.warmup(args.dtype or compilation.DTYPES)
+    ready = f"ready for {args.dtype or ' and '.join(compilation.DTYPES)}"
     show([("kernels", ready), ("seconds", f"{seconds:.2f}"), ("kept in", str(kernels.cache_folder()))])

@@ -1,1 +1,1 @@
-"""What the user passes as samples, made ready for the kernels."""
+"""The user's samples, made ready for the kernels."""

@@ -1,4 +1,4 @@
-"""The data on its way into the kernels: weights of the samples, the validation part, standardisation, first weights."""
+"""Samples on their way into the kernels: read, weighted, split into training and validation set, standardised."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from . import scaling, targets
 from .scaling import Gathered
 from .targets import Targets
 
-# Mean and standard deviation of each column of something
+# Computes the mean and standard deviation of each column.
 Moments = Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]
-# Rows, and numbers in them, that a network keeps to verify its exports on.
+# Most rows, and numbers in them, that a network keeps to verify its exports.
 MOST_EXAMPLES, MOST_NUMBERS = 1000, 1_000_000
 
 
 @dataclass(frozen=True)
 class Rows:
     """
-    Raw samples: X (n, features), in memory or `chunks.Chunked`, targets as read, and the weight of each sample in the loss.
+    Raw samples: X (n, features), in memory or `chunks.Chunked`, their targets, and the weight of each in the loss.
 
-    `rows` holds the numbers of the samples among the rows of X, which may be too large to be copied; None: they are all.
+    `rows` holds the numbers of the samples among the rows of X, which may be too large to copy; None: all rows.
     """
 
     X: Any
@@ -39,7 +39,7 @@ class Rows:
         return len(self.weight)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
-        """The samples of these numbers, out of all."""
+        """The samples of these numbers; only if these are all rows of X."""
         return Rows(self.X, self.y.take(rows), self.weight[rows], rows)
 
     @property
@@ -56,17 +56,17 @@ class Rows:
         """What `net` predicts for the samples."""
         if self.rows is None:
             return net.predict(self.X)
-        return np.concatenate(
-            [net.predict(self.X[self.rows[part]]) for part in blocks.parts(len(self), 8 * self.X.shape[1])]
-        )
+        parts = blocks.parts(len(self), 8 * self.X.shape[1])
+        return np.concatenate([net.predict(self.X[self.rows[part]]) for part in parts])
 
 
 @dataclass(frozen=True)
-class Given:
+class EncodedInputs:
     """
-    X as the user gave it, read: the inputs of the network, not yet standardised, and how a frame became them.
+    X, read: the inputs of the network, not yet standardised, and how a frame was encoded.
 
-    `raw` holds what an exported network takes for the same rows (see `raw_inputs.Inputs`); None where X had the inputs already.
+    `raw` holds what an exported network takes for the same rows (see `raw_inputs.Inputs`); None if X already had the
+    inputs.
     """
 
     inputs: NDArray[Any]
@@ -74,7 +74,7 @@ class Given:
     columns: tables.Columns | None
 
     def examples(self, training: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-        """Raw values of some rows of the training part, on which exports are verified."""
+        """Raw values of some training rows, with which exports are verified."""
         if self.raw is None:
             return None
         rows = np.flatnonzero(training)
@@ -82,7 +82,7 @@ class Given:
 
 
 def example_rows(n: int, width: int) -> NDArray[np.int64]:
-    """Numbers of some of n rows of so many raw values."""
+    """Numbers of some of n rows with `width` raw values each."""
     return np.linspace(0, n - 1, min(n, MOST_EXAMPLES, max(1, MOST_NUMBERS // width))).astype(np.int64)
 
 
@@ -101,29 +101,39 @@ def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
     return X, X[y].to_numpy(), tuple(name for name in names if name != y)
 
 
-def read_inputs(X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None) -> Given:
+def read_inputs(
+    X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+) -> EncodedInputs:
     """
-    Read X of `read_table`: the columns `names` of a frame, by what is learnt from the training part or was by the network `start`.
+    Encode the columns `names` of a frame, as the network `start` does, or as its training rows suggest.
+
+    Parameters
+    ----------
+    X, names
+        As `read_table` returns them.
+    training : bool array
+        Which rows are for training.
+    start : Network or None
 
     Raises
     ------
     ValueError
-        Not what a network can learn from, or what `start` takes.
+        A network cannot learn from X, or `start` does not take it.
     """
     columns = None if start is None else start.columns
     if names is None or (start is not None and columns is None):
         array = X if names is None else checks.samples("X", X)
-        return Given(array, array if columns is None else None, columns)
+        return EncodedInputs(array, array if columns is None else None, columns)
     try:
         columns, raw = tables.Columns.fit(X, names, training) if columns is None else (columns, columns.encode_raw(X))
     except ValueError as error:
         raise ValueError(f"X: {error}") from None
-    return Given(columns.exported.expand(raw), raw, columns)
+    return EncodedInputs(columns.exported.expand(raw), raw, columns)
 
 
 @dataclass(frozen=True)
 class Ready:
-    """What the kernels read: inputs (or what makes them), targets and weights (of mean 1) in one dtype, contiguous and read-only."""
+    """What the kernels read: inputs, targets and weights (of mean 1) in one dtype, contiguous and read-only."""
 
     X: NDArray[Any] | Gathered
     Y: NDArray[Any]
@@ -132,17 +142,17 @@ class Ready:
 
 @dataclass(frozen=True)
 class Parts:
-    """Samples to learn from, and samples to watch."""
+    """The training set, and the validation set, if there is one."""
 
     train: Rows
     validation: Rows | None
 
 
-def own_weights(name: str, n: int, given: ArrayLike | None) -> NDArray[np.float64]:
-    """Weights of n samples as given, or 1 each."""
-    if given is None:
+def checked_weights(name: str, n: int, weights: ArrayLike | None) -> NDArray[np.float64]:
+    """Weights of n samples, by default 1 each."""
+    if weights is None:
         return np.ones(n)
-    weight = checks.numeric(name, given).astype(np.float64)
+    weight = checks.numeric(name, weights).astype(np.float64)
     if weight.shape != (n,):
         raise ValueError(f"{name}: expected shape ({n},), got {weight.shape}")
     checks.finite(name, weight)
@@ -154,8 +164,8 @@ def own_weights(name: str, n: int, given: ArrayLike | None) -> NDArray[np.float6
 def sample_weights(
     n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets
 ) -> NDArray[np.float64]:
-    """Weight of each sample: its own times that of its class."""
-    weight = own_weights("sample_weight", n, sample_weight)
+    """Weight of each sample: its sample weight times that of its class."""
+    weight = checked_weights("sample_weight", n, sample_weight)
     if class_weight is None:
         return weight
     if y.classes is None:
@@ -178,66 +188,67 @@ def sample_weights(
     return weight
 
 
-def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Which samples to set aside, True for each: a share of them drawn at random, or none."""
+_VALIDATION = "expected a fraction between 0 and 1, (Xv, yv) or (Xv, yv, weights)"
+
+
+def held_out_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
+    """Which samples to set aside, True for each: a fraction of them drawn at random, or none."""
     n = len(y.values)
     if validation is None or isinstance(validation, tuple | list):
         return np.zeros(n, bool)
     if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
+        raise ValueError(f"validation: {_VALIDATION}, got {validation!r}")
+    fraction = checks.real("validation", validation, above=0, below=1)
+    chosen = _drawn(y, fraction, random)
+    if chosen.all() or not chosen.any():
         raise ValueError(
-            f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {validation!r}"
+            f"validation: expected a fraction that leaves samples on both sides, got {fraction} of {n} samples"
         )
-    share = checks.real("validation", validation, above=0, below=1)
-    held = held_out(y, share, random)
-    if held.all() or not held.any():
-        raise ValueError(f"validation: expected a share that leaves samples on both sides, got {share} of {n} samples")
-    return held
+    return chosen
 
 
 def split(
     rows: Rows,
-    held: NDArray[np.bool_],
+    held_out: NDArray[np.bool_],
     validation: Any,
     columns: tables.Columns | None,
     read: Callable[..., Any] = tables.inputs,
 ) -> Parts:
-    """The parts: the samples that are set aside, or the user's own validation part, whose inputs `read` reads, and the rest."""
+    """Split off the held-out samples, or add the user's own validation samples, whose inputs `read` reads."""
     if isinstance(validation, tuple | list):
-        return Parts(rows, _own_part(rows, validation, columns, read))
-    if not held.any():
+        return Parts(rows, _separate(rows, validation, columns, read))
+    if not held_out.any():
         return Parts(rows, None)
-    rest = rows.take(np.flatnonzero(~held))
+    rest = rows.take(np.flatnonzero(~held_out))
     if rest.weight.sum() == 0:
         raise ValueError("sample_weight: expected weights above 0 among the samples that are left for training")
-    return Parts(rest, rows.take(np.flatnonzero(held)))
+    return Parts(rest, rows.take(np.flatnonzero(held_out)))
 
 
-def _own_part(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
+def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
     if len(validation) not in (2, 3):
-        raise ValueError(
-            f"validation: expected a share between 0 and 1, (Xv, yv) or (Xv, yv, weights), got {len(validation)} things"
-        )
+        raise ValueError(f"validation: {_VALIDATION}, got {len(validation)} things")
     Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
     if len(Xv) == 0:
         raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
     yv = targets.like(validation[1], rows.y, len(Xv), "validation[1]")
-    return Rows(Xv, yv, own_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None))
+    return Rows(Xv, yv, checked_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None))
 
 
-def held_out(y: Targets, share: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Draw the samples to set aside, True for each: `share` of every class, of which at least one stays in training."""
+def _drawn(y: Targets, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
+    """`fraction` of every class, drawn at random, True for each; at least one sample of each stays in training."""
     n = len(y.values)
     groups = [np.arange(n)] if y.classes is None else [np.flatnonzero(y.values == k) for k in range(len(y.classes))]
-    held = np.zeros(n, bool)
+    drawn = np.zeros(n, bool)
     for group in groups:
-        count = min(len(group) - 1, round(share * len(group)))
-        held[random.permutation(group)[: max(count, 0)]] = True
-    return held
+        count = min(len(group) - 1, round(fraction * len(group)))
+        drawn[random.permutation(group)[: max(count, 0)]] = True
+    return drawn
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Standardisation of inputs and targets, learnt from the training part alone; float64."""
+    """Standardisation of inputs and targets, learnt from the training set alone; float64."""
 
     x_mean: NDArray[np.float64]
     x_scale: NDArray[np.float64]
@@ -246,14 +257,14 @@ class Scaling:
 
     @classmethod
     def of(cls, network: Network) -> Scaling:
-        """The scaling inside a trained network."""
+        """The scaling of a trained network."""
         return cls(network.x_mean, network.x_scale, network.y_mean, network.y_scale)
 
     @classmethod
     def fit(
         cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None
     ) -> Scaling:
-        """Means and standard deviations of inputs (these are `moments`) and targets; zeros and ones where nothing is to be scaled."""
+        """Means and deviations of inputs (from `moments`) and targets; zeros and ones where nothing is scaled."""
         x = _deviations("X", *moments()) if scale else _unscaled(net.sizes[0])
         if columns is not None:
             x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
@@ -262,7 +273,7 @@ class Scaling:
         return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y_moments))
 
     def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
-        """Samples as the kernels take them; an array that needs no change is not copied."""
+        """Samples as the kernels take them; an array that needs no conversion is not copied."""
         weight = rows.factors.astype(dtype)
         return Ready(self._inputs(rows, dtype), checks.frozen(self.targets(rows.y, net, dtype)), checks.frozen(weight))
 
@@ -275,7 +286,7 @@ class Scaling:
         return Gathered("X", rows.X, rows.rows, self.x_mean, self.x_scale, dtype)
 
     def targets(self, y: Targets, net: options.Architecture, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Targets of `net`'s output units: one-hot for classes, 0/1 for one logistic unit, each number as often as it has units."""
+        """Targets of the output units: one-hot for classes, 0/1 for one logistic unit, else numbers."""
         units = net.sizes[-1]
         if y.classes is not None:
             return y.indicators(units, dtype)
@@ -291,13 +302,11 @@ def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _deviations(
     name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each column; the deviation of a constant column is taken as 1."""
+    """Mean and standard deviation of each column; 1 is taken for the deviation of a constant column."""
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
-        raise ValueError(
-            f"{name}: expected numbers that can be standardised in float64, got a mean of {mean[column]:g} and a standard deviation of "
-            f"{deviation[column]:g} in column {column}"
-        )
-    # A column that was computed to be constant has a deviation of rounding errors.
+        got = f"a mean of {mean[column]:g} and a standard deviation of {deviation[column]:g} in column {column}"
+        raise ValueError(f"{name}: expected numbers that can be standardised in float64, got {got}")
+    # The deviation of a column that was computed to be constant may consist of rounding errors.
     constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)

@@ -16,7 +16,8 @@ from ..runtime import blocks
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 
-# Bytes up to which standardised inputs are held as a copy: twice the last cache. Larger ones are read from memory anyway.
+# Bytes up to which standardised inputs are held as a copy: twice the last cache. Larger ones are read from memory
+# anyway.
 COPIED = 1 << 26
 
 
@@ -24,8 +25,8 @@ def moments(values: Array, rows: Numbers | None = None) -> tuple[NDArray[np.floa
     """
     Mean and standard deviation of each column, over all rows or those of these numbers.
 
-    Two passes in float64, the first over distances from the first row: the deviation of a constant column is exactly 0. The bits depend on
-    the numbers alone, not on their type or layout.
+    Two passes in float64, the first over distances from the first row: the deviation of a constant column is exactly 0.
+    The bits depend on the numbers alone, not on their type or layout.
     """
     n, columns = len(values) if rows is None else len(rows), values.shape[1]
     space = np.empty((next(blocks.pieces(n, columns)).stop, columns))
@@ -65,6 +66,7 @@ def standardise(
 
 
 def _standardise(name: str, array: Array, mean: Array, scale: Array, rows: Numbers | None, out: Array) -> None:
+    # in NumPy, which takes any type and layout and need not be compiled: the same bits as `gather`
     scaled, factor = changes(mean, scale), 1 / scale
     with np.errstate(over="ignore"):  # told by the check, or by who looks for numbers that are not finite
         for piece in blocks.pieces(*out.shape):
@@ -147,7 +149,7 @@ class Window:
             self.order = np.arange(rows)
 
     def decide_sparsity(self, l2: float) -> None:
-        """Let `kernels.prepare_online` find in `X`, before any sample is read, whether most inputs of all samples are 0."""
+        """Let `kernels.prepare_online` see in `X`, before a sample is read, if most inputs of all samples are 0."""
         X = self.all[0]
         if isinstance(X, Gathered) and l2 == 0 and X.shape[1] >= SPARSE_INPUTS:
             some = sum(np.count_nonzero(X[piece]) for piece in blocks.pieces(*X.shape))

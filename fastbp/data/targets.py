@@ -1,4 +1,4 @@
-"""Targets: what task y asks for, y as the matrix the kernels learn, and outputs as the labels the user gave."""
+"""Targets: the task that y calls for, and y as numbers and classes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..runtime import blocks
 if TYPE_CHECKING:
     from ..model.network import Network
 
-# Integer targets with more different values than this are numbers to regress on, not classes (task="auto").
+# With task="auto", integers with more different values than this are numbers for regression, not classes.
 MOST_CLASSES = 100
 
 
 @dataclass(frozen=True)
 class Targets:
-    """y, read: the task, the classes in order (None but in classification), and y as a 2-D array or class numbers."""
+    """y, read: the task, the sorted classes (None unless it is classification), and a 2-D array or class numbers."""
 
     task: str
     classes: NDArray[Any] | None
@@ -29,7 +29,7 @@ class Targets:
 
     @property
     def outputs(self) -> int:
-        """Number of target columns; of classes in classification."""
+        """Number of target columns; in classification, of classes."""
         return int(self.values.shape[1]) if self.classes is None else len(self.classes)
 
     def take(self, rows: Any) -> Targets:
@@ -37,7 +37,7 @@ class Targets:
         return Targets(self.task, self.classes, self.values[rows], self.single)
 
     def indicators(self, units: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Classes for so many output units: one-hot, or 0 and 1 for a single unit."""
+        """Classes for `units` output units: one-hot, or 0 and 1 for a single unit."""
         if units == 1:
             return self.values.astype(dtype)[:, None]
         found = np.empty((len(self.values), units), dtype)
@@ -79,9 +79,8 @@ def read(y: ArrayLike, task: str, n: int) -> Targets:
         task = _guess(array)
     if task == "classification":
         if not single:
-            raise ValueError(
-                f"y: expected one column of labels for classification, got shape {array.shape}; task='multilabel' takes 0/1 columns"
-            )
+            hint = "task='multilabel' takes 0/1 columns"
+            raise ValueError(f"y: expected one column of labels for classification, got shape {array.shape}; {hint}")
         return _classes(array)
     values = checks.numeric("y", array)
     checks.finite("y", values)
@@ -94,7 +93,7 @@ def read(y: ArrayLike, task: str, n: int) -> Targets:
 
 
 def like(y: ArrayLike, network_targets: Targets, n: int, name: str = "y") -> Targets:
-    """Read further targets (validation, score) in the terms of those trained on; labels unseen there are refused."""
+    """Read further targets (for validation or a score), of the same kind as those of the network; no new labels."""
     classes = network_targets.classes
     if classes is None:
         other = read(y, network_targets.task, n)
@@ -104,7 +103,7 @@ def like(y: ArrayLike, network_targets: Targets, n: int, name: str = "y") -> Tar
     array = labels(y, n, name)
     codes = {label: k for k, label in enumerate(classes.tolist())}
     numbers = np.empty(n, np.int64)
-    for rows in blocks.pieces(n, 1):  # lists of Python's numbers take a multiple of the memory
+    for rows in blocks.pieces(n, 1):  # lists of Python numbers take several times the memory
         numbers[rows] = [codes.get(label, -1) for label in array[rows].tolist()]
     if n and numbers.min() < 0:
         unseen = array[[int(np.argmin(numbers))]].tolist()[0]
@@ -131,16 +130,15 @@ def _read_labels(y: ArrayLike) -> NDArray[Any]:
     try:
         array = np.asarray(y)
     except ValueError as error:
-        raise ValueError(
-            f"y: expected numbers or labels, all rows of one length; got {type(y).__name__} ({error})"
-        ) from None
+        got = f"{type(y).__name__} ({error})"
+        raise ValueError(f"y: expected numbers or labels, all rows of one length; got {got}") from None
     if array.dtype.kind in "cV":
         raise ValueError(f"y: expected real numbers or labels, got dtype {array.dtype}")
     return array
 
 
 def _guess(array: NDArray[Any]) -> str:
-    """Task of `array`: floats are numbers (but for 0.0 and 1.0 alone), other types are classes if few."""
+    """Task of `array`: floats are numbers (unless all are 0.0 or 1.0), other types are classes if there are few."""
     if array.dtype.kind == "O":
         try:
             array = np.array(array.tolist())
@@ -164,16 +162,15 @@ def _binary(array: NDArray[Any]) -> bool:
 def _classes(array: NDArray[Any]) -> Targets:
     without = missing(array)
     if len(without):
-        raise ValueError(
-            f"y: expected a label for each sample, got {array[without[0]]!r} at row {without[0]} ({len(without)} such in all)"
-        )
+        first = without[0]
+        got = f"{array[first]!r} at row {first} ({len(without)} such in all)"
+        raise ValueError(f"y: expected a label for each sample, got {got}")
     if array.dtype.kind == "f":
         checks.finite("y", array)
         if not (array == np.floor(array)).all():
             fraction = array[array != np.floor(array)][0]
-            raise ValueError(
-                f"y: expected labels for classification, got the fraction {fraction}; pass task='regression' for numbers"
-            )
+            hint = "pass task='regression' for numbers"
+            raise ValueError(f"y: expected labels for classification, got the fraction {fraction}; {hint}")
     try:
         parts = [np.unique(array[rows], return_inverse=True) for rows in blocks.pieces(len(array), 1)]
         classes = np.unique(np.concatenate([part for part, _ in parts])) if parts else array
@@ -181,21 +178,21 @@ def _classes(array: NDArray[Any]) -> Targets:
         kinds = sorted({type(label).__name__ for label in array.tolist()})
         raise ValueError(f"y: expected labels of one sortable type, got {' and '.join(kinds)}") from None
     if len(classes) < 2:
-        came = f"only {classes.tolist()[0]!r}" if len(classes) else "no sample"
-        raise ValueError(f"y: expected at least two classes for classification, got {came}")
+        got = f"only {classes.tolist()[0]!r}" if len(classes) else "no sample"
+        raise ValueError(f"y: expected at least two classes for classification, got {got}")
     numbers = np.concatenate([np.searchsorted(classes, part)[inverse] for part, inverse in parts])
     return Targets("classification", classes, numbers, True)
 
 
 def missing(array: NDArray[Any]) -> Any:
-    """Numbers of the labels that are none."""
+    """Numbers of the rows without a label."""
     if array.dtype.kind != "O":
         return np.flatnonzero(array != array)  # NaN and NaT
     return [i for i, label in enumerate(array) if label is None or label != label or type(label).__name__ == "NAType"]
 
 
 def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
-    """Read `y` in the terms of a trained network."""
+    """Read `y` as targets of a trained network."""
     if task not in ("auto", network.task):
         raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
     values = np.empty((0, network.sizes[-1] // max(1, len(network.loss_parameter))))

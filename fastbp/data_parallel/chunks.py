@@ -1,4 +1,4 @@
-"""Dask arrays and dataframes: rows in chunks that are read where they are, as the inputs of a network."""
+"""Dask arrays and dataframes: chunks of rows that are read where they are, as the inputs of a network."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from ..model.network import Network
 
 Numbers = NDArray[np.int64]
-# Gives the values of lazy things, all in one go.
+# Computes lazy things, all in one go.
 Compute = Callable[[Sequence[Any]], Sequence[Any]]
-# Rows of a chunk that an array in this process is cut into
+# Rows of the chunks that an array in this process is cut into
 ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Chunked:
     """
-    A matrix whose rows lie in chunks.
+    A matrix in chunks of rows.
 
     Attributes
     ----------
     chunks : sequence of Delayed
         Each a 2-D array of raw values.
     starts : int64 array
-        Number of the first row of each chunk, and of all rows.
+        Number of the first row of each chunk, and the number of all rows.
     width : int
-        Raw values of a row.
+        Raw values per row.
     exported : Inputs or None
         How raw values become inputs of the network; None: they are the inputs.
     """
@@ -54,8 +54,8 @@ class Chunked:
         """Rows, and inputs of the network."""
         return len(self), self.width if self.exported is None else len(self.exported.source)
 
-    def rows(self, numbers: Numbers) -> Rows:
-        """The raw values of these rows, which must be in order."""
+    def rows(self, numbers: Numbers) -> ChunkRows:
+        """The raw values of these rows, whose numbers must be sorted."""
         bounds = np.searchsorted(numbers, self.starts)
         parts, where = [], []
         for k, (begin, end) in enumerate(itertools.pairwise(bounds.tolist())):
@@ -64,25 +64,25 @@ class Chunked:
                 whole = own[-1] - own[0] + 1 == len(own)
                 parts.append(self.chunks[k])
                 where.append(slice(int(own[0]), int(own[-1]) + 1) if whole else own)
-        return Rows(parts, Places(where, self.width))
+        return ChunkRows(parts, Places(where, self.width))
 
 
 @dataclass(frozen=True)
 class Places:
-    """Which rows of some chunks are wanted, for each of them, and how many raw values they have."""
+    """Which rows of each of some chunks are wanted, and how many raw values they have."""
 
     of_parts: Sequence[Any]
     width: int
 
     def joined(self, parts: Sequence[Any]) -> NDArray[Any]:
-        """The rows, out of the chunks."""
+        """The rows, taken from the chunks."""
         found = [np.asarray(part)[rows] for part, rows in zip(parts, self.of_parts, strict=True)]
         return np.ascontiguousarray(np.concatenate(found)) if found else np.empty((0, self.width))
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Some rows of a matrix in chunks: those chunks that have any, Delayed, and which they are."""
+class ChunkRows:
+    """Some rows of a matrix in chunks: the chunks that have any, Delayed, and which rows they are."""
 
     parts: Sequence[Any]
     places: Places
@@ -90,7 +90,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Frame:
-    """A dataframe: its partitions, as it is computed."""
+    """A Dask dataframe, and the number of the first row of each partition."""
 
     frame: Any
     starts: Numbers
@@ -99,7 +99,7 @@ class Frame:
         return int(self.starts[-1])
 
     def partitions(self, names: Sequence[str] | str) -> list[Any]:
-        """Some columns of each partition; Delayed."""
+        """Some columns of each partition, Delayed."""
         columns = names if isinstance(names, str) else list(names)
         return self.frame[columns].to_delayed(optimize_graph=False)
 
@@ -110,8 +110,8 @@ def read_table(
     """
     X as chunks or a frame, and the columns of a frame.
 
-    Where the lengths of its parts are not known, they are computed, and the parts kept: as is a frame, which is read column by column, and
-    then row by row.
+    If the lengths of its parts are not known, they are computed, and the parts are kept. So is a frame, which is read
+    by columns, and then by rows.
     """
     import dask.array
 
@@ -151,12 +151,12 @@ def _starts(name: str, chunks: Sequence[Any], lengths: Sequence[float], compute:
 
 
 def fitted(table: Frame, names: Sequence[str], training: NDArray[np.bool_], compute: Compute) -> tables.Columns:
-    """What is learnt from the rows of the training part; each column is read in one place, where one of its parts is."""
+    """How to encode the columns, learnt from the training rows; each is read on a worker that has a part of it."""
     from dask import delayed
 
-    learn = delayed(_fitted, pure=False)
+    fit = delayed(_fitted, pure=False)
     rows = delayed(training)
-    return tables.Columns.of(compute([learn(name, rows, table.partitions(name)) for name in names]))
+    return tables.Columns.of(compute([fit(name, rows, table.partitions(name)) for name in names]))
 
 
 def _fitted(name: str, training: NDArray[np.bool_], parts: Sequence[Any]) -> Any:
@@ -166,7 +166,7 @@ def _fitted(name: str, training: NDArray[np.bool_], parts: Sequence[Any]) -> Any
 
 
 def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
-    """The raw values of every row, as exported networks take them."""
+    """The raw values of all rows, as exported networks take them."""
     from dask import delayed
 
     try:
@@ -192,7 +192,7 @@ def read_inputs(
     start: Network | None,
     compute: Compute,
 ) -> tuple[Chunked, tables.Columns | None]:
-    """As `samples.read_inputs`: the inputs, and how a frame became them."""
+    """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
     columns = None if start is None else start.columns
     if isinstance(table, Chunked) or names is None:
         assert isinstance(table, Chunked)
@@ -206,7 +206,7 @@ def read_inputs(
 
 
 def _plain(table: Frame, names: Sequence[str]) -> Chunked:
-    """A frame of numbers for a network that was trained on an array."""
+    """A frame of numbers, for a network that was trained on an array."""
     from dask import delayed
 
     return Chunked([delayed(np.asarray)(part) for part in table.partitions(names)], table.starts, len(names))
@@ -215,7 +215,7 @@ def _plain(table: Frame, names: Sequence[str]) -> Chunked:
 def inputs(
     name: str, X: Any, columns: tables.Columns | None, count: int, compute: Compute, persist: Callable[[Any], Any]
 ) -> Chunked:
-    """As `tables.inputs`, of any X: the `count` inputs of a network, in chunks."""
+    """See `tables.inputs`, for any X: the `count` inputs of a network, in chunks."""
     if not checks.is_lazy(X):
         from dask import delayed
 

@@ -1,4 +1,4 @@
-"""Data-parallel training: each batch takes rows of all shards, where they are; the sum of their gradients updates the weights here."""
+"""Data-parallel training: all shards compute gradients of their rows of a batch; the sum updates the weights here."""
 
 from __future__ import annotations
 
@@ -15,38 +15,37 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from .. import checks, compilation, memory, options, tables
+from .. import checks, compilation, memory, tables
 from ..data import samples as data
 from ..model.network import Network
+from ..options import NUMBERS, Architecture, Hyperparameters, default_shared_batch_size
 from ..training import checkpoint, source
-from ..training.standing import Standing
+from ..training.state import TrainingState
 from . import chunks, shards, tree
-from .holdings import Content, Here, Holdings
+from .store import GroupContent, LocalStore, ShardStore
 
 
-def holdings(threads: Any) -> Holdings:
-    """The workers of the default client, if there is one, else so many threads of this process."""
+def _store(threads: Any) -> ShardStore:
+    """The workers of the default client, if there is one, else threads of this process."""
     client = _default_client()
     if client is None:
-        return Here(compilation.thread_count(threads))
+        return LocalStore(compilation.thread_count(threads))
     if threads is not None:
-        raise ValueError(
-            f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}"
-        )
-    from .remote import There
+        raise ValueError(f"threads: expected None with a dask client, whose workers have their own, got {threads!r}")
+    from .remote import ClusterStore
 
-    return There(client)
+    return ClusterStore(client)
 
 
 def _default_client() -> Any:
-    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    distributed = sys.modules.get("distributed")  # a program with a client has imported it
     try:
         return None if distributed is None else distributed.default_client()
     except ValueError:  # there is none
         return None
 
 
-class Chunks:
+class DaskSource:
     """
     Samples in the chunks of a Dask collection, brought into shards: a `source.Source`.
 
@@ -61,41 +60,40 @@ class Chunks:
     batches: int  # in an epoch
 
     def __init__(self, threads: Any) -> None:
-        self.holdings = holdings(threads)
-        self.threads = self.holdings.size
+        self.store = _store(threads)
+        self.threads = self.store.size
 
-    def gathered(self, value: Any) -> Any:
-        """What is small, in this process."""
-        return self.holdings.compute([value])[0] if checks.is_lazy(value) else value
+    def gather(self, value: Any) -> Any:
+        """A small thing, in this process."""
+        return self.store.compute([value])[0] if checks.is_lazy(value) else value
 
     def read_table(self, X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
         """X in chunks, y here, and the columns of a frame to learn from; y may be the name of a column."""
-        table, names = chunks.read_table("X", X, self.holdings.compute, self.holdings.persist)
+        table, names = chunks.read_table("X", X, self.store.compute, self.store.persist)
         if not isinstance(y, str):
-            return table, self.gathered(y), names
+            return table, self.gather(y), names
         if names is None or not isinstance(table, chunks.Frame):
             raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
         checks.one_of("y", y, names)
-        return table, self.gathered(table.frame[y]).to_numpy(), tuple(name for name in names if name != y)
+        return table, self.gather(table.frame[y]).to_numpy(), tuple(name for name in names if name != y)
 
     def read_inputs(
         self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
     ) -> tuple[chunks.Chunked, tables.Columns | None]:
-        """The inputs, in chunks, and how a frame became them."""
-        inputs, columns = chunks.read_inputs(X, names, training, start, self.holdings.compute)
-        self._raw = (
-            columns is None or names is not None
-        )  # else X has the inputs already, and not what an exported network takes
+        """The inputs, in chunks, and how a frame is encoded."""
+        inputs, columns = chunks.read_inputs(X, names, training, start, self.store.compute)
+        # Else X already has the inputs, and not what an exported network takes.
+        self._raw = columns is None or names is not None
         return inputs, columns
 
-    def read_others(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> chunks.Chunked:
-        """Samples to watch, in chunks, wherever they are."""
-        return chunks.inputs(name, X, columns, count, self.holdings.compute, self.holdings.persist)
+    def read_validation(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> chunks.Chunked:
+        """The user's own validation inputs, in chunks, wherever they are."""
+        return chunks.inputs(name, X, columns, count, self.store.compute, self.store.persist)
 
     def batch_size(self, n: int, asked: Mapping[str, Any]) -> Any:
-        """By default large: a batch must be worth asking all who hold shards."""
+        """By default large, so that a batch is worth a message to each worker."""
         size, full = asked["batch_size"], asked["optimizer"] == "rprop"
-        size = options.default_shared_batch_size(n) if size is None and not full else size
+        size = default_shared_batch_size(n) if size is None and not full else size
         least = n if size is None else size
         if isinstance(least, numbers.Integral) and least < shards.FEWEST:
             raise ValueError(
@@ -103,127 +101,117 @@ class Chunks:
             )
         return size
 
-    def settle(
-        self, parts: data.Parts, net: options.Architecture, plan: options.Schedule, dtype: np.dtype[Any]
-    ) -> None:
-        """Bring the rows into shards, and these to who will hold them."""
+    def place(self, parts: data.Parts, net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> None:
+        """Bring the rows into shards, and these to where they will be held."""
         n = len(parts.train)
-        self.parts, self.batches = parts, -(-n // plan.batch_size)
-        self.count = shards.shard_count(n, plan.batch_size)
+        self.parts, self.batches = parts, -(-n // hyper.batch_size)
+        self.count = shards.shard_count(n, hyper.batch_size)
         rows = -(-n // self.count)
-        memory.require_training(net, replace(plan, batch_size=-(-rows // self.batches)), rows, dtype)
-        training = self._shares(parts.train)
-        watched = None if parts.validation is None else self._shares(parts.validation)
+        memory.require_training(net, replace(hyper, batch_size=-(-rows // self.batches)), rows, dtype)
+        training = self._by_shards(parts.train)
+        validation = None if parts.validation is None else self._by_shards(parts.validation)
 
-        def content(first: int, end: int) -> Content:
-            raw, share = training(first, end)
-            watched_raw, held_out = (None, None) if watched is None else watched(first, end)
-            return Content(raw, watched_raw, first, share, held_out)
+        def content(first: int, end: int) -> GroupContent:
+            raw, targets = training(first, end)
+            validation_content = (None, None) if validation is None else validation(first, end)
+            return GroupContent(raw, validation_content[0], first, targets, validation_content[1])
 
-        self.holdings.place(self.count, content, parts.train.X.chunks)
+        self.store.place(self.count, content, parts.train.X.chunks)
 
-    def _shares(self, rows: data.Rows) -> Callable[[int, int], tuple[chunks.Rows, shards.Share]]:
-        """What belongs to some shards in a row."""
+    def _by_shards(self, rows: data.Rows) -> Callable[[int, int], tuple[chunks.ChunkRows, shards.ShardTargets]]:
+        """Makes the rows and targets of neighbouring shards."""
         X, weight, places = rows.X, rows.factors, shards.cuts(len(rows), self.count)
         numbers = np.arange(len(rows)) if rows.rows is None else rows.rows
 
-        def of(first: int, end: int) -> tuple[chunks.Rows, shards.Share]:
+        def of(first: int, end: int) -> tuple[chunks.ChunkRows, shards.ShardTargets]:
             part = slice(places[first], places[end])
-            return X.rows(numbers[part]), shards.Share(
-                rows.y.take(part), weight[part], places[first : end + 1], X.exported
-            )
+            targets = shards.ShardTargets(rows.y.take(part), weight[part], places[first : end + 1], X.exported)
+            return X.rows(numbers[part]), targets
 
         return of
 
     def ask(self, method: str, *arguments: Any) -> Iterator[Any]:
-        """What a method of `shards.Holding` gives, of all shards one after another."""
-        return itertools.chain.from_iterable(self.holdings.ask(method, *arguments))
+        """What a method of `shards.ShardGroup` returns, for all shards in order."""
+        return itertools.chain.from_iterable(self.store.ask(method, *arguments))
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each input to learn from."""
+        """Mean and standard deviation of each input over the training samples."""
         n, mean, squares = tree.total(self.ask("moments"), shards.merged)
         return mean, np.sqrt(squares / n)
 
-    def digest(self, held_out: bool, *others: Any) -> list[str]:
-        """A digest of those of all shards, and of further arrays."""
-        learnt, watched = zip(*self.ask("digests"), strict=True)
-        train, validation = self.parts.train, self.parts.validation
-        own = validation is not None and validation.X is not train.X
-        found = watched if held_out else learnt if own else learnt + watched
-        shape = validation.X.shape if held_out and validation is not None else train.X.shape
+    def digest(self, validation: bool, *others: Any) -> list[str]:
+        """A digest of the digests of all shards, and of further arrays."""
+        of_training, of_validation = zip(*self.ask("digests"), strict=True)
+        train, other = self.parts.train, self.parts.validation
+        separate = other is not None and other.X is not train.X
+        found = of_validation if validation else of_training if separate else of_training + of_validation
+        shape = other.X.shape if validation and other is not None else train.X.shape
         return [checkpoint.digest([np.array(found), *others])[0], f"shape {shape}"]
 
     @functools.cached_property
     def _examples(self) -> NDArray[np.float64]:
         numbers = data.example_rows(len(self.parts.train), self.parts.train.X.width)
-        return np.concatenate(self.holdings.ask("examples", numbers)).astype(np.float64)
+        return np.concatenate(self.store.ask("examples", numbers)).astype(np.float64)
 
     def examples(self) -> NDArray[np.float64] | None:
-        """Raw values of some rows to learn from."""
+        """Raw values of some training rows."""
         return self._examples if self._raw else None
 
     def predicted(self, net: Network) -> NDArray[Any]:
-        """What `net` predicts for the samples to watch."""
+        """What `net` predicts for the validation samples."""
         return np.concatenate(list(self.ask("predicted", net)))
 
     def learner(
-        self, net: options.Architecture, scaling: data.Scaling, dtype: np.dtype[Any], predicts: bool
-    ) -> source.Maker:
-        """The examples are taken now, while the raw values are there."""
+        self, net: Architecture, scaling: data.Scaling, dtype: np.dtype[Any], predicts: bool
+    ) -> source.LearnerFactory:
+        """What makes a learner. The examples are taken now, while the raw values are there."""
         self.examples()
 
-        def made(at: Standing, plan: options.Schedule, seed: int) -> Learner:
-            run = shards.Run(net, scaling, dtype, self.count, self.batches, plan.dropout, seed % 2**63, predicts)
-            return Learner(net, plan, self, run, at)
+        def made(state: TrainingState, hyper: Hyperparameters, seed: int) -> ShardedLearner:
+            setup = shards.Setup(net, scaling, dtype, self.count, self.batches, hyper.dropout, seed % 2**63, predicts)
+            return ShardedLearner(net, hyper, self, setup, state)
 
         return made
 
     def close(self) -> None:
         """Let go of the shards."""
-        self.holdings.close()
+        self.store.close()
 
 
-class Learner:
+class ShardedLearner:
     """
-    Learns from samples in shards; see `Learner`.
+    Learns from samples in shards: a `state.Learner`.
 
     Parameters
     ----------
-    net, plan
-    samples : Chunks
-    run : shards.Run
-    at : Standing
-        Weights and state of the optimizer, updated in place.
+    net, hyper
+    source : DaskSource
+    setup : shards.Setup
+    state : TrainingState
+        Its weights and the state of the optimizer are updated in place.
     """
 
     def __init__(
-        self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: Standing
+        self, net: Architecture, hyper: Hyperparameters, source: DaskSource, setup: shards.Setup, state: TrainingState
     ) -> None:
-        self.net, self.plan, self.samples, self.run, self.params, self.state = (
-            net,
-            plan,
-            samples,
-            run,
-            at.params,
-            at.state,
-        )
-        self.watches = samples.parts.validation is not None
-        self.step = len(at.rows) * samples.batches
-        self.failing = np.empty((0, net.sizes[0]), at.params.dtype)
+        self.net, self.hyper, self.source, self.setup = net, hyper, source, setup
+        self.params, self.optimizer_state = state.params, state.optimizer_state
+        self.validates = source.parts.validation is not None
+        self.step = len(state.rows) * source.batches
+        self.failing = np.empty((0, net.sizes[0]), state.params.dtype)
 
     def prepare(self, measures: bool, progress: bool | None) -> float:
-        """Make the holdings ready."""
-        return self.samples.holdings.begin(self.run, progress)
+        """Make the shards ready."""
+        return self.source.store.begin(self.setup, progress)
 
     def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
-        """One pass, the batches of which take rows of every shard in turn."""
-        plan, batches, n = self.plan, self.samples.batches, len(self.samples.parts.train)
+        """One pass; each batch takes some rows of every shard."""
+        hyper, batches, n = self.hyper, self.source.batches, len(self.source.parts.train)
         draw = None if random is None else int(random.integers(2**63))
         loss, correct, failed = 0.0, 0.0, -1
-        for batch, rate in enumerate(plan.rates(self.step, batches).tolist()):
-            found = tree.total(
-                self.samples.ask("gradient", self.params, self.step + batch, draw, batch), shards.Step.__add__
-            )
+        for batch, rate in enumerate(hyper.rates(self.step, batches).tolist()):
+            sums = self.source.ask("gradient", self.params, self.step + batch, draw, batch)
+            found = tree.total(sums, shards.BatchSums.__add__)
             loss, correct = loss + found.loss, correct + found.correct
             if not np.isfinite(found.loss):
                 failed = batch
@@ -233,28 +221,27 @@ class Learner:
         self.step += batches
         return kernels.Pass(loss / n, correct / n, 0.0, failed)
 
-    def _update(self, found: shards.Step, step: int, rate: float) -> None:
-        """The update with a batch's mean gradient."""
-        plan, gradient, none = self.plan, found.gradient, np.empty(0, self.params.dtype)
+    def _update(self, found: shards.BatchSums, step: int, rate: float) -> None:
+        """The update by the mean gradient of a batch."""
+        hyper, gradient, none = self.hyper, found.gradient, np.empty(0, self.params.dtype)
         gradient /= found.rows
-        if plan.clip_norm is not None:
-            kernels.clip_gradient(gradient, plan.clip_norm)
-        first, second = (*self.state, none, none)[:2]
-        rule = kernels.OPTIMIZERS[plan.optimizer]
-        numbers = options.NUMBERS[plan.optimizer]
-        kernels.network_update(
-            self.net.size_array, self.params, gradient, rule, first, second, step, rate, *numbers, plan.l2
-        )
+        if hyper.clip_norm is not None:
+            kernels.clip_gradient(gradient, hyper.clip_norm)
+        first, second = (*self.optimizer_state, none, none)[:2]
+        rule = kernels.OPTIMIZERS[hyper.optimizer]
+        numbers = NUMBERS[hyper.optimizer]
+        network = self.net.size_array, self.params, gradient
+        kernels.network_update(*network, rule, first, second, step, rate, *numbers, hyper.l2)
 
-    def stretches(self) -> None:
-        """A batch is several calls."""
+    def compiled_epochs(self) -> None:
+        """None: a batch is several calls."""
 
-    def measure(self, held_out: bool) -> tuple[float, float]:
+    def measure(self, validation: bool) -> tuple[float, float]:
         """Mean loss and accuracy."""
-        rows = self.samples.parts.validation if held_out else self.samples.parts.train
+        rows = self.source.parts.validation if validation else self.source.parts.train
         assert rows is not None
-        return shards.measured(list(self.samples.ask("measure", self.params, held_out)), len(rows))
+        return shards.measured(list(self.source.ask("measure", self.params, validation)), len(rows))
 
     def batch(self, number: int) -> tuple[str, NDArray[Any]]:
-        """A batch in words, and inputs of it for which the loss is not finite."""
-        return f", batch {number + 1} of {self.samples.batches}" if number >= 0 else "", self.failing
+        """A batch in words, and those of its inputs for which the loss is not finite."""
+        return f", batch {number + 1} of {self.source.batches}" if number >= 0 else "", self.failing

@@ -1,4 +1,4 @@
-"""Sums along a fixed binary tree: they have the same bits, however the leaves are spread over workers and threads."""
+"""Sums along a fixed binary tree: the same bits, however the leaves are spread over workers and threads."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 V = TypeVar("V")
-# A subtree: its first leaf, how many it has (a power of two, which divides the number of the first), and their sum.
+# A subtree: the number of its first leaf, how many it has (a power of two that divides that number), and their sum.
 Node = tuple[int, int, V]
 
 
 def reduced(nodes: Iterable[Node[V]], add: Callable[[V, V], V]) -> list[Node[V]]:
     """
-    Add up as far as it goes: of leaves or subtrees in a row, the largest subtrees that they fill.
+    Add up neighbouring leaves or subtrees as far as possible: to the largest subtrees that they fill.
 
     Parameters
     ----------
     nodes : iterable of Node
-        In the order of their leaves, none left out between them.
+        In the order of their leaves, without gaps.
     add : callable
         The sum of two neighbours; need not be associative.
 

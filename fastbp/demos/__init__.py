@@ -1,1 +1,1 @@
-"""The gallery of the lecture: a short script per theme, for `fastbp demo NAME` and the documentation."""
+"""The gallery of the lecture: a script for each topic, for `fastbp demo NAME` and the documentation."""

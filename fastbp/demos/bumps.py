@@ -1,10 +1,9 @@
 """
-A sum of bumps makes any function
-=================================
+A sum of bumps approximates any function
+========================================
 
-Row L10. The visual proof in one dimension: one hidden unit is a step, a pair of them, the second taken
-off the first, is a bump, and a sum of bumps follows any function. The network is constructed, not
-trained.
+Row L10. The visual proof in one dimension: a hidden unit is a step, the difference of two steps is a
+bump, and a sum of bumps follows any function. The network is constructed, not trained.
 """
 
 import matplotlib.pyplot as plt
@@ -16,19 +15,19 @@ from fastbp import plot
 
 
 def wave(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smooth."""
+    """A smooth function."""
     return 0.5 + 0.3 * np.sin(2 * np.pi * x) + 0.1 * np.sin(6 * np.pi * x)
 
 
 def step(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Jumps from 0.2 to 0.8."""
+    """A jump from 0.2 to 0.8."""
     return np.where(x < 0.5, 0.2, 0.8)
 
 
 # %%
-# One hidden layer of 2n logistic units for n bumps. For the smooth function the largest error falls
-# with n. At a jump it cannot: a sum of smooth bumps has no jump; but the part of the interval where it
-# is wrong gets narrower, and the mean error falls.
+# n bumps take one hidden layer of 2n logistic units. For the smooth function, the largest error falls
+# with n. At a jump it cannot, because a sum of smooth bumps has no jump; but the part of the interval
+# where the sum is wrong gets narrower, and the mean error falls.
 
 x = np.linspace(0, 1, 2001)
 print("bumps: error of n bumps, constructed, on [0, 1]")
@@ -39,13 +38,13 @@ for n in (6, 12, 24, 48, 96):
     print(f"  {n:4d}       " + "         ".join(f"{e.max():.4f}   {e.mean():.4f}" for e in errors))
 
 # %%
-# Ten bumps, and their sum.
+# Ten bumps and their sum.
 
 _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 plot.bumps(wave, 10, ax=left)
-left.set_title("A smooth function by 10 bumps")
+left.set_title("A smooth function from 10 bumps")
 plot.bumps(step, 10, ax=right)
-right.set_title("A step by 10 bumps")
+right.set_title("A step from 10 bumps")
 
 # %%
 # The more bumps, the smaller the error.
@@ -53,7 +52,7 @@ right.set_title("A step by 10 bumps")
 _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 counts = (6, 12, 24, 48, 96, 192)
 plot.bump_error(wave, counts, ax=left)
-left.set_title("A smooth function: error by number of bumps")
+left.set_title("A smooth function: error against number of bumps")
 plot.bump_error(step, counts, ax=right)
-right.set_title("A step: error by number of bumps")
+right.set_title("A step: error against number of bumps")
 plt.show()

@@ -2,9 +2,9 @@
 The curse of dimensionality
 ===========================
 
-Row L11. One bump captures a part of a line. In a square the same part has to be captured along both
-axes, in a cube along three: the share of the data falls like a power, and the number of hidden units
-that cover the space grows like one.
+Row L11. One bump captures a part of a line. In a square, the same part has to be captured along both
+axes, in a cube along three: the share of the data falls exponentially with the dimension, and the
+number of hidden units that cover the space grows exponentially.
 """
 
 import matplotlib.pyplot as plt
@@ -13,23 +13,18 @@ import numpy as np
 from fastbp import plot
 
 # %%
-# The lecture's picture: points drawn at random, and a box as long as 42 % of each axis. The share to
-# expect in d dimensions is 0.42 to the power d; the lecture's own numbers are counted on one such draw
-# of points.
+# The lecture's picture: random points, and a box as long as 42 % of each axis. The expected share in d
+# dimensions is 0.42 to the power d; the lecture's numbers are counts for one set of random points.
 
 SIDE, LECTURE = 0.42, (0.42, 0.14, 0.07, 0.03)
 points = np.random.default_rng(0).uniform(size=(10_000, 4))
-print(
-    "dimension: share of the data within a box of 0.42 of each axis, and boxes needed to cover the space"
-)
+print("dimension: share of the data in a box of 0.42 of each axis, and boxes that cover the space")
 print("  dimensions   lecture   expected   counted   boxes")
-for d, told in enumerate(LECTURE, 1):
+for d, lecture in enumerate(LECTURE, 1):
     counted = (points[:, :d] < SIDE).all(axis=1).mean()
-    print(f"  {d:10d}   {told:7.0%}   {SIDE**d:8.1%}   {counted:7.1%}   {(1 / SIDE) ** d:5.0f}")
-print(
-    f"  in 20 dimensions there are {(1 / SIDE) ** 20:,.0f} boxes: "
-    f"one hidden layer of bumps is hopeless there"
-)
+    print(f"  {d:10d}   {lecture:7.0%}   {SIDE**d:8.1%}   {counted:7.1%}   {(1 / SIDE) ** d:5.0f}")
+boxes = (1 / SIDE) ** 20
+print(f"  in 20 dimensions there are {boxes:,.0f} boxes: one hidden layer of bumps is hopeless there")
 
 # %%
 # The share by dimension.

@@ -15,37 +15,26 @@ from .. import checks
 if TYPE_CHECKING:
     from ..graph import Drawing
 
-# In the lecture's order
-DEMOS = (
-    "house",
-    "spam",
-    "xor_linear",
-    "features",
-    "activations",
-    "xor",
-    "bumps",
-    "dimension",
-    "spiral",
-    "neuron",
-    "nodes",
-    "step",
-    "digits",
-)
+# In the lecture's order: networks (L1 to L12), backpropagation (L13 to L30), real data.
+_NETWORKS = ("house", "spam", "xor_linear", "features", "activations", "xor")
+_DEEP_NETWORKS = ("bumps", "dimension", "spiral")
+_BACKPROPAGATION = ("neuron", "nodes", "step")
+DEMOS = (*_NETWORKS, *_DEEP_NETWORKS, *_BACKPROPAGATION, "digits")
 DEFAULT = ("house", "spam", "xor", "digits")
 
 
 def run(name: str, plot: Literal[True] | str | os.PathLike[str] | None = None) -> None:
     """
-    Run a script of the gallery. What it says goes to stdout.
+    Run a script of the gallery; it prints to stdout.
 
     Parameters
     ----------
     name : str
         One of `DEMOS`.
     plot : True or path-like, optional
-        True: show the pictures on the screen, drawings of graphs in the browser. A folder, made if missing: write them there as
-        NAME-1.png, NAME-2.gif (an animation), NAME-3.svg (a drawing), ..., and print their paths. By default they are
-        thrown away.
+        True: show the pictures on the screen, and drawings of graphs in the browser. A folder, which is
+        created if missing: write them there as NAME-1.png, NAME-2.gif (an animation), NAME-3.svg (a
+        drawing), ..., and print their paths. By default they are discarded.
 
     Raises
     ------
@@ -67,25 +56,24 @@ def run(name: str, plot: Literal[True] | str | os.PathLike[str] | None = None) -
         with warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", ".* is non-interactive"
-            )  # says plt.show() where nothing is to be shown
-            found = runpy.run_module(f"fastbp.demos.{name}", run_name="__main__")
+            )  # from plt.show() without a screen
+            variables = runpy.run_module(f"fastbp.demos.{name}", run_name="__main__")
     except ModuleNotFoundError as error:
-        raise ImportError(
-            f'the demo {name} needs {error.name}; install it with: pip install "fastbp[demo]"'
-        ) from None
-    drawings = [value for value in found.values() if isinstance(value, Drawing)]
+        advice = 'install it with: pip install "fastbp[demo]"'
+        raise ImportError(f"the demo {name} needs {error.name}; {advice}") from None
+    drawings = [value for value in variables.values() if isinstance(value, Drawing)]
     if plot is True:  # the script has shown its figures itself
         for path in _save_drawings(drawings, Path(tempfile.mkdtemp(prefix="fastbp-")), name, 1):
             webbrowser.open(path.as_uri())
         return
-    figures = _finish_figures(found, folder, name)
+    figures = _finish_figures(variables, folder, name)
     if folder is not None:
         for path in [*figures, *_save_drawings(drawings, folder, name, len(figures) + 1)]:
             print(path)
 
 
 def _choose_backend(screen: bool) -> None:
-    """Let matplotlib draw on the screen, as the user has set it up, or in memory."""
+    """Let matplotlib draw on the screen, with the user's settings, or in memory."""
     import matplotlib.pyplot as plt
     from matplotlib.backends.registry import BackendFilter, backend_registry
 
@@ -95,19 +83,20 @@ def _choose_backend(screen: bool) -> None:
         raise ValueError("plot: there is no screen to show pictures on; name a folder to write them to")
 
 
-def _finish_figures(found: dict[str, Any], folder: Path | None, name: str) -> list[Path]:
-    """Write all figures, if there is a folder for them, and close them."""
+def _finish_figures(variables: dict[str, Any], folder: Path | None, name: str) -> list[Path]:
+    """Write all figures if there is a folder for them, and close them."""
     import matplotlib.pyplot as plt
     from matplotlib.animation import Animation
 
     # matplotlib has no public name for the figure of an animation
-    animations = {value._fig.number: value for value in found.values() if isinstance(value, Animation)}  # type: ignore[attr-defined]
+    values: list[Any] = [value for value in variables.values() if isinstance(value, Animation)]
+    animations = {value._fig.number: value for value in values}
     paths = []
     for k, number in enumerate(plt.get_fignums(), 1):
         figure, animation = plt.figure(number), animations.get(number)
         if folder is None:
             if animation is not None:
-                figure.canvas.draw()  # matplotlib warns of animations that were never drawn
+                figure.canvas.draw()  # matplotlib warns about animations that were never drawn
         elif animation is None:
             paths.append(folder / f"{name}-{k}.png")
             figure.savefig(paths[-1], dpi=150)

@@ -2,9 +2,9 @@
 Training, step by step
 ======================
 
-Rows L25 to L30. The learning process of the lecture on a network of 2 inputs, 2 hidden units and 1
+Rows L25 to L30. The lecture's training process for a network with 2 inputs, 2 hidden units and 1
 output: every number of one update, then pass after pass over the whole training set until it stops,
-then the frozen network in use.
+then predictions with the frozen network.
 """
 
 import dataclasses
@@ -20,18 +20,13 @@ import fastbp.kernels as k
 from fastbp import graph, plot
 
 # %%
-# **Step 1**: the network, the inputs X and labels Y, the learning rate α. **Step 2**: all weights at
-# random. W⁽ˡ⁾ has a row per unit below and a column per unit of the layer (L25).
+# **Step 1**: the network, the inputs X and labels Y, the learning rate α. **Step 2**: random weights.
+# W⁽ˡ⁾ has a row for each unit of the layer below, and a column for each unit of the layer (L25).
 
 α = 0.5
 x, y = np.array([[1.0, 1.0]]), np.array([[0.0]])
 random = np.random.default_rng(3)
-W1, b1, W2, b2 = (
-    random.uniform(-1, 1, (2, 2)),
-    random.uniform(-1, 1, 2),
-    random.uniform(-1, 1, (2, 1)),
-    random.uniform(-1, 1, 1),
-)
+W1, b1, W2, b2 = (random.uniform(-1, 1, shape) for shape in ((2, 2), 2, (2, 1), 1))
 start = np.concatenate([W1.ravel(), b1, W2.ravel(), b2])
 
 
@@ -46,7 +41,7 @@ for name, values in (("x", x), ("y", y), ("W(1)", W1), ("b(1)", b1), ("W(2)", W2
 
 # %%
 # **Step 3**, forward propagation: z⁽ˡ⁾ = W⁽ˡ⁾ᵀ a⁽ˡ⁻¹⁾ + b⁽ˡ⁾, a⁽ˡ⁾ = f(z⁽ˡ⁾), up to ŷ. Every step is
-# one kernel, which writes into an array of ours.
+# one kernel, which writes to our array.
 
 a1, a2 = np.empty((1, 2)), np.empty((1, 1))
 for a, W, b, out in ((x, W1, b1, a1), (a1, W2, b2, a2)):
@@ -58,7 +53,7 @@ show("ŷ = f(W(2)ᵀa(1) + b(2))", a2)
 
 # %%
 # **Step 4**, backward propagation. Output layer (L27): e = ŷ - y, δ = ŷ(1 - ŷ) e. Hidden layer (L28): δ
-# = a(1 - a) Σ δ w, over the units above, with the weights from before the update. Then Δw = a δ for
+# = a(1 - a) Σ δ w, summed over the units above, with the weights before the update. Then Δw = a δ for
 # each weight, w ← w - α Δw and b ← b - α δ.
 
 δ2, δ1, ΔW2, ΔW1, Δb2, Δb1 = (np.empty_like(like) for like in (a2, a1, W2, W1, b2, b1))
@@ -78,30 +73,24 @@ for a, δ, ΔW, Δb, W, b, layer in ((a1, δ2, ΔW2, Δb2, W2, b2, 2), (x, δ1, 
     show(f"b({layer}) ← b - α δ", b)
 
 # %%
-# ``fastbp.train`` does the same in one compiled loop: one pass over this one sample, from the same
-# weights, ends at the same numbers.
+# ``fastbp.train`` does the same in one compiled loop: one pass over this sample, from the same weights,
+# gives the same numbers.
 
-rule: dict[str, Any] = {
-    "activation": "logistic",
-    "output": "logistic",
-    "loss": "squared_error",
-    "optimizer": "sgd",
-    "batch_size": 1,
-}
-rule |= {"hidden": (2,), "learning_rate": α, "scale": False, "dtype": "float64"}
-blank = fastbp.train(x, y, task="regression", **rule, epochs=1, seed=0)
-once = fastbp.train(
-    x, y, task="regression", **rule, epochs=1, init=dataclasses.replace(blank, params=start)
+rule: dict[str, Any] = {"activation": "logistic", "output": "logistic", "loss": "squared_error"}
+rule |= {"optimizer": "sgd", "batch_size": 1, "learning_rate": α, "hidden": (2,)}
+rule |= {"scale": False, "dtype": "float64"}
+first = dataclasses.replace(
+    fastbp.train(x, y, task="regression", **rule, epochs=1, seed=0), params=start
 )
+once = fastbp.train(x, y, task="regression", **rule, epochs=1, init=first)
 updated = np.concatenate([W1.ravel(), b1, W2.ravel(), b2])
 print(f"the same update by fastbp.train: largest difference {np.abs(once.params - updated).max():.0e}")
 
 # %%
-# And the computation graph, which knows no layers, only nodes, finds the same gradients.
+# The computation graph has no layers, only nodes, and finds the same gradients, too.
 
-V1, c1, V2, c2 = (
-    graph.Variable(v.reshape(s))
-    for v, s in zip(np.split(start, [4, 6, 8]), ((2, 2), (2,), (2, 1), (1,)), strict=True)
+V1, c1, V2, c2 = map(
+    graph.Variable, (start[:4].reshape(2, 2), start[4:6], start[6:8].reshape(2, 1), start[8:])
 )
 J = graph.squared_error(graph.logistic(graph.logistic(x @ V1 + c1) @ V2 + c2), y)
 J.backward()
@@ -109,31 +98,27 @@ gap = max(np.abs(np.asarray(v.grad) - Δ).max() for v, Δ in ((V1, ΔW1), (c1, �
 print(f"the same gradients by fastbp.graph: largest difference {gap:.0e}")
 
 # %%
-# **Repeat** steps 3 and 4 over the whole training set (L29) until one of two rules says stop: a set
-# number of passes, or a wanted accuracy. The network tells which.
+# **Repeat** steps 3 and 4 over the whole training set (L29) until one of two conditions is met: a fixed
+# number of passes, or a target accuracy. The network says which.
 
 X, Y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0])
 short = fastbp.train(X, Y, **rule, epochs=500, target_accuracy=1.0, seed=0)
 net = fastbp.train(X, Y, **rule, epochs=20_000, target_accuracy=1.0, seed=0)
 for run in (short, net):
-    print(
-        f"XOR: stopped by {run.stop_reason} after {len(run.history['loss'])} passes, "
-        f"accuracy {run.score(X, Y):.2f}"
-    )
+    passes, accuracy = len(run.history["loss"]), run.score(X, Y)
+    print(f"XOR: stopped by {run.stop_reason} after {passes} passes, accuracy {accuracy:.2f}")
 
 # %%
-# **Freeze** (L30): the weights cannot change any more; saved and loaded again the network only predicts.
+# **Freeze** (L30): the weights cannot change any more; the network is saved and loaded only to predict.
 
 with tempfile.TemporaryDirectory() as folder:
     net.save(Path(folder, "xor.fbp"))
     frozen = fastbp.load(Path(folder, "xor.fbp"))
-print(
-    f"loaded: {frozen.predict(X)} for XOR's four inputs; "
-    f"weights can be changed: {net.params.flags.writeable}"
-)
+writeable = net.params.flags.writeable
+print(f"loaded: {frozen.predict(X)} for XOR's four inputs; weights can be changed: {writeable}")
 
 # %%
-# The learning curve, with the point where it stopped.
+# The learning curve, with the point where training stopped.
 
 plot.learning_curves(net)
 plt.show()

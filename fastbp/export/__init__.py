@@ -1,4 +1,4 @@
-"""A trained network taken into use elsewhere: ONNX, C, NumPy, scikit-learn and PyTorch; and networks taken over from the last two."""
+"""Exports networks to ONNX, C, NumPy, scikit-learn and PyTorch, and imports networks from the last two."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 def from_sklearn(estimator: Any) -> Network:
     """
-    Network with the weights of a fitted estimator of scikit-learn.
+    Network with the weights of a fitted scikit-learn estimator.
 
     Parameters
     ----------
     estimator : MLPClassifier, MLPRegressor or Pipeline
-        Fitted; of scikit-learn or of `fastbp.sklearn`. A pipeline has two steps: a StandardScaler and one of these.
+        Fitted; from scikit-learn or from `fastbp.sklearn`. A pipeline has two steps: a StandardScaler and an MLP.
 
     Returns
     -------
     Network
-        In the type of the weights. It takes arrays, with the columns that the estimator was fitted on.
+        With the data type of the weights. It takes arrays with the columns that the estimator was fitted on.
 
     Raises
     ------
@@ -48,30 +48,32 @@ def from_sklearn(estimator: Any) -> Network:
 
 def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None = None) -> Network:
     """
-    Network with the weights of a Sequential of PyTorch, as it answers in eval mode.
+    Network with the weights of a PyTorch Sequential; it predicts what the Sequential does in eval mode.
 
     Parameters
     ----------
     sequential : torch.nn.Sequential
-        Linear layers with activations that fastbp has between them: ReLU, Tanh, Sigmoid, LeakyReLU, ELU, SELU, GELU, SiLU, Mish,
-        Softplus, Hardsigmoid, and Softmax at the end; BatchNorm1d before or behind a Linear. Dropout, Identity and Flatten are skipped.
+        Linear layers with activations that fastbp has: ReLU, Tanh, Sigmoid, LeakyReLU, ELU, SELU, GELU, SiLU, Mish,
+        Softplus, Hardsigmoid, and Softmax at the end; BatchNorm1d before or after a Linear. Dropout, Identity and
+        Flatten are skipped.
     task : {"auto", "regression", "classification", "multilabel"}
-        auto: classification where the last module is Softmax, or a Sigmoid of one unit, multilabel where it is a Sigmoid of several,
-        else regression. A Linear at the end of a network for classes or labels gives logits: what makes probabilities of them is added.
+        auto: classification if the last module is a Softmax or a Sigmoid of one unit, multilabel if it is a Sigmoid of
+        several units, otherwise regression. If a network for classes or labels ends in a Linear, its outputs are
+        logits, and a softmax or logistic function is appended.
     classes : array-like, optional
-        Labels in the order of the outputs; of one unit that of 0 and that of 1. By default 0, 1, 2, ...
+        Labels in the order of the outputs; for a single unit, the labels of 0 and 1. By default 0, 1, 2, ...
 
     Returns
     -------
     Network
-        In float64 where the weights are, else in float32.
+        In float64 if the weights are, otherwise in float32.
 
     Raises
     ------
     ImportError
         PyTorch is not installed.
     ValueError
-        A module that fastbp does not have, with its position; or a task or classes that do not fit.
+        A module that fastbp does not have (the message says where), or a task or classes that do not fit.
 
     Examples
     --------

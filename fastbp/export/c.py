@@ -1,4 +1,4 @@
-"""`to_c`: a network, or an ensemble, as one C99 file that needs only the C library."""
+"""`to_c`: writes a network or an ensemble as one C99 file that needs only the C library."""
 
 from __future__ import annotations
 
@@ -30,40 +30,38 @@ def to_c(model: Network | Ensemble, path: str | os.PathLike[str], X: ArrayLike |
     name = identifier(Path(path).stem)
     source, raw = c_source.text(model, name), verify.raw_rows(model, X)
     if compiler() is None:
-        warnings.warn(
-            "to_c: no C compiler was found, the file was not compared with the network", UserWarning, stacklevel=3
-        )
+        message = "to_c: no C compiler was found, the file was not compared with the network"
+        warnings.warn(message, UserWarning, stacklevel=3)
     else:
         verify.require("to_c", model, raw, answers(model, source, name, raw))
     storage.write_atomically(path, source.encode())
 
 
 def identifier(stem: str) -> str:
-    """A name for C out of that of a file."""
+    """A C identifier from the name of a file."""
     name = re.sub(r"\W", "_", stem, flags=re.ASCII).lstrip("_")
     return name if name and not name[0].isdigit() else f"net_{name}".rstrip("_")
 
 
 def compiler() -> str | None:
-    """Path of the machine's C compiler, if it has one."""
+    """Path of a C compiler on this machine, if there is one."""
     return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
 
 
 def answers(model: Network | Ensemble, source: str, name: str, raw: Array) -> Answers:
-    """Compile the file with every warning an error, and ask it about rows of raw values."""
+    """Compile the file, with every warning an error, and call it for rows of raw values."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        code, built = Path(folder, "net.c"), Path(folder, "net.so")
+        code, library = Path(folder, "net.c"), Path(folder, "net.so")
         code.write_text(source, encoding="utf-8")
-        done = subprocess.run(
-            [str(compiler()), *_FLAGS, str(code), "-o", str(built), "-lm"], capture_output=True, text=True
-        )
+        command = [str(compiler()), *_FLAGS, str(code), "-o", str(library), "-lm"]
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"to_c: the C compiler refused the file, which was not kept: {done.stderr.strip()}")
-        return _ask(model, ctypes.CDLL(str(built)), name, raw)
+        return _call(model, ctypes.CDLL(str(library)), name, raw)
 
 
-def _ask(model: Network | Ensemble, library: ctypes.CDLL, name: str, raw: Array) -> Answers:
-    """Call the functions of the compiled file, row after row."""
+def _call(model: Network | Ensemble, library: ctypes.CDLL, name: str, raw: Array) -> Answers:
+    """Call the functions of the compiled file, row by row."""
     net = members(model)[0]
     with np.errstate(over="ignore"):
         x = np.ascontiguousarray(raw, net.dtype)
@@ -78,10 +76,10 @@ def _ask(model: Network | Ensemble, library: ctypes.CDLL, name: str, raw: Array)
         return Answers(outputs)
     if model is net:
         call(getattr(library, f"{name}_forward"), x, outputs)
-    told = outputs if model is net else None  # an ensemble has no outputs but its probabilities
+    forward = outputs if model is net else None  # an ensemble only has probabilities
     if net.classes is None:
         probabilities, labels = np.empty_like(outputs), np.empty(outputs.shape, np.intc)
         call(predict, x, probabilities, labels)
-        return Answers(told, probabilities, labels)
+        return Answers(forward, probabilities, labels)
     probabilities = np.empty((len(raw), len(net.classes)), net.dtype)
-    return Answers(told, probabilities, net.classes[call(predict, x, probabilities)])
+    return Answers(forward, probabilities, net.classes[call(predict, x, probabilities)])

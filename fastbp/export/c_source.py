@@ -1,4 +1,4 @@
-"""The text of a network, or of an ensemble, in C99."""
+"""The C99 code of a network or an ensemble."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..model.network import Network
 from ..tables.raw_inputs import Inputs
 from .verify import Array
 
-# In all texts $t stands for the type of numbers, $_ and $U for the name that everything begins with, and @ for the suffix of numbers and
-# functions in float.
+# In all templates, $t is the type of numbers, $_ and $U are the prefix of all names (as it is, and in upper case),
+# and @ is the suffix of numbers and functions in float.
 _ACTIVATIONS = {
     "logistic": "1 / (1 + exp@(-z))",
     "tanh": "tanh@(z)",
@@ -53,7 +53,7 @@ static void $_softmax($t *a, int count)
 }
 """
 _DENSE = """\
-/* out = x W + b; W holds the n_out weights of one input after those of another */
+/* out = x W + b; W contains the n_out weights of the first input, then those of the second, ... */
 static void $_dense(const $t *x, int n_in, const $t *W, const $t *b, int n_out, $t *out)
 {
     int i, k;
@@ -79,15 +79,16 @@ _HEAD = """\
 _NAN = """, NAN where one is missing
  *    (which -ffast-math would not see)"""
 _PROTOTYPES = {
-    "regression": "void $_predict(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS numbers that are predicted.",
+    "regression": """void $_predict(const $t *x, $t *out);
+ *     Fills out with the $U_OUTPUTS predicted numbers.""",
     "classification": """int $_predict(const $t *x, $t *probabilities);
- *     Returns the index of the class (see $_class_names), and fills probabilities with those of the $U_CLASSES classes.""",
-    "multilabel": "void $_predict(const $t *x, $t *probabilities, int *labels);\n"
-    " *     Fills probabilities and labels (0 or 1), $U_OUTPUTS each.",
+ *     Fills the $U_CLASSES probabilities, and returns the index of the class (see $_class_names).""",
+    "multilabel": """void $_predict(const $t *x, $t *probabilities, int *labels);
+ *     Fills probabilities and labels (0 or 1), $U_OUTPUTS each.""",
 }
-_FORWARD_PROTOTYPE = (
-    "\n * void $_forward(const $t *x, $t *out);\n *     Fills out with the $U_OUTPUTS outputs of the last layer."
-)
+_FORWARD_PROTOTYPE = """
+ * void $_forward(const $t *x, $t *out);
+ *     Fills out with the $U_OUTPUTS outputs of the last layer."""
 _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
         const double value = x[$_source[i]];
@@ -133,41 +134,39 @@ static void $_add(const $t *part, double *total)
     for (k = 0; k < {columns}; k++) {out}[k] = ($t)(total[k] / {count});
 {decision}}}
 """
-_PLAIN = set(string.ascii_letters + string.digits + " _-.,:;()[]<>=+*/%")  # characters of names that stay as they are
+_PLAIN = set(string.ascii_letters + string.digits + " _-.,:;()[]<>=+*/%")  # characters of names that are not escaped
 
 
 def text(model: Network | Ensemble, name: str) -> str:
-    """The text of the file; all that it defines begins with `name`."""
+    """The text of the file; all names in it begin with `name`."""
     parts = [_head(model)]
     if isinstance(model, Network):
         parts += _network(model)
     else:
         for k, net in enumerate(model.networks):
-            own = re.sub(r"^(void|int) ", r"static \1 ", "\n".join(_network(net)), flags=re.MULTILINE)
-            parts.append(own.replace("$_", f"$_{k}_"))
+            code = re.sub(r"^(void|int) ", r"static \1 ", "\n".join(_network(net)), flags=re.MULTILINE)
+            parts.append(code.replace("$_", f"$_{k}_"))
         parts += _mean(model)
+    number, suffix = ("float", "f") if model.dtype == np.float32 else ("double", "")
     code = "\n".join(parts).replace("$U", name.upper()).replace("$_", name + "_")
-    return code.replace("$t", "float" if model.dtype == np.float32 else "double").replace(
-        "@", "f" if model.dtype == np.float32 else ""
-    )
+    return code.replace("$t", number).replace("@", suffix)
 
 
 def _head(model: Network | Ensemble) -> str:
-    """The first comment; sizes and names."""
-    alone, net = isinstance(model, Network), members(model)[0]
-    inputs = Inputs.of(net)
-    shape = "-".join(map(str, net.sizes))
-    what = (
-        f"perceptron for {net.task}, {shape}"
-        if alone
-        else f"perceptrons for {net.task}, of which the answers are the mean"
-    )
+    """The first comment, the sizes and the names."""
+    net = members(model)[0]
+    inputs, prototypes = Inputs.of(net), _PROTOTYPES[net.task]
+    if isinstance(model, Network):
+        what = f"Multilayer perceptron for {net.task}, {'-'.join(map(str, net.sizes))}"
+        prototypes += _FORWARD_PROTOTYPE * (net.task != "regression")
+    else:
+        what = f"The mean of {len(members(model))} multilayer perceptrons for {net.task}"
     head = _HEAD.format(
-        what=("Multilayer " if alone else f"{len(members(model))} multilayer ") + what,
+        what=what,
         version=fastbp.__version__,
-        names="" if inputs.names is None else ", as $_input_names names them",
+        names="" if inputs.names is None else ", in the order of $_input_names",
         missing="" if inputs.is_plain else _NAN,
-        prototypes=_PROTOTYPES[net.task] + _FORWARD_PROTOTYPE * (alone and net.task != "regression"),
+        prototypes=prototypes,
         inputs=inputs.count,
         outputs=net.sizes[-1],
     )
@@ -184,57 +183,40 @@ def _network(net: Network) -> list[str]:
     inputs = Inputs.of(net)
     parts = [_array("double", "x_mean", net.x_mean), _array("double", "x_scale", net.x_scale)]
     if not inputs.is_plain:
-        parts += [
-            _array("int", "source", inputs.source),
-            _array("double", "fill", inputs.fill),
-            _array("int", "flag", inputs.flag),
-        ]
+        parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill)]
+        parts.append(_array("int", "flag", inputs.flag))
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         parts += [_array("$t", f"W{k}", W.ravel()), _array("$t", f"b{k}", b)]
     if net.task == "regression":
-        parts += [
-            _array("$t", "y_scale", net.y_scale.astype(net.dtype)),
-            _array("$t", "y_mean", net.y_mean.astype(net.dtype)),
-        ]
+        scale, mean = net.y_scale.astype(net.dtype), net.y_mean.astype(net.dtype)
+        parts += [_array("$t", "y_scale", scale), _array("$t", "y_mean", mean)]
     parts.append(_DENSE)
-    for used in dict.fromkeys(net.layer_activations):
-        if used != "identity":
-            parts.append(_SOFTMAX if used == "softmax" else _ELEMENTWISE.format(name=used, formula=_ACTIVATIONS[used]))
+    for name in dict.fromkeys(net.layer_activations):
+        if name != "identity":
+            parts.append(_SOFTMAX if name == "softmax" else _ELEMENTWISE.format(name=name, formula=_ACTIVATIONS[name]))
     parts.append(_forward(net))
     return parts if net.task == "regression" else [*parts, _predict(net)]
 
 
 def _mean(model: Ensemble) -> list[str]:
-    """The function that asks every network."""
-    out, columns = (
-        ("out" if model.task == "regression" else "probabilities"),
-        ("$U_OUTPUTS" if model.classes is None else "$U_CLASSES"),
-    )
-    helpers, decision, labels = list[str](), "", ""
+    """The function that calls every network."""
+    out = "out" if model.task == "regression" else "probabilities"
+    columns = "$U_OUTPUTS" if model.classes is None else "$U_CLASSES"
+    helpers, kind, decision, labels = list[str](), "void", "", ""
     if model.task == "multilabel":
-        decision, labels = (
-            f"    for (k = 0; k < {columns}; k++) labels[k] = probabilities[k] > 0.5@;\n",
-            ", int *labels",
-        )
+        decision = f"    for (k = 0; k < {columns}; k++) labels[k] = probabilities[k] > 0.5@;\n"
+        labels = ", int *labels"
     elif model.classes is not None:
-        helpers, decision = _decision(len(model.classes))
-        decision = f"    return {decision};\n"
-    calls = [
-        f"    $_{k}_predict(x, {out}{', labels' * bool(labels)});\n    $_add({out}, total);"
-        for k in range(len(model.networks))
-    ]
-    kind = "void" if model.classes is None else "int"
-    count = len(model.networks)
-    return [
-        *helpers,
-        _MEAN.format(
-            kind=kind, out=out, labels=labels, columns=columns, calls="\n".join(calls), count=count, decision=decision
-        ),
-    ]
+        helpers, index = _decision(len(model.classes))
+        kind, decision = "int", f"    return {index};\n"
+    arguments, count = f"x, {out}{', labels' * bool(labels)}", len(model.networks)
+    calls = "\n".join(f"    $_{k}_predict({arguments});\n    $_add({out}, total);" for k in range(count))
+    fields = {"kind": kind, "out": out, "labels": labels, "columns": columns, "count": count, "decision": decision}
+    return [*helpers, _MEAN.format(calls=calls, **fields)]
 
 
 def _decision(classes: int) -> tuple[list[str], str]:
-    """The index of the class from the probabilities, and what that takes."""
+    """The functions and the expression that compute the index of the class from the probabilities."""
     return ([], "probabilities[1] > 0.5@") if classes == 2 else ([_LARGEST], "$_largest(probabilities)")
 
 
@@ -247,7 +229,7 @@ def _array(kind: str, name: str, values: Array) -> str:
 
 
 def _hex(value: float) -> str:
-    """A hexadecimal floating point number, without zeros at its end."""
+    """A hexadecimal floating point number without trailing zeros."""
     return re.sub(r"\.?0*p", "p", value.hex())
 
 
@@ -258,30 +240,23 @@ def _strings(name: str, texts: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    # all but plain characters as octal numbers: also ?, with which trigraphs begin, and what is replaced in the text of the file
+    # All but plain characters in octal: also ?, which begins a trigraph, and the markers $ and @ of the templates.
     return '"' + "".join(chr(byte) if chr(byte) in _PLAIN else f"\\{byte:03o}" for byte in text.encode()) + '"'
 
 
 def _forward(net: Network) -> str:
-    """The function from raw values to outputs; in regression it is the prediction."""
-    top, width = len(net.sizes) - 2, max(net.sizes[:-1])
+    """The function from raw values to outputs; in regression, these are the predictions."""
+    last, width = len(net.sizes) - 2, max(net.sizes[:-1])
     lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
-    lines += [
-        f"    $t a[{width}]{f', b[{width}]' if top else ''};",
-        "    int i;",
-        f"    for (i = 0; i < {net.sizes[0]}; i++) {{",
-    ]
-    lines += [
-        _PLAIN_INPUT if Inputs.of(net).is_plain else _INPUT,
-        "        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);",
-        "    }",
-    ]
+    lines += [f"    $t a[{width}]{f', b[{width}]' if last else ''};", "    int i;"]
+    lines += [f"    for (i = 0; i < {net.sizes[0]}; i++) {{", _PLAIN_INPUT if Inputs.of(net).is_plain else _INPUT]
+    lines += ["        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);", "    }"]
     source, target = "a", "b"
-    for k, used in enumerate(net.layer_activations):
-        target = "out" if k == top else target
+    for k, name in enumerate(net.layer_activations):
+        target = "out" if k == last else target
         lines.append(f"    $_dense({source}, {net.sizes[k]}, $_W{k}, $_b{k}, {net.sizes[k + 1]}, {target});")
-        if used != "identity":
-            lines.append(f"    $_{used}({target}, {net.sizes[k + 1]});")
+        if name != "identity":
+            lines.append(f"    $_{name}({target}, {net.sizes[k + 1]});")
         source, target = target, source
     if net.task == "regression":
         lines.append("    for (i = 0; i < $U_OUTPUTS; i++) out[i] = out[i] * $_y_scale[i] + $_y_mean[i];")
@@ -289,16 +264,16 @@ def _forward(net: Network) -> str:
 
 
 def _predict(net: Network) -> str:
-    """The function from raw values to probabilities and the decision, in classification."""
+    """The function from raw values to probabilities and the decision; not for regression."""
     if net.task == "multilabel":
         return _PREDICT_LABELS
     assert net.classes is not None
     if net.sizes[-1] == 1:
         steps = "$_forward(x, probabilities + 1);\n    probabilities[0] = 1 - probabilities[1];"
     else:
-        steps = "$_forward(x, probabilities);" + "\n    $_normalise(probabilities);" * (
-            net.layer_activations[-1] != "softmax"
-        )
-    helpers, decision = _decision(len(net.classes))
-    body = f"int $_predict(const $t *x, $t *probabilities)\n{{\n    {steps}\n    return {decision};\n}}\n"
+        steps = "$_forward(x, probabilities);"
+        if net.layer_activations[-1] != "softmax":
+            steps += "\n    $_normalise(probabilities);"
+    helpers, index = _decision(len(net.classes))
+    body = f"int $_predict(const $t *x, $t *probabilities)\n{{\n    {steps}\n    return {index};\n}}\n"
     return "\n".join([*[_NORMALISE] * ("_normalise" in steps), *helpers, body])

@@ -1,4 +1,4 @@
-"""A network inside compiled code: a function for your own ``@njit`` functions, and a C function for SciPy and others."""
+"""Compiles a network to a function for your own ``@njit`` functions, or to a C function, for SciPy for instance."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from ..tables.raw_inputs import Inputs
 if TYPE_CHECKING:
     from ..model.network import Network
 
-# Bytes of work space on the stack of the caller; threads may have as little as 512 KiB.
+# Bytes of work space on the caller's stack; a thread may have as little as 512 KiB.
 _MOST_STACK = 1 << 18
 
 
 def _stack(count: int, dtype: np.dtype[Any]) -> Any:
-    """A function for compiled code: the address of `count` elements that last until the function which asks for them returns."""
+    """A function for compiled code: the address of `count` elements, which last until its caller returns."""
     element = types.float32 if dtype == np.float32 else types.float64
 
     def typed(context: Any) -> tuple[Any, Callable[..., Any]]:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return cgutils.alloca_once(
-                builder, context.get_data_type(element), size=context.get_constant(types.intp, count)
-            )
+            size = context.get_constant(types.intp, count)
+            return cgutils.alloca_once(builder, context.get_data_type(element), size=size)
 
         return types.CPointer(element)(), emit
 
@@ -38,7 +37,7 @@ def _stack(count: int, dtype: np.dtype[Any]) -> Any:
 
 
 def _evaluation(net: Network) -> Any:
-    """A function (x, out) for compiled code: outputs for one row; whether its numbers are finite."""
+    """A function (x, out) for compiled code: writes the outputs for one row, and returns whether x is finite."""
     inputs = Inputs.of(net)
     source, fill, flag = inputs.source, inputs.fill, inputs.flag
     scaling, sizes, activations, params, rescaling = net.kernel_arguments
@@ -48,11 +47,8 @@ def _evaluation(net: Network) -> Any:
         raise ValueError(
             f"jit: expected a network whose rows fit {_MOST_STACK} bytes of stack, got one of sizes {net.sizes}"
         )
-    stacked_inputs, stacked_space, stacked_outputs = (
-        _stack(len(source), FLOAT64),
-        _stack(space_size, dtype),
-        _stack(units, dtype),
-    )
+    stacked_inputs, stacked_space = _stack(len(source), FLOAT64), _stack(space_size, dtype)
+    stacked_outputs = _stack(units, dtype)
 
     @njit(**POLICY)  # type: ignore[untyped-decorator]
     def evaluate(x: Any, out: Any) -> bool:
@@ -73,11 +69,11 @@ def _evaluation(net: Network) -> Any:
 
 def jit(net: Network) -> Any:
     """See `Network.jit`."""
-    evaluate, wanted, units = _evaluation(net), Inputs.of(net).count, net.sizes[-1]
+    evaluate, count, units = _evaluation(net), Inputs.of(net).count, net.sizes[-1]
 
     @njit(**POLICY)  # type: ignore[untyped-decorator]
     def predict(x: Any, out: Any) -> None:
-        if x.size != wanted or out.size != units:
+        if x.size != count or out.size != units:
             raise ValueError(
                 "predict: expected x with a number for each input of the network, and out with one for each output"
             )
@@ -91,16 +87,16 @@ def c_function(net: Network) -> Any:
     """See `Network.cfunc`."""
     if net.sizes[-1] != 1:
         raise ValueError(
-            f"cfunc: expected a network of one output, got {net.sizes[-1]}; call net.jit() in a function of your own"
+            f"cfunc: expected a network with one output, got {net.sizes[-1]}; call net.jit() in your own function"
         )
-    evaluate, wanted, stacked_output = _evaluation(net), Inputs.of(net).count, _stack(1, FLOAT64)
+    evaluate, count, stacked_output = _evaluation(net), Inputs.of(net).count, _stack(1, FLOAT64)
 
     @cfunc(types.float64(types.intc, types.CPointer(types.float64)))
     def function(n: Any, x: Any) -> Any:
         out = carray(stacked_output(), (1,))
-        if n != wanted or not evaluate(carray(x, (wanted,)), out):
+        if n != count or not evaluate(carray(x, (count,)), out):
             return np.nan
         return out[0]
 
-    vars(function.ctypes)["owner"] = function  # who holds the address holds the code and the weights
+    vars(function.ctypes)["owner"] = function  # the address keeps the code and the weights alive
     return function

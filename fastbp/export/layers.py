@@ -1,4 +1,4 @@
-"""A network as a plain list of layers, and back: all that a library without a place for the scaler can hold."""
+"""Converts between a network and a plain list of layers, for libraries that cannot store the scaler."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def folded(net: Network) -> list[Layer]:
-    """Weights and biases in float64: the first layer takes inputs that are not standardised, the last gives numbers on their scale."""
-    found = [(W.astype(np.float64), b.astype(np.float64)) for W, b in zip(net.weights, net.biases, strict=True)]
-    W, b = found[0]
+    """Weights and biases in float64, with the standardisation of inputs and targets in the first and the last layer."""
+    layers = [(W.astype(np.float64), b.astype(np.float64)) for W, b in zip(net.weights, net.biases, strict=True)]
+    W, b = layers[0]
     W = W / net.x_scale[:, None]
-    found[0] = W, b - net.x_mean @ W
-    if net.task == "regression":  # targets are only scaled where the last activation is the identity
-        W, b = found[-1]
-        found[-1] = W * net.y_scale, b * net.y_scale + net.y_mean
-    return found
+    layers[0] = W, b - net.x_mean @ W
+    if net.task == "regression":  # targets are only scaled if the last activation is the identity
+        W, b = layers[-1]
+        layers[-1] = W * net.y_scale, b * net.y_scale + net.y_mean
+    return layers
 
 
 def network(
@@ -31,16 +31,12 @@ def network(
     activations: Sequence[str],
     dtype: np.dtype[Any],
     *,
-    task: str,
-    loss: str,
     origin: str,
-    classes: NDArray[Any] | None = None,
-    loss_parameter: tuple[float, ...] = (),
-    x_mean: NDArray[Any] | None = None,
-    x_scale: NDArray[Any] | None = None,
+    scaler: tuple[NDArray[Any] | None, NDArray[Any] | None] = (None, None),
+    **attributes: Any,
 ) -> Network:
     """
-    Network of layers that another library trained.
+    Network from layers that another library trained.
 
     Parameters
     ----------
@@ -49,12 +45,12 @@ def network(
     activations : sequence of str
         One for each layer.
     dtype : float32 or float64
-    task, loss, classes, loss_parameter
-        As in `Network`.
     origin : str
         Where the weights come from, for `Network.options`.
-    x_mean, x_scale : array, optional
+    scaler : (mean, scale) of arrays or None
         The standardisation of the inputs.
+    **attributes
+        Other attributes of `Network`: task, loss, loss_parameter and classes.
 
     Raises
     ------
@@ -65,20 +61,17 @@ def network(
     with np.errstate(over="ignore"):
         params = np.concatenate([part.ravel().astype(dtype) for part in itertools.chain.from_iterable(layers)])
     if not np.isfinite(params).all():
-        raise ValueError("expected finite weights, got others")
-    units = sizes[-1]
+        raise ValueError("expected finite weights, got NaN or infinite ones")
+    (x_mean, x_scale), task, units = scaler, attributes["task"], sizes[-1]
     return Network(
-        task=task,
         sizes=sizes,
         layer_activations=tuple(activations),
-        loss=loss,
         params=params,
         x_mean=np.zeros(sizes[0]) if x_mean is None else x_mean.astype(np.float64),
         x_scale=np.ones(sizes[0]) if x_scale is None else x_scale.astype(np.float64),
         y_mean=np.zeros(units),
         y_scale=np.ones(units),
-        classes=classes,
         single_output=task == "classification" or (task == "regression" and units == 1),
-        loss_parameter=loss_parameter,
         options={"init": origin},
+        **attributes,
     )

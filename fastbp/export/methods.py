@@ -1,4 +1,4 @@
-"""The methods of a network that take it elsewhere; each imports what it needs when it is called."""
+"""The export methods of networks and ensembles; each imports what it needs when it is called."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 class FileExports:
-    """Part of `fastbp.Network` and `fastbp.Ensemble`."""
+    """Exports to files: a mixin of `fastbp.Network` and `fastbp.Ensemble`."""
 
     def to_onnx(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
-        Write the network with its scaler as an ONNX file; of an ensemble all networks and their mean.
+        Write the network with its scaler, or all networks of the ensemble and their mean, as an ONNX file.
 
         Parameters
         ----------
         path : path
-            An old file is replaced once the new one has been run and compared.
+            An existing file is replaced after the new one has been run and compared.
         X : array-like or frame, shape (n, features), optional
-            Rows to compare on; by default `Network.examples`, and in a network from a file rows drawn from the means and deviations of the
-            inputs.
+            Rows to compare on. By default `Network.examples`; for a network loaded from a file, rows drawn from the
+            means and deviations of the inputs.
 
         Raises
         ------
@@ -34,14 +34,15 @@ class FileExports:
         OSError
             The file cannot be written.
         RuntimeError
-            ONNX Runtime does not answer as the network does.
+            The predictions of ONNX Runtime differ from those of the network.
         ValueError
-            Networks of the ensemble have made other inputs of a table's columns, so that no row of numbers fits all.
+            The networks of the ensemble encode a table's columns differently, so that no row of numbers fits them all.
 
         Notes
         -----
-        The input ``X``, [rows, raw values] of `dtype`, takes NaN for missing numbers. The outputs are ``label`` and ``probabilities``, or
-        ``prediction``. Of a network that was trained on a frame, raw values are what ``net.columns.encode_raw`` gives.
+        The input ``X``, [rows, raw values] of `dtype`, takes NaN for missing numbers. The outputs are ``label`` and
+        ``probabilities``, or ``prediction``. For a network that was trained on a frame, raw values are what
+        ``net.columns.encode_raw`` returns.
         """
         from .onnx import to_onnx
 
@@ -49,14 +50,15 @@ class FileExports:
 
     def to_c(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
-        Write the network with its scaler, or the ensemble, as one C99 file that needs nothing but the C library.
+        Write the network with its scaler, or the ensemble, as one C99 file that needs only the C library.
 
         Its first comment says how to call it.
 
         Parameters
         ----------
         path : path
-            The stem of its name becomes that of the functions. An old file is replaced once the new one has been compiled and compared.
+            The functions are named after the file. An existing file is replaced after the new one has been compiled
+            and compared.
         X : array-like or frame, shape (n, features), optional
             As in `to_onnx`.
 
@@ -65,12 +67,12 @@ class FileExports:
         OSError
             The file cannot be written.
         RuntimeError
-            It cannot be compiled, or does not answer as the network does.
+            It cannot be compiled, or its predictions differ from those of the network.
 
         Warns
         -----
         UserWarning
-            There is no C compiler (cc, gcc or clang): the file was not compared.
+            There is no C compiler (cc, gcc or clang), so the file was not compared.
         """
         from .c import to_c
 
@@ -78,14 +80,14 @@ class FileExports:
 
     def to_numpy(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
-        Write the network with its scaler, or the ensemble, as one Python file that needs nothing but NumPy.
+        Write the network with its scaler, or the ensemble, as one Python file that needs only NumPy.
 
         Parameters
         ----------
         path : path
-            The file has functions ``forward`` (not of an ensemble for classification or multilabel), ``predict`` and, but in regression,
-            ``predict_proba``. An old one is replaced once
-            the new one has been run and compared.
+            The file has the functions ``predict``, ``predict_proba`` (except in regression) and ``forward`` (except in
+            an ensemble for classification or multilabel). An existing file is replaced after the new one has been run
+            and compared.
         X : array-like or frame, shape (n, features), optional
             As in `to_onnx`.
 
@@ -94,7 +96,7 @@ class FileExports:
         OSError
             The file cannot be written.
         RuntimeError
-            It does not answer as the network does.
+            Its predictions differ from those of the network.
         """
         from .numpy import to_numpy
 
@@ -102,11 +104,11 @@ class FileExports:
 
 
 class Exports(FileExports):
-    """Part of `fastbp.Network`."""
+    """Exports to objects: a mixin of `fastbp.Network`."""
 
     def to_sklearn(self, X: ArrayLike | None = None) -> Any:
         """
-        Give the network as scikit-learn's own estimator.
+        Return the network as an estimator of scikit-learn.
 
         Parameters
         ----------
@@ -116,16 +118,17 @@ class Exports(FileExports):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            Fitted, float64, the scaler within the first and the last layer. It takes what `encode` gives.
+            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns.
 
         Raises
         ------
         ImportError
             scikit-learn is not installed.
         ValueError
-            Activations that scikit-learn does not have: it has identity, logistic, tanh and relu, one for all hidden layers.
+            Activations that scikit-learn does not have: it has identity, logistic, tanh and relu, and only one for all
+            hidden layers.
         RuntimeError
-            It does not answer as the network does.
+            Its predictions differ from those of the network.
         """
         from .sklearn import to_sklearn
 
@@ -133,7 +136,7 @@ class Exports(FileExports):
 
     def to_torch(self, X: ArrayLike | None = None) -> Any:
         """
-        Give the network as a PyTorch module.
+        Return the network as a PyTorch module.
 
         Parameters
         ----------
@@ -143,15 +146,15 @@ class Exports(FileExports):
         Returns
         -------
         torch.nn.Sequential
-            Linear layers and activations of `dtype`, the scaler within the first and the last layer. It takes what `encode` gives, and
-            gives what `forward` does.
+            Linear layers and activations of `dtype`, with the scaler in the first and the last layer. It takes what
+            `encode` returns, and returns what `forward` does.
 
         Raises
         ------
         ImportError
             PyTorch is not installed.
         RuntimeError
-            It does not answer as the network does.
+            Its predictions differ from those of the network.
         """
         from .torch import to_torch
 
@@ -164,14 +167,15 @@ class Exports(FileExports):
         Returns
         -------
         function
-            ``f(x, out)``: x, shape (features,), has the raw values of one row, NaN where a number is missing that was missing in
-            training too; out, shape (units of the last layer,), is overwritten with what `forward` gives. It allocates nothing, and raises
-            ValueError where a size is wrong or a number is not finite.
+            ``f(x, out)``: x, shape (features,), contains the raw values of one row, NaN for a missing number if there
+            were missing ones in training; out, shape (units of the last layer,), is overwritten with what `forward`
+            returns. It allocates nothing, and raises ValueError if a size is wrong or a number is not finite.
 
         Notes
         -----
-        Of a network that was trained on a frame, x holds what ``net.columns.encode_raw`` gives: numbers as they are, and what
-        ``net.columns.exported.names`` says for categories and dates. Compiled at its first call, in about a second.
+        For a network that was trained on a frame, x is a row of ``net.columns.encode_raw``: numbers as they are, and
+        the parts in ``net.columns.exported.names`` for categories and dates. It is compiled in the first call, which
+        takes about a second.
 
         Examples
         --------
@@ -195,13 +199,14 @@ class Exports(FileExports):
 
     def cfunc(self) -> Any:
         """
-        The network of one output as a C function, ``double f(int n, double *x)``.
+        The network with one output as a C function, ``double f(int n, double *x)``.
 
         Returns
         -------
         numba CFunc
-            ``scipy.LowLevelCallable(net.cfunc().ctypes)`` goes to SciPy's integration and filters; ``.address`` to any C code. It
-            returns NaN where n is not the number of features or a number is not finite. Keep it as long as its address is in use.
+            Pass ``scipy.LowLevelCallable(net.cfunc().ctypes)`` to SciPy's integration and filters, or ``.address`` to
+            any C code. It returns NaN if n is not the number of features or a number is not finite. Keep the object as
+            long as its address is in use.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""`to_numpy`: a network, or an ensemble, as one Python file that needs only NumPy."""
+"""`to_numpy`: writes a network or an ensemble as one Python file that needs only NumPy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from . import verify
 from .verify import Answers, Array
 
 _ACTIVATIONS = {
-    "logistic": "np.exp(-np.logaddexp(0, -z))",  # 1 / (1 + e^-z), which cannot overflow so
+    "logistic": "np.exp(-np.logaddexp(0, -z))",  # 1 / (1 + e^-z) without overflow
     "tanh": "np.tanh(z)",
     "relu": "np.maximum(z, 0)",
     "leaky_relu": f"np.maximum(z, {activation.LEAK} * z)",
@@ -57,7 +57,7 @@ NETWORKS = [{functions}]
 
 
 def {function}(X):
-    """Mean of what the networks say, shape (rows, {columns})."""
+    """Mean of the networks' outputs, shape (rows, {columns})."""
     return np.mean([network(X) for network in NETWORKS], axis=0, dtype=np.float64).astype(np.{dtype})
 '''
 _FORWARD = '''\
@@ -109,14 +109,10 @@ def text(model: Network | Ensemble) -> str:
         what = f"Multilayer perceptron for {model.task}, {'-'.join(map(str, model.sizes))}"
     else:
         what = f"Mean of {len(nets)} multilayer perceptrons for {model.task}"
-    head = _HEAD.format(
-        what=what,
-        version=fastbp.__version__,
-        count=inputs.count,
-        missing=", as INPUTS names them" * (inputs.names is not None)
-        + ", NaN where one is missing" * (not inputs.is_plain),
-        math="import math\n" * any("gelu" in net.layer_activations for net in nets),
-    )
+    order = ", in the order of INPUTS" * (inputs.names is not None)
+    missing = ", NaN where one is missing" * (not inputs.is_plain)
+    math = "import math\n" * any("gelu" in net.layer_activations for net in nets)
+    head = _HEAD.format(what=what, version=fastbp.__version__, count=inputs.count, missing=order + missing, math=math)
     lines = [] if inputs.names is None else [f"INPUTS = {_wrapped(list(inputs.names))}"]
     if model.classes is not None:
         lines.append(f"CLASSES = {_labels(model.classes)}")
@@ -126,7 +122,7 @@ def text(model: Network | Ensemble) -> str:
 
 
 def _mean(model: Ensemble, names: str) -> str:
-    """The text of an ensemble: a function that makes the function of each network, and their mean."""
+    """The code of an ensemble: for each network a function that returns its function, and the mean of all."""
     function, net = "forward" if model.task == "regression" else "predict_proba", model.networks[0]
     makers = [
         f"def _network_{k}():\n{textwrap.indent(_network(each), '    ')}\n\n    return {function}\n\n\n"
@@ -134,13 +130,12 @@ def _mean(model: Ensemble, names: str) -> str:
     ]
     functions = ", ".join(f"_network_{k}()" for k in range(len(makers)))
     columns = net.sizes[-1] if net.classes is None else len(net.classes)
-    return (
-        "".join(makers) + names + _MEAN.format(functions=functions, function=function, columns=columns, dtype=net.dtype)
-    )
+    mean = _MEAN.format(functions=functions, function=function, columns=columns, dtype=net.dtype)
+    return "".join(makers) + names + mean
 
 
 def _network(net: Network) -> str:
-    """The text of a network's functions and constants, but for its decision."""
+    """The code of a network's functions and constants, except `predict`."""
     functions = [
         f"def {name}(z):\n    return {_ACTIVATIONS.get(name, 'z')}\n" for name in dict.fromkeys(net.layer_activations)
     ]
@@ -152,23 +147,21 @@ def answers(model: Network | Ensemble, source: str, raw: Array) -> Answers:
     file: dict[str, Any] = {"__name__": "exported"}
     exec(compile(source, "exported", "exec"), file)
     with np.errstate(all="ignore"):
-        outputs = file["forward"](raw) if "forward" in file else None  # not of an ensemble, but in regression
+        outputs = file["forward"](raw) if "forward" in file else None  # an ensemble has it only in regression
         if model.task == "regression":
             return Answers(outputs)
         return Answers(outputs, file["predict_proba"](raw), file["predict"](raw))
 
 
 def _constants(net: Network) -> str:
-    """What the functions read."""
+    """The constants of the functions."""
     inputs, lines = Inputs.of(net), list[str]()
     if not inputs.is_plain:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
     lines += [f"X_MEAN = {_encoded(net.x_mean)}", f"X_SCALE = {_encoded(net.x_scale)}"]
     if net.task == "regression":
-        lines += [
-            f"Y_MEAN = {_encoded(net.y_mean.astype(net.dtype))}",
-            f"Y_SCALE = {_encoded(net.y_scale.astype(net.dtype))}",
-        ]
+        mean, scale = net.y_mean.astype(net.dtype), net.y_scale.astype(net.dtype)
+        lines += [f"Y_MEAN = {_encoded(mean)}", f"Y_SCALE = {_encoded(scale)}"]
     lines.append("LAYERS = [")
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         lines.append(f"    ({_encoded(W)},\n     {_encoded(b)},\n     {name}),")
@@ -179,8 +172,10 @@ def _encoded(array: Array) -> str:
     """An array as base64, exact to the last bit."""
     array = array.astype(array.dtype.newbyteorder("<"))
     lines = textwrap.wrap(base64.b64encode(array.tobytes()).decode(), 116)
-    words = "\n".join(f"        {line!r}" for line in lines) if len(lines) > 1 else f"{''.join(lines)!r}"
-    return f"_array({'(' * (len(lines) > 1)}{words}{')' * (len(lines) > 1)}, {array.dtype.str!r}, {', '.join(map(str, array.shape))})"
+    data = f"{''.join(lines)!r}"
+    if len(lines) > 1:
+        data = "(" + "\n".join(f"        {line!r}" for line in lines) + ")"
+    return f"_array({data}, {array.dtype.str!r}, {', '.join(map(str, array.shape))})"
 
 
 def _labels(classes: Array) -> str:
@@ -190,14 +185,13 @@ def _labels(classes: Array) -> str:
     labels = classes.tolist()
     for label in labels:
         if not isinstance(label, str | bytes | bool | int | float):
-            raise ValueError(
-                f"to_numpy: expected labels that are text, numbers, booleans or dates, got {label!r} of type {type(label).__name__}"
-            )
+            got = f"{label!r} of type {type(label).__name__}"
+            raise ValueError(f"to_numpy: expected labels that are text, numbers, booleans or dates, got {got}")
     return f"np.array({_wrapped(labels)}, {classes.dtype.str!r})"
 
 
 def _wrapped(values: list[Any]) -> str:
-    """A list over as many lines as it takes."""
+    """A list, in one line if it fits, otherwise with one line for each element."""
     words = [repr(value) for value in values]
     if sum(map(len, words)) + 2 * len(words) < 110:
         return f"[{', '.join(words)}]"
@@ -215,7 +209,7 @@ def _forward(net: Network) -> str:
 
 
 def _probabilities(net: Network) -> str:
-    """The text of `predict_proba`; none in regression."""
+    """The code of `predict_proba`; empty for regression."""
     if net.task == "regression":
         return ""
     if net.classes is None:
@@ -229,15 +223,13 @@ def _probabilities(net: Network) -> str:
 
 
 def _decision(net: Network) -> str:
-    """The text of `predict`."""
+    """The code of `predict`."""
+    if net.task == "regression" and net.single_output:
+        return _PREDICT.format(what="Numbers.", body="forward(X)[:, 0]")
     if net.task == "regression":
-        several = "" if net.single_output else ", one column for each output"
-        return _PREDICT.format(
-            what=f"Numbers{several}.", body="forward(X)[:, 0]" if net.single_output else "forward(X)"
-        )
+        return _PREDICT.format(what="Numbers, one column for each output.", body="forward(X)")
     if net.classes is None:
         return _PREDICT.format(what="0 or 1 for each label.", body="(predict_proba(X) > 0.5).astype(np.int64)")
-    decision = (
-        "(predict_proba(X)[:, 1] > 0.5).astype(int)" if len(net.classes) == 2 else "predict_proba(X).argmax(axis=1)"
-    )
-    return _PREDICT.format(what="The label of each row.", body=f"CLASSES[{decision}]")
+    two = len(net.classes) == 2
+    index = "(predict_proba(X)[:, 1] > 0.5).astype(int)" if two else "predict_proba(X).argmax(axis=1)"
+    return _PREDICT.format(what="The label of each row.", body=f"CLASSES[{index}]")

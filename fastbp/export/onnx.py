@@ -1,4 +1,4 @@
-"""`to_onnx`: a network with its scaler, or an ensemble, as an ONNX file."""
+"""`to_onnx`: writes a network with its scaler, or an ensemble, as an ONNX file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ except ImportError as error:
         raise
     raise ImportError('to_onnx needs onnx and onnxruntime; install them with: pip install "fastbp[export]"') from None
 
-# The oldest operator set that has all that is used, and the file format of its time: any runtime of recent years reads them.
+# The oldest operator set that has all operators used here, and its file format: all runtimes of recent years read them.
 _OPSET, _IR = 13, 7
 
 
@@ -47,9 +47,9 @@ def file_of(model: Network | Ensemble) -> Any:
     """The checked ONNX file of a model."""
     net = members(model)[0]
     graph, inputs = _Graph(net.dtype), Inputs.of(net)
-    outputs = _answers(graph, net, _mean(graph, [_told(graph, each) for each in members(model)]))
+    outputs = _outputs(graph, net, _mean(graph, [_prediction(graph, each) for each in members(model)]))
     X = helper.make_tensor_value_info("X", helper.np_dtype_to_tensor_dtype(net.dtype), ["rows", inputs.count])
-    found = helper.make_model(
+    file = helper.make_model(
         helper.make_graph(graph.nodes, "network", [X], outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", _OPSET)],
         ir_version=_IR,
@@ -57,28 +57,28 @@ def file_of(model: Network | Ensemble) -> Any:
         producer_version=fastbp.__version__,
     )
     names = {"inputs": inputs.names, "classes": None if net.classes is None else net.classes.astype(str).tolist()}
-    helper.set_model_props(found, {key: json.dumps(value) for key, value in names.items() if value is not None})
-    onnx.checker.check_model(found, full_check=True)
-    return found
+    helper.set_model_props(file, {key: json.dumps(value) for key, value in names.items() if value is not None})
+    onnx.checker.check_model(file, full_check=True)
+    return file
 
 
 def answers(model: Network | Ensemble, data: bytes, raw: Array) -> Answers:
-    """What onnxruntime makes of the file for rows of raw values."""
+    """The predictions of onnxruntime for rows of raw values."""
     net = members(model)[0]
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     with np.errstate(over="ignore"):
-        given = {"X": raw.astype(net.dtype)}
+        inputs = {"X": raw.astype(net.dtype)}
     if net.task == "regression":
-        return Answers(session.run(["prediction"], given)[0])
-    labels, probabilities = session.run(["label", "probabilities"], given)
+        return Answers(session.run(["prediction"], inputs)[0])
+    labels, probabilities = session.run(["label", "probabilities"], inputs)
     if net.classes is not None:
-        places = {label: k for k, label in enumerate(_labels(net).tolist())}
-        labels = net.classes[[places[label] for label in labels.tolist()]]
+        indices = {label: k for k, label in enumerate(_labels(net).tolist())}
+        labels = net.classes[[indices[label] for label in labels.tolist()]]
     return Answers(None, probabilities, labels)
 
 
 class _Graph:
-    """Nodes and constants of a graph; called with an operator and what it takes, it gives the name of the result."""
+    """Nodes and constants of a graph; a call adds a node, and returns the name of its result."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -86,23 +86,23 @@ class _Graph:
         self.constants: list[Any] = []
         self._names = map("t{}".format, itertools.count())
 
-    def __call__(self, operator: str, *given: Any, name: str | None = None, **attributes: Any) -> str:
-        """Add a node; arrays, and numbers in the type of the network, become constants."""
+    def __call__(self, operator: str, *operands: Any, name: str | None = None, **attributes: Any) -> str:
+        """Add a node; operands are names, arrays, or numbers, which get the data type of the network."""
         name = next(self._names) if name is None else name
-        self.nodes.append(helper.make_node(operator, list(map(self._name, given)), [name], **attributes))
+        self.nodes.append(helper.make_node(operator, list(map(self._name, operands)), [name], **attributes))
         return name
 
-    def _name(self, given: Any) -> str:
-        if isinstance(given, str):
-            return given
-        array = np.asarray(given, self.dtype if isinstance(given, float | int) else None)
+    def _name(self, operand: Any) -> str:
+        if isinstance(operand, str):
+            return operand
+        array = np.asarray(operand, self.dtype if isinstance(operand, float | int) else None)
         name = next(self._names)
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
 
 def _standardised(graph: _Graph, net: Network) -> str:
-    """What the first layer sees, computed in float64."""
+    """The inputs of the first layer, computed in float64."""
     inputs, double = Inputs.of(net), onnx.TensorProto.DOUBLE
     if inputs.is_plain and not net.x_mean.any() and (net.x_scale == 1).all():
         return "X"
@@ -116,8 +116,8 @@ def _standardised(graph: _Graph, net: Network) -> str:
     return graph("Cast", scaled, to=helper.np_dtype_to_tensor_dtype(net.dtype))
 
 
-def _told(graph: _Graph, net: Network) -> str:
-    """What one network predicts: numbers or probabilities."""
+def _prediction(graph: _Graph, net: Network) -> str:
+    """The prediction of one network: numbers or probabilities."""
     a = _standardised(graph, net)
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         a = _ACTIVATIONS[name](graph, graph("Add", graph("MatMul", a, W), b))
@@ -126,38 +126,34 @@ def _told(graph: _Graph, net: Network) -> str:
     return a if net.classes is None else _probabilities(graph, net, a)
 
 
-def _mean(graph: _Graph, told: list[str]) -> str:
-    """The mean of what several networks predict, computed in float64."""
-    if len(told) == 1:
-        return told[0]
-    total = graph("Sum", *(graph("Cast", one, to=onnx.TensorProto.DOUBLE) for one in told))
-    return graph(
-        "Cast", graph("Div", total, np.array(float(len(told)))), to=helper.np_dtype_to_tensor_dtype(graph.dtype)
-    )
+def _mean(graph: _Graph, predictions: list[str]) -> str:
+    """The mean of the networks' predictions, computed in float64."""
+    if len(predictions) == 1:
+        return predictions[0]
+    total = graph("Sum", *(graph("Cast", one, to=onnx.TensorProto.DOUBLE) for one in predictions))
+    mean = graph("Div", total, np.array(float(len(predictions))))
+    return graph("Cast", mean, to=helper.np_dtype_to_tensor_dtype(graph.dtype))
 
 
-def _answers(graph: _Graph, net: Network, told: str) -> list[Any]:
-    """Add what the file answers with, from what is predicted."""
-    number, whole = helper.np_dtype_to_tensor_dtype(net.dtype), onnx.TensorProto.INT64
+def _outputs(graph: _Graph, net: Network, prediction: str) -> list[Any]:
+    """Add the outputs of the file."""
+    info, units = helper.make_tensor_value_info, net.sizes[-1]
+    number, integer = helper.np_dtype_to_tensor_dtype(net.dtype), onnx.TensorProto.INT64
     if net.task == "regression":
-        graph("Identity", told, name="prediction")
-        return [helper.make_tensor_value_info("prediction", number, ["rows", net.sizes[-1]])]
+        graph("Identity", prediction, name="prediction")
+        return [info("prediction", number, ["rows", units])]
+    graph("Identity", prediction, name="probabilities")
     if net.task == "multilabel":
-        graph("Identity", told, name="probabilities")
-        graph("Cast", graph("Greater", told, 0.5), name="label", to=whole)
-        described = [("label", whole), ("probabilities", number)]
-        return [helper.make_tensor_value_info(name, kind, ["rows", net.sizes[-1]]) for name, kind in described]
+        graph("Cast", graph("Greater", prediction, 0.5), name="label", to=integer)
+        return [info("label", integer, ["rows", units]), info("probabilities", number, ["rows", units])]
     labels = _labels(net)
-    graph("Identity", told, name="probabilities")
     graph("Gather", labels, _decision(graph, len(labels)), name="label")
-    label = helper.make_tensor_value_info(
-        "label", onnx.TensorProto.STRING if labels.dtype.kind == "O" else whole, ["rows"]
-    )
-    return [label, helper.make_tensor_value_info("probabilities", number, ["rows", len(labels)])]
+    kind = onnx.TensorProto.STRING if labels.dtype.kind == "O" else integer
+    return [info("label", kind, ["rows"]), info("probabilities", number, ["rows", len(labels)])]
 
 
 def _labels(net: Network) -> Array:
-    """Labels as ONNX can hold them: text or whole numbers, else their index."""
+    """Labels as ONNX can store them: text or integers, otherwise their indices."""
     classes = net.classes
     assert classes is not None
     if classes.dtype.kind in "biuf" and (classes <= np.iinfo(np.int64).max).all():
@@ -177,12 +173,12 @@ def _probabilities(graph: _Graph, net: Network, out: str) -> str:
     if net.sizes[-1] == 1:
         return graph("Concat", graph("Sub", 1, out), out, axis=1)
     total = graph("ReduceSum", out, np.array([1]), keepdims=1)
-    some = graph("Greater", total, 0)
-    return graph("Where", some, graph("Div", out, graph("Where", some, total, 1)), 1 / net.sizes[-1])
+    positive = graph("Greater", total, 0)
+    return graph("Where", positive, graph("Div", out, graph("Where", positive, total, 1)), 1 / net.sizes[-1])
 
 
 def _decision(graph: _Graph, classes: int) -> str:
-    """Index of the class, from the probabilities: of two the second where it is above 1/2, of several the most probable."""
+    """Index of the class: the second of two if its probability is above 1/2, the most probable of several."""
     if classes > 2:
         return graph("ArgMax", "probabilities", axis=1, keepdims=0)
     second = graph("Gather", "probabilities", np.array(1), axis=1)
@@ -195,7 +191,7 @@ def _softplus(graph: _Graph, z: str) -> str:
 
 
 def _exponential(graph: _Graph, z: str, positive: float = 1, negative: float = 1) -> str:
-    """`positive` z where z > 0, else `negative` (e^z - 1)."""
+    """`positive` z if z > 0, otherwise `negative` (e^z - 1)."""
     below = graph("Min", z, 0)
     # e^z - 1 = tanh(z / 2) (e^z + 1), which keeps the digits of a small z
     below = graph("Mul", graph("Tanh", graph("Mul", below, 0.5)), graph("Add", graph("Exp", below), 1))
@@ -203,14 +199,14 @@ def _exponential(graph: _Graph, z: str, positive: float = 1, negative: float = 1
 
 
 def _erf(graph: _Graph, x: str) -> str:
-    """The error function, which runtimes have in float32 only; in float64 by the polynomials of the kernels."""
+    """The error function, which runtimes only have in float32; in float64 by the polynomials of the kernels."""
     if graph.dtype == np.float32:
         return graph("Erf", x)
 
-    def polynomial(at: str, coefficients: Any) -> str:
+    def polynomial(x: str, coefficients: Any) -> str:
         value: Any = coefficients[-1]
         for c in coefficients[-2::-1]:
-            value = graph("Add", graph("Mul", value, at), c)
+            value = graph("Add", graph("Mul", value, x), c)
         return str(value)
 
     y = graph("Abs", x)
@@ -227,7 +223,11 @@ def _hard_sigmoid(graph: _Graph, z: str) -> str:
     return graph("Min", graph("Relu", graph("Add", graph("Div", z, 6), 0.5)), 1)
 
 
-# Only operators that runtimes have in float64 too
+def _selu(graph: _Graph, z: str) -> str:
+    return _exponential(graph, z, activation.SELU_SCALE, activation.SELU_SCALE * activation.SELU_ALPHA)
+
+
+# Only with operators that runtimes also have in float64.
 _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
     "identity": lambda graph, z: z,
     "logistic": lambda graph, z: graph("Sigmoid", z),
@@ -235,9 +235,7 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
     "relu": lambda graph, z: graph("Relu", z),
     "leaky_relu": lambda graph, z: graph("Max", z, graph("Mul", z, activation.LEAK)),
     "elu": _exponential,
-    "selu": lambda graph, z: _exponential(
-        graph, z, activation.SELU_SCALE, activation.SELU_SCALE * activation.SELU_ALPHA
-    ),
+    "selu": _selu,
     "softplus": _softplus,
     "hard_sigmoid": _hard_sigmoid,
     "exp": lambda graph, z: graph("Exp", z),

@@ -1,14 +1,16 @@
-"""`Network.to_sklearn` and `fastbp.from_sklearn`: scikit-learn's own multilayer perceptrons."""
+"""`Network.to_sklearn` and `fastbp.from_sklearn`: conversion to and from scikit-learn's multilayer perceptrons."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import losses, options
+from .. import losses
 from ..model.network import Network
+from ..options import hidden_activations
 from ..tables.raw_inputs import Inputs
 from . import layers, verify
 from .verify import Answers, Array
@@ -27,74 +29,74 @@ _HIDDEN = ("identity", "logistic", "tanh", "relu")
 
 
 def to_sklearn(net: Network, X: ArrayLike | None = None) -> Any:
-    """Make a fitted estimator of scikit-learn out of `net`; see `Network.to_sklearn`."""
-    found = estimator_of(net)
+    """Convert `net` to a fitted estimator of scikit-learn; see `Network.to_sklearn`."""
+    estimator = estimator_of(net)
     raw = verify.raw_rows(net, X)
-    verify.require("to_sklearn", net, raw, answers(net, found, Inputs.of(net).expand(raw)))
-    return found
+    verify.require("to_sklearn", net, raw, answers(net, estimator, Inputs.of(net).expand(raw)))
+    return estimator
 
 
 def estimator_of(net: Network) -> Any:
     """The fitted estimator."""
-    hidden, last = set(net.layer_activations[:-1]), net.layer_activations[-1]
+    hidden = set(net.layer_activations[:-1])
     if len(hidden) > 1 or not hidden <= set(_HIDDEN):
-        expected = f"one activation for all hidden layers, of {', '.join(map(repr, _HIDDEN))}"
-        raise ValueError(
-            f"to_sklearn: expected {expected}, got {_said(net.layer_activations[:-1])}; train with activation='relu'"
-        )
-    chosen = {"hidden_layer_sizes": net.sizes[1:-1], "activation": hidden.pop() if hidden else "relu"}
+        expected = f"one activation for all hidden layers, of {_listed(_HIDDEN)}"
+        got = _listed(net.layer_activations[:-1])
+        raise ValueError(f"to_sklearn: expected {expected}, got {got}; train with activation='relu'")
+    options = {"hidden_layer_sizes": net.sizes[1:-1], "activation": hidden.pop() if hidden else "relu"}
     parts = layers.folded(net)
-    if net.task == "regression":
-        if last not in ("identity", "exp"):
-            raise ValueError(
-                f"to_sklearn: expected the output 'identity' or 'exp' for regression, got {last!r}; train without output="
-            )
-        found = MLPRegressor(loss="poisson" if last == "exp" else "squared_error", **chosen)
-    else:
-        if net.task == "classification" and len(net.classes) == 2 and last == "softmax":  # type: ignore[arg-type]
-            W, b = parts[-1]  # scikit-learn has one logistic unit: that of the difference of the two
-            parts[-1] = W[:, 1:] - W[:, :1], b[1:] - b[:1]
-        elif net.task == "classification" and net.sizes[-1] > 1 and last == "logistic":
-            raise ValueError(
-                "to_sklearn: expected the output 'softmax' for several classes, got 'logistic'; train without output="
-            )
-        found = MLPClassifier(**chosen)
-        labels = (
-            net.classes
-            if net.classes is not None
-            else np.arange(2)
-            if net.sizes[-1] == 1
-            else np.eye(net.sizes[-1], dtype=int)
-        )
-        found._label_binarizer = LabelBinarizer().fit(labels)
-        if net.classes is not None:
-            if found._label_binarizer.classes_.tolist() != net.classes.tolist():
-                raise ValueError(
-                    f"to_sklearn: expected classes in their order, got {net.classes.tolist()!r}; scikit-learn sorts them"
-                )
-            found._label_binarizer.classes_ = net.classes  # of the same type, too
-        found.classes_ = found._label_binarizer.classes_
-    found.n_features_in_ = net.sizes[0]
+    estimator = _regressor(net, options) if net.task == "regression" else _classifier(net, options, parts)
+    estimator.n_features_in_ = net.sizes[0]
     units = parts[-1][1].size
-    found._random_state = check_random_state(0)  # for weights that are then replaced
-    found._initialize(np.zeros((1, units)), [*net.sizes[:-1], units], np.dtype(np.float64))
-    found.coefs_, found.intercepts_ = [W for W, _ in parts], [b for _, b in parts]
+    estimator._random_state = check_random_state(0)  # for weights that are replaced below
+    estimator._initialize(np.zeros((1, units)), [*net.sizes[:-1], units], np.dtype(np.float64))
+    estimator.coefs_, estimator.intercepts_ = [W for W, _ in parts], [b for _, b in parts]
     if len(net.history.get("loss", ())):
-        found.loss_curve_ = net.history["loss"].tolist()
-        found.loss_ = found.loss_curve_[-1]
-        found.n_iter_ = len(found.loss_curve_)
-        found.t_ = found.n_iter_ * net.options.get("samples", 0)
-    return found
+        estimator.loss_curve_ = net.history["loss"].tolist()
+        estimator.loss_ = estimator.loss_curve_[-1]
+        estimator.n_iter_ = len(estimator.loss_curve_)
+        estimator.t_ = estimator.n_iter_ * net.options.get("samples", 0)
+    return estimator
+
+
+def _regressor(net: Network, options: dict[str, Any]) -> Any:
+    last = net.layer_activations[-1]
+    if last not in ("identity", "exp"):
+        expected = "the output 'identity' or 'exp' for regression"
+        raise ValueError(f"to_sklearn: expected {expected}, got {last!r}; train without output=")
+    return MLPRegressor(loss="poisson" if last == "exp" else "squared_error", **options)
+
+
+def _classifier(net: Network, options: dict[str, Any], parts: list[layers.Layer]) -> Any:
+    """The classifier, with its labels; `parts` are changed where scikit-learn has one unit instead of two."""
+    last, units, classes = net.layer_activations[-1], net.sizes[-1], net.classes
+    if classes is not None and len(classes) == 2 and last == "softmax":
+        W, b = parts[-1]  # a softmax of two units is the logistic function of their difference
+        parts[-1] = W[:, 1:] - W[:, :1], b[1:] - b[:1]
+    elif classes is not None and units > 1 and last == "logistic":
+        expected = "the output 'softmax' for several classes"
+        raise ValueError(f"to_sklearn: expected {expected}, got 'logistic'; train without output=")
+    estimator = MLPClassifier(**options)
+    labels = classes
+    if labels is None:
+        labels = np.arange(2) if units == 1 else np.eye(units, dtype=int)
+    binarizer = LabelBinarizer().fit(labels)
+    if classes is not None:
+        if binarizer.classes_.tolist() != classes.tolist():
+            raise ValueError(f"to_sklearn: expected sorted classes, as in scikit-learn, got {classes.tolist()!r}")
+        binarizer.classes_ = classes  # with the same data type
+    estimator._label_binarizer, estimator.classes_ = binarizer, binarizer.classes_
+    return estimator
 
 
 def answers(net: Network, estimator: Any, inputs: Array) -> Answers:
-    """What the estimator says to rows of inputs."""
+    """The predictions of the estimator for rows of inputs."""
     with np.errstate(all="ignore"):
         predicted = estimator.predict(inputs)
         if net.task == "regression":
             return Answers(predicted.reshape(len(inputs), -1))
         probabilities = estimator.predict_proba(inputs)
-    if net.task == "multilabel" and net.sizes[-1] == 1:  # for scikit-learn these are two classes
+    if net.task == "multilabel" and net.sizes[-1] == 1:  # two classes to scikit-learn
         return Answers(None, probabilities[:, 1:], predicted[:, None])
     return Answers(None, probabilities, predicted)
 
@@ -105,39 +107,32 @@ def from_sklearn(estimator: Any) -> Network:
     if isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps]
         if len(steps) != 2 or not isinstance(steps[0], StandardScaler):
-            raise ValueError(
-                f"estimator: expected a pipeline of StandardScaler and an MLP, got {_said(type(s).__name__ for s in steps)}"
-            )
+            got = _listed(type(step).__name__ for step in steps)
+            raise ValueError(f"estimator: expected a pipeline of StandardScaler and an MLP, got {got}")
         scaler, mlp = steps
     if not isinstance(mlp, MLPClassifier | MLPRegressor):
-        raise ValueError(
-            f"estimator: expected an MLPClassifier, an MLPRegressor or a Pipeline that ends in one, got {type(mlp).__name__}"
-        )
+        expected = "an MLPClassifier, an MLPRegressor or a Pipeline that ends in one"
+        raise ValueError(f"estimator: expected {expected}, got {type(mlp).__name__}")
     if not hasattr(mlp, "coefs_") or (scaler is not None and not hasattr(scaler, "n_features_in_")):
         raise ValueError(f"estimator: expected a fitted estimator, got {estimator!r}; call its fit first")
     classes, task = None, "regression"
     if isinstance(mlp, MLPClassifier):
         task = "multilabel" if mlp._label_binarizer.y_type_.startswith("multilabel") else "classification"
         classes = mlp.classes_ if task == "classification" else None
-    loss = mlp.loss if isinstance(mlp.loss, str) else losses.OWN
+    loss = mlp.loss if isinstance(mlp.loss, str) else losses.CUSTOM
+    quantile, delta = getattr(mlp, "quantile", losses.LEVEL), getattr(mlp, "huber_delta", losses.DELTA)
+    parts = list(zip(mlp.coefs_, mlp.intercepts_, strict=True))
+    mean = scaler.mean_ if scaler is not None and scaler.with_mean else None
+    scale = scaler.scale_ if scaler is not None and scaler.with_std else None
     try:
-        return layers.network(
-            list(zip(mlp.coefs_, mlp.intercepts_, strict=True)),
-            (*options.hidden_activations(mlp.activation, len(mlp.coefs_) - 1), mlp.out_activation_),
-            mlp.coefs_[0].dtype,
-            task=task,
-            loss=loss,
-            origin="scikit-learn",
-            classes=classes,
-            loss_parameter=losses.parameters(
-                loss, getattr(mlp, "quantile", losses.LEVEL), getattr(mlp, "huber_delta", losses.DELTA)
-            ),
-            x_mean=scaler.mean_ if scaler is not None and scaler.with_mean else None,
-            x_scale=scaler.scale_ if scaler is not None and scaler.with_std else None,
-        )
+        activations = (*hidden_activations(mlp.activation, len(parts) - 1), mlp.out_activation_)
+        parameters = losses.parameters(loss, quantile, delta)
+        attributes = {"task": task, "classes": classes, "loss": loss, "loss_parameter": parameters}
+        dtype, origin = parts[0][0].dtype, "scikit-learn"
+        return layers.network(parts, activations, dtype, origin=origin, scaler=(mean, scale), **attributes)
     except ValueError as error:
         raise ValueError(f"estimator: {error}") from None
 
 
-def _said(names: Any) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names)) or "none"

@@ -1,4 +1,4 @@
-"""`Network.to_torch` and `fastbp.from_torch`: PyTorch's Sequential."""
+"""`Network.to_torch` and `fastbp.from_torch`: conversion to and from a PyTorch Sequential."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Exp(nn.Module):  # type: ignore[misc]
         return torch.exp(z)
 
 
-# Modules of the activations; identity has none. Softplus: PyTorch's threshold of 20 would cost digits in float64.
+# Modules of the activations; identity has none. PyTorch's threshold of 20 for Softplus would cost digits in float64.
 _MODULES: dict[str, Any] = {
     "logistic": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -46,7 +46,7 @@ _MODULES: dict[str, Any] = {
     "mish": nn.Mish,
     "softmax": lambda: nn.Softmax(dim=1),
 }
-# The other way, with what the options of a module may be
+# The other direction, with the allowed options of each module.
 _NAMES: dict[Any, tuple[str, dict[str, Any]]] = {
     nn.Sigmoid: ("logistic", {}),
     nn.Tanh: ("tanh", {}),
@@ -65,11 +65,11 @@ _NAMES: dict[Any, tuple[str, dict[str, Any]]] = {
 
 
 def to_torch(net: Network, X: ArrayLike | None = None) -> Any:
-    """Make a Sequential of PyTorch out of `net`; see `Network.to_torch`."""
-    found = sequential_of(net)
+    """Convert `net` to a PyTorch Sequential; see `Network.to_torch`."""
+    sequential = sequential_of(net)
     raw = verify.raw_rows(net, X)
-    verify.require("to_torch", net, raw, answers(net, found, Inputs.of(net).expand(raw)))
-    return found
+    verify.require("to_torch", net, raw, answers(net, sequential, Inputs.of(net).expand(raw)))
+    return sequential
 
 
 def sequential_of(net: Network) -> Any:
@@ -86,7 +86,7 @@ def sequential_of(net: Network) -> Any:
 
 
 def answers(net: Network, sequential: Any, inputs: Array) -> Answers:
-    """What the Sequential says to rows of inputs."""
+    """The predictions of the Sequential for rows of inputs."""
     with torch.no_grad(), np.errstate(over="ignore"):
         return Answers(sequential(torch.tensor(inputs.astype(net.dtype))).numpy())
 
@@ -104,32 +104,30 @@ def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None
             raise ValueError(f"sequential: {error}; at position {position}: {module!r}") from None
     if not reader.layers or reader.scale is not None:
         raise ValueError(
-            "sequential: expected at least one Linear, and one behind each BatchNorm1d that follows an activation"
+            "sequential: expected at least one Linear, and one after each BatchNorm1d that follows an activation"
         )
     names = [name or "identity" for name in reader.activations]
     units, last = len(reader.layers[-1][1]), names[-1]
     if task == "auto":
-        task = {"softmax": "classification", "logistic": "classification" if units == 1 else "multilabel"}.get(
-            last, "regression"
-        )
+        tasks = {"softmax": "classification", "logistic": "classification" if units == 1 else "multilabel"}
+        task = tasks.get(last, "regression")
     if task != "regression" and last == "identity":
         last = names[-1] = "softmax" if task == "classification" and units > 1 else "logistic"
     labels = _labels(classes, task, units, last)
     allowed = {"regression": options.OUTPUTS, "multilabel": ("logistic",)}.get(task, ("logistic", "softmax"))
     if last not in allowed:
-        raise ValueError(
-            f"sequential: expected an end that fits {task} ({', '.join(map(repr, allowed))}), got {last!r}"
-        )
+        fitting = ", ".join(map(repr, allowed))
+        raise ValueError(f"sequential: expected a last activation for {task} ({fitting}), got {last!r}")
     loss = "squared_error" if task == "regression" else "log_loss"
     dtype = np.dtype(np.float64 if reader.double else np.float32)
     try:
-        return layers.network(reader.layers, names, dtype, task=task, loss=loss, origin="torch", classes=labels)
+        return layers.network(reader.layers, names, dtype, origin="torch", task=task, loss=loss, classes=labels)
     except ValueError as error:
         raise ValueError(f"sequential: {error}") from None
 
 
 def _labels(classes: ArrayLike | None, task: str, units: int, last: str) -> Any:
-    """Checked labels of the classes; None but in classification."""
+    """Checked labels of the classes; None except in classification."""
     if task != "classification":
         if classes is not None:
             raise ValueError(f"classes: expected None for {task}, got {classes!r}")
@@ -144,17 +142,17 @@ def _labels(classes: ArrayLike | None, task: str, units: int, last: str) -> Any:
 
 
 class _Reader:
-    """Reads one module after another: the layers so far, and a scaling that waits for the next Linear."""
+    """Reads one module after another: the layers so far, and a scaling that goes into the next Linear."""
 
     def __init__(self) -> None:
         self.layers: list[layers.Layer] = []
-        self.activations: list[str | None] = []  # None: the Linear has met none so far
+        self.activations: list[str | None] = []  # None: no activation has followed the Linear so far
         self.scale: NDArray[np.float64] | None = None
         self.shift: NDArray[np.float64] | None = None
         self.double = False
 
     def read(self, module: Any) -> None:
-        """Take a module in; ValueError if that is impossible."""
+        """Read a module; ValueError if it is not allowed there."""
         kind = type(module)
         if kind in (nn.Dropout, nn.Identity) or (kind is nn.Flatten and module.start_dim == 1):
             return
@@ -171,12 +169,16 @@ class _Reader:
         W = self._numbers(module.weight).T
         b = np.zeros(W.shape[1]) if module.bias is None else self._numbers(module.bias)
         if self.layers and len(self.layers[-1][1]) != len(W):
-            raise ValueError(f"expected a Linear of the {len(self.layers[-1][1])} units before it, got one of {len(W)}")
+            raise ValueError(
+                f"expected a Linear for the {len(self.layers[-1][1])} units before it, got one for {len(W)}"
+            )
         if "softmax" in self.activations:
             raise ValueError("expected Softmax only at the end")
         if self.scale is not None and self.shift is not None:
             if len(self.scale) != len(W):
-                raise ValueError(f"expected a Linear of the {len(self.scale)} features before it, got one of {len(W)}")
+                raise ValueError(
+                    f"expected a Linear for the {len(self.scale)} features before it, got one for {len(W)}"
+                )
             W, b = W * self.scale[:, None], b + self.shift @ W
             self.scale = self.shift = None
         self.layers.append((W, b))
@@ -194,7 +196,7 @@ class _Reader:
         if self.activations and self.activations[-1] is None:
             W, b = self.layers[-1]
             if len(b) != len(scale):
-                raise ValueError(f"expected a BatchNorm1d of the {len(b)} units before it, got one of {len(scale)}")
+                raise ValueError(f"expected a BatchNorm1d for the {len(b)} units before it, got one for {len(scale)}")
             self.layers[-1] = W * scale, b * scale + shift
         elif self.scale is not None:
             raise ValueError("expected a Linear between two BatchNorm1d")

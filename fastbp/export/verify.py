@@ -1,4 +1,4 @@
-"""Every export is run on some rows before it is handed out, and must answer as the network does."""
+"""Runs every export on some rows before you get it, and compares its predictions with those of the network."""
 
 from __future__ import annotations
 
@@ -15,40 +15,38 @@ from ..tables.encoders import Number
 from ..tables.raw_inputs import Inputs
 
 Array = NDArray[Any]
-# Two ways to compute one network in one type differ by the rounding of a sum's terms (6e-8 and 1e-16 of their size each), times the
-# number of terms and layers, and the slopes of the layers behind. That leaves room for a factor of 1000 in float32, and of a million
-# in float64. A wrong weight, formula or order of the inputs is far off.
+# Two ways to compute the same network differ by the rounding of the terms of a sum (6e-8 of their size in float32,
+# 1e-16 in float64), times the number of terms and layers, and the slopes of the layers above. This leaves room for a
+# factor of 1000 in float32, and of a million in float64. A wrong weight, formula or order of inputs exceeds it by far.
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
-_DRAWN, _MISSING = 1000, 0.1  # rows that are drawn where there are none, and the share of their values that are missing
+_DRAWN, _MISSING = 1000, 0.1  # rows to draw if there are none, and the share of their values that are missing
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network or an export of it says to some rows; None for what it does not say."""
+    """Predictions of a network or an export for some rows; None for what it does not have."""
 
-    outputs: Array | None  # as `Network.forward`
+    outputs: Array | None  # as of `Network.forward`
     probabilities: Array | None = None
     labels: Array | None = None
 
 
 def require_equal_inputs(export: str, model: Network | Ensemble) -> None:
-    """Raise ValueError unless one row of raw values, NaN where a number is missing, fits all networks."""
-    read = [
-        {e.name: e.name if isinstance(e, Number) else e for e in net.columns.encoders}
-        for net in members(model)
-        if net.columns is not None
-    ]
-    for own in read:
-        if list(own.items()) != list(read[0].items()):
-            name = next(name for name in {**read[0], **own} if read[0].get(name) != own.get(name))
+    """Raise ValueError unless one row of raw values, NaN for a missing number, fits all networks."""
+    columns = [net.columns for net in members(model) if net.columns is not None]
+    # Numbers may differ in what replaces a missing one.
+    encoders = [{e.name: e.name if isinstance(e, Number) else e for e in one.encoders} for one in columns]
+    for other in encoders:
+        if list(other.items()) != list(encoders[0].items()):
+            name = next(name for name in {**encoders[0], **other} if encoders[0].get(name) != other.get(name))
             raise ValueError(
-                f"{export}: expected networks that make the same inputs of a table's columns, those of the ensemble differ in {name!r}; "
-                "train it without bootstrap, and with samples of your own as validation, or none"
+                f"{export}: expected networks that encode a table's columns in the same way, those of the ensemble "
+                f"differ in {name!r}; train it without bootstrap, and with your own validation rows, or none"
             )
 
 
 def raw_rows(model: Network | Ensemble, X: ArrayLike | None) -> NDArray[np.float64]:
-    """Rows of raw values to verify on: those of the user, else training rows, else rows drawn at random."""
+    """Rows of raw values to compare on: X if given, otherwise training rows if known, otherwise random rows."""
     net = members(model)[0]
     inputs = Inputs.of(net)
     if X is None:
@@ -58,12 +56,12 @@ def raw_rows(model: Network | Ensemble, X: ArrayLike | None) -> NDArray[np.float
     else:
         raw = _collapsed(inputs, net.encode(X).astype(np.float64))
     if len(raw) == 0:
-        raise ValueError("X: expected at least one row to verify on, got none")
+        raise ValueError("X: expected at least one row to compare on, got none")
     return raw
 
 
 def _collapsed(inputs: Inputs, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Raw values of rows of inputs."""
+    """Raw values from rows of inputs."""
     raw = np.empty((len(values), inputs.count))
     raw[:, inputs.source[~inputs.flag]] = values[:, ~inputs.flag]
     for k in np.flatnonzero(inputs.flag):
@@ -72,7 +70,7 @@ def _collapsed(inputs: Inputs, values: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def _drawn(net: Network, inputs: Inputs) -> NDArray[np.float64]:
-    """Normally distributed rows as the scaler expects them, some values missing where they may be."""
+    """Normally distributed rows with the scaler's means and deviations; some values are missing where they may be."""
     random = np.random.default_rng(0)
     first = np.array([np.flatnonzero((inputs.source == k) & ~inputs.flag)[0] for k in range(inputs.count)])
     raw = random.normal(net.x_mean[first], net.x_scale[first], (_DRAWN, inputs.count))
@@ -81,44 +79,45 @@ def _drawn(net: Network, inputs: Inputs) -> NDArray[np.float64]:
 
 
 def own_answers(net: Network, inputs: Array) -> Answers:
-    """What the network itself says."""
+    """The predictions of the network itself."""
     if net.task == "regression":
         return Answers(net.forward(inputs))
     return Answers(net.forward(inputs), net.predict_proba(inputs), net.predict(inputs))
 
 
 def answers_of(model: Network | Ensemble, raw: Array) -> Answers:
-    """What a model itself says to rows of raw values."""
-    told = [own_answers(net, Inputs.of(net).expand(raw)) for net in members(model)]
+    """The predictions of a model itself for rows of raw values."""
+    answers = [own_answers(net, Inputs.of(net).expand(raw)) for net in members(model)]
     if isinstance(model, Network):
-        return told[0]
+        return answers[0]
     if model.task == "regression":
-        return Answers(model._mean(np.asarray(each.outputs) for each in told))
-    probabilities = model._mean(np.asarray(each.probabilities) for each in told)
+        return Answers(model._mean(np.asarray(each.outputs) for each in answers))
+    probabilities = model._mean(np.asarray(each.probabilities) for each in answers)
     return Answers(None, probabilities, model._decision(probabilities))
 
 
-def differences(own: Answers, came: Answers, least: Array | None = None) -> dict[str, NDArray[np.float64]]:
+def differences(own: Answers, exported: Answers, least: Array | None = None) -> dict[str, NDArray[np.float64]]:
     """
     How far each number of an export is from the model's.
 
     Parameters
     ----------
-    own, came : Answers
-        The answers to the same rows.
+    own, exported : Answers
+        The answers for the same rows.
     least : array, shape (outputs,), or None
         In regression, `terms`.
 
     Returns
     -------
     dict of str to array, shape (n, columns)
-        By name of the answer, relative to the size of the column: 1 for probabilities, else its largest magnitude, or that of the
-        terms that the output's unit sums, if they are larger. Infinite where only one side is finite.
+        By name of the answer, relative to the size of the column: 1 for probabilities, otherwise its largest magnitude,
+        or that of the terms in the sum of the output unit, if they are larger. Infinite if only one of the two numbers
+        is finite.
     """
     found = {}
     with np.errstate(all="ignore"):
         for name in ("outputs", "probabilities"):
-            theirs = getattr(came, name)
+            theirs = getattr(exported, name)
             if theirs is None:
                 continue
             ours, theirs = getattr(own, name).astype(np.float64), np.asarray(theirs, np.float64)
@@ -135,55 +134,55 @@ def differences(own: Answers, came: Answers, least: Array | None = None) -> dict
 
 
 def terms(net: Network, inputs: Array) -> NDArray[np.float64] | None:
-    """Size of what the units of the last layer sum, on the scale of the targets; None but in regression."""
+    """Size of the terms that the last layer's units add, on the scale of the targets; None except in regression."""
     if net.task != "regression":
         return None
-    above = np.abs(net.activations(inputs)[-2].astype(np.float64))
-    found = above @ np.abs(net.weights[-1]) + np.abs(net.biases[-1])
-    return np.where(np.isfinite(found), found, 0).max(axis=0) * net.y_scale + np.abs(net.y_mean)
+    below = np.abs(net.activations(inputs)[-2].astype(np.float64))
+    total = below @ np.abs(net.weights[-1]) + np.abs(net.biases[-1])
+    return np.where(np.isfinite(total), total, 0).max(axis=0) * net.y_scale + np.abs(net.y_mean)
 
 
-def require(export: str, model: Network | Ensemble, raw: Array, came: Answers) -> None:
+def require(export: str, model: Network | Ensemble, raw: Array, exported: Answers) -> None:
     """
-    Raise RuntimeError unless an export answers as the model does.
+    Raise RuntimeError unless the predictions of an export are those of the model.
 
     Parameters
     ----------
     export : str
-        Named in the message.
+        The name of the export, for the message.
     model : Network or Ensemble
     raw : array, shape (n, raw values)
-    came : Answers
-        What the export said to these rows.
+    exported : Answers
+        The answers of the export for these rows.
     """
     own, tolerance = answers_of(model, raw), TOLERANCE[model.dtype.name]
     sizes = [size for net in members(model) if (size := terms(net, Inputs.of(net).expand(raw))) is not None]
-    for name, relative in differences(own, came, np.max(sizes, axis=0) if sizes else None).items():
+    for name, relative in differences(own, exported, np.max(sizes, axis=0) if sizes else None).items():
         if relative.max() > tolerance:
             row, column = map(int, np.unravel_index(int(relative.argmax()), relative.shape))
             place = f"row {row} of X, column {column} of the {name}"
-            _refuse(export, model, place, getattr(own, name)[row, column], getattr(came, name)[row, column])
-    if came.labels is not None:
+            _refuse(export, model, place, getattr(own, name)[row, column], getattr(exported, name)[row, column])
+    if exported.labels is not None:
         assert own.labels is not None
-        wrong = (own.labels != came.labels) & _decided(model, own.probabilities, tolerance)
+        wrong = (own.labels != exported.labels) & _decided(model, own.probabilities, tolerance)
         if wrong.any():
-            at = tuple(int(k) for k in np.argwhere(wrong)[0])
-            _refuse(export, model, f"row {at[0]} of X, the label", own.labels[at], came.labels[at])
+            first = tuple(int(k) for k in np.argwhere(wrong)[0])
+            _refuse(export, model, f"row {first[0]} of X, the label", own.labels[first], exported.labels[first])
 
 
 def _decided(model: Network | Ensemble, probabilities: Any, tolerance: float) -> Any:
-    """Where rounding cannot turn the decision."""
+    """Where rounding cannot change the decision."""
     if model.task == "multilabel":
         return np.abs(probabilities - 0.5) > tolerance
     best = np.sort(probabilities, axis=1)[:, -2:]
     return best[:, 1] - best[:, 0] > tolerance
 
 
-def _refuse(export: str, model: Network | Ensemble, place: str, expected: Any, came: Any) -> None:
-    hint = (
-        "; train with dtype='float64' where inputs are large against their spread" if model.dtype == np.float32 else ""
-    )
+def _refuse(export: str, model: Network | Ensemble, place: str, expected: Any, got: Any) -> None:
+    hint = "; train with dtype='float64' if inputs are large compared with their spread"
     raise RuntimeError(
-        f"{export}: the export does not answer as the network does, and was not kept: {place}: expected {expected!s}, got {came!s}, "
-        f"which differs by more than the rounding of {model.dtype}{hint}"
+        f"{export}: the export differs from the network, and was not kept: {place}: "
+        f"expected {expected!s}, got {got!s}, which differs by more than the rounding of {model.dtype}"
+        + hint
+        * (model.dtype == np.float32)
     )

@@ -1,4 +1,4 @@
-"""`draw`: the graph as a picture, laid out by Graphviz; on every edge the value above and the gradient below."""
+"""`draw`: a picture of the graph, laid out by Graphviz, with the value and the gradient on every edge."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .variable import Variable, computed_from
 
 VALUE_COLOUR, GRADIENT_COLOUR = "#0072B2", "#B24700"
 SVG = "http://www.w3.org/2000/svg"
-SHOWN = 12  # a matrix of more numbers is told by its shape
-# Until the layout is done, because Graphviz takes every byte of a character for a letter's width
+SHOWN = 12  # of a matrix with more numbers, only the shape is shown
+# Replaced after the layout, because Graphviz reserves the width of a letter for every byte of a character.
 PLACEHOLDERS = str.maketrans({"~": "\u00a0", "-": "−", "*": "×"})
-RECORD = str.maketrans({c: f"\\{c}" for c in '\\"{}|<>'})  # what a label of fields must not hold as it is
+RECORD = str.maketrans({c: f"\\{c}" for c in '\\"{}|<>'})  # must be escaped in the label of a record
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Drawing:
     Attributes
     ----------
     svg : str
-        The picture as a document in SVG.
+        The picture as an SVG document.
     """
 
     svg: str
@@ -59,7 +59,7 @@ class Drawing:
 
 
 class _Dot:
-    """The graph in the language of Graphviz, written down node by node and edge by edge."""
+    """The graph in the language of Graphviz, built node by node and edge by edge."""
 
     def __init__(self, digits: int) -> None:
         self.digits = digits
@@ -67,7 +67,7 @@ class _Dot:
             'digraph { rankdir=LR; nodesep=0.15; ranksep=0.2; bgcolor="transparent"; ',
             'node [fontname="Helvetica", fontsize=13]; edge [arrowsize=0.6, color="#555555"];',
         ]
-        self.value_lines: dict[str, int] = {}  # of each edge: how many of its lines of text belong to the value
+        self.value_lines: dict[str, int] = {}  # how many of the lines of text on each edge belong to the value
 
     def node(self, label: str, shape: str) -> str:
         """Add a node and return its id."""
@@ -77,7 +77,7 @@ class _Dot:
         return name
 
     def edge(self, tail: str, head: str, value: Array, grad: Array | None, title: str = "") -> None:
-        """Add an edge: in its middle stands a record of two fields, the value (and its name) and the gradient."""
+        """Add an edge; in its middle is a record of two fields, the value (and its name) and the gradient."""
         name = f"n{len(self.lines)}"
         shown = self._text(value)
         if title:
@@ -85,18 +85,14 @@ class _Dot:
             shown = [title, *shown] if value.shape else [f"{title} = {shown[0]}"]
         self.value_lines[name] = len(shown)
         fields = [r"\n".join(shown)] + ([] if grad is None else [r"\n".join(self._text(grad))])
-        self.lines.append(
-            f'{name} [label="{"|".join(fields)}", shape=record, height=0, width=0, margin="0.06,0.03", color="#AAAAAA", '
-            'fontname="Courier", fontsize=12];'
-            f"{tail} -> {name} [dir=none]; {name} -> {head};"
-        )
+        look = 'shape=record, height=0, width=0, margin="0.06,0.03", color="#AAAAAA", fontname="Courier", fontsize=12'
+        self.lines.append(f'{name} [label="{"|".join(fields)}", {look}];{tail} -> {name} [dir=none]; {name} -> {head};')
 
     def _text(self, x: Array) -> list[str]:
         if x.size > SHOWN or x.size == 0:
             return ["*".join(map(str, x.shape))]
-        rows = [
-            [f"{number + 0.0:.{self.digits}g}" for number in row] for row in np.atleast_2d(x).tolist()
-        ]  # + 0.0: no -0
+        matrix = (np.atleast_2d(x) + 0.0).tolist()  # + 0.0 turns -0 into 0
+        rows = [[f"{number:.{self.digits}g}" for number in row] for row in matrix]
         width = max((len(number) for row in rows for number in row), default=0)
         return ["~".join(number.rjust(width, "~") for number in row) for row in rows]
 
@@ -106,27 +102,28 @@ class _Dot:
 
 def draw(J: Variable, digits: int = 3) -> Drawing:
     """
-    Draw the graph that J was computed by.
+    Draw the graph that computed J.
 
     Parameters
     ----------
     J : Variable
-        Where the graph ends; after ``J.backward()`` the picture has the gradients too.
+        Where the graph ends; after ``J.backward()`` the picture also shows the gradients.
     digits : int
         Significant digits of the numbers.
 
     Returns
     -------
     Drawing
-        Nodes are operations and the variables given. Each edge carries the value (above, blue) and dJ/dvalue (below, red). A
-        value that is used several times passes a copy node, where the gradients of the copies are added (L19).
+        Nodes are operations and the variables that you created. Each edge carries the value (above, blue) and dJ/dvalue
+        (below, red). A value that is used several times goes through a copy node, where the gradients of the copies are
+        added (L19).
 
     Raises
     ------
     ImportError
         The extra ``plot`` is not installed.
     ValueError
-        J is no `Variable`, or `digits` is no number of digits.
+        J is not a `Variable`, or `digits` is not an integer from 1 to 17.
     """
     if not isinstance(J, Variable):
         raise ValueError(f"J: expected a Variable, got {type(J).__name__}")
@@ -148,10 +145,10 @@ def _dot(J: Variable, digits: int) -> _Dot:
     for variable in order:
         for position, x in enumerate(variable._inputs):
             uses[id(x)].append((variable, position))
-    ids = {id(x): dot.node(*_face(x)) for x in order}
+    ids = {id(x): dot.node(*_label_and_shape(x)) for x in order}
     for x in order:
         source, copies = ids[id(x)], uses[id(x)]
-        title = x.name or "" if x._node is not None else ""  # of a variable that was given, its node tells the name
+        title = x.name or "" if x._node is not None else ""  # the node of a variable without inputs has its name
         if len(copies) > 1:
             copy = dot.node("copy", "box")
             dot.edge(source, copy, x.value, x.grad, title)
@@ -163,8 +160,8 @@ def _dot(J: Variable, digits: int) -> _Dot:
     return dot
 
 
-def _face(x: Variable) -> tuple[str, str]:
-    """Label and shape of the node that a variable comes from."""
+def _label_and_shape(x: Variable) -> tuple[str, str]:
+    """Label and shape of the node that computed a variable."""
     if x._node is not None:
         symbol = "×" if x._node is nodes.MULTIPLY and not x.shape else x._node.symbol
         return symbol, "box" if len(symbol) > 3 else "circle"
@@ -172,7 +169,7 @@ def _face(x: Variable) -> tuple[str, str]:
 
 
 def _coloured(svg: bytes, value_lines: dict[str, int]) -> str:
-    """Paint the numbers on the edges, which Graphviz writes in one colour per record."""
+    """Colour the numbers on the edges: Graphviz only has one colour per record."""
     ElementTree.register_namespace("", SVG)
     root = ElementTree.fromstring(svg)
     for group in root.iter(f"{{{SVG}}}g"):

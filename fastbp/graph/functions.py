@@ -1,4 +1,4 @@
-"""Functions of variables: the scalar steps that have no operator (L15), activations (L7) and losses (L27)."""
+"""Functions of variables: the scalar steps without an operator (L15), activations (L7) and losses (L27)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def exp(x: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Something else than a `Variable`.
+        Not a `Variable`.
     """
     return apply(nodes.EXP, _variable("x", x))
 
@@ -55,7 +55,7 @@ def reciprocal(x: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Something else than a `Variable`.
+        Not a `Variable`.
     """
     return apply(nodes.RECIPROCAL, _variable("x", x))
 
@@ -76,7 +76,7 @@ def logistic(z: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Something else than a `Variable`.
+        Not a `Variable`.
     """
     return apply(nodes.activation("logistic"), _variable("z", z))
 
@@ -97,14 +97,14 @@ def tanh(z: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Something else than a `Variable`.
+        Not a `Variable`.
     """
     return apply(nodes.activation("tanh"), _variable("z", z))
 
 
 def relu(z: Variable) -> Variable:
     """
-    Rectified linear unit: a = max(0, z), element by element (L7). Backward: dz = da where a > 0, else 0.
+    Rectified linear unit: a = max(0, z), element by element (L7). Backward: dz = da if a > 0, otherwise 0.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def relu(z: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Something else than a `Variable`.
+        Not a `Variable`.
     """
     return apply(nodes.activation("relu"), _variable("z", z))
 
@@ -139,7 +139,7 @@ def softmax(z: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Something else than a `Variable`.
+        Not a `Variable`.
     """
     return apply(nodes.activation("softmax"), _variable("z", z))
 
@@ -163,12 +163,11 @@ def squared_error(A: Variable, Y: ArrayLike) -> Variable:
     Raises
     ------
     ValueError
-        Shapes that differ, or targets that are no plain numbers.
+        Different shapes, or targets that are not plain numbers.
     """
     targets = _targets("squared_error", A, Y)
-    return apply(
-        nodes.loss("squared error", "½Σ(a−y)²", kernel.squared_error_forward, kernel.squared_error_backward, targets), A
-    )
+    forward, backward = kernel.squared_error_forward, kernel.squared_error_backward
+    return apply(nodes.loss("squared error", "½Σ(a−y)²", forward, backward, targets), A)
 
 
 def log_loss(A: Variable, Y: ArrayLike) -> Variable:
@@ -180,7 +179,7 @@ def log_loss(A: Variable, Y: ArrayLike) -> Variable:
     A : Variable, shape (n, classes)
         Probabilities.
     Y : array-like, shape (n, classes)
-        Targets: 1 in the column of the class, else 0.
+        Targets: 1 in the column of the class, otherwise 0.
 
     Returns
     -------
@@ -190,7 +189,7 @@ def log_loss(A: Variable, Y: ArrayLike) -> Variable:
     Raises
     ------
     ValueError
-        Shapes that differ, or targets that are no plain numbers.
+        Different shapes, or targets that are not plain numbers.
     """
     targets = _targets("log_loss", A, Y)
     return apply(nodes.loss("log-loss", "−Σ y log a", kernel.log_loss_forward, kernel.log_loss_backward, targets), A)
@@ -215,7 +214,7 @@ def binary_log_loss(A: Variable, Y: ArrayLike) -> Variable:
     Raises
     ------
     ValueError
-        Shapes that differ, or targets that are no plain numbers.
+        Different shapes, or targets that are not plain numbers.
     """
     targets = _targets("binary_log_loss", A, Y)
     forward, backward = kernel.binary_log_loss_forward, kernel.binary_log_loss_backward
@@ -224,7 +223,7 @@ def binary_log_loss(A: Variable, Y: ArrayLike) -> Variable:
 
 def _targets(loss: str, A: Variable, Y: ArrayLike) -> Array:
     _variable("A", A)
-    targets = np.array(read("Y", Y), A.dtype)  # a copy: the targets of a node cannot change under it
+    targets = np.array(read("Y", Y), A.dtype)  # a copy, so that the node's targets cannot change
     if targets.shape != A.shape:
         raise ValueError(f"Y: expected targets of shape {A.shape} for {loss}, as A has, got {targets.shape}")
     return targets

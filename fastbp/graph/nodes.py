@@ -1,4 +1,4 @@
-"""What each node of the graph computes, forward and backward, on arrays: thin calls of `fastbp.kernels.node`."""
+"""What each node of the graph computes on arrays, forward and backward: thin calls of `fastbp.kernels.node`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Node(NamedTuple):
     Attributes
     ----------
     name : str
-        What it is called in messages.
+        Its name in messages.
     symbol : str
-        What a drawing shows.
+        Its label in drawings.
     forward : callable
         ``Y = forward(*X)``, a new array from the values of the inputs.
     backward : callable
-        ``dX = backward(dY, Y, *X)``, a new array per input.
+        ``dX = backward(dY, Y, *X)``, a new array for each input.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Node(NamedTuple):
 
 
 def _matrix(x: Array) -> Array:
-    """Return the array as all kernels are compiled for it: two axes, contiguous, read-only."""
+    """Return the array in the one form that the kernels are compiled for: two axes, contiguous, read-only."""
     view = np.ascontiguousarray(x).reshape(x.shape if x.ndim == 2 else (1, x.size))
     view.flags.writeable = False
     return view
 
 
 def _call(write: Any, *arguments: Array | float | int, out: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Call a kernel that writes new arrays of the shapes of `out`, and return them."""
+    """Call a kernel that writes to new arrays with the shapes of `out`, and return them."""
     results = tuple(np.empty(x.shape, x.dtype) for x in out)
     matrices = [r.reshape(r.shape if r.ndim == 2 else (1, r.size)) for r in results]
     write(*(_matrix(x) if isinstance(x, np.ndarray) else x for x in arguments), *matrices)
@@ -60,7 +60,7 @@ def _element_wise(name: str, symbol: str, forward: Any, backward: Callable[..., 
     return Node(name, symbol, lambda *X: _call(forward, *X, out=X[:1])[0], backward)
 
 
-# The lecture's nodes on matrices (L20 to L24); the copy node (L19) is `add_copies` below.
+# The lecture's nodes for matrices (L20 to L24); the copy node (L19) is `add_copies` below.
 
 ADD = _element_wise(
     "addition", "+", kernel.add_forward, lambda dY, Y, X1, X2: _call(kernel.add_backward, dY, out=(X1, X2))
@@ -95,7 +95,7 @@ ADD_BIAS = Node("add-bias", "+ b", _add_bias, _add_bias_backward)
 
 
 def _operands(X: Array, W: Array) -> tuple[Array, Array]:
-    """As matrices: a vector on the left is a row, one on the right a column."""
+    """The operands as matrices: a vector on the left is a row, a vector on the right is a column."""
     return _matrix(X), _matrix(W) if W.ndim == 2 else _matrix(W[:, None])
 
 
@@ -116,7 +116,7 @@ def _matmul_backward(dY: Array, Y: Array, X: Array, W: Array) -> tuple[Array, Ar
 MATMUL = Node("matmul", "@", _matmul, _matmul_backward)
 
 
-# Its scalar steps (L15), element by element
+# The lecture's scalar steps (L15), element by element
 
 NEGATE = _element_wise(
     "negation", "−", kernel.negate_forward, lambda dY, Y, X: _call(kernel.negate_backward, dY, out=(X,))
@@ -182,7 +182,7 @@ def loss(name: str, symbol: str, forward: Any, backward: Any, Y: Array) -> Node:
 
 
 def add_copies(gradients: list[Array]) -> Array:
-    """Copy node, backward: dX = sum_k dY_k, the gradients of all places where a value is used (L17, L19)."""
+    """Copy node, backward: dX = sum_k dY_k, the sum of the gradients from all uses of a value (L17, L19)."""
     total = gradients[0]
     for dY in gradients[1:]:
         (total,) = _call(kernel.copy_backward, total, dY, out=(total,))

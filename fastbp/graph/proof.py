@@ -1,4 +1,4 @@
-"""`check`: is the backward pass right? Finite differences say (the lecture's "how is it proved?", L19 to L24)."""
+"""`check`: compares the backward pass with finite differences (the lecture's "how is it proved?", L19 to L24)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from .nodes import Array
 from .variable import Variable, read
 
-STEP = 2.0**-12  # with five points the error of the formula, h^4, and that of rounding, eps/h, are both near 1e-12
+# With the formula below, the truncation error, h^4, and the rounding error, eps/h, are both near 1e-12.
+STEP = 2.0**-12
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Row:
     element : tuple of int
         Index of the worst element.
     backward, difference : float
-        Its gradient by the backward pass, and by finite differences.
+        The gradient of this element by the backward pass, and by finite differences.
     error : float
         |backward - difference| / max(1, |difference|).
     """
@@ -41,7 +42,7 @@ class Row:
 @dataclass(frozen=True)
 class Check:
     """
-    The table that `check` returns; printed, it has a line per input.
+    The table that `check` returns; print it to see one line per input.
 
     Attributes
     ----------
@@ -73,26 +74,26 @@ def check(f: Callable[..., Variable], inputs: Sequence[ArrayLike]) -> Check:
     Parameters
     ----------
     f : callable
-        Takes a `Variable` per input and returns one, of any shape; the same for the same input.
+        Takes one `Variable` per input and returns one, of any shape; always the same for the same inputs.
     inputs : sequence of number or array-like
-        Where to compare. The backward pass runs in their dtype, the differences in float64.
+        Where to compare. The backward pass has their dtype, the differences are computed in float64.
 
     Returns
     -------
     Check
-        The worst element of each input. ``worst`` is near 1e-12 where the backward pass is right in float64, and
-        near 1e-6 in float32.
+        The worst element of each input. If the backward pass is correct, ``worst`` is near 1e-12 in float64, and near
+        1e-6 in float32.
 
     Raises
     ------
     ValueError
-        No input, or a function that returns no `Variable`.
+        No input, or a function that does not return a `Variable`.
 
     Notes
     -----
-    dJ/dx = (8 (J(x+h) - J(x-h)) - (J(x+2h) - J(x-2h))) / 12h with h = max(1, abs(x))/4096, for each element x in turn (the
-    lecture's limit, L13). A value Y that is no scalar is taken to J = sum r_ij y_ij with fixed random r_ij, so that every element counts.
-    Within 2h of a kink (relu at 0) the difference is no derivative.
+    dJ/dx = (8 (J(x+h) - J(x-h)) - (J(x+2h) - J(x-2h))) / 12h with h = max(1, abs(x))/4096, for each element x in turn
+    (the lecture's limit, L13). For a value Y that is not a scalar, J = sum r_ij y_ij with fixed random r_ij, so that
+    every element counts. Within 2h of a kink (relu at 0), the difference is not the derivative.
 
     Examples
     --------
@@ -123,35 +124,31 @@ def check(f: Callable[..., Variable], inputs: Sequence[ArrayLike]) -> Check:
         error = np.abs(grad - difference) / np.maximum(1, np.abs(difference))
         if error.size:
             worst = np.unravel_index(np.argmax(error), x.shape)
-            rows.append(
-                Row(name, tuple(map(int, worst)), float(grad[worst]), float(difference[worst]), float(error[worst]))
-            )
+            figures = (float(values[worst]) for values in (grad, difference, error))
+            rows.append(Row(name, tuple(map(int, worst)), *figures))
     return Check(tuple(rows))
 
 
 def _differences(objective: Callable[[], float], x: Array) -> Array:
-    """Return dJ/dx of each element, by changing it in place and back."""
+    """Return dJ/dx of each element, which is changed in place and restored."""
     result = np.empty(x.shape)
-    for at in np.ndindex(x.shape):
-        before = float(x[at])
+    for index in np.ndindex(x.shape):
+        before = float(x[index])
         h = STEP * max(1.0, abs(before))
         J = []
         for steps in (1, -1, 2, -2):
-            x[at] = before + steps * h
+            x[index] = before + steps * h
             J.append(objective())
-        x[at] = before
-        result[at] = (8 * (J[0] - J[1]) - (J[2] - J[3])) / (12 * h)
+        x[index] = before
+        result[index] = (8 * (J[0] - J[1]) - (J[2] - J[3])) / (12 * h)
     return result
 
 
 def _names(f: Callable[..., Variable], count: int) -> list[str]:
-    """Names of the arguments as f has them, or numbers."""
+    """Names of the arguments of f, or numbers if they are unknown."""
     try:
-        names = [
-            p.name
-            for p in inspect.signature(f).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
+        parameters = list(inspect.signature(f).parameters.values())
     except (TypeError, ValueError):
-        names = []
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names[:count] if len(names) >= count else [f"input {k}" for k in range(count)]

@@ -1,4 +1,4 @@
-"""Variables of the computation graph: every operator builds a node, `backward` walks them in reverse."""
+"""Variables of the computation graph: every operator adds a node, and `backward` visits the nodes in reverse."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from .nodes import Array, Node
 
 def read(argument: str, value: ArrayLike) -> Array:
     """
-    Numbers as an array of float32 or float64; float64 where they are integers.
+    Numbers as an array of float32 or float64; integers become float64.
 
     Raises
     ------
     ValueError
-        Something else than real numbers, or more than two axes.
+        Not real numbers, or more than two axes.
     """
     if isinstance(value, Variable):
-        raise ValueError(f"{argument}: expected numbers, got a Variable; its numbers are its .value")
+        raise ValueError(f"{argument}: expected numbers, got a Variable; pass its .value")
     try:
         array = np.asarray(value)
     except ValueError:
-        raise ValueError(
-            f"{argument}: expected a scalar, a vector or a matrix of numbers, got rows of different lengths"
-        ) from None
+        expected = "a scalar, a vector or a matrix of numbers"
+        raise ValueError(f"{argument}: expected {expected}, got rows of different lengths") from None
     if array.dtype.kind in "biu":
         array = array.astype(np.float64)
     if array.dtype not in (np.float32, np.float64):
@@ -45,24 +44,25 @@ class Variable:
     Parameters
     ----------
     value : number or array-like, shape (), (d,) or (n, d)
-        float32 stays, all else becomes float64. An array is not copied; change it only between a `backward` and
-        the next use: a gradient from values that have changed since they were used is refused.
+        float32 stays float32, everything else becomes float64. An array is not copied. Change it only between a
+        `backward` and its next use: `backward` raises an error if values have changed since they were used.
     name : str, optional
         For drawings and messages.
 
     Attributes
     ----------
     value : array
-        Read-only where a node has computed it; may be set where it was given.
+        Read-only if a node has computed it; otherwise you may set it.
     grad : array of the same shape, or None
-        dJ/dvalue from the last `backward` that has come here (lecture L18). It replaces the one before: to add up the
-        gradients of several losses, take their sum backward.
+        dJ/dvalue from the last `backward` that reached this variable (lecture L18). It replaces the previous one: to
+        add the gradients of several losses, call `backward` on their sum.
 
     Notes
     -----
-    Operators read like NumPy's: ``X @ W``, ``X + Y``, ``X - Y``, ``X * Y``, ``X / Y``, ``-X``, ``X.T``, ``X.sum()``. Nothing is
-    broadcast but numbers (the lecture's c + x and a x, L15) and the bias of a layer, (n, d) + (d,), which is summed over the samples on
-    its way back (L23). Plain numbers and arrays that take part are constants, of the dtype of the variable they meet.
+    Operators are NumPy's: ``X @ W``, ``X + Y``, ``X - Y``, ``X * Y``, ``X / Y``, ``-X``, ``X.T``, ``X.sum()``. Only
+    numbers (the lecture's c + x and a x, L15) and the bias of a layer, (n, d) + (d,), are broadcast; the gradient of
+    the bias is summed over the samples (L23). Plain numbers and arrays among the operands are constants with the dtype
+    of the variable.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Variable:
     (-12.0, -2.0, 6.0)
     """
 
-    __array_ufunc__ = None  # array + variable is left to the operators below
+    __array_ufunc__ = None  # array + variable uses the operators below
 
     def __init__(self, value: ArrayLike, name: str | None = None) -> None:
         if name is not None and not isinstance(name, str):
@@ -86,7 +86,7 @@ class Variable:
         self._node: Node | None = None
         self._inputs: tuple[Variable, ...] = ()
         self._digests: tuple[int, ...] = ()  # of the inputs as they were when the node used them
-        self._input_grads: tuple[Array, ...] | None = None  # one per input, once `backward` has come through
+        self._input_grads: tuple[Array, ...] | None = None  # one per input, after `backward`
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", name={self.name!r}"
@@ -100,9 +100,7 @@ class Variable:
     @value.setter
     def value(self, value: ArrayLike) -> None:
         if self._node is not None:
-            raise ValueError(
-                f"value: expected a variable that was given, this one is computed by {self._node.name}; set its inputs"
-            )
+            raise ValueError(f"value: expected a variable without inputs, got the result of {self._node.name}")
         array = read("value", value).astype(self.dtype, copy=False)
         if array.shape != self.shape:
             raise ValueError(f"value: expected shape {self.shape} as before, got {array.shape}")
@@ -128,10 +126,10 @@ class Variable:
     def __add__(self, other: Variable | ArrayLike) -> Variable:
         if _is_number(other):
             return apply(nodes.shift(float(other)), self)  # type: ignore[arg-type]
-        return _add(self, self._meet("addition", other))
+        return _add(self, self._operand("addition", other))
 
     def __radd__(self, other: ArrayLike) -> Variable:
-        return self + other if _is_number(other) else _add(self._meet("addition", other), self)
+        return self + other if _is_number(other) else _add(self._operand("addition", other), self)
 
     def __neg__(self) -> Variable:
         return apply(nodes.NEGATE, self)
@@ -145,17 +143,19 @@ class Variable:
     def __mul__(self, other: Variable | ArrayLike) -> Variable:
         if _is_number(other):
             return apply(nodes.scale(float(other)), self)  # type: ignore[arg-type]
-        return _multiply(self, self._meet("element-wise multiplication", other))
+        return _multiply(self, self._operand("element-wise multiplication", other))
 
     def __rmul__(self, other: ArrayLike) -> Variable:
-        return self * other if _is_number(other) else _multiply(self._meet("element-wise multiplication", other), self)
+        if _is_number(other):
+            return self * other
+        return _multiply(self._operand("element-wise multiplication", other), self)
 
     def __truediv__(self, other: Variable | ArrayLike) -> Variable:
         if isinstance(other, Variable):
             return self * apply(nodes.RECIPROCAL, other)
         divisor = read("division", other)
         if not divisor.all():
-            raise ValueError("division: expected a divisor other than 0, got one with 0")
+            raise ValueError("division: expected a divisor without zeros, got one with a 0")
         return self * (1 / divisor)
 
     def __rtruediv__(self, other: ArrayLike) -> Variable:
@@ -163,24 +163,24 @@ class Variable:
         return reciprocal if _is_number(other) and float(other) == 1 else reciprocal * other  # type: ignore[arg-type]
 
     def __matmul__(self, other: Variable | ArrayLike) -> Variable:
-        return _matmul(self, self._meet("matmul", other))
+        return _matmul(self, self._operand("matmul", other))
 
     def __rmatmul__(self, other: ArrayLike) -> Variable:
-        return _matmul(self._meet("matmul", other), self)
+        return _matmul(self._operand("matmul", other), self)
 
     @property
     def T(self) -> Variable:  # noqa: N802 (as in NumPy)
         """The transposed matrix (L21)."""
         if len(self.shape) != 2:
-            raise ValueError(f"transpose: expected a matrix, got {_told(self)}")
+            raise ValueError(f"transpose: expected a matrix, got {_described(self)}")
         return apply(nodes.TRANSPOSE, self)
 
     def sum(self) -> Variable:
         """Sum of all elements, a scalar."""
         return apply(nodes.SUM, self)
 
-    def _meet(self, node: str, other: Variable | ArrayLike) -> Variable:
-        """The other operand; a plain array becomes a constant of this dtype."""
+    def _operand(self, node: str, other: Variable | ArrayLike) -> Variable:
+        """The other operand; a plain array becomes a constant of this variable's dtype."""
         if isinstance(other, Variable):
             return other
         constant = Variable(read(node, other).astype(self.dtype, copy=False))
@@ -196,30 +196,30 @@ class Variable:
         Parameters
         ----------
         gradient : array-like of this variable's shape, optional
-            The gradient that comes from above; 1 for a scalar. A vector or matrix needs one.
+            The gradient from above; 1 by default for a scalar, required for a vector or matrix.
 
         Raises
         ------
         ValueError
-            No `gradient` for a variable that is no scalar, or one of another shape.
+            No `gradient` for a variable that is not a scalar, or one of another shape.
         RuntimeError
-            Backward has come through a node before, or an array was changed in place after a node had used it.
+            `backward` has already visited a node, or an array was changed in place after a node had used it.
 
         Notes
         -----
-        Lecture L14, L17 to L19: node after node in reverse, the gradients of a value that is used several times are added.
+        Lecture L14, L17 to L19: visits the nodes in reverse order, and adds the gradients of a value that is used
+        several times.
         """
         if gradient is None and self.shape:
-            raise ValueError(
-                f"backward: expected a scalar, got {_told(self)}; take a loss or .sum() of it, or pass the gradient that comes from above"
-            )
-        arrived = np.ones((), self.dtype) if gradient is None else read("gradient", gradient).astype(self.dtype)
-        if arrived.shape != self.shape:
-            raise ValueError(f"gradient: expected shape {self.shape}, as the variable has, got {arrived.shape}")
+            advice = "take a loss or .sum() of it, or pass the gradient from above"
+            raise ValueError(f"backward: expected a scalar, got {_described(self)}; {advice}")
+        above = np.ones((), self.dtype) if gradient is None else read("gradient", gradient).astype(self.dtype)
+        if above.shape != self.shape:
+            raise ValueError(f"gradient: expected shape {self.shape}, as the variable has, got {above.shape}")
         order = computed_from(self)
         for variable in order:
-            variable._check_untouched()
-        grads: dict[int, list[Array]] = {id(self): [arrived]}
+            variable._check_unchanged()
+        grads: dict[int, list[Array]] = {id(self): [above]}
         for variable in reversed(order):
             grad = nodes.add_copies(grads.pop(id(variable)))
             grad.flags.writeable = False
@@ -232,17 +232,18 @@ class Variable:
                 for x, dx in zip(variable._inputs, variable._input_grads, strict=True):
                     grads.setdefault(id(x), []).append(dx)
 
-    def _check_untouched(self) -> None:
+    def _check_unchanged(self) -> None:
         if self._input_grads is not None:
             raise RuntimeError(
-                f"backward: has come through {_told(self)} before; compute the forward pass again, "
-                "or go backward once from the sum of the losses"
+                f"backward: has already visited {_described(self)}; compute the forward pass again, "
+                "or call backward once, on the sum of the losses"
             )
         for x, digest in zip(self._inputs, self._digests, strict=True):
             if x._node is None and _digest(x.value) != digest:
                 assert self._node is not None
                 raise RuntimeError(
-                    f"backward: {_told(x)} was changed after {self._node.name} had used it; compute the forward pass again after the change"
+                    f"backward: {_described(x)} was changed after {self._node.name} had used it; "
+                    "compute the forward pass again after the change"
                 )
 
 
@@ -253,7 +254,7 @@ def apply(node: Node, *inputs: Variable) -> Variable:
     Raises
     ------
     ValueError
-        Inputs of different dtypes.
+        The inputs have different dtypes.
     """
     for x in inputs[1:]:
         if x.dtype != inputs[0].dtype:
@@ -267,7 +268,7 @@ def apply(node: Node, *inputs: Variable) -> Variable:
 
 
 def computed_from(J: Variable) -> list[Variable]:
-    """All variables that J was computed from, J included, each behind its inputs."""
+    """All variables that J was computed from, and J itself, each after its inputs."""
     order: list[Variable] = []
     seen: set[int] = set()
     stack = [(J, False)]
@@ -290,7 +291,7 @@ def _is_number(x: Any) -> bool:
     return not isinstance(x, Variable) and np.ndim(x) == 0 and np.isrealobj(x) and np.asarray(x).dtype.kind in "biuf"
 
 
-def _told(x: Variable) -> str:
+def _described(x: Variable) -> str:
     kind = "a scalar" if not x.shape else f"a variable of shape {x.shape}"
     return kind if x.name is None else f"{x.name!r}, {kind}"
 
@@ -302,15 +303,15 @@ def _add(x: Variable, y: Variable) -> Variable:
         if len(X.shape) == 2 and b.shape == X.shape[1:]:
             return apply(nodes.ADD_BIAS, X, b)
     raise ValueError(
-        f"addition: expected two operands of one shape, or (n, d) and a bias (d,), got shapes {x.shape} and {y.shape}; "
-        "nothing else is broadcast"
+        "addition: expected two operands of the same shape, or (n, d) and a bias (d,), "
+        f"got shapes {x.shape} and {y.shape}; nothing else is broadcast"
     )
 
 
 def _multiply(x: Variable, y: Variable) -> Variable:
     if x.shape != y.shape:
         raise ValueError(
-            f"element-wise multiplication: expected two operands of one shape, got shapes {x.shape} and {y.shape}; "
+            f"element-wise multiplication: expected operands of the same shape, got shapes {x.shape} and {y.shape}; "
             "nothing is broadcast, and @ is the matrix product"
         )
     return apply(nodes.MULTIPLY, x, y)

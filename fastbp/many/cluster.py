@@ -1,4 +1,4 @@
-"""Jobs on the workers of a Dask cluster: sent in chunks, each network with the bits that it has here."""
+"""Jobs on the workers of a Dask cluster: sent in chunks; each network has the same bits as here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from distributed import Reschedule, as_completed, get_worker
 from ..runtime import interruption
 from ..runtime.installation import connected, installation, require_same
 from ..runtime.progress import Bar
-from .jobs import Job, Result, Samples, bar_of, done, missing
-from .side_by_side import Trained
+from .jobs import Dataset, Job, Result, not_trained, progress_bar, run_job
+from .side_by_side import LazyNetwork
 from .variants import Variant
 
-# Seconds of work in a task, if there is enough: sending one and its results takes some milliseconds.
+# Least and sufficient seconds of work in a task: sending one and its results takes some milliseconds.
 LEAST, ENOUGH = 0.2, 0.5
-# Times that samples are sent, and that a task is tried where its worker could not do it.
+# Times that the samples are sent, and that a task is tried after its worker failed.
 TRIES = 3
 # Why networks are missing, unless Ctrl-C came.
 LOST = "the cluster was lost"
@@ -27,7 +27,7 @@ LOST = "the cluster was lost"
 
 def chunks(jobs: Sequence[Job], threads: int) -> list[list[Job]]:
     """
-    Jobs that are sent together: about half a second of work, or less so that no thread is idle; the longest first.
+    Jobs that are sent together: about half a second of work, or less if threads would be idle; the longest first.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def _seconds(jobs: Sequence[Job]) -> float:
 
 
 class _Cancelled(interruption.Wish):
-    """Whether nobody waits any longer for the task in this thread of a worker."""
+    """Whether the task in this thread of a worker was cancelled."""
 
     def __init__(self) -> None:
         self._worker, self._seen = get_worker(), False
@@ -79,21 +79,21 @@ class _Cancelled(interruption.Wish):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What has become of the variants of a task: no list, the items of which Dask would send one by one, each with all that they share."""
+    """The results of a task. Not a list: Dask would send its items one by one, each with everything they share."""
 
     results: list[Any]
 
 
-def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> Outcome:
+def work(chunk: Sequence[Job], dataset: Dataset, here: dict[str, Any]) -> Outcome:
     """
-    Do a task, on a worker.
+    Run a task, on a worker.
 
     Parameters
     ----------
     chunk : sequence of Job
-    samples : Samples
+    dataset : Dataset
     here : dict
-        `installation` of who wants it: the worker may have come after the others were looked at.
+        `installation` of the process that sent it: the worker may have joined after the others were checked.
 
     Returns
     -------
@@ -104,17 +104,17 @@ def work(chunk: Sequence[Job], samples: Samples, here: dict[str, Any]) -> Outcom
     before = interruption.shared.set(wish)
     try:
         for job in chunk:
-            found += [_sent(result) for result in done(job, samples)]
+            found += [_sent(result) for result in run_job(job, dataset)]
             if wish.came:
-                raise Reschedule  # should someone want it again
+                raise Reschedule  # in case it is wanted again
     finally:
-        interruption.shared.reset(before)  # other tasks will come to this thread
+        interruption.shared.reset(before)  # this thread will run other tasks
     return Outcome(found)
 
 
 def _sent(result: Result) -> Any:
-    """A result as it is sent: without the run that a tiny network shares with others, and errors so that they can be read."""
-    if isinstance(result, Trained):
+    """A result as it is sent: a tiny network without the run that it shares with others, an exception that pickles."""
+    if isinstance(result, LazyNetwork):
         return result.group, result.number
     if isinstance(result, Exception):
         try:
@@ -124,14 +124,14 @@ def _sent(result: Result) -> Any:
     return result
 
 
-def _received(sent: Any, samples: Samples, variant: Variant) -> Result:
+def _received(sent: Any, dataset: Dataset, variant: Variant) -> Result:
     """The result that was sent."""
-    return Trained(samples.task(variant), *sent) if isinstance(sent, tuple) else sent
+    return LazyNetwork(dataset.run(variant), *sent) if isinstance(sent, tuple) else sent
 
 
-class Workers:
+class ClusterExecutor:
     """
-    The workers of a Dask cluster: each of their threads does one task at a time, with no threads beside its own.
+    Runs jobs on the workers of a Dask cluster: each of their threads runs one task at a time, on that thread alone.
 
     Parameters
     ----------
@@ -145,26 +145,23 @@ class Workers:
 
     def __init__(self, client: Any) -> None:
         self.client, self.size, self.here = client, sum(connected("engine", client).values()), installation()
-        self._scattered: tuple[Samples, Any] | None = None
+        self._scattered: tuple[Dataset, Any] | None = None
         self._trained = 0
 
-    def run(self, jobs: Sequence[Job], samples: Samples, progress: bool | None, what: str) -> dict[int, Result]:
-        """As `Crew` says; what was lost with the cluster is among the failures, unless nothing was trained before."""
+    def run(self, jobs: Sequence[Job], dataset: Dataset, progress: bool | None, what: str) -> dict[int, Result]:
+        """See `Executor`; what is lost with the cluster is among the failures, unless nothing was trained before."""
         found: dict[int, Result] = {}
-        bar, why, tasks = bar_of(jobs, progress, what), LOST, chunks(jobs, self.size)
+        bar, why, tasks = progress_bar(jobs, progress, what), LOST, chunks(jobs, self.size)
+        lost = f"its workers were lost {TRIES} times"
         try:
             for _ in range(TRIES):
-                tasks = self._tried(tasks, samples, found, bar)
-                if (
-                    not tasks or self.client.status != "running"
-                ):  # one that is being closed may wait for ever for what it is asked
+                tasks = self._tried(tasks, dataset, found, bar)
+                # A client that is being closed may never answer.
+                if not tasks or self.client.status != "running":
                     break
-                self._scattered = None  # tasks are lost where all workers are that had the samples
+                self._scattered = None  # tasks are lost if all workers with the samples are
             else:
-                found |= {
-                    variant.number: _failure(variant, f"its workers were lost {TRIES} times")
-                    for variant in _variants(tasks)
-                }
+                found |= {variant.number: _failure(variant, lost) for variant in _variants(tasks)}
         except KeyboardInterrupt:
             why = "Ctrl-C came"
         except Exception:
@@ -174,34 +171,32 @@ class Workers:
             bar.close()
         self._trained += len(found)
         if not self._trained and why == LOST:
-            raise RuntimeError(
-                f"engine: the client was closed, or its cluster lost, before any of {bar.total} networks was trained"
-            )
-        return {variant.number: missing(variant, why) for variant in _variants([jobs])} | found
+            before = f"before any of {bar.total} networks was trained"
+            raise RuntimeError(f"engine: the client was closed, or its cluster lost, {before}")
+        return {variant.number: not_trained(variant, why) for variant in _variants([jobs])} | found
 
     def _tried(
-        self, tasks: Sequence[list[Job]], samples: Samples, found: dict[int, Result], bar: Bar
+        self, tasks: Sequence[list[Job]], dataset: Dataset, found: dict[int, Result], bar: Bar
     ) -> list[list[Job]]:
-        """Have the tasks done, and add to what is found; returns those that were lost."""
-        if self._scattered is None or self._scattered[0] is not samples:
-            self._scattered = samples, self.client.scatter(samples, broadcast=True, hash=False)
+        """Run the tasks, and add their results to `found`; returns the tasks that were lost."""
+        if self._scattered is None or self._scattered[0] is not dataset:
+            self._scattered = dataset, self.client.scatter(dataset, broadcast=True, hash=False)
         arguments = self._scattered[1], self.here
         lost, waiting = [], {}
         try:
             with warnings.catch_warnings():
-                # rows and targets of the variants' own: the scheduler keeps them, for another worker if one is lost
+                # The variants' own rows and targets: the scheduler keeps them, for another worker if one is lost.
                 warnings.filterwarnings("ignore", "Sending large graph")
                 for k, chunk in enumerate(tasks):
                     waiting[self.client.submit(work, chunk, *arguments, pure=False, retries=TRIES, priority=-k)] = chunk
-            for task, result in as_completed(
-                list(waiting), loop=self.client.loop, with_results=True, raise_errors=False
-            ):
+            options = {"loop": self.client.loop, "with_results": True, "raise_errors": False}
+            for task, result in as_completed(list(waiting), **options):
                 chunk = waiting.pop(task)
                 variants = _variants([chunk])
                 if isinstance(result, Outcome):
                     pairs = zip(variants, result.results, strict=True)
-                    found |= {variant.number: _received(sent, samples, variant) for variant, sent in pairs}
-                elif task.status == "error":  # nobody could do it
+                    found |= {variant.number: _received(sent, dataset, variant) for variant, sent in pairs}
+                elif task.status == "error":  # no worker could do it
                     found |= {variant.number: _failure(variant, result[1]) for variant in variants}
                 else:
                     lost.append(chunk)
@@ -213,7 +208,7 @@ class Workers:
         return lost
 
     def _reachable(self) -> bool:
-        """Whether there are workers still."""
+        """Whether there are still workers."""
         try:
             return self.client.status == "running" and bool(self.client.nthreads())
         except Exception:

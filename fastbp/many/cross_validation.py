@@ -1,4 +1,4 @@
-"""`cross_validate`: how good networks are on samples that they have not learnt from."""
+"""`cross_validate`: how good networks are on samples that they were not trained on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, tables
 from ..data import targets
 from ..data.targets import Targets
-from . import jobs, train_many
-from . import variants as variants_of
-from .train_many import Networks
+from .jobs import take_rows
+from .train_many import Networks, require_one, train_variants, warn_of_failures
+from .variants import read_common
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,14 +27,14 @@ class CrossValidation:
     networks : Networks
         Those of the first fold, the second, and so on, repeat after repeat.
     tests : tuple of int64 array
-        Numbers of the samples that each was tested on; it has learnt from all others.
+        Numbers of the samples that each was tested on; it was trained on all others.
     scores : float64 array
         `Network.score` of each on these: accuracy or R^2; NaN where the network is missing.
     predictions : array, shape (n, ...)
-        Of each sample in the first repeat, by the network that has not learnt from it: as `Network.predict_proba` gives them, in
-        regression as `Network.predict` does. NaN where the network is missing.
+        For each sample, by the network of the first repeat that was not trained on it: as from `Network.predict_proba`,
+        in regression as from `Network.predict`. NaN where the network is missing.
     seed : int
-        What folds and networks were drawn from.
+        Determines the folds and the networks.
     """
 
     networks: Networks
@@ -45,15 +45,15 @@ class CrossValidation:
 
     @property
     def mean(self) -> float:
-        """Mean of the scores; NaN where one is missing, as those that are there may be the easy ones."""
+        """Mean of the scores; NaN if one is missing, as the others may be the easy ones."""
         return float(self.scores.mean())
 
     @property
     def standard_error(self) -> float:
         """
-        Of the mean, corrected (Nadeau and Bengio, 2003) for training parts that overlap.
+        Standard error of the mean, corrected for overlapping training sets (Nadeau and Bengio, 2003).
 
-        sqrt((1 / fits + test rows / training rows) var(scores)): more repeats do not make it vanish.
+        sqrt((1 / fits + test rows / training rows) var(scores)); it does not vanish with more repeats.
         """
         n, fits = len(self.predictions), len(self.scores)
         test = sum(map(len, self.tests)) / fits
@@ -63,7 +63,7 @@ class CrossValidation:
         return f"<cross-validation: score {self.mean:.4f} ± {self.standard_error:.4f}, {len(self.scores)} fits>"
 
 
-def cross_validate(
+def cross_validate(  # noqa: PLR0913
     X: ArrayLike,
     y: ArrayLike,
     *,
@@ -77,10 +77,10 @@ def cross_validate(
     **options: Any,
 ) -> CrossValidation:
     """
-    Train a network on all folds but one, test it on that one, and so for each fold.
+    For each fold, train a network on all others and test it on that one.
 
-    Each network has the same bits as if `fastbp.train` had trained it alone, on the samples that are not in its test part, with the seed
-    that its ``options`` name.
+    Each network is bit for bit as if `fastbp.train` had trained it alone, on the samples outside its fold, with the
+    seed in its ``options``.
 
     Parameters
     ----------
@@ -89,21 +89,22 @@ def cross_validate(
     y : array-like, shape (n,) or (n, outputs)
         As in `fastbp.train`.
     folds : int
-        Parts that the samples are dealt out to, at random: in classification each class in proportion.
+        Number of parts into which the samples are divided at random, in classification each class in proportion.
     repeats : int
-        Times that all is done, with other folds.
+        How often to repeat everything, with new folds.
     groups : array-like, shape (n,), optional
-        Label of the group that each sample belongs to, such as a patient, or the name of a column of X, which is then not learnt from.
-        No group is in two folds. The largest groups go first, each into the fold with the fewest samples.
+        Label of each sample's group, such as a patient, or the name of a column of X, which is then not an input. No
+        group is in two folds. The largest groups are placed first, each in the fold with the fewest samples.
     seed : int, optional
-        What folds and seeds of the networks are drawn from; drawn and recorded if left out. Equal seeds give equal folds, whatever the
-        options of the networks (but the task): so they can be compared.
+        Determines the folds and the seeds of the networks; drawn and recorded if left out. Equal seeds give equal
+        folds, whatever the options of the networks (except the task), so that you can compare them.
     threads : int, optional
         Networks at a time; by default as many as Numba has threads. The result has the same bits for any number.
     progress : bool, optional
         Progress bar on stderr; by default on a terminal once it takes longer than a second.
     engine : distributed.Client, optional
-        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the
+        guide.
     **options
         Options of `fastbp.train`.
 
@@ -114,13 +115,14 @@ def cross_validate(
     Raises
     ------
     ValueError
-        An argument that cannot be used, or a class that a training part would miss; the message names it, what was expected and
-        what came.
+        An invalid argument, or a class that a training set would miss; the message names it, what was expected and what
+        it got.
 
     Warns
     -----
     RuntimeWarning
-        Some networks are missing: their training diverged, or Ctrl-C came. If all are, what the first failed with is raised.
+        Some networks are missing: their training diverged, or Ctrl-C came. If all are missing, the exception of the
+        first is raised.
 
     Examples
     --------
@@ -135,30 +137,27 @@ def cross_validate(
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     X = tables.opened(X)
     if isinstance(groups, str):
-        X, groups = _column_taken(X, y, groups)
-    table, known, target, options = variants_of.in_common("cross_validate", X, y, options)
+        X, groups = _split_off(X, y, groups)
+    table, known, target, options = read_common("cross_validate", X, y, options)
     of_group = None if groups is None else _group_numbers(groups, len(known))
     random = np.random.default_rng(seed)
     tests, variants = [], []
     for _ in range(repeats):
         parts = _dealt(target, folds, random) if of_group is None else _dealt_in_groups(target, of_group, folds, random)
         if target.task == "regression" and min(map(len, parts)) < 2:
-            raise ValueError(
-                f"folds: expected two samples in each at least, as R^2 of one says nothing, got {folds} of {len(known)}"
-            )
+            wanted = "at least two samples in each, as R^2 of one says nothing"
+            raise ValueError(f"folds: expected {wanted}, got {folds} of {len(known)}")
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
-    nets = train_many.trained(
-        table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine
-    )
-    train_many.require_one(nets)
-    train_many.warn_of_failures(nets)
+    nets = train_variants(table, known, variants, options, "networks[{}]", threads, progress, engine)
+    require_one(nets)
+    warn_of_failures(nets)
     scores, predictions = np.full(len(tests), np.nan), np.empty(0)
     for k, test in enumerate(tests):
         if k in nets.failures:
             continue
-        net, inputs = nets[k], jobs.taken(table, test)
+        net, inputs = nets[k], take_rows(table, test)
         scores[k] = net.score(inputs, known[test])
         predicted = net.predict(inputs) if net.task == "regression" else net.predict_proba(inputs)
         if not predictions.size:
@@ -168,7 +167,7 @@ def cross_validate(
     return CrossValidation(nets, tuple(tests), scores, predictions, seed)
 
 
-def _column_taken(X: Any, y: Any, name: str) -> tuple[Any, Any]:
+def _split_off(X: Any, y: Any, name: str) -> tuple[Any, Any]:
     """X without the column of the groups, and that column."""
     names = checks.feature_names(X)
     if names is None:
@@ -188,7 +187,7 @@ def _group_numbers(groups: Any, n: int) -> NDArray[np.int64]:
 
 
 def _dealt(target: Targets, folds: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Numbers of the samples of each fold: shuffled, sorted by class, and dealt out like cards."""
+    """Numbers of the samples of each fold: shuffled, sorted by class, and dealt like cards."""
     n = len(target.values)
     if folds > n:
         raise ValueError(f"folds: expected at most as many as there are samples ({n}), got {folds}")
@@ -197,9 +196,8 @@ def _dealt(target: Targets, folds: int, random: np.random.Generator) -> list[NDA
         counts = np.bincount(target.values, minlength=len(target.classes))
         if 1 in counts:
             label = target.classes.tolist()[counts.tolist().index(1)]
-            raise ValueError(
-                f"y: expected each class at least twice, as every training part needs it, got {label!r} once"
-            )
+            wanted = "each class at least twice, as every training set needs it"
+            raise ValueError(f"y: expected {wanted}, got {label!r} once")
         order = order[np.argsort(target.values[order], kind="stable")]
     return [np.sort(order[k::folds]) for k in range(folds)]
 
@@ -207,7 +205,7 @@ def _dealt(target: Targets, folds: int, random: np.random.Generator) -> list[NDA
 def _dealt_in_groups(
     target: Targets, of_group: NDArray[np.int64], folds: int, random: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """The same for whole groups, the largest first, each into the smallest fold that does not get all of a class by it."""
+    """The same for whole groups, the largest first, each into the smallest fold that does not get all of a class."""
     groups = int(of_group.max()) + 1
     if folds > groups:
         raise ValueError(f"folds: expected at most as many as there are groups ({groups}), got {folds}")
@@ -219,11 +217,10 @@ def _dealt_in_groups(
     for group in shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]:
         whole = (held + counts[group] == total) & (total > 0)
         if whole.any(axis=1).all():
-            assert target.classes is not None  # several groups of one class always find a place
+            assert target.classes is not None  # several groups of one class can always be placed
             label = target.classes.tolist()[int(whole[0].argmax())]
-            raise ValueError(
-                f"groups: expected each class in so many groups that no training part misses it, got {label!r} in too few"
-            )
+            wanted = "each class in so many groups that no training set misses it"
+            raise ValueError(f"groups: expected {wanted}, got {label!r} in too few")
         fold_of[group] = np.where(whole.any(axis=1), len(of_group), held.sum(axis=1)).argmin()
         held[fold_of[group]] += counts[group]
     folds_of_rows = fold_of[of_group]

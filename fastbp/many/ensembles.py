@@ -1,4 +1,4 @@
-"""`ensemble`: several networks that differ by their seeds, and by the samples that they learn from."""
+"""`ensemble`: several networks that differ in their seeds, and in the samples that they learn from."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .. import checks
 from ..data import samples
 from ..data.targets import Targets
 from ..model.ensemble import Ensemble
-from . import train_many
-from . import variants as variants_of
+from .train_many import require_one, train_variants, warn_of_failures
+from .variants import read_common
 
 
 def ensemble(
@@ -29,10 +29,10 @@ def ensemble(
     **options: Any,
 ) -> Ensemble:
     """
-    Train several networks that differ by their seeds, to predict together.
+    Train several networks that differ in their seeds, to predict together.
 
-    Their mean is mostly better than one of them, and where they are far apart they know little. Each has the same bits as if `fastbp.train`
-    had trained it alone, with the seed that its ``options`` name.
+    Their mean usually beats any single one, and where they disagree, the prediction is uncertain. Each is bit for bit
+    as if `fastbp.train` had trained it alone, with the seed in its ``options``.
 
     Parameters
     ----------
@@ -43,19 +43,20 @@ def ensemble(
     n : int
         Number of networks.
     bootstrap : bool
-        Each learns from as many samples drawn with replacement, in classification within each class: they then differ by what they have
-        seen, too. A sample that is drawn twice is there once, with twice the weight.
+        Train each network on its own sample of the rows: as many, drawn with replacement, in classification within each
+        class. A row that is drawn twice is used once, with twice the weight.
     seed : int, optional
-        What the seeds of the networks, and the samples that each learns from, are drawn from; drawn and recorded if left out.
-        The first networks of a larger ensemble are those of a smaller one.
+        Determines the seeds of the networks, and the rows that each learns from; drawn and recorded if left out. The
+        first networks of a larger ensemble are those of a smaller one.
     threads : int, optional
         Networks at a time; by default as many as Numba has threads. The result has the same bits for any number.
     progress : bool, optional
         Progress bar on stderr; by default on a terminal once it takes longer than a second.
     engine : distributed.Client, optional
-        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the
+        guide.
     **options
-        Options of `fastbp.train`. A share as ``validation`` is drawn anew for each network.
+        Options of `fastbp.train`. A fraction as ``validation`` is drawn separately for each network.
 
     Returns
     -------
@@ -64,13 +65,13 @@ def ensemble(
     Raises
     ------
     ValueError
-        An argument that cannot be used; the message names it, what was expected and what came.
+        An invalid argument; the message names it, what was expected and what it got.
 
     Warns
     -----
     RuntimeWarning
-        Some networks are missing, and the ensemble is smaller: their training diverged, or Ctrl-C came. If all are, what the first failed
-        with is raised.
+        Some networks are missing, and the ensemble is smaller: their training diverged, or Ctrl-C came. If all are
+        missing, the exception of the first is raised.
 
     Examples
     --------
@@ -83,8 +84,8 @@ def ensemble(
     checks.integer("n", n, 1)
     checks.boolean("bootstrap", bootstrap)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
-    table, known, target, options = variants_of.in_common("ensemble", X, y, options)
-    weight = samples.own_weights("sample_weight", len(known), options.get("sample_weight"))
+    table, known, target, options = read_common("ensemble", X, y, options)
+    weight = samples.checked_weights("sample_weight", len(known), options.get("sample_weight"))
     random, variants = np.random.default_rng(seed), []
     for _ in range(n):
         variant: dict[str, Any] = {"seed": int(random.integers(2**32))}
@@ -92,17 +93,15 @@ def ensemble(
             times = np.bincount(_drawn(target, random), minlength=len(known))
             variant |= {"rows": times > 0, "sample_weight": times * weight}
         variants.append(variant)
-    nets = train_many.trained(
-        table, known, variants, options, called="networks[{}]", threads=threads, progress=progress, engine=engine
-    )
-    train_many.require_one(nets)
-    train_many.warn_of_failures(nets)
+    nets = train_variants(table, known, variants, options, "networks[{}]", threads, progress, engine)
+    require_one(nets)
+    warn_of_failures(nets)
     found = tuple(nets[k] for k in range(n) if k not in nets.failures)
     return Ensemble(found, {"n": n, "bootstrap": bootstrap, "seed": seed})
 
 
 def _drawn(target: Targets, random: np.random.Generator) -> NDArray[np.int64]:
-    """Numbers of as many samples, drawn with replacement from all, or from those of each class."""
+    """Numbers of n samples, drawn with replacement, in classification within each class."""
     n = len(target.values)
     if target.classes is None:
         return random.integers(n, size=n)

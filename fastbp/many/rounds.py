@@ -1,4 +1,4 @@
-"""A run in rounds: between two of them it pauses, and the next may begin in another thread, or on another machine."""
+"""A run in rounds: it pauses between them, and may continue in another thread, or on another machine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.network import Network
-from ..training import prepare
-from ..training.source import Memory
-from ..training.standing import Standing
+from ..options import Architecture
+from ..training.prepare import prepare_run
+from ..training.source import MemorySource
+from ..training.state import Digests, TrainingState
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,20 @@ class Round:
     ----------
     until : int
         Epoch after which it pauses.
-    at : Standing or None
-        Where it goes on; None: at the beginning.
+    state : TrainingState or None
+        Where to continue; None: at the beginning.
     """
 
     until: int
-    at: Standing | None
+    state: TrainingState | None
 
 
 @dataclass(frozen=True)
 class Paused:
-    """The network at the end of a round, and where its run stands."""
+    """The network at the end of a round, and the state of its run."""
 
     network: Network
-    at: Standing
+    state: TrainingState
 
     @property
     def stop_reason(self) -> str:
@@ -43,41 +44,40 @@ class Paused:
         return self.network.stop_reason
 
 
-class _Place:
-    """Where a run goes on, and keeps where it stands."""
+class _MemoryCheckpoint:
+    """Keeps the state of a run in memory: a `Checkpointer`, and the `StartingPoint` of the next round."""
 
-    within = False
+    during_run = False
 
-    def __init__(self, at: Standing | None) -> None:
-        self.at = at
+    def __init__(self, state: TrainingState | None) -> None:
+        self.saved = state
 
-    def begin(self, digests: prepare.Digests, network: Callable[[Standing], Network]) -> None:
-        """Nothing is written."""
+    def begin(self, digests: Digests, network: Callable[[TrainingState], Network]) -> None:
+        """Nothing to do."""
 
     def due(self, epoch: int, seconds: float) -> bool:
         """Only at the end of a round."""
         return False
 
-    def keep(self, at: Standing) -> None:
+    def save(self, state: TrainingState) -> None:
         """Keep it."""
-        self.at = at
+        self.saved = state
 
-    def require_same(self, digests: prepare.Digests) -> None:
+    def require_same(self, digests: Digests) -> None:
         """The data are the same."""
 
-    def require_shape(self, net: Any) -> None:
+    def require_shape(self, net: Architecture) -> None:
         """The options are the same."""
 
-    def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
-        """Where the last round ended."""
-        return first if self.at is None else self.at
+    def state(self, initial: TrainingState, columns: Sequence[str], epochs: int) -> TrainingState:
+        """The end of the last round."""
+        return initial if self.saved is None else self.saved
 
 
-def learn(X: Any, y: Any, asked: Mapping[str, Any], part: Round) -> Paused:
-    """Train as `prepare.learn` does, for one round."""
-    place = _Place(copy.deepcopy(part.at))  # if this worker is lost, another one begins the round once more
-    network = prepare.learn(
-        X, y, asked, source=Memory(1), progress=False, callback=None, keeper=place, begun=place, until=part.until
-    )
-    assert place.at is not None  # it is kept when a run begins
-    return Paused(network, place.at)
+def train_round(X: Any, y: Any, asked: Mapping[str, Any], part: Round) -> Paused:
+    """Train for one round; the arguments but `part` are those of `prepare_run`."""
+    checkpoint = _MemoryCheckpoint(copy.deepcopy(part.state))  # if this worker is lost, another repeats the round
+    run = prepare_run(X, y, asked, MemorySource(1), checkpoint)
+    network = run.train(checkpointer=checkpoint, until=part.until)
+    assert checkpoint.saved is not None  # a run saves its first state
+    return Paused(network, checkpoint.saved)

@@ -1,4 +1,4 @@
-"""`search`: options chosen at random and by trial, on many networks at once, of which the poor ones stop early."""
+"""`search`: options are drawn at random and tried on many networks at once, and the poor ones stop early."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..data import samples as data
+from ..data import samples
 from ..model.network import Network
-from ..train import DEFAULTS
-from ..training import prepare
-from ..training.source import Memory
-from . import jobs
-from . import threads as crews
-from . import variants as variants_of
+from ..training.prepare import prepare_run
+from ..training.source import MemorySource
+from ..training.train import DEFAULTS
+from .executors import make_executor
+from .jobs import Dataset, Job, NotTrainedError, Result
 from .rounds import Paused, Round
+from .variants import Estimate, Variant, estimates, read_variant
 
-# Of the variants of a round, one in so many goes on to the next, which has so many times the epochs.
-KEPT_ONE_IN = 3
-# Rounds at most: the first has 1/27 of the epochs.
+# The best third of the trials of a round continues in the next, with three times the epochs.
+REDUCTION = 3
+# Most rounds: the first has 1/27 of the epochs.
 MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True)
 class Uniform:
     """
-    Numbers of an interval, as a range of options for `search`.
+    The numbers of an interval, as values of an option for `search`.
 
     Parameters
     ----------
     low, high : float
     log : bool
-        Evenly on a logarithmic scale: as often from 0.001 to 0.01 as from 0.01 to 0.1.
+        Uniform on a logarithmic scale: as often from 0.001 to 0.01 as from 0.01 to 0.1.
     integer : bool
-        Whole numbers, `high` among them.
+        Whole numbers, including `high`.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Uniform:
     integer: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless there is something between the bounds."""
+        """Raise ValueError unless `low` is below `high`."""
         low = checks.real("low", self.low, above=0) if self.log else checks.real("low", self.low)
         checks.real("high", self.high, above=low)
 
@@ -78,9 +78,9 @@ class Trial:
     epochs : int
         Epochs that it was trained for.
     loss : float
-        Of the validation part in the best epoch, or less the metric, if one was asked for; NaN if it failed.
+        Validation loss in the best epoch, or minus the metric, if you passed one; NaN if it failed.
     accuracy : float or None
-        Of the validation part in that epoch; None in regression.
+        Validation accuracy in that epoch; None in regression.
     best_epoch : int
     failure : Exception or None
     """
@@ -104,7 +104,7 @@ class Search:
         The best first: those that were trained longest, by their loss.
     best : Trial
     network : Network
-        Trained once more with the best options, on all samples.
+        Trained again with the best options, on all samples.
     """
 
     def __init__(self, trials: Sequence[Trial], network: Network) -> None:
@@ -128,7 +128,7 @@ class Search:
         return f"<search of {len(self.trials)} trials: {chosen}; loss {self.best.loss:.4g}>"
 
 
-def search(
+def search(  # noqa: PLR0913
     X: ArrayLike,
     y: ArrayLike,
     space: Mapping[str, Any],
@@ -143,19 +143,19 @@ def search(
     **options: Any,
 ) -> Search:
     """
-    Search for options: many are drawn at random, the poor ones stop early (successive halving), the best is trained on all samples.
+    Search for options: try many at random, stop the poor ones early, and train the best on all samples.
 
     Parameters
     ----------
     X : array-like or frame, shape (n, features)
     y : array-like, shape (n,) or (n, outputs)
     space : dict
-        For each option of `fastbp.train` that is to be found: a list of values, a `Uniform`, anything with SciPy's ``rvs``, or a function
-        of a ``numpy.random.Generator``.
+        For each option of `fastbp.train` to search for: a list of values, a `Uniform`, anything with SciPy's ``rvs``,
+        or a function of a ``numpy.random.Generator``.
     n : int
         Trials.
     validation : float or (Xv, yv)
-        Samples that decide, as in `fastbp.train`: the same for all trials.
+        The validation set, as in `fastbp.train`: the same for all trials.
     seed : int, optional
         Makes the search repeatable; also the seed of all its networks.
     threads, progress, engine
@@ -163,7 +163,7 @@ def search(
     callback : callable, optional
         Called after each round with the trials so far, the best first; returns True to stop.
     **options
-        Options of `fastbp.train` that all trials have in common.
+        Common options of `fastbp.train` for all trials.
 
     Returns
     -------
@@ -178,72 +178,69 @@ def search(
 
     Notes
     -----
-    Successive halving (Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016): in the
-    first round all trials have a 27th of their epochs; the best third of each round goes on to three times as many, from where it
-    stopped. So a trial that comes to the end has the bits that `fastbp.train` gives it. The network is trained on the validation
-    part too, for as many epochs as were best.
+    Successive halving (Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
+    optimization", 2016): in the first round all trials have a 27th of their epochs; the best third of each round
+    continues from where it stopped, to three times as many. So a trial that runs to the end has the same bits as from
+    `fastbp.train`. The network is trained on the validation set, too, for the best number of epochs.
 
     Examples
     --------
     >>> import numpy as np, fastbp
     >>> X = np.random.default_rng(0).uniform(-1, 1, (200, 2))
-    >>> found = fastbp.search(X, X[:, 0] * X[:, 1], {"learning_rate": fastbp.Uniform(1e-4, 1e-1, log=True)}, 9, seed=0, epochs=27)
+    >>> space = {"learning_rate": fastbp.Uniform(1e-4, 1e-1, log=True)}
+    >>> found = fastbp.search(X, X[:, 0] * X[:, 1], space, 9, seed=0, epochs=27)
     >>> len(found.trials), sorted({trial.epochs for trial in found.trials})
     (9, [3, 9, 27])
     """
-    workers = crews.crew(threads, engine)
+    executor = make_executor(threads, engine)
     n = checks.integer("n", n, 1)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     for key in options:
         checks.one_of("search", key, DEFAULTS)
     if validation is None:
-        raise ValueError("validation: expected a part that decides between the trials, got None")
+        raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
-    table, targets_read, names = data.read_table(X, y)
+    table, read_targets, names = samples.read_table(X, y)
     common = DEFAULTS | {"validation": validation, "seed": seed} | options
-    variants = [variants_of.read(f"trial {k}", k, said, common, len(table)) for k, said in enumerate(drawn)]
-    designs = variants_of.designs_of(variants, targets_read, len(table), len(names or table[0]), names is not None)
-    samples = jobs.Samples(table, y if isinstance(y, str) else targets_read)
+    variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
+    estimated = estimates(variants, read_targets, len(table), len(names or table[0]), names is not None)
+    dataset = Dataset(table, y if isinstance(y, str) else read_targets)
     paused: dict[int, Paused] = {}
     trials: dict[int, Trial] = {}
     alive = list(range(len(variants)))
-    rounds = min(MOST_ROUNDS, 1 + int(math.log(len(variants), KEPT_ONE_IN) + 1e-9))
+    rounds = min(MOST_ROUNDS, 1 + int(math.log(len(variants), REDUCTION) + 1e-9))
     for number in range(1, rounds + 1):
-        until = {k: max(1, round(designs[k].epochs / KEPT_ONE_IN ** (rounds - number))) for k in alive}
-        work = [_part(variants[k], designs[k], Round(until[k], paused[k].at if k in paused else None)) for k in alive]
-        found = workers.run(work, samples, progress, f"round {number} of {rounds}")
+        shorter = REDUCTION ** (rounds - number)
+        jobs = [_job(variants[k], estimated[k], shorter, paused.get(k)) for k in alive]
+        found = executor.run(jobs, dataset, progress, f"round {number} of {rounds}")
         paused = {k: result for k, result in found.items() if isinstance(result, Paused)}
-        interrupted = any(isinstance(result, jobs.NotTrainedError) for result in found.values())
-        trials |= {
-            k: _judged(k, drawn[k], result)
-            for k, result in found.items()
-            if not isinstance(result, jobs.NotTrainedError)
-        }
+        trained = {k: result for k, result in found.items() if not isinstance(result, NotTrainedError)}
+        trials |= {k: _trial(k, drawn[k], result) for k, result in trained.items()}
         best_first = sorted(trials.values(), key=lambda trial: (trial.failure is not None, -trial.epochs, trial.loss))
         if not trials:
             raise KeyboardInterrupt
         alive = [trial.number for trial in best_first if trial.failure is None and trial.number in alive]
-        alive = alive[: max(1, len(found) // KEPT_ONE_IN)]
+        alive = alive[: max(1, len(found) // REDUCTION)]
         if not alive:
-            raise RuntimeError(
-                f"search: expected one trial at least that can be trained; all failed, the first with {best_first[0].failure}"
-            )
-        if interrupted or (callback is not None and callback(best_first) is True):
+            failed = f"all failed, the first with {best_first[0].failure}"
+            raise RuntimeError(f"search: expected at least one trial that can be trained; {failed}")
+        if len(trained) < len(found) or (callback is not None and callback(best_first) is True):
             break
     best = best_first[0]
     last = {"validation": None, "patience": None, "metric": "loss", "epochs": best.best_epoch}
-    asked, source = variants[best.number].asked | last, Memory(threads)
-    network = prepare.learn(table, samples.y, asked, source=source, progress=progress, callback=None)
-    return Search(best_first, network)
+    run = prepare_run(table, dataset.y, variants[best.number].asked | last, MemorySource(threads))
+    return Search(best_first, run.train(progress))
 
 
-def _part(variant: variants_of.Variant, design: variants_of.Design, part: Round) -> jobs.Job:
-    """The job of a round."""
-    begun = 0 if part.at is None else len(part.at.rows)
-    return jobs.Job([variant], design.seconds * (part.until - begun) / max(1, design.epochs), part)
+def _job(variant: Variant, estimate: Estimate, shorter: int, paused: Paused | None) -> Job:
+    """The job of a round, which has all epochs divided by `shorter`."""
+    until = max(1, round(estimate.epochs / shorter))
+    done = 0 if paused is None else len(paused.state.rows)
+    seconds = estimate.seconds * (until - done) / max(1, estimate.epochs)
+    return Job([variant], seconds, Round(until, None if paused is None else paused.state))
 
 
-def _judged(number: int, options: dict[str, Any], found: jobs.Result) -> Trial:
+def _trial(number: int, options: dict[str, Any], found: Result) -> Trial:
     if not isinstance(found, Paused):
         assert isinstance(found, Exception)
         return Trial(number, options, 0, math.nan, None, 0, found)
@@ -255,7 +252,7 @@ def _judged(number: int, options: dict[str, Any], found: jobs.Result) -> Trial:
 
 
 def draw(space: Mapping[str, Any], n: int, random: np.random.Generator) -> list[dict[str, Any]]:
-    """Choices of options, all different where every option has a list of values: then at most as many as there are."""
+    """Draw choices of options; if every option has a list of values, all differ, and there may be fewer than n."""
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"space: expected a dict from options to what to choose from, got {space!r}")
     for name in space:

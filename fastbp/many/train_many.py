@@ -1,4 +1,4 @@
-"""`train_many`: many networks at once, one per thread, each with the bits that it would have alone."""
+"""`train_many`: many networks at once, one per thread, each bit for bit as if trained alone."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, compilation
-from ..data import samples as data
+from ..data import samples
 from ..model.network import Network
-from ..train import DEFAULTS
 from ..training import prepare
+from ..training.train import DEFAULTS
 from . import side_by_side
-from .jobs import Job, NotTrainedError, Result, Samples
-from .threads import crew
-from .variants import Variant, alike, designs_of, listed, read
+from .executors import make_executor
+from .jobs import Dataset, Job, NotTrainedError, Result
+from .variants import Variant, estimates, grouped, read_variant, variant_list
 
 
 class Networks(Sequence[Network]):
     """
     What `train_many` returns: a network for each variant, in their order.
 
-    To take one that failed raises what it failed with.
+    Taking one that failed raises its exception.
 
     Attributes
     ----------
     failures : dict of int to Exception
-        What went wrong, by the number of the variant.
+        The exceptions, by the number of the variant.
     """
 
     def __init__(self, results: Iterable[Result]) -> None:
-        self._results = list(results)  # tiny networks are made when they are first asked for
+        self._results = list(results)  # tiny networks are made when they are first taken
         self.failures = {k: found for k, found in enumerate(self._results) if isinstance(found, Exception)}
 
     def __len__(self) -> int:
@@ -49,18 +49,19 @@ class Networks(Sequence[Network]):
         found = self._results[number]
         if isinstance(found, Exception):
             raise found
-        if isinstance(found, side_by_side.Trained):
+        if isinstance(found, side_by_side.LazyNetwork):
             found = self._results[number] = found()
         assert isinstance(found, Network)
         return found
 
     @property
     def params(self) -> NDArray[Any]:
-        """Weights and biases of all networks, a row for each (see `Network.params`); raises ValueError unless they have equally many."""
+        """Weights and biases, a row per network (see `Network.params`); raises ValueError unless equally many."""
         for found in self._results:
             if isinstance(found, Exception):
                 raise found
-        return np.stack([found.params for found in self._results if isinstance(found, Network | side_by_side.Trained)])
+        made = Network | side_by_side.LazyNetwork
+        return np.stack([found.params for found in self._results if isinstance(found, made)])
 
     def __repr__(self) -> str:
         failed = f", {len(self.failures)} of them failed" if self.failures else ""
@@ -89,22 +90,24 @@ def train_many(
     y : array-like, shape (n,) or (n, outputs)
         As in `fastbp.train`.
     variants : sequence of dict
-        What is different for each network: options of `fastbp.train`, such as ``{"seed": 3, "hidden": (32,)}``; ``"rows"``, numbers of
-        its samples (repeats allowed) or a truth value for each; ``"y"``, targets of its own for all n samples.
+        What differs for each network: options of `fastbp.train`, such as ``{"seed": 3, "hidden": (32,)}``; ``"rows"``,
+        numbers of its samples (repeats allowed) or a truth value for each; ``"y"``, its own targets for all n samples.
         ``sample_weight`` is for all n samples, too.
     threads : int, optional
         Networks at a time; by default as many as Numba has threads.
     progress : bool, optional
         Progress bar on stderr; by default on a terminal once it takes longer than a second.
     engine : distributed.Client, optional
-        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the guide.
+        Train on the workers of a Dask cluster (extra ``dask``), with the same bits; see "On several machines" in the
+        guide.
     **options
-        Options of `fastbp.train` that all networks have in common; what a variant says goes first.
+        Common options of `fastbp.train`; those of a variant take precedence.
 
     Returns
     -------
     Networks
-        A sequence of `Network`; ``failures`` has what went wrong with some: the others are trained nevertheless.
+        A sequence of `Network`; ``failures`` has the exceptions of those that failed. The others are trained
+        nevertheless.
 
     Raises
     ------
@@ -113,8 +116,8 @@ def train_many(
 
     Notes
     -----
-    The networks that will take longest are begun first. Only those in work take memory for their samples. Ctrl-C ends the networks in
-    work after their epoch and keeps those that are finished; the others are among the failures.
+    The networks that will take longest are begun first. Only those in training take memory for their samples. Ctrl-C
+    ends these after their epoch and keeps those that are finished; the others are among the failures.
 
     Examples
     --------
@@ -124,71 +127,71 @@ def train_many(
     >>> [net.score(X, y) for net in nets]
     [1.0, 1.0, 1.0, 1.0]
     """
-    several = listed(variants)
+    several = variant_list(variants)
     for key in options:
         checks.one_of("train_many", key, DEFAULTS)
-    nets = trained(X, y, several, options, called="variants[{}]", threads=threads, progress=progress, engine=engine)
+    nets = train_variants(X, y, several, options, "variants[{}]", threads, progress, engine)
     warn_of_failures(nets)
     return nets
 
 
-def trained(
+def train_variants(
     X: Any,
     y: Any,
     variants: Sequence[Any],
     options: Mapping[str, Any],
-    *,
-    called: str,
+    name: str,
     threads: int | None,
     progress: bool | None,
     engine: Any,
 ) -> Networks:
-    """Train as `train_many` does, but for its warning; `called` is what messages call a variant, by its number."""
-    workers = crew(threads, engine)
-    table, targets_read, names = data.read_table(X, y)
+    """Train as `train_many` does, without its warning; `name` is a template for the names of variants in messages."""
+    executor = make_executor(threads, engine)
+    table, read_targets, names = samples.read_table(X, y)
     common = DEFAULTS | dict(options)
-    known = [read(called.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]
+    known = [read_variant(name.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
-        raise ValueError("variants: expected no y of their own where y is a column of X")
-    designs = designs_of(known, targets_read, len(table), len(names or table[0]), names is not None)
-    samples = Samples(table, y if by_name else targets_read)
-    work: list[Job] = []
-    for group in alike(known):
-        task = _side_by_side(group, samples)
-        if task is None:
-            work += [Job([variant], designs[variant.number].seconds, alike=len(group) > 1) for variant in group]
+        raise ValueError("variants: expected none with its own y, as y is a column of X")
+    estimated = estimates(known, read_targets, len(table), len(names or table[0]), names is not None)
+    dataset = Dataset(table, y if by_name else read_targets)
+    jobs: list[Job] = []
+    for group in grouped(known):
+        run = _side_by_side(group, dataset)
+        if run is None:
+            jobs += [Job([variant], estimated[variant.number].seconds, alike=len(group) > 1) for variant in group]
             continue
-        size = side_by_side.share(task, len(group), workers.size)
+        size = side_by_side.share(run, len(group), executor.size)
         shares = [group[k : k + size] for k in range(0, len(group), size)]
-        work += [Job(share, side_by_side.seconds(task, len(share))) for share in shares]
+        jobs += [Job(share, side_by_side.seconds(run, len(share))) for share in shares]
     if engine is None:
-        for dtype in {job.variants[0].asked["dtype"] for job in work if len(job.variants) > 1}:
+        for dtype in {job.variants[0].asked["dtype"] for job in jobs if len(job.variants) > 1}:
             compilation.prepare([compilation.SIDE_BY_SIDE], dtype, progress)
-    found = workers.run(work, samples, progress, "training")
+    found = executor.run(jobs, dataset, progress, "training")
     return Networks(found[k] for k in range(len(known)))
 
 
-def _side_by_side(group: Sequence[Variant], samples: Samples) -> prepare.Task | None:
-    """The run of one of the variants, if they learn side by side."""
+def _side_by_side(group: Sequence[Variant], dataset: Dataset) -> prepare.Run | None:
+    """The run of one of the variants, if they can be trained side by side."""
     asked = group[0].asked
     if len(group) < side_by_side.LEAST or asked["optimizer"] != "sgd" or asked["batch_size"] != 1:
         return None
     try:
-        task = samples.task(group[0])
-    except Exception:  # which each of them will meet, and tell with its name
+        run = dataset.run(group[0])
+    except Exception:  # trained one by one, each variant will raise it with its own name
         return None
-    return task if side_by_side.fits(task) else None
+    return run if side_by_side.fits(run) else None
 
 
 def warn_of_failures(nets: Networks) -> None:
-    """Tell the caller of the caller if networks are missing."""
+    """Warn the caller of the caller if networks are missing."""
     if nets.failures:
-        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {next(iter(nets.failures.values()))}"
+        first = next(iter(nets.failures.values()))
+        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first}"
         warnings.warn(text, RuntimeWarning, stacklevel=3)
 
 
 def require_one(nets: Networks) -> None:
-    """Raise what went wrong where no network was trained."""
+    """Raise the first exception if no network was trained."""
     if len(nets.failures) == len(nets):
         raise KeyboardInterrupt if isinstance(nets.failures[0], NotTrainedError) else nets.failures[0]

@@ -1,1 +1,1 @@
-"""What a training gives back: networks and ensembles, their predictions, and the files that keep them."""
+"""What training returns: networks and ensembles, their predictions, and model files."""

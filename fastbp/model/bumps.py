@@ -1,4 +1,4 @@
-"""`bumps`: any function of one number as a sum of bumps, each made by two logistic units (lecture L10); built, not trained."""
+"""`bumps`: a function of one number as a sum of bumps, each made by two logistic units (L10); built, not trained."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from .. import checks
 from .network import Network
 
-# Steepness times the width of a bump. Steeper: the sum becomes a staircase. Flatter: bumps melt into their neighbours, and edges blur.
+# Steepness times the width of a bump. Steeper: the sum becomes a staircase. Flatter: the bumps merge, and edges blur.
 SHARPNESS = 6.0
 FAR = 40.0  # logistic(40) is 1 in float64
-SHORTEST = 1e-300  # bumps narrower than this would be steeper than float64 can tell
+SHORTEST = 1e-300  # narrower bumps would be too steep for float64
 
 
 def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0)) -> Network:
     """
-    Construct, without training, a network that follows `f` on `interval` by `n` bumps (lecture L10).
+    Construct, without training, a network that approximates `f` on `interval` by `n` bumps (lecture L10).
 
     Parameters
     ----------
@@ -29,26 +29,26 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     n : int
         Number of bumps, at least 1.
     interval : (float, float)
-        Where `f` is followed: its ends.
+        The ends of the interval on which `f` is approximated.
 
     Returns
     -------
     Network
-        One input, 2n logistic units, of which each pair is a bump, from left to right, and one identity output; float64.
+        One input, 2n logistic units, two per bump, from left to right, and one identity output; float64.
 
     Raises
     ------
     ValueError
-        An argument that cannot be used, or values of `f` that are not finite numbers.
+        An invalid argument, or values of `f` that are not finite numbers.
 
     Notes
     -----
-    The interval is cut into n pieces of width w. Bump k has as its factor f in the middle c_k of its piece::
+    The interval is cut into n pieces of width w. The height of bump k is f in the middle c_k of its piece::
 
         f(x) ~ sum_k f(c_k) (logistic(s (x - l_k)) - logistic(s (x - r_k))),  s = 6 / w
 
-    l_k and r_k are the ends of the piece; a bump rises where the one before it falls. The outermost two lie outside the interval, where
-    the units are saturated: on the very ends of the interval the sum would have half the height.
+    l_k and r_k are the ends of the piece; a bump rises where the one before it falls. The two outermost ends lie far
+    outside the interval, so that the units are saturated on it: else the sum would have half its height at the ends.
 
     The error falls like 1/n. Measured on [0, 1], with 10 and with 160 bumps:
 
@@ -60,8 +60,8 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     step from 0 to 1 at 0.437   0.902 and 0.618  0.0404 and 0.0015
     ==========================  ===============  ===================
 
-    The largest error at a jump never falls below half of it, as a sum of bumps is continuous; but the part of the interval where it is
-    wrong is only two or three bumps wide. A smooth function is followed worst at the ends, where the sum is flat.
+    The largest error at a jump never falls below half of it, as a sum of bumps is continuous; but it is large only over
+    two or three bumps. The error for a smooth function is largest at the ends, where the sum is flat.
 
     Examples
     --------
@@ -81,9 +81,19 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     edges[0] -= FAR / steepness
     edges[-1] += FAR / steepness
     pairs = np.column_stack([edges[:-1], edges[1:]]).ravel()
-    params = np.concatenate(
-        [np.full(2 * n, steepness), -steepness * pairs, np.column_stack([heights, -heights]).ravel(), [0.0]]
-    )
+    factors = np.column_stack([heights, -heights]).ravel()
+    params = np.concatenate([np.full(2 * n, steepness), -steepness * pairs, factors, [0.0]])
+    options = {
+        "task": "regression",
+        "hidden": [2 * n],
+        "activation": ["logistic"],
+        "output": "identity",
+        "loss": "squared_error",
+        "epochs": 0,
+        "init": "bumps",
+        "interval": [start, end],
+        "dtype": "float64",
+    }
     return Network(
         task="regression",
         sizes=(1, 2 * n, 1),
@@ -94,17 +104,7 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
         x_scale=np.ones(1),
         y_mean=np.zeros(1),
         y_scale=np.ones(1),
-        options={
-            "task": "regression",
-            "hidden": [2 * n],
-            "activation": ["logistic"],
-            "output": "identity",
-            "loss": "squared_error",
-            "epochs": 0,
-            "init": "bumps",
-            "interval": [start, end],
-            "dtype": "float64",
-        },
+        options=options,
     )
 
 
@@ -120,7 +120,7 @@ def read_interval(interval: Sequence[float]) -> tuple[float, float]:
 
 
 def evaluate(f: Callable[[Any], Any], x: NDArray[Any]) -> NDArray[np.float64]:
-    """Values of `f` at each number of `x`, checked: finite numbers."""
+    """Values of `f` at each number of `x`, checked to be finite numbers."""
     if not callable(f):
         raise ValueError(f"f: expected a function of one number, got {f!r}")
     y = checks.numeric("f", [f(number) for number in x]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Ensemble: several networks, and what they say together."""
+"""Ensemble: several networks that predict together."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from .network import Network
 @dataclass(frozen=True, eq=False, repr=False)
 class Ensemble(FileExports):
     """
-    Networks that predict together: their mean, and how far they are apart. Immutable; made by `fastbp.ensemble` and `fastbp.load`.
+    Networks that predict together: their mean, and how far they disagree.
 
-    ``fastbp.Ensemble(networks)`` makes one of networks of your own, trained for the same targets.
+    Immutable; made by `fastbp.ensemble` and `fastbp.load`. ``fastbp.Ensemble(networks)`` combines your own networks,
+    trained for the same targets.
 
     Attributes
     ----------
     networks : tuple of Network
     options : mapping
-        ``n``, ``bootstrap`` and ``seed`` of `fastbp.ensemble`; each network has its own options, too.
+        ``n``, ``bootstrap`` and ``seed`` of `fastbp.ensemble`; each network also has its own options.
     """
 
     networks: tuple[Network, ...]
@@ -43,11 +44,10 @@ class Ensemble(FileExports):
         for k, net in enumerate(self.networks):
             if not isinstance(net, Network):
                 raise ValueError(f"networks[{k}]: expected a Network, got {type(net).__name__}")
-            for what, wanted, came in zip(_FITTING, _fitting(first), _fitting(net), strict=True):
-                if came != wanted:
-                    raise ValueError(
-                        f"networks[{k}]: expected {what} as of networks[0] ({reprlib.repr(wanted)}), got {reprlib.repr(came)}"
-                    )
+            for what, wanted, got in zip(_COMMON, _common(first), _common(net), strict=True):
+                if got != wanted:
+                    wanted, got = reprlib.repr(wanted), reprlib.repr(got)
+                    raise ValueError(f"networks[{k}]: expected the {what} of networks[0] ({wanted}), got {got}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Ensemble, (self.networks, dict(self.options))
@@ -62,23 +62,23 @@ class Ensemble(FileExports):
 
     @property
     def classes(self) -> NDArray[Any] | None:
-        """Labels in the order of the columns of `predict_proba`; None but in classification."""
+        """Labels in the order of the columns of `predict_proba`; None unless it is classification."""
         return self.networks[0].classes
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the weights, and of what is predicted."""
+        """Type of the weights and of the predictions."""
         return self.networks[0].dtype
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
-        """Columns that a frame must have to be predicted; None where the networks were trained on arrays."""
+        """Columns that a frame must have; None if the networks were trained on arrays."""
         names = [net.feature_names or () for net in self.networks]
         return tuple(dict.fromkeys(name for some in names for name in some)) or None
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """
-        Mean of the probabilities that the networks give.
+        Mean of the probabilities that the networks predict.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class Ensemble(FileExports):
 
     def predict(self, X: ArrayLike, threshold: float = 0.5) -> NDArray[Any]:
         """
-        Mean of the predicted numbers, or the class or the labels that the mean of the probabilities decides for.
+        Mean of the predicted numbers; or the class or labels decided by the mean of the probabilities.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Ensemble(FileExports):
         Returns
         -------
         array, shape (n,) or (n, outputs)
-            As of `Network.predict`.
+            As from `Network.predict`.
         """
         if self.task == "regression":
             X = self._opened(X)
@@ -120,7 +120,7 @@ class Ensemble(FileExports):
 
     def spread(self, X: ArrayLike) -> NDArray[np.float64]:
         """
-        How far the networks are apart: the standard deviation of what they predict, over the networks.
+        How far the networks disagree: the standard deviation of their predictions.
 
         Parameters
         ----------
@@ -129,15 +129,16 @@ class Ensemble(FileExports):
         Returns
         -------
         float64 array
-            Of the numbers, of the shape of `predict`; but in regression of the probabilities, of the shape of `predict_proba`.
+            In regression of the numbers, with the shape of `predict`; else of the probabilities, with the shape of
+            `predict_proba`.
         """
         X = self._opened(X)
-        told = [net.predict(X) if self.task == "regression" else net.predict_proba(X) for net in self.networks]
-        return np.std(told, axis=0, dtype=np.float64)
+        found = [net.predict(X) if self.task == "regression" else net.predict_proba(X) for net in self.networks]
+        return np.std(found, axis=0, dtype=np.float64)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """
-        As `Network.score`, of what the networks predict together.
+        As `Network.score`, for what the networks predict together.
 
         Parameters
         ----------
@@ -157,7 +158,7 @@ class Ensemble(FileExports):
         Parameters
         ----------
         path : path
-            Replaced whole or not at all, as by `Network.save`.
+            Replaced completely or not at all, as by `Network.save`.
 
         Raises
         ------
@@ -170,15 +171,15 @@ class Ensemble(FileExports):
 
         storage.save(self, path)
 
-    def _mean(self, told: Iterable[NDArray[Any]]) -> NDArray[Any]:
-        """Mean of what the networks say to the same rows, one after the other; summed in float64."""
+    def _mean(self, predictions: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        """Mean of the predictions of all networks for the same rows; summed in order, in float64."""
         total: Any = 0.0
-        for one in told:
+        for one in predictions:
             total = total + one.astype(np.float64)
         return (total / len(self.networks)).astype(self.dtype)
 
     def _decision(self, probabilities: NDArray[Any], threshold: float = 0.5) -> NDArray[Any]:
-        """What is predicted where these are the probabilities."""
+        """The prediction for these probabilities."""
         if self.classes is None:
             return (probabilities > threshold).astype(np.int64)
         if len(self.classes) == 2:
@@ -186,15 +187,15 @@ class Ensemble(FileExports):
         return self.classes[probabilities.argmax(axis=1)]
 
     def _opened(self, X: Any) -> Any:
-        """X, read once where it is the path of a table."""
+        """X, read once if it is the path of a table."""
         return tables.opened(X, *(net.columns for net in self.networks))
 
 
-_FITTING = ("a task", "classes", "outputs", "a type", "features", "levels of quantiles")
+# What networks must have in common to predict together.
+_COMMON = ("task", "classes", "outputs", "type", "features", "levels of quantiles")
 
 
-def _fitting(net: Network) -> tuple[Any, ...]:
-    """What networks must have in common to predict together."""
+def _common(net: Network) -> tuple[Any, ...]:
     return (
         net.task,
         None if net.classes is None else net.classes.tolist(),

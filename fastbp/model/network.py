@@ -1,4 +1,4 @@
-"""Network: trained weights, frozen, taken into use (lecture L3, L30)."""
+"""Network: trained weights, frozen, ready to predict (lecture L3, L30)."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ STOP_REASONS = {
     "target_loss": "the target loss was reached",
     "target_accuracy": "the target accuracy was reached",
     "max_seconds": "the time was up",
-    "patience": "the validation loss (or metric) no longer got better",
-    "callback": "a callback said so",
+    "patience": "the validation loss (or metric) no longer improved",
+    "callback": "a callback asked for it",
     "interrupted": "interrupted by Ctrl-C",
     "diverged": "the loss or a weight was no longer finite",
-    "unfinished": "a checkpoint, written on the way",
+    "unfinished": "a checkpoint, written during training",
 }
 
 
@@ -49,35 +49,36 @@ class Network(Exports):
     sizes : tuple of int
         Units per layer, inputs first.
     layer_activations : tuple of str
-        Activation of each layer behind the inputs.
+        Activation of each layer after the inputs.
     loss : str
-        The loss it was trained on.
+        The loss that was minimised.
     params : array, shape (number of weights and biases,)
         All parameters, layer after layer: W (d_in, d_out), then b. Read-only, as are all arrays here.
     x_mean, x_scale, y_mean, y_scale : array
         The standardisation: the first layer sees (X - x_mean) / x_scale, predictions are out * y_scale + y_mean.
     classes : array or None
-        Labels in the order of the columns of `predict_proba`; None but in classification.
+        Labels in the order of the columns of `predict_proba`; None unless it is classification.
     columns : Columns or None
-        How a frame becomes the inputs of the network (see `fastbp.tables.Columns`); None where it was trained on an array.
+        How a frame becomes the inputs of the network (see `fastbp.tables.Columns`); None if it was trained on an array.
     history : mapping of str to array
-        Per epoch ``loss``, ``accuracy`` (not in regression), with a validation part ``validation_loss``,
-        ``validation_accuracy`` and, where a metric decides, ``validation_metric``, and ``seconds`` since the start of the
-        training. ``loss`` and ``accuracy`` are means over the epoch of each sample at its turn, before the update it takes
-        part in. Losses are those of the standardised targets, without the penalty l2.
+        Per epoch ``loss``, ``accuracy`` (not in regression), with a validation set ``validation_loss``,
+        ``validation_accuracy`` and, with a metric, ``validation_metric``; and ``seconds`` since the start of the
+        training. ``loss`` and ``accuracy`` are means over the epoch, each sample measured just before the update that
+        it is used for. Losses are those of the standardised targets, without the penalty l2.
     best_epoch : int
         The epoch (from 1) whose weights these are.
     stop_reason : str
         ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"callback"``,
         ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` in a network from a checkpoint.
     options : mapping
-        Every option of the run, defaults filled in.
+        Every option of the run, with all defaults filled in.
     compile_seconds, train_seconds : float
-        Time spent on making kernels ready, and on training proper.
+        Time spent on making kernels ready, and on training itself.
     loss_parameter : tuple of float
         Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
     examples : array, shape (rows, raw values), or None
-        Raw values of some training rows (at most 1000), on which exports are verified. They are in no file and in no pickle.
+        Raw values of some training rows (at most 1000), with which exports are verified. Files and pickles do not
+        contain them.
     """
 
     task: str
@@ -123,7 +124,7 @@ class Network(Exports):
 
     @property
     def architecture(self) -> Architecture:
-        """Sizes, activations and loss as the kernels take them (a loss of one's own is not kept)."""
+        """Sizes, activations and loss as the kernels take them (the functions of a custom loss are not kept)."""
         return Architecture(self.sizes, self.layer_activations, self.loss, self.task, self.loss_parameter)
 
     @property
@@ -138,7 +139,7 @@ class Network(Exports):
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
-        """Columns that a frame must have to be predicted; None where the network was trained on an array."""
+        """Columns that a frame must have; None if the network was trained on an array."""
         return None if self.columns is None else self.columns.names
 
     @property
@@ -148,11 +149,9 @@ class Network(Exports):
 
     @property
     def central(self) -> slice:
-        """Which outputs stand for the targets: all, or of several quantiles those whose level is nearest to 1/2."""
-        levels = self.loss_parameter
-        return (
-            slice(int(np.argmin(np.abs(np.array(levels) - 0.5))), None, len(levels)) if len(levels) > 1 else slice(None)
-        )
+        """Which outputs predict the targets: all, or of several quantiles those whose level is nearest to 1/2."""
+        levels = np.array(self.loss_parameter)
+        return slice(int(np.argmin(np.abs(levels - 0.5))), None, len(levels)) if len(levels) > 1 else slice(None)
 
     def encode(self, X: ArrayLike) -> NDArray[Any]:
         """
@@ -161,8 +160,8 @@ class Network(Exports):
         Parameters
         ----------
         X : array-like, frame or path of a table, shape (n, features)
-            The columns of a frame, or of a CSV or Parquet file, are found by their names, in any order, and made into numbers as in
-            training. An array must have the inputs themselves.
+            The columns of a frame, or of a CSV or Parquet file, are found by their names, in any order, and encoded as
+            in training. An array must have the inputs themselves.
 
         Returns
         -------
@@ -180,15 +179,15 @@ class Network(Exports):
 
     @property
     def kernel_arguments(self) -> tuple[Any, ...]:
-        """What `kernels.infer` takes of the network: scaling, sizes, activations, params and rescaling."""
+        """Arguments of `kernels.infer`: scaling, sizes, activations, params and rescaling."""
         return self._predictor.constants
 
     def _infer(self, X: ArrayLike, threshold: float = 0.5, decide: bool = False) -> NDArray[Any]:
-        """Outputs for raw values, in regression on the scale of the targets; or the number of each row's class."""
+        """Outputs for raw values (in regression, in the units of the targets), or the number of each row's class."""
         result = self._predictor(X, threshold, decide)
         if result is None:
             if isinstance(X, np.ndarray) and X.ndim == 2:
-                self._predictor.space(len(X), decide)  # says so before all of X is looked at
+                self._predictor.space(len(X), decide)  # raises before all of X is checked
             array = self.encode(X)
             parts = blocks.parts(len(array), 8 * array.shape[1])
             if len(parts) == 1:
@@ -199,11 +198,11 @@ class Network(Exports):
         return result
 
     def _part(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any]:
-        """The same for few rows, of any type."""
+        """The same for a part of the rows, of any type."""
         X = self._predictor.fitting(X)
         result = self._predictor(X, threshold, decide)
         if result is None:
-            self._inputs(X)  # says where
+            self._inputs(X)  # raises, and says where
             raise ValueError(f"X: expected numbers that can be standardised in {self.dtype}, got {np.abs(X).max():g}")
         return result
 
@@ -219,7 +218,7 @@ class Network(Exports):
         Returns
         -------
         array, shape (n, units of the last layer)
-            In regression on the scale of the targets.
+            In regression, in the units of the targets.
         """
         return self._infer(X)
 
@@ -246,7 +245,7 @@ class Network(Exports):
 
     def input_gradient(self, X: ArrayLike) -> NDArray[Any]:
         """
-        Gradient of every output of `forward` with respect to every input: how sensitive the network is to each (lecture L13).
+        Gradient of every output of `forward` with respect to every input: its sensitivity (lecture L13).
 
         Parameters
         ----------
@@ -255,7 +254,7 @@ class Network(Exports):
         Returns
         -------
         array, shape (n, units of the last layer, features)
-            Per raw unit of the inputs; in regression on the scale of the targets.
+            Per raw unit of the inputs; in regression, in the units of the targets.
         """
         a, weights = self.activations(X), self.weights
         kinds = [kernels.ACTIVATIONS[name] for name in self.layer_activations]
@@ -264,7 +263,7 @@ class Network(Exports):
                 kernels.linear_forward(a[layer], weights[layer], self.biases[layer], a[layer + 1])
         gradient = np.empty((len(a[0]), self.sizes[-1], self.sizes[0]), self.dtype)
         for k in range(self.sizes[-1]):
-            # dy_k/da of the last layer is 1 at unit k; then delta(l) = (W(l+1) delta(l+1)) f'(z), down to the inputs
+            # dy_k/da of the last layer is 1 at unit k; then delta(l) = (W(l+1) delta(l+1)) f'(z), back to the inputs.
             above, delta = np.zeros_like(a[-1]), np.empty_like(a[-1])
             above[:, k] = 1
             kernels.node.activation_backward(kinds[-1], a[-1], above, delta)
@@ -289,12 +288,12 @@ class Network(Exports):
         Returns
         -------
         array, shape (n, classes); in multilabel (n, labels)
-            Rows sum to 1, but in multilabel, where each column is a probability of its own.
+            Rows sum to 1, except in multilabel, where each column is an independent probability.
 
         Raises
         ------
         ValueError
-            The network is one of regression.
+            The network is for regression.
         """
         if self.task == "regression":
             raise ValueError(
@@ -316,14 +315,14 @@ class Network(Exports):
         ----------
         X : array-like or frame, shape (n, features)
         threshold : float
-            Two classes and multilabel: the second class (the label) is chosen where its probability is above
-            this. Several classes: the most probable one is chosen, and `threshold` must stay 0.5.
+            Two classes and multilabel: the second class (the label) is chosen if its probability is above this.
+            Several classes: the most probable one is chosen, and `threshold` must be 0.5.
 
         Returns
         -------
         array, shape (n,) or (n, outputs)
-            Numbers in the units of the targets, or labels as they were given in training. Of several quantiles a column for each
-            level, target after target.
+            Numbers in the units of the targets, or labels as in training. Of several quantiles a column for each level,
+            target after target.
         """
         if self.task == "regression":
             out = self._infer(X)
@@ -338,9 +337,8 @@ class Network(Exports):
         if checks.real("threshold", threshold, least=0) > 1:
             raise ValueError(f"threshold: expected a probability of at most 1, got {threshold!r}")
         if self.classes is not None and len(self.classes) > 2:
-            raise ValueError(
-                f"threshold: expected 0.5 with {len(self.classes)} classes (the most probable is chosen), got {threshold!r}"
-            )
+            wanted = f"0.5 with {len(self.classes)} classes (the most probable is chosen)"
+            raise ValueError(f"threshold: expected {wanted}, got {threshold!r}")
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
         """
@@ -363,7 +361,7 @@ class Network(Exports):
         """`score` of what `predict` returned."""
         if self.task == "classification":
             known, right = targets.labels(y, len(predicted)), 0
-            for rows in blocks.pieces(len(predicted), 1):  # lists of Python's numbers take a multiple of the memory
+            for rows in blocks.pieces(len(predicted), 1):  # lists of Python numbers take several times the memory
                 right += sum(p == t for p, t in zip(predicted[rows].tolist(), known[rows].tolist(), strict=True))
             return right / len(predicted) if len(predicted) else float("nan")
         wanted = targets.read(y, self.task, len(predicted)).values.astype(np.float64)
@@ -374,7 +372,7 @@ class Network(Exports):
             return float((predicted == wanted).all(axis=1).mean())
         residual = ((wanted - predicted) ** 2).sum(axis=0)
         spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
-        constant = np.where(residual > 0, 0.0, 1.0)  # as in scikit-learn: 1 where a constant is met, else 0
+        constant = np.where(residual > 0, 0.0, 1.0)  # as in scikit-learn: 1 if a constant is met, else 0
         return float(np.mean(np.where(spread > 0, 1 - residual / np.where(spread > 0, spread, 1), constant)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -384,7 +382,8 @@ class Network(Exports):
         Parameters
         ----------
         path : path
-            Written to a temporary file beside it, flushed to disk and renamed: an old file is replaced whole or not at all.
+            Written to a temporary file in its folder, flushed to disk and renamed: an old file is replaced completely
+            or not at all.
 
         Raises
         ------
@@ -415,7 +414,7 @@ def _restore(state: dict[str, Any]) -> Network:
 
 
 def layers(params: NDArray[Any], sizes: Sequence[int]) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Return the weights and the biases of each layer, in the memory of `params`."""
+    """The weights and the biases of each layer, as views of `params`."""
     weights, biases, at = [], [], 0
     for n_in, n_out in itertools.pairwise(sizes):
         middle, end = at + n_in * n_out, at + (n_in + 1) * n_out

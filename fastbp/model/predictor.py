@@ -1,4 +1,4 @@
-"""Raw values in, outputs and decisions out: what stands between `Network.predict` and the compiled kernel."""
+"""Raw values in, outputs and decisions out: the layer between `Network.predict` and the compiled kernel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from ..options import Architecture
 
 FLOAT64 = np.dtype(np.float64)
 _NOTHING = np.empty(0, np.int64)
-# Rows whose outputs are held at a time where only decisions are asked for.
+# Rows whose outputs are held at a time if only decisions are asked for.
 MANY = 1 << 16
 
 
 class Predictor:
     """
-    A network made ready for `kernels.infer`. One row takes about two microseconds, so what need not be done at each call is done here.
+    A network made ready for `kernels.infer`.
+
+    One row takes about two microseconds, so whatever need not be done at each call is done here.
 
     Parameters
     ----------
@@ -38,28 +40,23 @@ class Predictor:
         self.sizes, self.dtype = net.sizes, params.dtype
         self.inputs, self.outputs = net.sizes[0], net.sizes[-1]
         scaling = np.array([scaling[0], 1 / scaling[1]])
-        # Copies that are not read-only: Numba takes 40 ns longer to know the type of an array that is.
-        self.constants = (
-            _if_any(scaling),
-            net.size_array.copy(),
-            net.activation_codes.copy(),
-            params,
-            _if_any(rescaling),
-        )
+        # Writable copies: Numba takes 40 ns longer to find the type of a read-only array.
+        sizes, activations = net.size_array.copy(), net.activation_codes.copy()
+        self.constants = _if_any(scaling), sizes, activations, params, _if_any(rescaling)
         nothing = np.empty((0, self.inputs)), *self.constants, np.empty((0, self.outputs), self.dtype), _NOTHING
-        check_infer(*nothing)  # once and for all: the kernel for few rows does not
-        # The kernel for few rows, by the type of X, once it is compiled
+        check_infer(*nothing)  # once: the kernel for few rows does not check
+        # The kernel for few rows, by the type of X; None until it is compiled
         self.of_own_type: Callable[..., bool] | None = None
         self.of_float64: Callable[..., bool] | None = None
 
     def __call__(self, X: Any, threshold: float, decide: bool) -> NDArray[Any] | None:
-        """Outputs, or the number of each row's class; None where X must be looked at closely."""
+        """Outputs, or the number of each row's class; None if X must be checked or converted first."""
         if type(X) is not np.ndarray:
             return None
         shape, dtype, flags = X.shape, X.dtype, X.flags
         if len(shape) != 2 or shape[1] != self.inputs:
             return None
-        # The kernel for few rows is compiled for arrays that may be written; a large one that may not, such as a file, is not copied.
+        # The kernel for few rows takes writable arrays; a large read-only one, such as a file, is not copied.
         if not (flags.carray or (shape[0] > FEW and flags.c_contiguous and flags.aligned)):
             return None
         kernel = self.of_own_type if dtype is self.dtype else self.of_float64 if dtype is FLOAT64 else None
@@ -73,15 +70,15 @@ class Predictor:
         return np.require(X, dtype, ["C", "A", "W"]) if len(X) <= FEW else np.require(X, dtype, ["C", "A"])
 
     def space(self, n: int, decide: bool) -> NDArray[Any]:
-        """Memory for the outputs of so many rows, or for the numbers of their classes; raises ValueError where there is not enough."""
+        """Memory for the outputs of n rows, or the numbers of their classes; raises ValueError if it is too much."""
         memory.require("X", f"predictions for {n} rows", n * (8 if decide else self.outputs * self.dtype.itemsize))
         return np.empty(n, np.int64) if decide else np.empty((n, self.outputs), self.dtype)
 
     def _prepared(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any] | None:
-        """The same for many rows, and for the first few."""
+        """The same for many rows, and for the first call with few."""
         n = len(X)
         way = "few" if n <= FEW else "parallel" if kernels.infer_parallel_pays(self.sizes, n) else "many"
-        self._make_ready(way, X.dtype)  # not within the threads: to compile their kernel is to enter them
+        self._make_ready(way, X.dtype)  # outside the threads: compiling their kernel enters them
         with kernels.threads(None if way == "parallel" else 1) as allowed:
             if way == "parallel" and not allowed:
                 way = "many"
@@ -93,14 +90,14 @@ class Predictor:
             self.of_float64 = few_rows
         return result
 
-    def _make_ready(self, way: str, given: np.dtype[Any]) -> None:
-        compilation.prepare([compilation.infer_name(way, given, self.dtype)], self.dtype, None)
+    def _make_ready(self, way: str, raw: np.dtype[Any]) -> None:
+        compilation.prepare([compilation.infer_name(way, raw, self.dtype)], self.dtype, None)
 
     def _called(
         self, kernel: Callable[..., Any], X: NDArray[Any], threshold: float, decide: bool
     ) -> NDArray[Any] | None:
         n = len(X)
-        if decide and n > MANY:  # outputs that nobody asked for
+        if decide and n > MANY:  # the outputs are not needed
             decision, out = self.space(n, True), self.space(MANY, False)
             for start in range(0, n, MANY):
                 rows = X[start : start + MANY]
@@ -113,5 +110,5 @@ class Predictor:
 
 
 def _if_any(moments: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moments as the kernel takes them: no columns where they would change nothing."""
+    """Moments as the kernel takes them: no columns if they would change nothing."""
     return np.empty((2, 0)) if not moments[0].any() and (moments[1] == 1).all() else moments

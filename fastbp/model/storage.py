@@ -1,4 +1,4 @@
-"""The model file: safetensors (numbers only, nothing is executed) with a JSON header; written whole or not at all."""
+"""The model file: safetensors (numbers only, nothing is executed) with a JSON header."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from .. import compilation, losses, options, tables
 from .ensemble import Ensemble
 from .network import STOP_REASONS, Network
 
-# 1 had no columns, 2 no checksum; 4 is an ensemble: a list of headers as of 3, each with its tensors behind its number and a dot.
+# 1 had no columns, 2 no checksum; 4 is an ensemble: a list of headers as in 3; the names of the tensors of each begin
+# with its number and a dot.
 FORMAT = 4
 _NETWORK = _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
@@ -34,7 +35,7 @@ _HISTORY = "history."
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str], mode: str = "xb", **options: Any) -> Iterator[IO[Any]]:
-    """Open a file beside `path`, as `open` does, that takes its place at the end, flushed to disk; after an error it is removed."""
+    """Like `open`, but the file is temporary, and replaces `path` at the end, flushed to disk; not after an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -56,7 +57,7 @@ def written_whole(path: str | os.PathLike[str], mode: str = "xb", **options: Any
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` to a file, whole or not at all."""
+    """Write `data` to a file, completely or not at all."""
     with written_whole(path) as file:
         file.write(data)
 
@@ -85,13 +86,13 @@ def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
 
 
 def write(path: str | os.PathLike[str], header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-    """Write a model file, whole or not at all."""
+    """Write a model file, completely or not at all."""
     text = json.dumps(header)
     write_atomically(path, to_bytes(tensors, metadata={_HEADER: text, _CHECKSUM: checksum(text, tensors)}))
 
 
 def checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of all that a model file says: a flipped bit is an error, not another network."""
+    """SHA-256 of everything in a model file: a flipped bit is an error, not another network."""
     found = hashlib.sha256(text.encode())
     for name, array in sorted(tensors.items()):
         found.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
@@ -106,9 +107,8 @@ def save(model: Network | Ensemble, path: str | os.PathLike[str]) -> None:
         return
     parts = list(map(contents, model.networks))
     tensors = {f"{k}.{name}": array for k, (_, own) in enumerate(parts) for name, array in own.items()}
-    write(
-        path, {"format": FORMAT, "options": dict(model.options), "networks": [header for header, _ in parts]}, tensors
-    )
+    header = {"format": FORMAT, "options": dict(model.options), "networks": [header for header, _ in parts]}
+    write(path, header, tensors)
 
 
 def load(path: str | os.PathLike[str]) -> Network | Ensemble:
@@ -118,7 +118,7 @@ def load(path: str | os.PathLike[str]) -> Network | Ensemble:
     Parameters
     ----------
     path : path
-        The model file. From a checkpoint comes the network as trained so far (with a validation part, as it was at its best).
+        The model file. A checkpoint gives the network so far (with a validation set, that of the best epoch).
 
     Returns
     -------
@@ -129,7 +129,7 @@ def load(path: str | os.PathLike[str]) -> Network | Ensemble:
     FileNotFoundError
         There is no such file.
     ValueError
-        Not a model file, a damaged one, or one of a newer format: the message says what is wrong with it.
+        Not a model file, a damaged one, or one of a newer format; the message says what is wrong with it.
 
     Notes
     -----
@@ -141,12 +141,12 @@ def load(path: str | os.PathLike[str]) -> Network | Ensemble:
 
 
 class _NoModelError(ValueError):
-    """The file is none of fastbp's; all has been said."""
+    """The file is not one of fastbp's; the message is complete."""
 
 
 @contextlib.contextmanager
 def sound(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Read a file within: whatever is wrong with it becomes a ValueError that says so."""
+    """A context in which to read a file: whatever is wrong with it becomes a ValueError that says so."""
     try:
         yield
     except _NoModelError:
@@ -157,13 +157,13 @@ def sound(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Header and tensors of a model file as they stand there, compared with their checksum; to be called within `sound`."""
+    """Header and tensors of a model file, compared with their checksum; to be called within `sound`."""
     path = os.fspath(path)
     if not os.path.exists(path):
         raise FileNotFoundError(f"path: expected a model file, there is no {path!r}")
     try:
-        if not os.path.isfile(path):  # a pipe would be waited for
-            raise OSError("it is no ordinary file")
+        if not os.path.isfile(path):  # reading a pipe might wait endlessly
+            raise OSError("it is not an ordinary file")
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -173,13 +173,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
         raise _NoModelError(f"path: expected a fastbp model file, {path!r} is a safetensors file of something else")
     text = metadata[_HEADER]
     if _CHECKSUM in metadata:
-        require(metadata[_CHECKSUM] == checksum(text, tensors), "its checksum is another, so it was damaged or changed")
+        require(metadata[_CHECKSUM] == checksum(text, tensors), "its checksum differs, so it was damaged or changed")
     header = json.loads(text)
     require(isinstance(header, dict) and isinstance(header["format"], int), "the header has no format number")
-    require(
-        header["format"] <= FORMAT,
-        f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp",
-    )
+    newer = f"it has format {header['format']}, this version of fastbp reads up to {FORMAT}; update fastbp"
+    require(header["format"] <= FORMAT, newer)
     require(header["format"] < _CHECKED or _CHECKSUM in metadata, "it has no checksum")
     return header, tensors
 
@@ -191,7 +189,7 @@ def require(truth: bool, what: str) -> None:
 
 
 def ensemble_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Ensemble:
-    """The ensemble that a file holds, if all goes together."""
+    """The ensemble in a file; raises unless everything fits together."""
     headers, parts = header["networks"], dict[str, dict[str, NDArray[Any]]]()
     require(isinstance(headers, list), "the networks are not a list")
     require(isinstance(header["options"], dict), "the options are not a table")
@@ -202,20 +200,16 @@ def ensemble_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Ens
 
 
 def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Network:
-    """The network that a file holds, if all goes together."""
+    """The network in a file; raises unless everything fits together."""
     task, loss = header["task"], header["loss"]
     require(task in options.TASKS, f"unknown task {task!r}")
-    require(loss in (*kernels.LOSSES, losses.OWN), f"unknown loss {loss!r}")
+    require(loss in (*kernels.LOSSES, losses.CUSTOM), f"unknown loss {loss!r}")
     parameter = tuple(header.get("loss_parameter", ()))
-    require(
-        all(isinstance(p, float) and math.isfinite(p) for p in parameter),
-        f"impossible parameters of the loss {parameter}",
-    )
+    possible = all(isinstance(p, float) and math.isfinite(p) for p in parameter)
+    require(possible, f"impossible parameters of the loss {parameter}")
     sizes = tuple(header["sizes"])
-    require(
-        len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes),
-        f"impossible layer sizes {sizes}",
-    )
+    possible = len(sizes) >= 2 and all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes)
+    require(possible, f"impossible layer sizes {sizes}")
     names = tuple(header["activations"])
     known = all(name in kernels.ACTIVATIONS for name in names) and "softmax" not in names[:-1]
     require(len(names) == len(sizes) - 1 and known, f"impossible activations {names} for sizes {sizes}")
@@ -224,38 +218,27 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
     require(params.dtype.name in compilation.DTYPES, f"weights of type {params.dtype}")
     for name, length in zip(_ARRAYS, (count, sizes[0], sizes[0], sizes[-1], sizes[-1]), strict=True):
         array = tensors[name]
-        require(
-            array.shape == (length,) and array.dtype.kind == "f",
-            f"{name} has shape {array.shape}, expected ({length},)",
-        )
+        fits = array.shape == (length,) and array.dtype.kind == "f"
+        require(fits, f"{name} has shape {array.shape}, expected ({length},)")
         require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
     for name in ("x_scale", "y_scale"):
         require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
     classes = _classes_from_json(header["classes"])
-    require(
-        sizes[-1] % max(1, len(parameter)) == 0,
-        f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss",
-    )
-    units = (
-        1
-        if classes is not None and len(classes) == 2 and names[-1] == "logistic"
-        else None
-        if classes is None
-        else len(classes)
-    )
-    require(
-        (task == "classification") == (classes is not None), f"task {task!r} and the list of classes do not go together"
-    )
-    require(units is None or units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
+    fits = sizes[-1] % max(1, len(parameter)) == 0
+    require(fits, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
+    fits = (task == "classification") == (classes is not None)
+    require(fits, f"task {task!r} and the list of classes do not go together")
+    if classes is not None:
+        units = 1 if len(classes) == 2 and names[-1] == "logistic" else len(classes)
+        require(units == sizes[-1], f"{sizes[-1]} output units do not fit the classes")
     if header["format"] == 1 and header["feature_names"] is not None:
         header["columns"] = tables.plain_columns(header["feature_names"], tensors["x_mean"].tolist()).to_json()
     columns = None if header.get("columns") is None else tables.Columns.from_json(header["columns"])
     require(columns is None or len(columns.inputs) == sizes[0], "its columns do not fit the inputs")
     history = {key.removeprefix(_HISTORY): values for key, values in tensors.items() if key.startswith(_HISTORY)}
     lengths = {values.shape for values in history.values()}
-    require(
-        len(lengths) <= 1 and all(len(shape) == 1 for shape in lengths), "the columns of the history differ in length"
-    )
+    equal = len(lengths) <= 1 and all(len(shape) == 1 for shape in lengths)
+    require(equal, "the columns of the history differ in length")
     require(all(values.dtype == np.float64 for values in history.values()), "its history does not consist of numbers")
     best, epochs = header["best_epoch"], next(iter(lengths), (0,))[0]
     require(isinstance(best, int) and 0 <= best <= epochs, f"impossible best epoch {best} of {epochs}")
@@ -284,7 +267,7 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
 
 
 def classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:
-    """Labels as JSON values beside their NumPy type; dates and time spans as their integers."""
+    """Labels as JSON values, with their NumPy type; dates and time spans as their integers."""
     if classes is None:
         return None
     if classes.dtype.kind in "mM":
@@ -292,9 +275,8 @@ def classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:
     labels = classes.tolist()
     for label in labels:
         if not isinstance(label, str | int | float | bool):
-            raise ValueError(
-                f"save: expected labels that are text, numbers, booleans or dates, got {label!r} of type {type(label).__name__}"
-            )
+            got = f"{label!r} of type {type(label).__name__}"
+            raise ValueError(f"save: expected labels that are text, numbers, booleans or dates, got {got}")
     return {"dtype": classes.dtype.str, "labels": labels}
 
 
@@ -303,18 +285,15 @@ def _classes_from_json(stored: dict[str, Any] | None) -> NDArray[Any] | None:
         return None
     labels, dtype = stored["labels"], np.dtype(stored["dtype"])
     require(isinstance(labels, list) and len(labels) >= 2, "it lists fewer than two classes")
-    require(
-        all(isinstance(label, str | int | float | bool) for label in labels), "it lists classes of impossible types"
-    )
+    possible = all(isinstance(label, str | int | float | bool) for label in labels)
+    require(possible, "it lists classes of impossible types")
     require(dtype.kind in "biufUOmM", f"it lists classes of the type {dtype}")
     if dtype.kind == "O":
         classes = np.empty(len(labels), object)
         classes[:] = labels
         return classes
-    # text is as wide as the longest label: a width that the file names could be of any size
+    # Text is as wide as the longest label: a width in the file could be of any size.
     known = np.array(labels, np.int64 if dtype.kind in "mM" else str if dtype.kind == "U" else dtype)
-    require(
-        known.tolist() == labels and len(set(labels)) == len(labels),
-        f"it lists classes twice, or not of the type {dtype}",
-    )
+    distinct = known.tolist() == labels and len(set(labels)) == len(labels)
+    require(distinct, f"it lists classes twice, or not of the type {dtype}")
     return known.view(dtype) if dtype.kind in "mM" else known

@@ -1,8 +1,9 @@
 """
 Pictures of networks, of what they do to data, and of the lecture's proofs.
 
-Every function takes ``ax``, the matplotlib axes to draw on, makes a new figure where it gets none, and returns the axes it drew on.
-Functions that draw several pictures side by side take and return an array of axes. Needs matplotlib: ``pip install "fastbp[plot]"``.
+Every function takes ``ax``, the matplotlib axes to draw on, creates a new figure by default, and returns the axes.
+Functions that draw several pictures side by side take and return an array of axes. Needs matplotlib:
+``pip install "fastbp[plot]"``.
 """
 
 try:

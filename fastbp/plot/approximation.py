@@ -1,4 +1,4 @@
-"""The bump construction (lecture L10): a function, its bumps and their sum, and the error by the number of bumps."""
+"""The bump construction (lecture L10): a function, its bumps and their sum, and how the error falls with more bumps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model.bumps import bumps as construct
 from ..model.bumps import evaluate, read_interval
 from . import style
 
-POINTS = 2001  # where a function is drawn, and its error measured
+POINTS = 2001  # at which a function is drawn, and its error measured
 
 
 def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0), ax: Axes | None = None) -> Axes:
@@ -23,11 +23,11 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     Parameters
     ----------
     f : callable
-        From a number to a number.
+        Takes a number and returns a number.
     n : int
         Number of bumps.
     interval : (float, float)
-        Its ends.
+        The two ends of the interval.
     ax : matplotlib axes, optional
 
     Returns
@@ -37,7 +37,7 @@ def bumps(f: Callable[[Any], Any], n: int, interval: Sequence[float] = (0.0, 1.0
     Raises
     ------
     ValueError
-        What `fastbp.bumps` refuses.
+        As in `fastbp.bumps`.
     """
     net = construct(f, n, interval)
     x = np.linspace(*read_interval(interval), POINTS)
@@ -58,16 +58,16 @@ def bump_error(
     f: Callable[[Any], Any], counts: Sequence[int], interval: Sequence[float] = (0.0, 1.0), ax: Axes | None = None
 ) -> Axes:
     """
-    Largest and mean absolute error of `fastbp.bumps` by the number of bumps, with both scales logarithmic (lecture L10).
+    Largest and mean absolute error of `fastbp.bumps` against the number of bumps, on log-log axes (lecture L10).
 
     Parameters
     ----------
     f : callable
-        From a number to a number.
+        Takes a number and returns a number.
     counts : sequence of int
         Numbers of bumps.
     interval : (float, float)
-        Its ends.
+        The two ends of the interval.
     ax : matplotlib axes, optional
 
     Returns
@@ -77,7 +77,7 @@ def bump_error(
     Raises
     ------
     ValueError
-        What `fastbp.bumps` refuses, or no number of bumps.
+        As in `fastbp.bumps`, or no number of bumps.
     """
     counts = [checks.integer("counts", n, 1) for n in counts]
     if not counts:

@@ -1,4 +1,4 @@
-"""How a network learnt: its loss over the epochs, and where it stopped (lecture L29)."""
+"""Learning curves: the loss over the epochs, and where training stopped (lecture L29)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from . import style
 
 def learning_curves(net: Network, ax: Axes | None = None) -> Axes:
     """
-    Loss over the epochs, and validation loss if there was one; the epoch where training stopped, and why (lecture L29).
+    Loss and validation loss over the epochs; the epoch where training stopped, and why (lecture L29).
 
     Parameters
     ----------
     net : Network
-        As `fastbp.train` returns it.
+        Returned by `fastbp.train`.
     ax : matplotlib axes, optional
 
     Returns
@@ -31,15 +31,13 @@ def learning_curves(net: Network, ax: Axes | None = None) -> Axes:
 
     Notes
     -----
-    The loss has a logarithmic scale where it spans more than a factor of 10. A vertical line marks the epoch whose weights were kept: the
-    one with the lowest validation loss.
+    The scale of the loss is logarithmic if it spans more than a factor of 10. A vertical line marks the epoch whose
+    weights were kept: the one with the lowest validation loss.
     """
     style.require_network(net)
     loss = net.history.get("loss", np.empty(0))
     if len(loss) == 0:
-        raise ValueError(
-            f"net: expected a network that was trained for at least one epoch, got {net!r} without a history"
-        )
+        raise ValueError(f"net: expected a network trained for at least one epoch, got {net!r} without a history")
     ax = style.axes(ax)
     epochs = np.arange(1, len(loss) + 1)
     ax.plot(epochs, loss, color=style.BLUE, label="training")

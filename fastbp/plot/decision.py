@@ -1,4 +1,4 @@
-"""Inference and decision of a network with two inputs, over the plane of the inputs (lecture L3, L5, L9), and how they came about."""
+"""Inference and decision over the plane of two inputs (lecture L3, L5, L9), also as an animation of the training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ..model.network import Network
 from . import style
 from .samples import Samples, add_key, draw_points, read_samples
 
-RESOLUTION = 201  # points a side at which the network is asked
-PALE = 0.45  # the background is this near to the colour of a class, where the network is sure of it
-SHADES = 21  # of a probability, in all: a GIF has 256 colours, and those of the samples must be among them
+RESOLUTION = 201  # points along each side where the network is evaluated
+PALE = 0.45  # how close the background is to the colour of a class that the network is sure of
+SHADES = 21  # of a probability: a GIF has only 256 colours, and it needs some for the samples
 MARGIN = 0.15
 
 
@@ -29,7 +29,7 @@ def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -
     Parameters
     ----------
     net : Network
-        With two inputs, for classification, or for regression on one target, which is drawn as a surface.
+        With two inputs, for classification or for regression on one target.
     X : array-like or frame, shape (n, 2)
         Samples.
     y : array-like, shape (n,)
@@ -43,13 +43,14 @@ def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -
     Raises
     ------
     ValueError
-        A network of other inputs or targets, or samples that do not fit it.
+        A network with other inputs or targets, or samples that do not fit it.
 
     Notes
     -----
-    Two classes: the background is the probability of the second, the line is where it is 1/2. Several classes: it is the colour of the
-    most probable one, paler where the network is less sure. Regression: colour and thin contour lines are the prediction, on the
-    same scale as the samples, so that a sample it fits has the colour of its surroundings.
+    Two classes: the background is the probability of the second class, and the line is where it is 1/2. Several
+    classes: the background is the colour of the most probable class, paler where the network is less sure. Regression:
+    colours and thin contour lines show the prediction, on the same scale as the samples, so that a well-fitted sample
+    has the colour of its surroundings.
     """
     samples = _read(net, X, y)
     ax = style.axes(ax)
@@ -63,12 +64,12 @@ def boundary_animation(
     networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None
 ) -> FuncAnimation:
     """
-    The picture of `boundary` while a network learns, one frame for each of `networks`.
+    The picture of `boundary` while a network learns: one frame for each of `networks`.
 
     Parameters
     ----------
     networks : iterable of (int, Network)
-        Epoch and network as it was after it, in the order to show.
+        Each epoch and the network after it, in the order to show.
     X : array-like or frame, shape (n, 2)
         Samples.
     y : array-like, shape (n,)
@@ -78,18 +79,20 @@ def boundary_animation(
     Returns
     -------
     matplotlib.animation.FuncAnimation
-        Keep it in a variable: it stops when it is forgotten. ``animation.save("boundary.gif", writer="pillow")`` writes a file.
+        Keep it in a variable: it stops when it is garbage-collected. ``animation.save("boundary.gif",
+        writer="pillow")`` writes a file.
 
     Raises
     ------
     ValueError
-        No network, or what `boundary` refuses.
+        No network, or as in `boundary`.
 
     Notes
     -----
-    The networks can come from calls of `fastbp.train` that go on from one another, as below; adam starts anew in each. For one run without
-    a break, keep copies of the weights in a callback, ``lambda epoch: kept.append((epoch.epoch, epoch.params.copy()))``, and put them
-    into the network that comes out: ``[(epoch, dataclasses.replace(net, params=weights)) for epoch, weights in kept]``.
+    The networks can come from calls of `fastbp.train` that continue one another, as below; Adam starts afresh in each.
+    For a single run, copy the weights in a callback, ``lambda epoch: kept.append((epoch.epoch,
+    epoch.params.copy()))``, and put them into the trained network: ``[(epoch, dataclasses.replace(net,
+    params=weights)) for epoch, weights in kept]``.
 
     Examples
     --------
@@ -107,11 +110,11 @@ def boundary_animation(
     samples, *_ = [_read(net, X, y) for _, net in frames]
     ax = style.axes(ax)
     plane = _Plane(ax, samples)
-    word = "R²" if samples.classes is None else "accuracy"
+    score = "R²" if samples.classes is None else "accuracy"
 
     def show(frame: int) -> list[Artist]:
         epoch, net = frames[frame]
-        ax.set_title(f"epoch {epoch}: {word} {net.score(X, y):.2f}")
+        ax.set_title(f"epoch {epoch}: {score} {net.score(X, y):.2f}")
         return plane.show(net)
 
     show(0)
@@ -132,7 +135,7 @@ def _frames(networks: Iterable[tuple[int, Network]]) -> list[tuple[int, Network]
 def _read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     samples = read_samples(net, X, y)
     if net.sizes[0] != 2:
-        raise ValueError(f"net: expected a network of two inputs, whose plane can be drawn, got {net.sizes[0]}")
+        raise ValueError(f"net: expected a network with two inputs, whose plane can be drawn, got {net.sizes[0]}")
     return samples
 
 
@@ -150,7 +153,7 @@ class _Plane:
         self.lines: list[Artist] = []
 
     def show(self, net: Network) -> list[Artist]:
-        """Show the inference and the decision of `net` instead of those shown before."""
+        """Show the inference and the decision of `net` instead of the previous ones."""
         for line in self.lines:
             line.remove()
         if net.task == "regression":
@@ -166,7 +169,7 @@ class _Plane:
         return [self.image, *self.lines]
 
     def finish(self) -> None:
-        """Draw what does not depend on the network: the samples, and what colours, markers and lines mean."""
+        """Draw what does not depend on the network: the samples and the legend."""
         ax, samples = self.ax, self.samples
         draw_points(ax, samples.X, samples)
         ax.set(xlabel=samples.names[0], ylabel=samples.names[1])
@@ -177,8 +180,10 @@ class _Plane:
         add_key(ax, samples)
 
     def _contours(self, values: NDArray[Any], levels: Any, width: float) -> list[Artist]:
-        there = [level for level in np.unique(levels) if values.min() < level < values.max()]
-        return [self.ax.contour(self.x1, self.x2, values, there, colors="black", linewidths=width)] if there else []
+        inside = [level for level in np.unique(levels) if values.min() < level < values.max()]
+        if not inside:
+            return []
+        return [self.ax.contour(self.x1, self.x2, values, inside, colors="black", linewidths=width)]
 
 
 def _pale(colour: str) -> tuple[float, ...]:
@@ -186,10 +191,9 @@ def _pale(colour: str) -> tuple[float, ...]:
 
 
 def _two_colours() -> LinearSegmentedColormap:
-    """From the first class over white, where the network is not sure, to the second."""
-    return LinearSegmentedColormap.from_list(
-        "two classes", [_pale(style.colour(0)), (1, 1, 1), _pale(style.colour(1))], SHADES
-    )
+    """From the first class through white, where the network is not sure, to the second."""
+    colours = [_pale(style.colour(0)), (1, 1, 1), _pale(style.colour(1))]
+    return LinearSegmentedColormap.from_list("two classes", colours, SHADES)
 
 
 def _lead(inference: NDArray[Any], k: int) -> NDArray[Any]:

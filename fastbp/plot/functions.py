@@ -12,7 +12,7 @@ import fastbp.kernels as kernels
 from .. import checks, options
 from . import style
 
-REACH = 5.0
+LIMIT = 5.0  # of z, on both sides
 
 
 def activations(names: Sequence[str] = ("logistic", "tanh", "relu"), ax: Any = None) -> Any:
@@ -21,7 +21,8 @@ def activations(names: Sequence[str] = ("logistic", "tanh", "relu"), ax: Any = N
 
     Parameters
     ----------
-    names : sequence of {"identity", "logistic", "tanh", "relu"}
+    names : sequence of str
+        Activations, such as "logistic", "tanh" and "relu".
     ax : array of matplotlib axes, optional
         One for each of `names`.
 
@@ -32,13 +33,13 @@ def activations(names: Sequence[str] = ("logistic", "tanh", "relu"), ax: Any = N
     Raises
     ------
     ValueError
-        Another name, none at all, or another number of axes.
+        An unknown name, no name, or another number of axes.
     """
     names = [checks.one_of("names", name, options.ELEMENTWISE) for name in names]
     if not names:
         raise ValueError(f"names: expected at least one of {', '.join(map(repr, options.ELEMENTWISE))}, got none")
     axes = style.row_of_axes(ax, len(names))
-    z = np.linspace(-REACH, REACH, 501)[:, None]
+    z = np.linspace(-LIMIT, LIMIT, 501)[:, None]
     a, slope = np.empty_like(z), np.empty_like(z)
     for one, name in zip(axes.flat, names, strict=True):
         kernels.activation_forward(kernels.ACTIVATIONS[name], z, a)

@@ -1,4 +1,4 @@
-"""Samples in pictures: read in the terms of a network, and drawn as points, by class or by number."""
+"""Samples in pictures: encoded as the network does, and drawn as points, by class or by number."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from . import style
 
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (n, features); targets (n,): numbers, or indices into `classes`; names of the features."""
+    """Inputs (n, features); targets (n,), which are numbers or indices into `classes`; names of the features."""
 
     X: NDArray[Any]
     targets: NDArray[Any]
@@ -32,17 +32,17 @@ class Samples:
         return Normalize(self.targets.min(), self.targets.max())
 
     def limits(self, margin: float) -> list[tuple[float, float]]:
-        """The range of each feature, and a `margin` on both sides: a share of the range."""
+        """The range of each feature, plus `margin` on both sides, which is a share of the range."""
         low, high = self.X.min(axis=0).astype(float), self.X.max(axis=0).astype(float)
-        space = margin * np.where(high > low, high - low, 1)
-        return list(zip(low - space, high + space, strict=True))
+        extra = margin * np.where(high > low, high - low, 1)
+        return list(zip(low - extra, high + extra, strict=True))
 
 
 def read_samples(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
-    """Read the user's samples as `net` does."""
+    """Encode samples as `net` does."""
     style.require_network(net)
     if net.task == "multilabel" or (net.task == "regression" and net.sizes[-1] > 1):
-        raise ValueError(f"net: expected a network of one target, got {net.sizes[-1]} in {net.task}")
+        raise ValueError(f"net: expected a network with one target, got {net.sizes[-1]} in {net.task}")
     inputs = net.encode(X)
     if len(inputs) == 0:
         raise ValueError(f"X: expected at least one sample, got shape {inputs.shape}")
@@ -54,26 +54,18 @@ def read_samples(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
 def draw_points(ax: Axes, points: NDArray[Any], samples: Samples) -> None:
     """Draw `points`, shape (n, 2): colour and marker by class, or colour by number."""
     size = np.clip(12_000 / len(points), 25, 80)  # few points may be large
-    look: dict[str, Any] = {"s": size, "linewidths": 0.6, "zorder": 3}
+    dots: dict[str, Any] = {"s": size, "linewidths": 0.6, "zorder": 3}
     if samples.classes is None:
-        ax.scatter(
-            points[:, 0],
-            points[:, 1],
-            c=samples.targets,
-            cmap=style.SURFACE,
-            norm=samples.norm,
-            edgecolors="white",
-            **look,
-        )
+        dots |= {"c": samples.targets, "cmap": style.SURFACE, "norm": samples.norm, "edgecolors": "white"}
+        ax.scatter(*points.T, **dots)
         return
     for k, label in enumerate(samples.classes.tolist()):
-        own = points[samples.targets == k]
-        look |= {"facecolor": style.colour(k), "edgecolors": "black", "marker": style.marker(k), "label": str(label)}
-        ax.scatter(own[:, 0], own[:, 1], **look)
+        dots |= {"facecolor": style.colour(k), "edgecolors": "black", "marker": style.marker(k), "label": str(label)}
+        ax.scatter(*points[samples.targets == k].T, **dots)
 
 
 def add_key(ax: Axes, samples: Samples) -> None:
-    """Tell what the points mean: a legend of the classes, or a colour bar of the numbers."""
+    """Add a legend of the classes, or a colour bar of the numbers."""
     if samples.classes is None:
         ax.figure.colorbar(ScalarMappable(samples.norm, style.SURFACE), ax=ax, label="y")
     elif len(samples.classes) <= 3:

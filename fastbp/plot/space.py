@@ -1,4 +1,4 @@
-"""The data in the space of each layer: how the layers bend it (lecture L7, L9, L12)."""
+"""The samples in the space of each layer, and how the layers bend it (lecture L7, L9, L12)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from . import style
 from .samples import Samples, add_key, draw_points, read_samples
 
 LINES, STEPS = 11, 101  # lines of the grid in each direction, and points along each
-IDLE = 0.01  # a unit is idle whose f' is below this share of its largest value for every sample
+IDLE = 0.01  # a unit is idle if its f' is below this share of its largest value for every sample
 LARGEST_SLOPE = {"identity": 1.0, "logistic": 0.25, "tanh": 1.0, "relu": 1.0}
-NAMED = 5  # idle units told by number
+NAMED = 5  # idle units listed by number
 
 
 def layer_space(net: Network, X: ArrayLike, y: ArrayLike, layer: int, ax: Axes | None = None) -> Axes:
     """
-    The samples as one layer sees them (lecture L7, L9, L12).
+    The samples in the space of one layer (lecture L7, L9, L12).
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def layer_space(net: Network, X: ArrayLike, y: ArrayLike, layer: int, ax: Axes |
     y : array-like, shape (n,)
         Their labels or numbers.
     layer : int
-        0 is the inputs, as the first layer gets them, 1 the first hidden layer, ...
+        0: the inputs of the first layer, 1: the first hidden layer, ...
     ax : matplotlib axes, optional
 
     Returns
@@ -45,18 +45,19 @@ def layer_space(net: Network, X: ArrayLike, y: ArrayLike, layer: int, ax: Axes |
     Raises
     ------
     ValueError
-        A layer that is not there, a network of several targets, or samples that do not fit it.
+        A layer that does not exist, a network with several targets, or samples that do not fit it.
 
     Notes
     -----
-    Two units are the two axes. Of more units the axes are the first two principal components over the samples. One unit is the
-    horizontal axis, and the target the vertical one, where the samples of a class are spread so that none hides another.
+    Two units are the two axes. If there are more, the axes are the first two principal components of the samples. A
+    single unit is the horizontal axis, and the target is the vertical one, where the samples of a class are spread so
+    that none hides another.
 
-    In a network of two inputs the grid of their plane is drawn too, bent as the layers bend it.
+    In a network with two inputs, the grid of their plane is drawn, too, bent as the layers bend it.
 
-    A line of text in the picture names the units of a hidden layer that have stopped learning, because their derivative f'
-    stays below 1 % of its largest value for every sample: relu units whose output is 0 (*dead*), and logistic or tanh units with
-    an output near its bounds (*saturated*).
+    A line of text in the picture lists the units of a hidden layer that have stopped learning, because their derivative
+    f' is below 1 % of its largest value for every sample: relu units whose output is 0 (*dead*), and logistic or tanh
+    units whose output is near its bounds (*saturated*).
     """
     samples = read_samples(net, X, y)
     layer = checks.integer("layer", layer, 0)
@@ -70,7 +71,7 @@ def layer_space(net: Network, X: ArrayLike, y: ArrayLike, layer: int, ax: Axes |
 
 def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> Any:
     """
-    The samples as layer after layer sees them, side by side, from the inputs to the output (lecture L7, L9, L12).
+    The samples in the spaces of all layers, side by side, from the inputs to the output (lecture L7, L9, L12).
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> An
     y : array-like, shape (n,)
         Their labels or numbers.
     ax : array of matplotlib axes, optional
-        One for each layer, the inputs included.
+        One for each layer, including the inputs.
 
     Returns
     -------
@@ -90,11 +91,11 @@ def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> An
     Raises
     ------
     ValueError
-        A network of several targets, samples that do not fit it, or another number of axes.
+        A network with several targets, samples that do not fit it, or another number of axes.
 
     See Also
     --------
-    layer_space : One of these pictures, and what it shows.
+    layer_space : One of these pictures, explained.
     """
     samples = read_samples(net, X, y)
     axes = style.row_of_axes(ax, len(net.sizes))
@@ -108,19 +109,18 @@ def layer_spaces(net: Network, X: ArrayLike, y: ArrayLike, ax: Any = None) -> An
 def _draw(ax: Axes, net: Network, samples: Samples, layer: int, a: NDArray[Any], grid: NDArray[Any]) -> None:
     if a.shape[1] == 1:
         height = samples.targets
-        if (
-            samples.classes is not None
-        ):  # spread, so that no sample hides another; by the golden ratio, evenly in any class
+        if samples.classes is not None:
+            # Spread, so that no sample hides another; by the golden ratio, which is even within each class.
             height = height + 0.6 * (np.arange(len(a)) * 0.618 % 1 - 0.5)
             ax.set_yticks(range(len(samples.classes)), [str(label) for label in samples.classes.tolist()])
         draw_points(ax, np.column_stack([a[:, 0], height]), samples)
         ax.set(xlabel=_unit(net, samples, layer, 0), ylabel="y")
     else:
-        axes_of_space, labels = _axes_of_space(net, samples, layer, a)
+        directions, labels = _directions(net, samples, layer, a)
         centre = a.mean(axis=0) if a.shape[1] > 2 else 0
-        lines = ((grid - centre) @ axes_of_space).reshape(-1, STEPS, 2)
+        lines = ((grid - centre) @ directions).reshape(-1, STEPS, 2)
         ax.add_collection(LineCollection(list(lines), colors="0.75", linewidths=0.7, zorder=1))
-        draw_points(ax, (a - centre) @ axes_of_space, samples)
+        draw_points(ax, (a - centre) @ directions, samples)
         ax.set(xlabel=labels[0], ylabel=labels[1])
     idle = _idle_units(net, layer, a)
     if idle:
@@ -145,36 +145,39 @@ def _unit(net: Network, samples: Samples, layer: int, unit: int) -> str:
     return samples.names[unit] + (" (standardised)" if scaled else "")
 
 
-def _axes_of_space(net: Network, samples: Samples, layer: int, a: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
-    """Two directions in the space of the layer, shape (units, 2), and what they are called."""
+def _directions(net: Network, samples: Samples, layer: int, a: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+    """Two directions in the space of the layer, shape (units, 2), and their labels."""
     if a.shape[1] == 2:
         return np.eye(2), [_unit(net, samples, layer, k) for k in range(2)]
     centred = (a - a.mean(axis=0)).astype(np.float64)
-    variances, directions = np.linalg.eigh(centred.T @ centred)  # from the smallest on
+    variances, directions = np.linalg.eigh(centred.T @ centred)  # in ascending order
     shares = variances / max(variances.sum(), np.finfo(np.float64).tiny)
     first_two = directions[:, [-1, -2]]
     largest = np.abs(first_two).argmax(axis=0)
     labels = [f"principal component {k} ({100 * shares[-k]:.0f} % of variance)" for k in (1, 2)]
-    return first_two * np.sign(first_two[largest, [0, 1]]), labels  # the sign of an eigenvector is anyone's choice
+    return first_two * np.sign(first_two[largest, [0, 1]]), labels  # eigh returns eigenvectors with arbitrary signs
 
 
 def _bent_grid(net: Network, samples: Samples) -> list[NDArray[Any]]:
-    """The plane of two inputs in the space of every layer: points of lines, STEPS each, shape (n, units); none for other inputs."""
+    """
+    Lines of a grid over the plane of two inputs, in the space of every layer.
+
+    For each layer the points of all lines, STEPS for each, shape (n, units); none if there are not two inputs.
+    """
     if net.sizes[0] != 2:
         return [np.empty((0, units)) for units in net.sizes]
-    limits = samples.limits(0.05)
-    (across, down), (along, up) = ([np.linspace(*range_, count) for range_ in limits] for count in (LINES, STEPS))
-    upright = np.stack(np.meshgrid(across, up, indexing="ij"), axis=-1)
-    level = np.stack(np.meshgrid(along, down), axis=-1)
-    return net.activations(np.concatenate([upright, level]).reshape(-1, 2))
+    (few1, few2), (many1, many2) = ([np.linspace(*ends, n) for ends in samples.limits(0.05)] for n in (LINES, STEPS))
+    vertical = np.stack(np.meshgrid(few1, many2, indexing="ij"), axis=-1)
+    horizontal = np.stack(np.meshgrid(many1, few2), axis=-1)
+    return net.activations(np.concatenate([vertical, horizontal]).reshape(-1, 2))
 
 
 def _idle_units(net: Network, layer: int, a: NDArray[Any]) -> str:
-    """Tell the units of a hidden layer that no sample moves."""
+    """List the units of a hidden layer whose derivative is near 0 for every sample."""
     if layer in (0, len(net.sizes) - 1):  # outputs are meant to reach their bounds
         return ""
     kind = net.layer_activations[layer - 1]
-    if kind not in LARGEST_SLOPE:  # units of other kinds do not come to rest
+    if kind not in LARGEST_SLOPE:  # units with other activations do not become idle
         return ""
     slope = np.empty_like(a)
     kernels.activation_derivative(kernels.ACTIVATIONS[kind], a, slope)

@@ -1,4 +1,4 @@
-"""What all pictures share: colours that the colour-blind can tell apart, markers, and the axes to draw on."""
+"""What all pictures share: colours that colour-blind people can distinguish, markers, and the axes to draw on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from ..model.network import Network
 
 BLUE, VERMILION, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
-# Of classes: as many as there are digits, and no marker alone or colour alone tells one from another
+# Of classes: one for each of the ten digits. Each class differs from the others in both colour and marker.
 COLOURS = (BLUE, VERMILION, GREEN, "#E69F00", "#CC79A7", SKY, "#000000", "#999933", "#882255", "#888888")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")
-SURFACE = "viridis"  # of numbers
+SURFACE = "viridis"  # colour map of numbers
 
 
 def colour(k: int) -> str:
@@ -23,7 +23,7 @@ def colour(k: int) -> str:
 
 
 def marker(k: int) -> str:
-    """Marker of class k; from the second round of colours on, classes differ from those of the first by the marker alone."""
+    """Marker of class k; when the colours repeat, the markers shift, so that classes with the same colour differ."""
     return MARKERS[(k + k // len(COLOURS)) % len(MARKERS)]
 
 
@@ -47,6 +47,6 @@ def row_of_axes(ax: Any, count: int) -> Any:
 
 
 def require_network(net: object) -> None:
-    """Raise unless `net` is a network."""
+    """Raise ValueError unless `net` is a network."""
     if not isinstance(net, Network):
         raise ValueError(f"net: expected a fastbp.Network, got {net!r}")

@@ -1,4 +1,4 @@
-"""Weights as pictures: the Hinton diagram of a matrix, and the network with its connections (lecture L25)."""
+"""Pictures of weights: the Hinton diagram of a matrix, and the network with its connections (lecture L25)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from .. import checks
 from ..model.network import Network
 from . import style
 
-MOST = 16  # units of a layer that are drawn in full
-WIDEST, CROWD = (
-    5.0,
-    8,
-)  # points, the line of the largest weight of a layer; thinner where there are more units than this
+MOST = 16  # if a layer has more units, only some are drawn
+WIDEST = 5.0  # points; the width of the line of the largest weight of a layer
+CROWD = 8  # in larger layers, lines are thinner
 SIGNS: dict[str, dict[str, Any]] = {
     "w > 0": {"color": style.BLUE, "linestyle": "-"},
     "w < 0": {"color": style.VERMILION, "linestyle": "--"},
@@ -28,7 +26,7 @@ SIGNS: dict[str, dict[str, Any]] = {
 
 def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
     """
-    Hinton diagram of a matrix of weights: squares with an area proportional to ``|w|``, white where w > 0, black where w < 0.
+    Hinton diagram of a weight matrix: squares with an area proportional to ``|w|``, white if w > 0, black if w < 0.
 
     Parameters
     ----------
@@ -58,9 +56,8 @@ def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
     half = 0.48 * np.sqrt(np.abs(weights) / largest) if largest > 0 else np.empty(0)
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half[:, None, None]
     squares = np.column_stack([columns, rows])[:, None, :] + 1 + corners
-    ax.add_collection(
-        PolyCollection(list(squares), facecolors=np.where(weights > 0, "white", "black"), edgecolors="none")
-    )
+    colours = np.where(weights > 0, "white", "black")
+    ax.add_collection(PolyCollection(list(squares), facecolors=colours, edgecolors="none"))
     ax.set(facecolor="0.55", aspect="equal", xlim=(0.4, d_out + 0.6), ylim=(d_in + 0.6, 0.4))
     ax.set(xlabel="unit", ylabel="input", title=f"white: w > 0, black: w < 0\nlargest |w| = {largest:.3g}")
     for axis in (ax.xaxis, ax.yaxis):
@@ -70,7 +67,9 @@ def hinton(W: ArrayLike, ax: Axes | None = None) -> Axes:
 
 def network(net: Network, ax: Axes | None = None) -> Axes:
     """
-    The units of a network and its connections; a line is the wider the larger ``|w|``, and tells the sign by colour and dash (lecture L25).
+    The units of a network and their connections (lecture L25).
+
+    The larger ``|w|``, the wider the line; its colour and dashes show the sign.
 
     Parameters
     ----------
@@ -88,51 +87,46 @@ def network(net: Network, ax: Axes | None = None) -> Axes:
 
     Notes
     -----
-    Widths are relative to the largest weight of the layer. Biases are not drawn. Of a layer of more than 16 units the first 15 are
-    drawn, and an ellipsis; the label below tells how many there are.
+    Widths are relative to the largest weight of the layer. Biases are not drawn. If a layer has more than 16 units, the
+    first 15 are drawn, and an ellipsis; the label below says how many there are.
     """
     style.require_network(net)
     ax = style.axes(ax)
-    places = [_places(layer, units) for layer, units in enumerate(net.sizes)]
-    for W, here, there in zip(net.weights, places[:-1], places[1:], strict=True):
-        _connect(ax, W, here, there)
-    for layer, (units, here) in enumerate(zip(net.sizes, places, strict=True)):
-        ax.plot(*here.T, "o", color="white", markeredgecolor="black", markersize=12, zorder=3)
-        if len(here) < units:
-            ax.text(layer, here[-1, 1] - 1, "⋮", ha="center", va="center", fontsize=14)
-    for (x, y), name in zip(places[0], net.input_names or [f"x{k + 1}" for k in range(net.sizes[0])], strict=False):
-        ax.annotate(name, (x, y), (-12, 0), textcoords="offset points", ha="right", va="center")
-    for (x, y), name in zip(places[-1], _output_names(net), strict=False):
-        ax.annotate(name, (x, y), (12, 0), textcoords="offset points", va="center")
-    reach = min(max(net.sizes), MOST) / 2
-    ax.set(xlim=(-0.3, len(places) - 0.7), ylim=(-reach, 1.3 * reach), yticks=[], title="-".join(map(str, net.sizes)))
-    ax.set_xticks(range(len(places)), [_caption(net, layer, len(here)) for layer, here in enumerate(places)])
+    centres = [_centres(layer, units) for layer, units in enumerate(net.sizes)]
+    for W, below, above in zip(net.weights, centres[:-1], centres[1:], strict=True):
+        _connect(ax, W, below, above)
+    for layer, (units, drawn) in enumerate(zip(net.sizes, centres, strict=True)):
+        ax.plot(*drawn.T, "o", color="white", markeredgecolor="black", markersize=12, zorder=3)
+        if len(drawn) < units:
+            ax.text(layer, drawn[-1, 1] - 1, "⋮", ha="center", va="center", fontsize=14)
+    for centre, name in zip(centres[0], net.input_names or [f"x{k + 1}" for k in range(net.sizes[0])], strict=False):
+        ax.annotate(name, centre, (-12, 0), textcoords="offset points", ha="right", va="center")
+    for centre, name in zip(centres[-1], _output_names(net), strict=False):
+        ax.annotate(name, centre, (12, 0), textcoords="offset points", va="center")
+    half = min(max(net.sizes), MOST) / 2
+    ax.set(xlim=(-0.3, len(centres) - 0.7), ylim=(-half, 1.3 * half), yticks=[], title="-".join(map(str, net.sizes)))
+    ax.set_xticks(range(len(centres)), [_caption(net, layer, len(drawn)) for layer, drawn in enumerate(centres)])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.legend(
-        [Line2D([], [], linewidth=2, **look) for look in SIGNS.values()],
-        list(SIGNS),
-        loc="upper right",
-        ncols=2,
-        frameon=False,
-    )
+    lines = [Line2D([], [], linewidth=2, **line) for line in SIGNS.values()]
+    ax.legend(lines, list(SIGNS), loc="upper right", ncols=2, frameon=False)
     return ax
 
 
-def _places(layer: int, units: int) -> NDArray[np.float64]:
+def _centres(layer: int, units: int) -> NDArray[np.float64]:
     """Centres of the units that are drawn, from the top, shape (units drawn, 2)."""
     slots = min(units, MOST)
-    drawn = units if units <= MOST else MOST - 1  # the ellipsis takes a place
+    drawn = units if units <= MOST else MOST - 1  # the ellipsis takes the last slot
     return np.column_stack([np.full(drawn, float(layer)), (slots - 1) / 2 - np.arange(drawn)])
 
 
-def _connect(ax: Axes, W: NDArray[Any], here: NDArray[np.float64], there: NDArray[np.float64]) -> None:
-    drawn = W[: len(here), : len(there)]
+def _connect(ax: Axes, W: NDArray[Any], below: NDArray[np.float64], above: NDArray[np.float64]) -> None:
+    drawn = W[: len(below), : len(above)]
     widest = WIDEST * min(1, CROWD / max(drawn.shape))
     widths = widest * np.abs(drawn) / max(np.abs(W).max(), np.finfo(W.dtype).tiny)
-    for look, of_sign in zip(SIGNS.values(), (drawn > 0, drawn < 0), strict=True):
-        lines = [(here[i], there[j]) for i, j in np.argwhere(of_sign)]
-        ax.add_collection(LineCollection(lines, linewidths=widths[of_sign], alpha=0.8, **look))
+    for line, has_sign in zip(SIGNS.values(), (drawn > 0, drawn < 0), strict=True):
+        ends = [(below[i], above[j]) for i, j in np.argwhere(has_sign)]
+        ax.add_collection(LineCollection(ends, linewidths=widths[has_sign], alpha=0.8, **line))
 
 
 def _caption(net: Network, layer: int, drawn: int) -> str:
@@ -143,7 +137,7 @@ def _caption(net: Network, layer: int, drawn: int) -> str:
 
 
 def _output_names(net: Network) -> list[str]:
-    """What each output stands for: the probability of a class (of two, the second), or a number."""
+    """Names of the outputs: the probability of a class (the second of two), or a number."""
     if net.classes is not None:
         return [f"p({label})" for label in net.classes.tolist()[-net.sizes[-1] :]]
     return ["y"] if net.sizes[-1] == 1 else [f"y{k + 1}" for k in range(net.sizes[-1])]

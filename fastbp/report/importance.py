@@ -1,4 +1,4 @@
-"""How much a network relies on each column: its score where the column is shuffled (permutation importance)."""
+"""How much a network relies on each column: how its score falls if the column is shuffled (permutation importance)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..model.network import Network
 @dataclass(frozen=True)
 class Importance:
     """
-    By how much the score falls where a column is shuffled.
+    How much the score falls if a column is shuffled.
 
     Attributes
     ----------
@@ -32,13 +32,13 @@ def permutation_importance(
     net: Network, X: ArrayLike, y: ArrayLike, *, repeats: int = 5, seed: int | None = None
 ) -> list[Importance]:
     """
-    Fall of `Network.score` where one column at a time is shuffled.
+    How much `Network.score` falls if one column at a time is shuffled.
 
     Parameters
     ----------
     net : Network
     X : array-like or frame, shape (n, features)
-        Rows that the network has not learnt from: a validation part.
+        Rows that the network was not trained on: a validation set.
     y : array-like, shape (n,) or (n, outputs)
     repeats : int
         How often each column is shuffled.
@@ -52,11 +52,11 @@ def permutation_importance(
 
     Notes
     -----
-    Of two columns that say the same, each alone seems to matter little. All inputs that come from a column are shuffled together.
+    If two columns say the same, each alone seems to matter little. All inputs from one column are shuffled together.
     """
     checks.integer("repeats", repeats, 1)
     random = np.random.default_rng(seed)
-    inputs = net.encode(X)  # the network takes these as well as a frame, and columns need to be read only once
+    inputs = net.encode(X)  # the network takes these, too, and a frame is encoded only once
     score, shuffled = net.score(inputs, y), inputs.copy()
     found = []
     for name, own in _groups(net, X):

@@ -1,8 +1,7 @@
-"""A report on a training: one HTML page that needs nothing else, neither files nor the network."""
+"""A report on a training: a single HTML page that needs no other files and no internet."""
 
 from __future__ import annotations
 
-import inspect
 import io
 import itertools
 import os
@@ -27,27 +26,27 @@ from ..data.targets import targets_of
 from ..model import storage
 from ..model.network import STOP_REASONS, Network
 from ..tables import encoders, frames, hints, text
-from ..train import train
+from ..training.train import DEFAULTS
 from .importance import permutation_importance
 from .scores import baseline, scores
 
 MOST_COLUMNS = 100  # in the table of columns
 MOST_BARS = 30
-MOST_ROWS = 2000  # on which importances are measured; fewer of a wide table, so that not more than
-MOST_NUMBERS = 10**9  # are computed with
+MOST_ROWS = 2000  # on which importances are measured; of a wide table fewer, so that
+MOST_NUMBERS = 10**9  # is the most numbers to compute with
 REPEATS = 5
 MISTAKES, MISTAKE_COLUMNS, LONGEST = 10, 12, 40
 BINS = 12
-ONE_SIDED = 0.8  # share of a class from which on accuracy tells little
+ONE_SIDED = 0.8  # share of a class from which accuracy says little
 
-FILLED_IN = ("learning_rate", "batch_size", "epochs", "seed", "threads")  # options for which None is not the last word
+FILLED_IN = ("learning_rate", "batch_size", "epochs", "seed", "threads")  # options whose default depends on the run
 
 Pair = tuple[Any, ArrayLike]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Rows of one part: the raw columns, and the targets as the user gave them."""
+    """The training or validation rows: raw columns, and the targets as the user passed them."""
 
     name: str
     X: pd.DataFrame
@@ -56,7 +55,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Picture:
-    """A drawing as an SVG element, its width in inches; a large one is not made smaller for a narrow window."""
+    """A drawing as an SVG element, its width in inches; a large one does not shrink in a narrow window."""
 
     name: str
     caption: str
@@ -67,7 +66,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Bar:
-    """A line of a bar chart: its length in per cent of the longest one, and what it says."""
+    """A line of a bar chart: its label, its length in per cent of the longest one, and its value."""
 
     label: str
     length: float
@@ -83,12 +82,12 @@ def write(
     Parameters
     ----------
     path : path
-        The HTML file; an old one is replaced whole or not at all.
+        The HTML file; an old one is replaced completely or not at all.
     net : Network
         As `fastbp.train` returned it.
     training, validation : pair of frame and array
-        Raw columns and targets of the rows learnt from, and of those set aside (None: no row was). The index of the frames tells where
-        a row stands, and its name what it counts: lines of a file, for instance.
+        Raw columns and targets of the training and of the validation rows (None: there is no validation set). The index
+        of the frames says where a row is found, and its name what it counts: lines of a file, for instance.
     table, target : str
         What the data and the target are called.
 
@@ -100,36 +99,36 @@ def write(
         Rows that do not fit the network.
     """
     parts = [_part("training", training), *([] if validation is None else [_part("validation", validation)])]
-    watched = parts[-1]
+    evaluated = parts[-1]
     measured = [(scores(net, part.X, part.y), baseline(net, parts[0].y, part.y)) for part in parts]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     page = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    scores_of_parts = [
+        (_name(name), [_words(one.get(name)) for pair in measured for one in pair])
+        for name in measured[0][0] | measured[-1][0]
+    ]
     columns = _columns(net, parts)
     html = page.render(
         net=net,
         table=table,
         target=target,
         parts=parts,
-        watched=watched.name,
+        evaluated=evaluated.name,
         summary=_summary(net, parts, table, target, measured[-1]),
         columns=columns[:MOST_COLUMNS],
         more_columns=len(columns) - MOST_COLUMNS,
         distributions=_distributions(net, np.concatenate([part.y for part in parts])),
         warnings=_warnings(net, parts),
-        scores=[
-            (_name(name), [_words(one.get(name)) for pair in measured for one in pair])
-            for name in measured[0][0] | measured[-1][0]
-        ],
+        scores=scores_of_parts,
         baseline=_guess(net),
-        pictures=_pictures(net, watched),
+        pictures=_pictures(net, evaluated),
         repeats=REPEATS,
-        importances=_importances(net, watched),
+        importances=_importances(net, evaluated),
         score="R²" if net.task == "regression" else "accuracy",
-        mistakes=_mistakes(net, watched),
-        row_name=watched.X.index.name or "row",
-        shown=[_words(name) for name in watched.X.columns[:MISTAKE_COLUMNS]],
+        mistakes=_mistakes(net, evaluated),
+        row_name=evaluated.X.index.name or "row",
+        shown=[_words(name) for name in evaluated.X.columns[:MISTAKE_COLUMNS]],
         layers=list(zip(net.sizes, net.sizes[1:], net.layer_activations, strict=False)),
         options=_options(net),
         stop=STOP_REASONS[net.stop_reason],
@@ -145,7 +144,7 @@ def _part(name: str, pair: Pair) -> _Part:
 
 
 def _words(value: Any) -> str:
-    """Any value of a table, short."""
+    """Any value of a table as short text."""
     if isinstance(value, float | np.floating):
         return "–" if np.isnan(value) else f"{value:.4g}"
     if isinstance(value, list | tuple | np.ndarray):
@@ -165,9 +164,8 @@ def _summary(
 ) -> str:
     read, there = len(_encoded(net, parts[0]).names), parts[0].X.shape[1]
     of = f"{read} of the {there} columns" if read < there else f"the {there} columns" if there > 1 else "the column"
-    rows = f"It learnt from {len(parts[0].y)} rows" + (
-        f"; {len(parts[1].y)} rows were set aside for validation" if parts[1:] else ""
-    )
+    rows = f"It was trained on {len(parts[0].y)} rows"
+    rows += f"; {len(parts[1].y)} rows were set aside for validation" if parts[1:] else ""
     name, score = next(iter(measured[0].items()))
     guess = measured[1][name]
     worse = guess <= score if name in ("MAE", "RMSE") else guess >= score
@@ -175,9 +173,10 @@ def _summary(
     epochs = len(net.history.get("loss", ()))
     kept = f"; the weights kept are those of epoch {net.best_epoch}" if net.best_epoch != epochs else ""
     return (
-        f"The network predicts {target} from {of} of {table} ({net.task}). {rows}. On the {parts[-1].name} part, its {_name(name)} is "
-        f"{score:.3g}. The baseline, which {_guess(net)}, has {guess:.3g}{verdict}. Training stopped after epoch {epochs}: "
-        f"{STOP_REASONS[net.stop_reason]}{kept}."
+        f"The network predicts {target} from {of} of {table} ({net.task}). {rows}. "
+        f"On the {parts[-1].name} rows, its {_name(name)} is {score:.3g}. "
+        f"The baseline, which {_guess(net)}, has {guess:.3g}{verdict}. "
+        f"Training stopped after epoch {epochs}: {STOP_REASONS[net.stop_reason]}{kept}."
     )
 
 
@@ -185,8 +184,8 @@ def _guess(net: Network) -> str:
     if net.task == "classification":
         return "always predicts the most frequent class"
     if net.task == "multilabel":
-        return "always predicts how frequent each label is"
-    return "always predicts the " + ("same quantiles" if net.loss == "quantile" else "mean") + " of the training part"
+        return "always predicts the frequency of each label"
+    return f"always predicts the {'quantiles' if net.loss == 'quantile' else 'mean'} of the training rows"
 
 
 def _encoded(net: Network, part: _Part) -> tables.Columns:
@@ -195,25 +194,20 @@ def _encoded(net: Network, part: _Part) -> tables.Columns:
 
 
 def _columns(net: Network, parts: list[_Part]) -> list[dict[str, Any]]:
-    """What became of each raw column, and what its values are like."""
+    """How each raw column is used, and what its values are like."""
     frame, encoded = pd.concat([part.X for part in parts]), _encoded(net, parts[0])
     forms = {encoder.name: encoder.format for encoder in encoded.encoders if isinstance(encoder, encoders.Date)}
     rows = []
     for row in encoded.rows:
         column = frames.read(frame, row.name)
         missing = column.missing.mean()
-        rows.append(
-            {
-                "row": row,
-                "missing": f"{missing:.1%}" if missing else "",
-                "values": _describe(column, row.kind, forms.get(row.name)),
-            }
-        )
+        values = _describe(column, row.kind, forms.get(row.name))
+        rows.append({"row": row, "missing": f"{missing:.1%}" if missing else "", "values": values})
     return rows
 
 
 def _describe(column: frames.Column, kind: str, form: str | None) -> str:
-    """Least, middle and largest of numbers and dates; else the most frequent values."""
+    """The range of numbers and dates; else the most frequent values."""
     values = column.values
     if column.kind == "text":
         words: NDArray[Any] = column.words
@@ -239,20 +233,12 @@ def _distributions(net: Network, y: NDArray[Any]) -> list[tuple[str, list[_Bar]]
     """Bar charts of the targets."""
     known = targets_of(net, y, "auto", len(y))
     if net.classes is not None:
-        return [
-            (
-                "Rows of each class",
-                _bars(list(map(_words, net.classes.tolist())), np.bincount(known.values, minlength=known.outputs)),
-            )
-        ]
+        counts = np.bincount(known.values, minlength=known.outputs)
+        return [("Rows of each class", _bars(list(map(_words, net.classes.tolist())), counts))]
     columns = known.values.T
     if net.task == "multilabel":
-        return [
-            (
-                "Rows that have each label",
-                _bars([f"label {k + 1}" for k in range(len(columns))], known.values.sum(axis=0)),
-            )
-        ]
+        labels = [f"label {k + 1}" for k in range(len(columns))]
+        return [("Rows that have each label", _bars(labels, known.values.sum(axis=0)))]
     charts = []
     for k, column in enumerate(columns):
         counts, edges = np.histogram(column.astype(np.float64), BINS)
@@ -262,7 +248,7 @@ def _distributions(net: Network, y: NDArray[Any]) -> list[tuple[str, list[_Bar]]
 
 
 def _bars(labels: Sequence[str], counts: NDArray[Any]) -> list[_Bar]:
-    """A bar for each of the most frequent ones, in the order they came in, and one for the rest."""
+    """A bar for each of the most frequent labels, in their order, and one for the rest."""
     kept = np.sort(np.argsort(-counts, kind="stable")[:MOST_BARS])
     bars = [(labels[k], int(counts[k])) for k in kept]
     if len(labels) > len(kept):
@@ -273,22 +259,18 @@ def _bars(labels: Sequence[str], counts: NDArray[Any]) -> list[_Bar]:
 
 def _warnings(net: Network, parts: list[_Part]) -> list[str]:
     """What to keep in mind when reading the rest."""
-    said = (
-        []
-        if parts[1:]
-        else ["No rows were set aside: all scores are of the rows that the network learnt from, and flatter it."]
-    )
+    alone = "No rows were set aside: all scores are of the training rows, and flatter the network."
+    texts = [] if parts[1:] else [alone]
     known = targets_of(net, parts[0].y, "auto", len(parts[0].y)).values
     if net.task == "regression":
-        return said + [f"{warning[0].upper()}{warning[1:]}." for warning in map(hints.skewed, known.T) if warning]
+        return texts + [f"{warning[0].upper()}{warning[1:]}." for warning in map(hints.skewed, known.T) if warning]
     if net.classes is not None:
         shares = np.bincount(known) / len(known)
         if shares.max() >= ONE_SIDED:
             label = _words(net.classes.tolist()[int(shares.argmax())])
-            said.append(
-                f"The target is one-sided: {shares.max():.0%} of the rows are of the class {label}. Accuracy tells little then."
-            )
-    return said
+            one_sided = f"The target is one-sided: {shares.max():.0%} of the rows are of the class {label}."
+            texts.append(f"{one_sided} Accuracy says little then.")
+    return texts
 
 
 def _pictures(net: Network, part: _Part) -> list[_Picture]:
@@ -300,23 +282,16 @@ def _pictures(net: Network, part: _Part) -> list[_Picture]:
         fields = min(len(net.classes), plot.outcome.MOST_CLASSES + 1)
         size = 1.2 + max(2.6, 0.4 * fields)
         matrix = _svg("confusion", (size, size), lambda ax: plot.confusion(net, part.X, part.y, ax))
-        pictures.append(
-            _Picture(
-                "confusion",
-                f"Confusion matrix of the {part.name} part: number and share of each true class",
-                matrix,
-                size,
-                fields > 8,
-            )
-        )
+        caption = f"Confusion matrix of the {part.name} rows: number and share of each true class"
+        pictures.append(_Picture("confusion", caption, matrix, size, fields > 8))
     elif net.task == "regression":
         points = _svg("predicted", (4.2, 4.2), lambda ax: plot.predicted(net, part.X, part.y, ax))
-        pictures.append(_Picture("predicted", f"Predicted against true numbers of the {part.name} part", points, 4.2))
+        pictures.append(_Picture("predicted", f"Predicted against true numbers of the {part.name} rows", points, 4.2))
     return pictures
 
 
 def _svg(name: str, size: tuple[float, float], draw: Callable[[Axes], object]) -> Markup:
-    """A picture as an SVG element. No pyplot: the user's figures and settings are left alone."""
+    """A picture as an SVG element, without pyplot, so that the user's figures and settings stay as they are."""
     file = io.StringIO()
     settings: dict[Any, Any] = {"svg.hashsalt": name, "svg.fonttype": "none"}  # the same ids in each run; text as text
     with mpl.style.context(["default", settings]), warnings.catch_warnings():
@@ -326,7 +301,7 @@ def _svg(name: str, size: tuple[float, float], draw: Callable[[Axes], object]) -
         figure.savefig(file, format="svg", dpi=200, metadata={"Date": None})
     svg = file.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    # Ids must differ from those of the other pictures; the page knows the namespaces
+    # Ids must differ from those of the other pictures; the page has the namespaces.
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0]), svg)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg, count=2)
     return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="{name}-caption"', 1))
@@ -346,7 +321,7 @@ def _importances(net: Network, part: _Part) -> list[_Bar]:
 
 
 def _mistakes(net: Network, part: _Part) -> list[dict[str, Any]]:
-    """The worst rows: those whose true class (labels) had the lowest probability; in regression the largest errors."""
+    """The worst rows: those with the lowest probability of the true class (labels), or the largest errors."""
     true, predicted = targets_of(net, part.y, "auto", len(part.y)).values, net.predict(part.X)
     if net.task == "regression":
         predicted = predicted.reshape(len(true), -1)[:, net.central]
@@ -375,10 +350,5 @@ def _mistakes(net: Network, part: _Part) -> list[dict[str, Any]]:
 
 def _options(net: Network) -> list[tuple[str, str, str]]:
     """Name, value and default of each option."""
-    known = inspect.signature(train).parameters
-    rows = []
-    for name, value in net.options.items():
-        default = known[name].default if name in known else inspect.Parameter.empty
-        words = "" if default is inspect.Parameter.empty else "auto" if name in FILLED_IN else _words(default)
-        rows.append((name, _words(value), words))
-    return rows
+    defaults = {name: _words(value) for name, value in DEFAULTS.items()} | dict.fromkeys(FILLED_IN, "auto")
+    return [(name, _words(value), defaults.get(name, "")) for name, value in net.options.items()]

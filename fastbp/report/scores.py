@@ -1,4 +1,4 @@
-"""The scores that users know, of a network and of the best guess that looks at no input. Needs scikit-learn."""
+"""Well-known scores of a network, and of the best guess that ignores the inputs. Needs scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..model.network import Network
 
 def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
     """
-    Scores of a network or an ensemble, the most telling one first.
+    Scores of a network or an ensemble, the most important one first.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, f
     Returns
     -------
     dict of str to float
-        Classification and multilabel: accuracy (multilabel: all labels of a row right), log loss and AUC, the area under the ROC curve (of
-        the second of two classes; else the mean over the classes or labels). Regression: R^2, MAE and RMSE, means over the outputs,
-        of several quantiles those of the one nearest to 1/2; and the mean pinball loss where quantiles were learnt. What is undefined
-        is left out: the AUC where all rows are of one class, R^2 of a single row.
+        Classification and multilabel: accuracy (multilabel: all labels of a row right), log loss and AUC, the area
+        under the ROC curve (of the second of two classes; else the mean over the classes or labels). Regression: R^2,
+        MAE and RMSE, means over the outputs, of several quantiles those of the one nearest to 1/2; and for quantiles
+        the mean pinball loss. Undefined scores are left out: the AUC if all rows are of one class, R^2 of a single row.
 
     Raises
     ------
@@ -43,22 +43,22 @@ def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, f
 
 def baseline(net: Network, training: ArrayLike, y: ArrayLike) -> dict[str, float]:
     """
-    Scores of the best guess that looks at no input, to hold those of a network against.
+    Scores of the best guess that ignores the inputs, to compare those of a network with.
 
     Parameters
     ----------
     net : Network
-        Its task and its classes are those of the guess.
+        Determines the task and the classes.
     training : array-like, shape (m,) or (m, outputs)
-        Targets of the training part, from which the guess is made: how frequent the classes or labels are, or the mean of the numbers
-        (their quantiles, where quantiles were learnt).
+        Training targets, from which the guess is made: the frequencies of the classes or labels, or the mean of the
+        numbers (their quantiles, if the loss is ``"quantile"``).
     y : array-like, shape (n,) or (n, outputs)
         Targets to guess.
 
     Returns
     -------
     dict of str to float
-        The same scores as `scores` has for these targets.
+        The same scores as from `scores`.
     """
     known = targets_of(net, training, "auto", len(np.asarray(training)))
     wanted = targets_of(net, y, "auto", len(np.asarray(y)))
@@ -74,7 +74,7 @@ def _metrics() -> Any:
 
 
 def _guess(net: Network, known: Targets) -> NDArray[Any]:
-    """Outputs of a network that looks at no input."""
+    """Outputs of the guess that ignores the inputs."""
     if known.classes is not None:
         return np.bincount(known.values, minlength=len(known.classes)) / len(known.values)
     if net.loss == "quantile":
@@ -106,7 +106,7 @@ def _of_labels(wanted: NDArray[Any], proba: NDArray[Any]) -> dict[str, float]:
 
 
 def _area(wanted: NDArray[Any], proba: NDArray[Any]) -> dict[str, float]:
-    """The mean AUC over the columns in which some rows are right and some are not."""
+    """The mean AUC over the columns that have both positive and negative rows."""
     areas = [_metrics().roc_auc_score(y, p) for y, p in zip(wanted.T, proba.T, strict=True) if y.any() and not y.all()]
     return {"AUC": float(np.mean(areas))} if areas else {}
 
@@ -119,9 +119,7 @@ def _of_numbers(net: Network, wanted: NDArray[Any], outputs: NDArray[Any]) -> di
     found["RMSE"] = float(_metrics().root_mean_squared_error(wanted, point))
     if net.loss == "quantile":
         levels = net.loss_parameter
-        each = [
-            _metrics().mean_pinball_loss(wanted, outputs[:, k :: len(levels)], alpha=level)
-            for k, level in enumerate(levels)
-        ]
+        loss, count = _metrics().mean_pinball_loss, len(levels)
+        each = [loss(wanted, outputs[:, k::count], alpha=level) for k, level in enumerate(levels)]
         found["pinball loss"] = float(np.mean(each))
     return found

@@ -1,1 +1,1 @@
-"""The process around a training: settings, progress, interruption, and memory in blocks."""
+"""What surrounds a training: configuration, progress bars, Ctrl-C, and samples in blocks."""

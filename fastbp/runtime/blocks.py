@@ -1,4 +1,4 @@
-"""Samples in blocks of rows: a pass over X takes no memory of its size, and X may lie in a file that is larger than the memory."""
+"""Splits samples into blocks of rows, so that a pass over X needs little memory, and X may be a file larger than it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# Bytes, as float64, of the rows that NumPy works on at a time: they and what is made of them stay in the second cache.
+# Bytes, in float64, of the rows that NumPy processes at a time: they and the results stay in the second-level cache.
 PIECE = 1 << 18
-# Bytes of the samples that the compiled loops are given at a time: some hundred times what a call costs.
+# Bytes of the samples that compiled loops get at a time: their work is some hundred times the cost of a call.
 BLOCK = 1 << 22
 
 
 def pieces(rows: int, columns: int) -> Iterator[slice]:
-    """All rows, `PIECE` bytes of float64 at a time, one row at least."""
+    """All rows, in slices of `PIECE` bytes of float64, but at least one row."""
     step = max(1, PIECE // (8 * max(1, columns)))
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
@@ -24,14 +24,15 @@ def bounds(rows: int, row_bytes: int, unit: int = 1, least: int = 0) -> NDArray[
     """
     Where blocks of the samples of a pass begin, and the end of the last.
 
-    They have about the same size, at most `BLOCK` bytes (or `least`, if that is more), and hold whole units of `unit` rows, one at least;
-    what is left over goes with the last. So every batch has the size that it has in a pass over all samples at once.
+    They have about the same size, at most `BLOCK` bytes (or `least`, if that is more), and consist of whole units of
+    `unit` rows, at least one; the remaining rows go to the last block. So every batch has the same rows as in a pass
+    over all samples at once.
     """
     full = rows // unit
     count = max(1, min(full, -(-full * unit * row_bytes // max(BLOCK, least))))
-    places = np.arange(count + 1) * full // count * unit
-    places[-1] = rows
-    return places
+    starts = np.arange(count + 1) * full // count * unit
+    starts[-1] = rows
+    return starts
 
 
 def parts(rows: int, row_bytes: int, least: int = 0) -> list[slice]:
@@ -40,7 +41,7 @@ def parts(rows: int, row_bytes: int, least: int = 0) -> list[slice]:
 
 
 def mean(values: Sequence[tuple[float, ...]], rows: Sequence[int]) -> tuple[float, ...]:
-    """Means over all samples from those over blocks of so many rows, all added up in order."""
+    """Means over all samples, from the means over blocks of `rows` rows, added in order."""
     if len(values) == 1:
         return values[0]
     total = sum(rows)

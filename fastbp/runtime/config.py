@@ -1,4 +1,4 @@
-"""`show_config`: what this installation runs on, for reports and for the benchmarks."""
+"""`show_config`: versions, processor and settings of this installation, for bug reports and benchmarks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _version(package: str) -> str:
 
 
 def _processor() -> str:
-    """The processor as its vendor names it, where the system tells."""
+    """The vendor's name of the processor, if the system knows it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -30,7 +30,7 @@ def _processor() -> str:
 
 
 def _threading_layer() -> str:
-    """The layer in use, or those that Numba will try, in their order."""
+    """The layer in use, or those that Numba will try, in this order."""
     try:
         return str(numba.threading_layer())  # type: ignore[attr-defined]
     except ValueError:
@@ -41,19 +41,20 @@ def _threading_layer() -> str:
 
 def config(peak: bool = True) -> dict[str, str | int | float]:
     """
-    What fastbp runs on.
+    Versions, processor and settings of this installation.
 
     Parameters
     ----------
     peak : bool
-        Measure the peak of one thread too: compiles a loop of multiply-adds on the first call and runs it for a tenth of a second.
+        Also measure the peak of one thread: the first call compiles a loop of multiply-adds, and each call runs it for
+        a tenth of a second.
 
     Returns
     -------
     dict
-        Versions, processor, width of the vectors, threading layer, threads, cache folder and, in GFLOP/s, the measured peaks.
+        Versions, processor, vector width, threading layer, threads, cache folder and, in GFLOP/s, the measured peaks.
     """
-    found: dict[str, str | int | float] = {
+    facts: dict[str, str | int | float] = {
         "fastbp": _version("fastbp"),
         "python": sys.version.split()[0],
         "numpy": _version("numpy"),
@@ -68,20 +69,18 @@ def config(peak: bool = True) -> dict[str, str | int | float]:
         "cache folder": str(kernels.cache_folder()),
     }
     if peak:
-        found["peak float32"], found["peak float64"] = (
-            round(kernels.peak_gflops(dtype), 1) for dtype in ("float32", "float64")
-        )
-    return found
+        facts |= {f"peak {dtype}": round(kernels.peak_gflops(dtype), 1) for dtype in ("float32", "float64")}
+    return facts
 
 
 def show_config(peak: bool = True) -> None:
     """
-    Print what fastbp runs on: versions, processor, vector width, threading layer, cache folder, measured peak.
+    Print versions, processor, vector width, threading layer, threads, cache folder and measured peak.
 
     Parameters
     ----------
     peak : bool
-        Measure the peak of one thread too (a tenth of a second, and compiling on the first call).
+        Also measure the peak of one thread; see `config`.
 
     Examples
     --------

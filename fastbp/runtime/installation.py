@@ -1,4 +1,4 @@
-"""What has a say in the bits, in this process and on the workers of a Dask cluster, which must have the same."""
+"""What determines the bits, in this process and on the workers of a Dask cluster, which must match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .config import config
 
 @functools.cache
 def installation() -> dict[str, Any]:
-    """What has a say in the bits, as it is in this process."""
+    """What determines the bits, in this process."""
     here = config(peak=False)
     fused = bool(host_features().get("fma"))
     same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")}
@@ -23,13 +23,14 @@ def installation() -> dict[str, Any]:
 
 
 def require_same(name: str, address: str, here: dict[str, Any], there: Any) -> None:
-    """Raise RuntimeError unless the worker has what is here; `there` may also be what went wrong when it was asked."""
+    """Raise RuntimeError unless the worker has the same; `there` may also be the exception that it raised."""
     if isinstance(there, Exception):
         raise RuntimeError(f"{name}: expected fastbp {here['fastbp']} on worker {address}, got {there}")
     for what, wanted in here.items():
         if there[what] != wanted:
             raise RuntimeError(
-                f"{name}: expected {what} {wanted}, as here, on worker {address}, got {there[what]}; its networks may have other bits"
+                f"{name}: expected {what} {wanted}, as here, on worker {address}, got {there[what]}; "
+                "its networks may have other bits"
             )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is fulfilled between two epochs, so that no epoch is left half done."""
+"""Ctrl-C takes effect between two epochs, so that no epoch is left half done."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from typing import Any
 
 
 class Wish:
-    """Whether Ctrl-C has come."""
+    """Whether Ctrl-C was pressed."""
 
     came = False
 
 
-# The wish that a run heeds which is one of many in this thread: who started them listens to Ctrl-C.
+# One of many runs in this thread obeys this: whoever started them handles Ctrl-C.
 shared: ContextVar[Wish | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
 def awaited() -> Iterator[Wish]:
     """
-    Note the first Ctrl-C instead of breaking off; the second one breaks off at once.
+    Record the first Ctrl-C instead of raising KeyboardInterrupt; the second one raises at once.
 
-    Only the main thread hears Ctrl-C, and a program that handles it in a way of its own keeps that: then nothing is changed.
+    Only the main thread receives Ctrl-C. If the program has its own handler, nothing is changed.
     """
-    wish = shared.get()
-    if wish is not None:
-        yield wish
+    interrupt = shared.get()
+    if interrupt is not None:
+        yield interrupt
         return
-    wish = Wish()
+    interrupt = Wish()
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield wish
+        yield interrupt
         return
 
-    def note(number: int, frame: Any) -> None:
-        if wish.came:
+    def record(number: int, frame: Any) -> None:
+        if interrupt.came:
             signal.default_int_handler(number, frame)
-        wish.came = True
+        interrupt.came = True
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, record)
     try:
-        yield wish
+        yield interrupt
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

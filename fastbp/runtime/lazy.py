@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class cached_property(functools.cached_property[T]):  # noqa: N801 - takes the place of another
+class cached_property(functools.cached_property[T]):  # noqa: N801 - replaces the one in functools
     """
-    As `functools.cached_property` is from Python 3.12 on: two threads may compute the value twice.
+    As `functools.cached_property` since Python 3.12: two threads may both compute the value.
 
-    Before, they do it under a lock, and a process that is forked meanwhile finds it locked for ever.
+    Before 3.12, it has a lock; a process that is forked while another thread holds the lock waits forever.
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:

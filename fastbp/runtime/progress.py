@@ -1,4 +1,4 @@
-"""Progress bars that no other process can hold up."""
+"""Progress bars that other processes cannot block."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from fastbp.kernels.internal import hold_at_fork
 
 class Bar(tqdm):  # type: ignore[misc]
     """
-    A bar of tqdm, shown or not, whose lock is this process's own.
+    A tqdm bar, shown or not, with a lock that belongs to this process.
 
-    tqdm's lock is shared with all processes that were forked: one that is killed while it holds the lock stops the others for ever, also
-    where no bar is shown. And no thread is started to watch the bar: forks, and some of Numba's threading layers, want to be alone.
+    tqdm's lock is shared with all forked processes: if one is killed while it holds the lock, the others wait forever,
+    even without a visible bar. No monitor thread is started, since forks and some of Numba's threading layers do not
+    tolerate other threads.
     """
 
     monitor_interval = 0

@@ -1,9 +1,10 @@
 """
 scikit-learn's multilayer perceptrons on compiled kernels: ``from fastbp.sklearn import MLPClassifier, MLPRegressor``.
 
-The estimators are scikit-learn's own, with its parameters, checks, attributes and messages; what is replaced is the arithmetic: the
-passes over the samples, the loss and gradient of L-BFGS, and the forward pass of a prediction. The same weights to start from and the
-same order of samples lead to the same weights. What users have asked scikit-learn's for is there too, as further parameters.
+The estimators are scikit-learn's own, with its parameters, checks, attributes and messages. Only the arithmetic is
+replaced: the passes over the samples, the loss and gradient of L-BFGS, and the forward pass of a prediction. The same
+first weights and the same order of samples lead to the same weights. Further parameters add what users of
+scikit-learn's have asked for.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""The two estimators: scikit-learn's parameters and those that its users asked for."""
+"""The two estimators: scikit-learn's parameters, and those that its users asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .. import checks, losses, options
 from ..training.passes import Array
 from .learning import SOLVERS, Compiled
 
-# What may be given for the parameters that both estimators have beyond, or otherwise than, scikit-learn's.
+# Valid values of the parameters that both estimators add to, or extend from, scikit-learn's.
 _CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [StrOptions(set(options.ELEMENTWISE)), "array-like"],
     "solver": [StrOptions({"lbfgs", *SOLVERS})],
@@ -33,17 +33,19 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
     """
     scikit-learn's `MLPClassifier`, trained by compiled kernels.
 
-    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPClassifier``. Sparse matrices are not made dense.
+    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPClassifier``. Sparse matrices stay
+    sparse.
 
     Parameters
     ----------
     All those of scikit-learn's
         With the same meaning and defaults. Further values and parameters are:
     activation : str, or sequence of one per hidden layer
-        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"mish"``, ``"softplus"``, ``"hard_sigmoid"`` and ``"exp"``.
+        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"mish"``, ``"softplus"``,
+        ``"hard_sigmoid"`` and ``"exp"``.
     solver : str
-        Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"`` (with `beta_2`)
-        and ``"rprop"`` (of all samples at once, unless `batch_size` says otherwise).
+        Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"``
+        (with `beta_2`) and ``"rprop"`` (on all samples at once, unless `batch_size` says otherwise).
     learning_rate : str
         Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs, over the batches of `max_iter` epochs.
     warmup : float, default=0
@@ -51,14 +53,15 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
     dropout : float or sequence of one per hidden layer, default=0
         Probability with which a unit is left out of a sample's pass in training.
     clip_norm : float, default=None
-        Largest length of the gradient of a batch's loss; a longer one is cut, its direction kept.
+        Greatest norm of the gradient of a batch's loss; a longer one is shortened, its direction kept.
     scoring : str or callable, default=None
-        What early stopping watches: ``"loss"``, a scorer of scikit-learn by name, or ``scorer(estimator, X, y)``; by default the
-        accuracy or R^2 that scikit-learn's watches.
+        What early stopping monitors: ``"loss"``, a scorer of scikit-learn by name, or ``scorer(estimator, X, y)``; by
+        default accuracy or R^2, as in scikit-learn.
     callback : callable, default=None
         Called with a `fastbp.Epoch` after each epoch; returns True to stop.
     loss : {"log_loss", "squared_error"} or pair of functions, default="log_loss"
-        What is minimised; or a loss of your own, J(y, p) and dJ/dp(y, p) of one output p and its target 0 or 1 (see `fastbp.train`).
+        What is minimised; a custom loss is J(y, p) and dJ/dp(y, p) of one output p and its target 0 or 1 (see
+        `fastbp.train`).
     class_weight : dict of label to float, "balanced" or None, default=None
         Weight of each class in the loss, and in early stopping.
 
@@ -67,12 +70,13 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
     All those of scikit-learn's
         And one more:
     validation_loss_curve_ : list of float
-        Mean loss of the samples set aside after each epoch, without the penalty; with `early_stopping`.
+        Validation loss after each epoch, without the penalty; with `early_stopping`.
 
     Notes
     -----
-    `partial_fit` works with `early_stopping`: of each call's samples a part is set aside (the same if the same samples are given again),
-    and the weights of the best score come back once it has not got better for `n_iter_no_change` calls; later calls then change nothing.
+    `partial_fit` works with `early_stopping`: a part of each call's samples is set aside (the same part of the same
+    samples). When the score has not improved for `n_iter_no_change` calls, the best weights are restored, and later
+    calls change nothing.
 
     Examples
     --------
@@ -91,7 +95,7 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
@@ -162,9 +166,8 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         if self.class_weight is None:
             return sample_weight
         if incremental and self.class_weight == "balanced":
-            raise ValueError(
-                "class_weight: expected weights by class in partial_fit, which does not see all samples, got 'balanced'"
-            )
+            wanted = "weights by class in partial_fit, which does not see all samples"
+            raise ValueError(f"class_weight: expected {wanted}, got 'balanced'")
         weight = compute_sample_weight(self.class_weight, self._label_binarizer.inverse_transform(y))
         return weight if sample_weight is None else weight * sample_weight
 
@@ -172,13 +175,13 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         self, n_features: int, classes: Any, *, multilabel: bool = False, dtype: Any = np.float64
     ) -> MLPClassifier:
         """
-        Draw the weights without any data: the network predicts with them, and `partial_fit` and warm starts go on from them.
+        Draw the weights without any data: you can predict with them, or continue by `partial_fit` or a warm start.
 
         Parameters
         ----------
         n_features : int
         classes : array-like
-            Labels, two at least; with `multilabel` the numbers of the labels.
+            At least two labels; with `multilabel` the numbers of the labels.
         multilabel : bool
         dtype : float64 or float32
 
@@ -188,7 +191,7 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         """
         labels = np.unique(np.asarray(classes))
         if len(labels) < 2:
-            raise ValueError(f"classes: expected two different labels at least, got {classes!r}")
+            raise ValueError(f"classes: expected at least two different labels, got {classes!r}")
         self._label_binarizer = LabelBinarizer().fit(np.eye(len(labels), dtype=int) if multilabel else labels)
         self.classes_ = labels
         _initialize(self, n_features, 1 if len(labels) == 2 and not multilabel else len(labels), dtype)
@@ -199,17 +202,19 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
     """
     scikit-learn's `MLPRegressor`, trained by compiled kernels.
 
-    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPRegressor``. Sparse matrices are not made dense.
+    All parameters, attributes and methods are those of ``sklearn.neural_network.MLPRegressor``. Sparse matrices stay
+    sparse.
 
     Parameters
     ----------
     All those of scikit-learn's
         With the same meaning and defaults. Further values and parameters are:
     activation : str, or sequence of one per hidden layer
-        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"mish"``, ``"softplus"``, ``"hard_sigmoid"`` and ``"exp"``.
+        Also ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``, ``"silu"``, ``"mish"``, ``"softplus"``,
+        ``"hard_sigmoid"`` and ``"exp"``.
     solver : str
-        Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"`` (with `beta_2`)
-        and ``"rprop"`` (of all samples at once, unless `batch_size` says otherwise).
+        Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"``
+        (with `beta_2`) and ``"rprop"`` (on all samples at once, unless `batch_size` says otherwise).
     learning_rate : str
         Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs, over the batches of `max_iter` epochs.
     warmup : float, default=0
@@ -217,18 +222,18 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
     dropout : float or sequence of one per hidden layer, default=0
         Probability with which a unit is left out of a sample's pass in training.
     clip_norm : float, default=None
-        Largest length of the gradient of a batch's loss; a longer one is cut, its direction kept.
+        Greatest norm of the gradient of a batch's loss; a longer one is shortened, its direction kept.
     scoring : str or callable, default=None
-        What early stopping watches: ``"loss"``, a scorer of scikit-learn by name, or ``scorer(estimator, X, y)``; by default the
-        accuracy or R^2 that scikit-learn's watches.
+        What early stopping monitors: ``"loss"``, a scorer of scikit-learn by name, or ``scorer(estimator, X, y)``; by
+        default accuracy or R^2, as in scikit-learn.
     callback : callable, default=None
         Called with a `fastbp.Epoch` after each epoch; returns True to stop.
     loss : str or pair of functions
-        Also ``"absolute_error"``, ``"huber"``, ``"log_cosh"`` and ``"quantile"``; or a loss of your own, J(y, yhat) and
+        Also ``"absolute_error"``, ``"huber"``, ``"log_cosh"`` and ``"quantile"``; a custom loss is J(y, yhat) and
         dJ/dyhat(y, yhat) of one output and its target (see `fastbp.train`).
     quantile : float or increasing sequence of float, default=0.5
-        Level of ``"quantile"``; of several levels `predict` returns a column each, target after target, and the score is that of the level
-        nearest to 1/2.
+        Level of ``"quantile"``; of several levels `predict` returns a column each, target after target, and the score
+        is that of the level nearest to 1/2.
     huber_delta : float, default=1.0
         The error at which ``"huber"`` turns from a square into a line.
 
@@ -237,7 +242,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
     All those of scikit-learn's
         And one more:
     validation_loss_curve_ : list of float
-        Mean loss of the samples set aside after each epoch, without the penalty; with `early_stopping`.
+        Validation loss after each epoch, without the penalty; with `early_stopping`.
 
     Notes
     -----
@@ -252,7 +257,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
@@ -332,24 +337,19 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
         return X, np.repeat(y.reshape(len(y), -1), levels, axis=1) if levels > 1 else y
 
     def _middle(self, predicted: Array) -> Array:
-        """Of several quantiles the one that is nearest to the median."""
-        levels = self._loss_parameter()
-        return (
-            predicted
-            if len(levels) < 2
-            else predicted[:, int(np.argmin(np.abs(np.array(levels) - 0.5))) :: len(levels)]
-        )
+        """Of several quantiles, the one nearest to the median."""
+        levels = np.array(self._loss_parameter())
+        return predicted if len(levels) < 2 else predicted[:, int(np.argmin(np.abs(levels - 0.5))) :: len(levels)]
 
     def _score(self, X: Any, y: Array, sample_weight: Array | None = None) -> float:
         if self.scoring is not None or len(self._loss_parameter()) < 2:
             return float(super()._score(X, y, sample_weight))
-        return float(
-            r2_score(self._middle(y), self._middle(self._predict(X, check_input=False)), sample_weight=sample_weight)
-        )
+        predicted = self._middle(self._predict(X, check_input=False))
+        return float(r2_score(self._middle(y), predicted, sample_weight=sample_weight))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """
-        R^2 of the prediction, of several quantiles that of the one whose level is nearest to 1/2.
+        R^2 of the prediction; of several quantiles, of the one whose level is nearest to 1/2.
 
         Parameters
         ----------
@@ -365,7 +365,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
 
     def initialize(self, n_features: int, n_outputs: int = 1, *, dtype: Any = np.float64) -> MLPRegressor:
         """
-        Draw the weights without any data: the network predicts with them, and `partial_fit` and warm starts go on from them.
+        Draw the weights without any data: you can predict with them, or continue by `partial_fit` or a warm start.
 
         Parameters
         ----------
@@ -382,7 +382,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
 
 
 def _initialize(model: Any, n_features: int, outputs: int, dtype: Any) -> None:
-    """First weights of a network of so many inputs and outputs."""
+    """Draw the first weights of a network with `n_features` inputs."""
     model._validate_params()
     model.n_features_in_ = checks.integer("n_features", n_features, 1)
     model._random_state = check_random_state(model.random_state)

@@ -1,4 +1,4 @@
-"""How both estimators learn: scikit-learn's way of batches, stopping and schedules around the compiled passes."""
+"""How both estimators learn: scikit-learn's batches, stopping and schedules, around the compiled passes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .. import compilation, losses, options, schedules
 from ..compilation import thread_count
 from ..model.network import Network, layers
 from ..options import Architecture
-from ..training.passes import Array, Passes
+from ..training.passes import Array, Passes, Rule
+from .early_stopping import EarlyStopping
 from .outputs import flat, read, sparse_outputs
-from .watching import Watching
 
 SOLVERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "rprop")
-# Attributes of scikit-learn's optimizers that hold their state; `Rule` names its own alike.
+# Attributes of scikit-learn's optimizers that hold their state.
 _STATES = {"adam": ("ms", "vs"), "sgd": ("velocities",)}
 
 
-class Rule(BaseOptimizer):  # type: ignore[misc]
-    """State of an update rule that scikit-learn does not have, in the shape of its optimizers."""
+class OptimizerState(BaseOptimizer):  # type: ignore[misc]
+    """State of an optimizer that scikit-learn does not have, in the form of its optimizers."""
 
     def __init__(self, solver: str, params: list[Array], learning_rate_init: float) -> None:
         super().__init__(learning_rate_init)
@@ -45,24 +45,24 @@ class Rule(BaseOptimizer):  # type: ignore[misc]
 
 
 def states_of(solver: str) -> tuple[str, ...]:
-    """Names under which an optimizer holds its state."""
-    return (
-        _STATES[solver] if solver in _STATES else ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
-    )
+    """Attributes of an optimizer that hold its state."""
+    if solver in _STATES:
+        return _STATES[solver]
+    return ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
 
 
 def threads_here() -> int:
-    """Threads of a fit: as many as Numba has, of which joblib leaves its processes a share; one in a job on a thread, beside other jobs."""
+    """Threads of a fit: all that Numba has (joblib divides them among its processes); one in a job on a thread."""
     in_a_job = get_active_backend()[0].nesting_level > 0
     return thread_count(1 if in_a_job and threading.current_thread() is not threading.main_thread() else None)
 
 
-class Compiled(Watching):
-    """What both estimators replace of scikit-learn's."""
+class Compiled(EarlyStopping):
+    """What both estimators replace in scikit-learn's."""
 
     def _hidden_units(self: Any) -> list[int]:
-        given = self.hidden_layer_sizes
-        units = list(given) if hasattr(given, "__iter__") else [given]
+        sizes = self.hidden_layer_sizes
+        units = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if np.any(np.array(units) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {units}.")
         return units
@@ -71,7 +71,7 @@ class Compiled(Watching):
         return options.hidden_activations(self.activation, count)
 
     def _loss_name(self: Any) -> str:
-        return self.loss if isinstance(self.loss, str) else losses.OWN
+        return self.loss if isinstance(self.loss, str) else losses.CUSTOM
 
     def _loss_parameter(self: Any) -> tuple[float, ...]:
         return ()
@@ -79,29 +79,23 @@ class Compiled(Watching):
     def _architecture(self: Any) -> Architecture:
         sizes = (self.coefs_[0].shape[0], *(W.shape[1] for W in self.coefs_))
         activations = (*self._hidden_activations(len(self.coefs_) - 1), self.out_activation_)
-        task = (
-            "regression"
-            if not is_classifier(self)
-            else "classification"
-            if self.out_activation_ == "softmax"
-            else "multilabel"
-        )
-        own = None if isinstance(self.loss, str) else losses.functions_of(self.loss)
-        return Architecture(sizes, activations, self._loss_name(), task, self._loss_parameter(), own)
+        task = "classification" if self.out_activation_ == "softmax" else "multilabel"
+        task = task if is_classifier(self) else "regression"
+        custom = None if isinstance(self.loss, str) else losses.functions_of(self.loss)
+        return Architecture(sizes, activations, self._loss_name(), task, self._loss_parameter(), custom)
 
     def _mean_over(self: Any) -> int:
-        """What scikit-learn divides the sum of a regression's losses over the outputs by."""
+        """The number by which scikit-learn divides the sum of the losses over the outputs, in regression."""
         return 1 if is_classifier(self) or self.loss == "poisson" else int(self.n_outputs_)
 
     def _init_coef(self: Any, fan_in: int, fan_out: int, dtype: Any) -> tuple[Array, Array]:
         if isinstance(self.activation, str):
             return super()._init_coef(fan_in, fan_out, dtype)  # type: ignore[misc]
-        # as scikit-learn's, by the activation of the layer at hand
+        # As in scikit-learn, by the activation of this layer.
         names = [*self.activation, None]
         bound = math.sqrt((2 if names[len(self.coefs_)] == "logistic" else 6) / (fan_in + fan_out))
-        return tuple(
-            self._random_state.uniform(-bound, bound, shape).astype(dtype) for shape in ((fan_in, fan_out), fan_out)
-        )
+        shapes = (fan_in, fan_out), fan_out
+        return tuple(self._random_state.uniform(-bound, bound, shape).astype(dtype) for shape in shapes)
 
     def _initialize(self: Any, y: Array, layer_units: list[int], dtype: Any) -> None:
         self._hidden_activations(len(layer_units) - 2)
@@ -120,9 +114,8 @@ class Compiled(Watching):
 
     def _check_solver(self: Any) -> bool:
         if self.solver not in SOLVERS:
-            raise AttributeError(
-                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
-            )
+            why = f"{self.solver} is not stochastic."
+            raise AttributeError(f"partial_fit is only available for stochastic optimizers. {why}")
         return True
 
     def _forward_pass_fast(self: Any, X: Any, check_input: bool = True) -> Array:
@@ -148,11 +141,11 @@ class Compiled(Watching):
         if first:
             self._initialize(y, sizes, X.dtype)
         net = self._architecture()
-        if net.own_loss is not None:
-            losses.check_derivative(net.own_loss, y, net.activations[-1])
+        if net.custom_loss is not None:
+            losses.check_derivative(net.custom_loss, y, net.activations[-1])
         if self.solver == "lbfgs":
-            self._refuse_beside_lbfgs()
-            # scikit-learn's own minimisation; it hands the middle four on to _loss_grad_lbfgs only
+            self._check_lbfgs_options()
+            # scikit-learn's own minimisation; it only passes the middle four on to _loss_grad_lbfgs.
             self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
         else:
             self._fit_stochastic(X, y, sample_weight, incremental)
@@ -189,7 +182,7 @@ class Compiled(Watching):
         Returns
         -------
         array, shape (n, outputs, features)
-            Of probabilities in classification.
+            In classification, of the probabilities.
         """
         return self._network().input_gradient(self._read_dense(X))
 
@@ -198,7 +191,7 @@ class Compiled(Watching):
         return validate_data(self, X, dtype=self.coefs_[0].dtype, reset=False)
 
     def _network(self: Any) -> Network:
-        """The same layers as a `fastbp.Network`, which scales nothing."""
+        """The same layers as a `fastbp.Network` without scaling."""
         net, params = self._architecture(), flat(self.coefs_, self.intercepts_, self.coefs_[0].dtype)
         inputs, outputs = net.sizes[0], net.sizes[-1]
         scaling = (np.zeros(inputs), np.ones(inputs), np.zeros(outputs), np.ones(outputs))
@@ -206,24 +199,23 @@ class Compiled(Watching):
 
     # L-BFGS
 
-    def _refuse_beside_lbfgs(self: Any) -> None:
-        for name, nothing in (("dropout", 0), ("clip_norm", None), ("warmup", 0), ("callback", None)):
+    def _check_lbfgs_options(self: Any) -> None:
+        for name, default in (("dropout", 0), ("clip_norm", None), ("warmup", 0), ("callback", None)):
             value = getattr(self, name)
-            if not (value is None or (np.ndim(value) == 0 and value == nothing)):
-                raise ValueError(
-                    f"{name}: expected {nothing} with solver='lbfgs', which takes no steps of its own, got {value!r}"
-                )
+            if not (value is None or (np.ndim(value) == 0 and value == default)):
+                wanted = f"{default} with solver='lbfgs', which has no batches and epochs"
+                raise ValueError(f"{name}: expected {wanted}, got {value!r}")
 
     def _fit_lbfgs(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:
         n, params = X.shape[0], flat(self.coefs_, self.intercepts_, X.dtype)
         total = float(n if sample_weight is None else sample_weight.sum())
         weight = np.ones(n, X.dtype) if sample_weight is None else (sample_weight * (n / total)).astype(X.dtype)
-        # With a momentum of 0 and a rate of 1 the velocity is the gradient, but for its sign.
+        # With a momentum of 0 and a rate of 1 the velocity is minus the gradient.
         velocity = np.zeros_like(params)
-        passes = self._passes(X, y, weight, params, "momentum", [velocity], (0.0, 0.0, 0.0), n)
+        passes = self._passes((X, y, weight), params, Rule("momentum", [velocity], (0.0, 0.0, 0.0)), n)
         self._batch = passes, params, velocity, np.arange(n), self.alpha / total
         try:
-            # the threads of BLAS, which SciPy's solver calls, would go on spinning beside ours
+            # The threads of BLAS, which SciPy's solver calls, would keep spinning and slow ours.
             with threadpool_limits(1, "blas"):
                 super()._fit_lbfgs(X, y, sample_weight, *rest)  # type: ignore[misc]
         finally:
@@ -233,11 +225,11 @@ class Compiled(Watching):
         self._unpack(packed)
         passes, params, velocity, order, l2 = self._batch
         params[:] = flat(self.coefs_, self.intercepts_, params.dtype)
-        velocity[:] = 0  # or the infinities of a step too far would stay
+        velocity[:] = 0  # else infinities from too long a step would stay
         found = passes.run(order, 0, 1.0, l2)
-        if found.failed >= 0:  # infinite, of a step too far: the solver takes a shorter one
+        if found.failed >= 0:  # infinite, after too long a step: the solver takes a shorter one
             if math.isnan(found.loss) and not isinstance(self.loss, str):
-                raise ValueError("loss: expected finite numbers, the loss of your own gave NaN under solver='lbfgs'")
+                raise ValueError("loss: expected finite numbers, the custom loss gave NaN under solver='lbfgs'")
             velocity[:] = np.nan
         W, b = layers(velocity, passes.net.sizes)
         return found.loss / self._mean_over() + found.penalty, -np.concatenate([part.ravel() for part in W + b])
@@ -245,64 +237,37 @@ class Compiled(Watching):
     # Batches
 
     def _passes(
-        self: Any,
-        X: Any,
-        y: Array,
-        weight: Array,
-        params: Array,
-        rule: str,
-        state: list[Array],
-        numbers: tuple[float, float, float],
-        size: int,
-        **more: Any,
+        self: Any, samples: tuple[Any, Array, Array], params: Array, rule: Rule, size: int, seed: int = 0
     ) -> Passes:
-        """Passes over these samples."""
-        Y = np.ascontiguousarray(y, params.dtype)
-        passes = Passes(
-            read(X, params.dtype),
-            Y,
-            weight,
-            self._architecture(),
-            params,
-            rule,
-            state,
-            numbers,
-            size,
-            threads=threads_here(),
-            **more,
-        )
+        """Passes over these samples: X, y and weights."""
+        X, y, weight = samples
+        samples = read(X, params.dtype), np.ascontiguousarray(y, params.dtype), weight
+        passes = Passes(samples, self._architecture(), params, rule, size, seed=seed, threads=threads_here())
         compilation.prepare(passes.kernel_names, params.dtype, None)
         return passes
 
     def _new_optimizer(self: Any) -> Any:
-        """State of the solver, and the schedule of its learning rate: scikit-learn's own, where it has one."""
+        """State of the solver, and the schedule of its learning rate: scikit-learn's own if it has one."""
         params = self.coefs_ + self.intercepts_
         if self.solver == "adam":
             return AdamOptimizer(params, self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon)
         if self.solver == "sgd":
-            return SGDOptimizer(
-                params,
-                self.learning_rate_init,
-                self.learning_rate,
-                self.momentum,
-                self.nesterovs_momentum,
-                self.power_t,
-            )
-        return Rule(self.solver, params, self.learning_rate_init)
+            rates = self.learning_rate_init, self.learning_rate
+            return SGDOptimizer(params, *rates, self.momentum, self.nesterovs_momentum, self.power_t)
+        return OptimizerState(self.solver, params, self.learning_rate_init)
 
-    def _rule(self: Any) -> tuple[str, tuple[float, float, float]]:
-        """Update rule and its numbers."""
-        if self.solver == "sgd":
-            rule = "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
-            return rule, (self.momentum, 0.0, 0.0)
-        return self.solver, options.NUMBERS["rprop"] if self.solver == "rprop" else (
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-        )
+    def _rule(self: Any, state: list[Array], dropout: tuple[float, ...]) -> Rule:
+        """How a batch changes the weights."""
+        optimizer, numbers = self.solver, (self.beta_1, self.beta_2, self.epsilon)
+        if optimizer == "rprop":
+            numbers = options.NUMBERS["rprop"]
+        elif optimizer == "sgd":
+            optimizer = "sgd" if self.momentum == 0 else "nesterov" if self.nesterovs_momentum else "momentum"
+            numbers = (self.momentum, 0.0, 0.0)
+        return Rule(optimizer, state, numbers, dropout, np.inf if self.clip_norm is None else self.clip_norm)
 
     def _in_one_array(self: Any, dtype: Any) -> tuple[Array, list[Array]]:
-        """Parameters, and state of the optimizer, each in one array, into which scikit-learn's lists become views."""
+        """Parameters and optimizer state, each in one array; scikit-learn's lists become views of them."""
         count, sizes = len(self.coefs_), self._architecture().sizes
         params = flat(self.coefs_, self.intercepts_, dtype)
         self.coefs_, self.intercepts_ = layers(params, sizes)
@@ -317,11 +282,8 @@ class Compiled(Watching):
 
     def _fit_stochastic(self: Any, X: Any, y: Array, sample_weight: Array | None, incremental: bool) -> None:
         if incremental and getattr(self, "_stopped", False):
-            warnings.warn(
-                "partial_fit has stopped early: the weights are those of the best score, and stay.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+            text = "partial_fit has stopped early: the weights are those of the best score, and stay."
+            warnings.warn(text, ConvergenceWarning, stacklevel=4)
             return
         if not incremental or not hasattr(self, "_optimizer"):
             self._optimizer = self._new_optimizer()
@@ -332,34 +294,21 @@ class Compiled(Watching):
         else:
             size = min(self.batch_size, n)
             if self.batch_size > n:
-                warnings.warn(
-                    "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
-                )
+                text = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+                warnings.warn(text, stacklevel=4)
         params, state = self._in_one_array(X.dtype)
         weight, shares = np.ones(n, params.dtype), options.dropout_shares(self.dropout, len(self.coefs_) - 1)
         seed = self._random_state.randint(np.iinfo(np.int32).max) if any(shares) else 0
-        rule, numbers = self._rule()
-        passes = self._passes(
-            training[0],
-            training[1],
-            weight,
-            params,
-            rule,
-            state,
-            numbers,
-            size,
-            dropout=shares,
-            clip=np.inf if self.clip_norm is None else self.clip_norm,
-            seed=seed,
-        )
+        samples = training[0], training[1], weight
+        passes = self._passes(samples, params, self._rule(state, shares), size, seed)
         try:
-            self._learn(passes, weight, training[2], size, validation, incremental)
+            self._run_epochs(passes, weight, training[2], size, validation, incremental)
         except KeyboardInterrupt:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         if self.early_stopping and (not incremental or getattr(self, "_stopped", False)):
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
 
-    def _learn(
+    def _run_epochs(
         self: Any,
         passes: Passes,
         weight: Array,
@@ -368,27 +317,27 @@ class Compiled(Watching):
         validation: list[Any] | None,
         incremental: bool,
     ) -> None:
-        """Pass after pass, until the loss or the validation score no longer gets better."""
+        """Pass after pass, until the loss or the validation score no longer improves."""
         n, optimizer, started = passes.n, self._optimizer, time.perf_counter()
         order, starts = np.arange(n), np.arange(0, n, size)
         counts = np.diff(starts, append=n)
         totals = counts.astype(np.float64)
-        step = getattr(optimizer, "t", 0)  # which scikit-learn's SGD lacks, and gets here
+        step = getattr(optimizer, "t", 0)  # scikit-learn's SGD gets this attribute here
         self.n_iter_ = 0
         for _ in range(self.max_iter):
-            if self.shuffle:  # as sklearn.utils.shuffle draws it
+            if self.shuffle:  # as by sklearn.utils.shuffle
                 drawn = np.arange(n)
                 self._random_state.shuffle(drawn)
                 order = order[drawn]
             if sample_weight is not None:
-                # scikit-learn divides by the weight of a batch's samples, the kernels by their number
+                # scikit-learn divides by the weight of a batch's samples, the kernels by their number.
                 totals = np.add.reduceat(sample_weight[order], starts).astype(np.float64)
                 scale = np.divide(counts, totals, out=np.zeros(len(counts)), where=totals > 0)
                 weight[order] = sample_weight[order] * np.repeat(scale, counts)
             decay = self.alpha if self.solver == "adamw" else self.alpha / np.where(totals > 0, totals, np.inf)
             found = passes.run(order, step, self._rates(optimizer, step, len(starts)), decay)
             if found.failed >= 0:
-                self._tell_failure(found.failed)
+                self._raise_not_finite(found.failed)
             step += len(starts)
             optimizer.t = step
             self.n_iter_ += 1
@@ -400,12 +349,14 @@ class Compiled(Watching):
             if validation is None:
                 self._update_no_improvement_count(False, None, None, None)
             else:
-                self._watch(*validation)
+                self._validate(*validation)
             optimizer.iteration_ends(self.t_)
             stop = self.callback is not None and self.callback(self._epoch(found, started, passes.params)) is True
             if self._no_improvement_count > self.n_iter_no_change:
-                watched = "Validation score did not improve" if self.early_stopping else "Training loss did not improve"
-                message = f"{watched} more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+                what = "Validation score" if self.early_stopping else "Training loss"
+                message = (
+                    f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+                )
                 if optimizer.trigger_stopping(message, self.verbose):
                     self._stopped = incremental and self.early_stopping
                     break
@@ -413,30 +364,25 @@ class Compiled(Watching):
             if incremental or stop:
                 break
             if self.n_iter_ == self.max_iter:
-                warnings.warn(
-                    f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=2,
-                )
+                reached = f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached"
+                text = f"{reached} and the optimization hasn't converged yet."
+                warnings.warn(text, ConvergenceWarning, stacklevel=2)
 
     def _rates(self: Any, optimizer: Any, step: int, batches: int) -> Any:
         """Learning rate of each batch of a pass."""
-        rate = (
-            getattr(optimizer, "learning_rate", self.learning_rate_init)
-            if self.solver == "sgd"
-            else self.learning_rate_init
-        )
+        rate = self.learning_rate_init
+        if self.solver == "sgd":
+            rate = getattr(optimizer, "learning_rate", rate)
         name = self.learning_rate if self.learning_rate in schedules.SCHEDULES else "constant"
         if name == "constant" and not self.warmup:
             return rate
         return rate * schedules.factors(name, step, batches, self.max_iter * batches, self.warmup * batches)
 
-    def _tell_failure(self: Any, batch: int) -> None:
+    def _raise_not_finite(self: Any, batch: int) -> None:
         if isinstance(self.loss, str):
             raise ValueError(_NOT_FINITE)
-        raise ValueError(
-            f"loss: expected finite numbers, the loss of your own gave others in epoch {self.n_iter_ + 1}, batch {batch + 1}"
-        )
+        where = f"epoch {self.n_iter_ + 1}, batch {batch + 1}"
+        raise ValueError(f"loss: expected finite numbers, the custom loss gave others in {where}")
 
 
 _NOT_FINITE = (

@@ -1,4 +1,4 @@
-"""scikit-learn's lists of weights as the arrays that kernels take, and the outputs of a network for dense and for sparse samples."""
+"""scikit-learn's lists of weights as the arrays that kernels take, and outputs for sparse samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def flat(W: list[Array], b: list[Array], dtype: Any) -> Array:
 
 
 def sparse_outputs(X: Any, params: Array, net: Architecture) -> Array:
-    """Outputs for all rows of a sparse matrix: its layer is the first, then a network of the layers behind it."""
+    """Outputs for all rows of a sparse matrix: the first layer takes it, a network of the other layers the rest."""
     W, b = layers(params[: (net.sizes[0] + 1) * net.sizes[1]], net.sizes[:2])
     a = np.empty((X.shape[0], net.sizes[1]), params.dtype)
     kernels.csr_linear_forward(X.data, X.indices, X.indptr, np.arange(X.shape[0]), W[0], b[0], a)

@@ -1,4 +1,4 @@
-"""Tables as people have them: files and frames with text, dates and missing values, made into numbers for a network."""
+"""Turns real-world tables (files and frames with text, dates and missing values) into numbers for a network."""
 
 from .columns import Columns, inputs, opened, plain_columns, text_names
 from .hints import TableWarning

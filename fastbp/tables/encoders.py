@@ -1,7 +1,7 @@
 """
-What each kind of column becomes: plain data, learnt from the training part.
+Encoders, one for each kind of column: plain data, learnt from the training rows.
 
-An encoder gives raw values, a column for each, in which NaN stands for a missing number; `Columns` fills these in.
+An encoder returns raw values, where a missing number is NaN; `Columns` fills these in.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Number:
     ----------
     name : str
     fill : float
-        Stands for a missing value: the median of the training part.
+        Replaces a missing value: the median of the training rows.
     flag : bool
-        A further input says whether the value is missing.
+        One more input marks missing values.
     lenient : bool
-        Text among the numbers counts as missing, because the column came as text; else it is an error.
+        Text among the numbers counts as missing, because the column was text in training; otherwise it is an error.
     boolean : bool
-        The column holds yes and no.
+        The column contains yes and no.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Number:
 
     @property
     def fills(self) -> tuple[float, ...]:
-        """What stands for each raw value where it is missing."""
+        """What replaces each raw value if it is missing."""
         return (self.fill,)
 
     def encode(self, column: Column) -> NDArray[np.float64]:
@@ -69,7 +69,8 @@ class Number:
         wrong = np.isnan(numbers) & ~text.missing
         if wrong.any() and not self.lenient:
             row = int(np.flatnonzero(wrong)[0])
-            message = f"expected numbers in column {self.name!r}, as in training, got {text.words[text.values[row]]!r} in row {row}"
+            word = text.words[text.values[row]]
+            message = f"expected numbers in column {self.name!r}, as in training, got {word!r} in row {row}"
             raise CellError(message, self.name, row)
         return numbers[:, None]
 
@@ -77,17 +78,17 @@ class Number:
 @dataclass(frozen=True)
 class Category:
     """
-    One input for each value, 1 where a row has it.
+    One input for each value: 1 in the rows that have it, otherwise 0.
 
     Attributes
     ----------
     name : str
     values : tuple of str
-        The values that have an input of their own.
+        The values that have their own input.
     other : bool
-        One more input stands for all other values: the rare ones, and those that did not occur in training.
+        One more input marks all other values: the rare ones, and those that did not occur in training.
     flag : bool
-        One more input says whether the value is missing.
+        One more input marks missing values.
     """
 
     name: str
@@ -98,8 +99,8 @@ class Category:
     @property
     def parts(self) -> tuple[str, ...]:
         """Name of each raw value."""
-        ends = [f"{self.name} (other)"] * self.other + [f"{self.name} (missing)"] * self.flag
-        return (*(f"{self.name}={value}" for value in self.values), *ends)
+        last = [f"{self.name} (other)"] * self.other + [f"{self.name} (missing)"] * self.flag
+        return (*(f"{self.name}={value}" for value in self.values), *last)
 
     @property
     def scaled(self) -> tuple[bool, ...]:
@@ -108,35 +109,35 @@ class Category:
 
     @property
     def fills(self) -> tuple[float, ...]:
-        """Nothing is filled in: a missing value is a value."""
+        """Nothing is filled in: "missing" is a category, too."""
         return (math.nan,) * len(self.parts)
 
     def encode(self, column: Column) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
         text = column.as_text()
-        known = {value: k for k, value in enumerate(self.values)}
-        other = len(known) if self.other else -1
-        of_words = np.array([known.get(word, other) for word in text.words], np.int64)
-        place = text.each(of_words, len(known) + self.other if self.flag else -1)
-        return (place[:, None] == np.arange(len(self.parts))).astype(np.float64)
+        indices = {value: k for k, value in enumerate(self.values)}
+        other = len(indices) if self.other else -1
+        missing = len(indices) + self.other if self.flag else -1
+        index = text.each(np.array([indices.get(word, other) for word in text.words], np.int64), missing)
+        return (index[:, None] == np.arange(len(self.parts))).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Date:
     """
-    A date as its parts: days since 1970; where in the year and in the day it is, as points on circles; the day of the week.
+    The parts of a date: days since 1970, the time of the year and of the day as points on circles, the day of the week.
 
     Attributes
     ----------
     name : str
     kept : tuple of str
-        Parts out of `DATE_PARTS` that differ in training.
+        The parts from `DATE_PARTS` that are not constant in training.
     fill : float
-        Days since 1970 that stand for a missing date: the median of the training part.
+        Replaces a missing date, in days since 1970: the median of the training rows.
     format : str or None
-        How text is read: ``"ISO"``, or as in `datetime.strptime`; None where the frame holds dates.
+        How text is read: ``"ISO"``, or as in `datetime.strptime`; None if the frame contains dates.
     flag : bool
-        A further input says whether the date is missing.
+        One more input marks missing dates.
     """
 
     name: str
@@ -157,7 +158,7 @@ class Date:
 
     @property
     def fills(self) -> tuple[float, ...]:
-        """Nothing is filled in later: the parts of the median stand for a missing date."""
+        """Nothing is filled in later: `encode` already replaces a missing date by the median."""
         return (math.nan,) * len(self.parts)
 
     def encode(self, column: Column) -> NDArray[np.float64]:
@@ -166,8 +167,8 @@ class Date:
         missing = np.isnat(dates)
         days = np.where(missing, self.fill, dates.astype(np.int64) / 86_400e6)
         parts = date_parts(days)
-        chosen = [parts[part] for part in self.kept] + [missing.astype(np.float64)] * self.flag
-        return np.stack(chosen, axis=1)
+        kept = [parts[part] for part in self.kept] + [missing.astype(np.float64)] * self.flag
+        return np.stack(kept, axis=1)
 
     def _dates(self, column: Column) -> NDArray[np.datetime64]:
         if column.kind == "date":
@@ -176,15 +177,14 @@ class Date:
         dates = text.each(read_date(text.words, self.format or "ISO"), np.datetime64("NaT"))
         wrong = np.isnat(dates) & ~text.missing
         if wrong.all() and len(wrong):
-            message = (
-                f"expected dates in column {self.name!r}, as in training, got {text.words[text.values[0]]!r} in row 0"
-            )
+            word = text.words[text.values[0]]
+            message = f"expected dates in column {self.name!r}, as in training, got {word!r} in row 0"
             raise CellError(message, self.name, 0)
         return dates
 
 
 def date_parts(days: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Every part of dates that are given in days since 1970-01-01, by its name in `DATE_PARTS`."""
+    """Parts of dates, which are given in days since 1970-01-01; the keys are those of `DATE_PARTS`."""
     whole = np.floor(days).astype("datetime64[D]")
     in_year = ((whole - whole.astype("datetime64[Y]")).astype(np.float64) + days % 1) / 365.2425
     weekday = (whole.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday

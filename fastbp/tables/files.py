@@ -1,4 +1,8 @@
-"""Tables in files, CSV and Parquet, for the command line: an error names the file, the column and the line, and says what to do."""
+"""
+Reads tables from CSV and Parquet files, and writes CSV.
+
+Errors name the file, the column and the line, and say what to do.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from .frames import CellError
 if TYPE_CHECKING:
     import pandas as pd
 
-# Of a piece. A network may make a hundred numbers of a cell.
+# The rows and cells of a piece. A network may turn one cell into a hundred inputs.
 MOST_ROWS, LEAST_ROWS, CELLS = 20_000, 500, 200_000
 
 
@@ -34,10 +38,10 @@ class Table:
     Attributes
     ----------
     path : str
-        What errors call it.
+        The file's name in errors.
     frame : DataFrame
-        Its columns by the names in the file, of which none repeats. The index is the line of the file in which each row begins, or the
-        number of the row in a Parquet file; its name says which.
+        The columns under their names in the file, all of them different. The index is the line of the file where each
+        row begins, or the number of the row in a Parquet file; the name of the index says which.
     """
 
     path: str
@@ -49,20 +53,19 @@ class Table:
         return [str(name) for name in self.frame]
 
     def require(self, names: Sequence[str]) -> None:
-        """Raise ValueError unless all these columns are there."""
-        there = dict.fromkeys(self.names)
-        missing = [name for name in names if name not in there]
+        """Raise ValueError unless the table has all these columns."""
+        present = dict.fromkeys(self.names)
+        missing = [name for name in names if name not in present]
         if missing:
-            near = difflib.get_close_matches(missing[0], there, n=1)
-            first = ", ".join(map(repr, itertools.islice(there, 8))) + (", ..." if len(there) > 8 else "")
-            hint = f"did you mean {near[0]!r}?" if near and len(missing) == 1 else f"its columns are {first}"
-            raise ValueError(f"{self.path}: there is no column {some(missing)}; {hint}")
+            close = difflib.get_close_matches(missing[0], present, n=1)
+            listed = ", ".join(map(repr, itertools.islice(present, 8))) + (", ..." if len(present) > 8 else "")
+            hint = f"did you mean {close[0]!r}?" if close and len(missing) == 1 else f"its columns are {listed}"
+            raise ValueError(f"{self.path}: there is no column {first_names(missing)}; {hint}")
 
     def numbers(self) -> NDArray[np.float64]:
-        """All columns as numbers, for a network that knows no names; an error where a cell is none."""
-        return np.column_stack(
-            [self._numbers(name, "turn it into numbers, or remove the column") for name in self.names]
-        )
+        """All columns as numbers, for a network that has no column names; an error if a cell is not a number."""
+        hint = "turn it into numbers, or remove the column"
+        return np.column_stack([self._numbers(name, hint) for name in self.names])
 
     def target(self, names: list[str], task: str) -> NDArray[Any]:
         """
@@ -71,9 +74,9 @@ class Table:
         Parameters
         ----------
         names : list of str
-            One column, or several of numbers.
+            One column, or several columns of numbers.
         task : str
-            As in `fastbp.train`: regression and multilabel take numbers only; auto does too, where most cells are numbers.
+            As in `fastbp.train`. Regression and multilabel need numbers, and so does auto if most cells are numbers.
 
         Returns
         -------
@@ -83,7 +86,7 @@ class Table:
         Raises
         ------
         ValueError
-            A column is not there, or misses values, or holds text where numbers are needed.
+            A column does not exist, has missing values, or contains text where numbers are needed.
         """
         self.require(names)
         if len(names) > 1:
@@ -92,34 +95,30 @@ class Table:
         numbers = _pandas().to_numeric(column, errors="coerce")
         if task == "classification" or (task == "auto" and 2 * numbers.notna().sum() <= len(column)):
             return column.to_numpy()
-        hint = (
-            "correct it, or pass --task classification if these are labels"
-            if task == "auto"
-            else f"{task} needs numbers"
-        )
-        return self._numbers(names[0], hint)
+        labels = "correct it, or pass --task classification if these are labels"
+        return self._numbers(names[0], labels if task == "auto" else f"{task} needs numbers")
 
     @contextlib.contextmanager
     def naming_lines(self) -> Iterator[None]:
-        """Let errors about a row of the frame name the file and its line."""
+        """Make errors about a row of the frame name the file and the line."""
         try:
             yield
         except ValueError as error:
-            # The functions that take a frame put their argument's name before the message of the first error
-            wrong = error if isinstance(error, CellError) else error.__context__
-            if not isinstance(wrong, CellError):
+            # Functions that take a frame put their argument's name before the message of the original error.
+            original = error if isinstance(error, CellError) else error.__context__
+            if not isinstance(original, CellError):
                 raise
-            message = self._place(wrong.row).join(str(wrong).rsplit(f"row {wrong.row}", 1))
+            message = self._place(original.row).join(str(original).rsplit(f"row {original.row}", 1))
             raise ValueError(f"{self.path}: {message}") from None
 
     def _complete(self, name: str) -> pd.Series[Any]:
-        """Return the column; an error if a value is missing."""
+        """Return the column; ValueError if a value is missing."""
         column = self.frame[name]
         missing = column.isna()
         if missing.any():
             raise ValueError(
-                f"{self.path}: column {name!r} has no value in {self._first(missing)} ({missing.sum()} such in all; NA, NaN, null and "
-                "None count as no value); fill it in, or remove the row"
+                f"{self.path}: column {name!r} has no value in {self._first(missing)} ({missing.sum()} missing in all; "
+                "NA, NaN, null and None count as missing); fill it in, or remove the row"
             )
         return column
 
@@ -128,14 +127,12 @@ class Table:
         numbers = _pandas().to_numeric(column, errors="coerce")
         text = numbers.isna()
         if text.any():
-            raise ValueError(
-                f"{self.path}: column {name!r} holds text ({reprlib.repr(column[text].iloc[0])} in {self._first(text)}); {hint}"
-            )
+            cell = f"{reprlib.repr(column[text].iloc[0])} in {self._first(text)}"
+            raise ValueError(f"{self.path}: column {name!r} contains text ({cell}); {hint}")
         infinite = np.isinf(numbers)
         if infinite.any():
-            raise ValueError(
-                f"{self.path}: column {name!r} holds an infinite number in {self._first(infinite)}; correct it"
-            )
+            place = self._first(infinite)
+            raise ValueError(f"{self.path}: column {name!r} contains an infinite number in {place}; correct it")
         return numbers.to_numpy()
 
     def _first(self, rows: pd.Series[bool]) -> str:
@@ -145,14 +142,14 @@ class Table:
         return f"{self.frame.index.name} {self.frame.index[row]}"
 
 
-def some(names: Sequence[str]) -> str:
+def first_names(names: Sequence[str]) -> str:
     """The first names, and how many there are."""
     return ", ".join(map(repr, names[:8])) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
 
 
 def read(path: str, as_text: Collection[str] = ()) -> Table:
     """
-    Read a table as a whole; see `stream`.
+    Read a whole table; see `stream`.
 
     Returns
     -------
@@ -170,9 +167,10 @@ def stream(path: str, as_text: Collection[str] = (), rows: int | None = None) ->
     path : str
         A CSV file (UTF-8, commas, column names in the first line) or a Parquet file; ``-`` is stdin.
     as_text : collection of str
-        Columns of a CSV file that are text, even where they look like numbers; the type of each other column is found piece by piece.
+        Columns of a CSV file that are text, even if they look like numbers. The type of every other column is
+        determined in each piece.
     rows : int, optional
-        Of a piece, at most; by default fewer where there are more columns.
+        The most rows of a piece; by default, the more columns, the fewer rows.
 
     Yields
     ------
@@ -184,7 +182,7 @@ def stream(path: str, as_text: Collection[str] = (), rows: int | None = None) ->
     ImportError
         pandas, or pyarrow for a Parquet file, is not installed.
     OSError, ValueError
-        The file cannot be read, or is no such table.
+        The file cannot be read, or is not such a table.
     """
     return _tables(path, as_text, lambda columns: rows or min(MOST_ROWS, max(LEAST_ROWS, CELLS // max(1, columns))))
 
@@ -211,9 +209,8 @@ def _tables(path: str, as_text: Collection[str], count: Callable[[int], int]) ->
             if len(frame):
                 yield Table(name, frame)
     if not done:
-        raise ValueError(
-            f"{name}: there are no rows{'' if parquet else ' below the column names; expected one sample a line'}"
-        )
+        where = "" if parquet else " below the column names; expected one sample a line"
+        raise ValueError(f"{name}: there are no rows{where}")
 
 
 def _open(path: str) -> contextlib.AbstractContextManager[Any]:
@@ -229,19 +226,13 @@ def _csv_frames(
 ) -> Iterator[pd.DataFrame]:
     pandas = _pandas()
     for piece in lines.pieces(path, file, count):
-        places = range(len(piece.header))
         if not piece.lines:
             continue
+        types = {k: str for k, name in enumerate(piece.header) if name in as_text}
+        settings = {"header": None, "names": range(len(piece.header)), "index_col": False, "skip_blank_lines": False}
         try:
-            frame = pandas.read_csv(
-                io.StringIO(piece.text),
-                header=None,
-                names=places,
-                index_col=False,
-                dtype={place: str for place in places if piece.header[place] in as_text},
-                low_memory=False,  # types are those of whole columns
-                skip_blank_lines=False,
-            )
+            # low_memory=False: each column has one type from its first row to its last
+            frame = pandas.read_csv(io.StringIO(piece.text), dtype=types, low_memory=False, **settings)
         except ValueError as error:
             raise ValueError(f"{path}: this is not a CSV table ({error})") from None
         frame.columns = piece.header
@@ -256,9 +247,8 @@ def _parquet_frames(path: str, file: io.BufferedReader, count: Callable[[int], i
         raise ImportError('reading a Parquet file needs pyarrow; install it with: pip install "fastbp[cli]"') from None
     try:
         table = parquet.ParquetFile(file if file.seekable() else io.BytesIO(file.read()))
-        names = lines.check_names(
-            path, [name for name in table.schema_arrow.names if not name.startswith("__index_level_")]
-        )
+        names = [name for name in table.schema_arrow.names if not name.startswith("__index_level_")]
+        lines.check_names(path, names)
         rows = min(count(len(names)), max(1, table.metadata.num_rows))
         for batch in table.iter_batches(rows, columns=names):
             yield batch.to_pandas(ignore_metadata=True)
@@ -270,7 +260,7 @@ def _parquet_frames(path: str, file: io.BufferedReader, count: Callable[[int], i
 
 def to_csv(values: NDArray[Any], names: list[str], header: bool) -> str:
     """
-    Columns as the text of a CSV file.
+    Write columns as the text of a CSV file.
 
     Parameters
     ----------
@@ -278,7 +268,7 @@ def to_csv(values: NDArray[Any], names: list[str], header: bool) -> str:
     names : list of str
         A name for each column.
     header : bool
-        Begin with the names.
+        Whether to begin with the names.
 
     Returns
     -------

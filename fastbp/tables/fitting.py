@@ -1,4 +1,4 @@
-"""What to make of a column: learnt from its values in the training part."""
+"""How to encode a column: learnt from its values in the training rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from . import text
 from .encoders import DATE_PARTS, Category, Date, Encoder, Number, date_parts
 from .frames import Column
 
-# Categories with an input of their own, at most; a column in which these cover less than half of the rows is left out.
+# The most categories that get their own input; if these cover less than half of the rows, the column is left out.
 MOST_CATEGORIES = 100
-# A category that fewer rows than this have is rare, or fewer than 1 % of them, but one that a single row has always is.
+# A category is rare in fewer rows than this or in fewer than 1 % of them, and always if only a single row has it.
 RARE = 10
 _ROW_NUMBER = re.compile(r"(unnamed: \d+|index|row|row.?(id|no|nr|number)|(.*[^a-z])?id|)", re.IGNORECASE)
 
@@ -22,7 +22,7 @@ _ROW_NUMBER = re.compile(r"(unnamed: \d+|index|row|row.?(id|no|nr|number)|(.*[^a
 @dataclass(frozen=True)
 class Row:
     """
-    What became of a column, a row of the table that the user sees.
+    What became of a column: a row of the table that ``print(net.columns)`` shows.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Row:
         How many inputs of the network come from it.
     note : str
     warning : bool
-        The user may want to do something about it.
+        You may want to do something about it.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Row:
 
 def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row]:
     """
-    Learn what to make of a column from the rows of the training part; None where it is left out.
+    Learn from the training rows how to encode a column; no encoder if it is left out.
 
-    Only in which form dates are written is seen in all rows: 13/4 among those set aside tells what 10/4 means.
+    Only the format of dates is determined from all rows: 13/4 in a validation row shows how to read 10/4.
     """
     column = whole.take(training)
     missing = int(column.missing.sum())
@@ -56,43 +56,41 @@ def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row
     if column.kind == "text" and not column.categorical:
         numbers = column.each(text.read_number(column.words), np.nan)
         read = int((~np.isnan(numbers)).sum())
+        unread = len(numbers) - missing - read
         if read >= text.MOST * (len(numbers) - missing):
-            return _fit_number(
-                Column(column.name, "number", numbers), lenient=True, strange=len(numbers) - missing - read
-            )
-        forms = text.date_formats(whole.words, whole.counts)
-        if forms:
-            return _fit_date(
-                Column(column.name, "date", column.each(text.read_date(column.words, forms[0]), np.datetime64("NaT"))),
-                forms,
-            )
+            return _fit_number(Column(column.name, "number", numbers), lenient=True, unread=unread)
+        formats = text.date_formats(whole.words, whole.counts)
+        if formats:
+            dates = column.each(text.read_date(column.words, formats[0]), np.datetime64("NaT"))
+            return _fit_date(Column(column.name, "date", dates), formats)
     if column.kind == "text":
         return _fit_category(column)
     return _fit_date(column, []) if column.kind == "date" else _fit_number(column)
 
 
-def _left_out(column: Column, why: str, warning: bool = False) -> Row:
-    return Row(column.name, "left out", 0, why, warning)
+def _left_out(column: Column, reason: str, warning: bool = False) -> Row:
+    return Row(column.name, "left out", 0, reason, warning)
 
 
 def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _fit_number(column: Column, lenient: bool = False, strange: int = 0) -> tuple[Encoder | None, Row]:
+def _fit_number(column: Column, lenient: bool = False, unread: int = 0) -> tuple[Encoder | None, Row]:
+    """`unread`: how many cells contain text, and so count as missing."""
     missing = column.missing
-    there = column.values[~missing]
-    if there.min() == there.max() and not missing.any():
-        return None, _left_out(column, f"always {there[0]:g}")
+    present = column.values[~missing]
+    if present.min() == present.max() and not missing.any():
+        return None, _left_out(column, f"always {present[0]:g}")
     if _is_row_number(column):
         return None, _left_out(column, "its name and values are those of a row number", warning=True)
     boolean = column.kind == "boolean"
-    middle = np.float64(np.median(there))
-    fill = float(np.round(middle)) if boolean else float(middle)
-    count = int(missing.sum()) - strange
+    median = np.float64(np.median(present))
+    fill = float(np.round(median)) if boolean else float(median)
+    count = int(missing.sum()) - unread
     notes = (
         f"{count} missing, filled with the median {fill:g}" if count else "",
-        f"{strange} cell{'s' * (strange > 1)} of text taken as missing" if strange else "",
+        f"{unread} cell{'s' * (unread > 1)} of text treated as missing" if unread else "",
     )
     encoder = Number(column.name, fill, bool(missing.any()), lenient, boolean)
     return encoder, Row(column.name, "yes/no" if boolean else "number", 1 + encoder.flag, _joined(*notes))
@@ -109,34 +107,34 @@ def _is_row_number(column: Column) -> bool:
 def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     missing = column.missing
     counts = {word: count for word, count in zip(column.words.tolist(), column.counts.tolist(), strict=True) if count}
-    there = sum(counts.values())
+    present = sum(counts.values())
     if len(counts) == 1 and not missing.any():
         return None, _left_out(column, f"always {next(iter(counts))!r}")
-    least = min(RARE, max(2, -(-there // 100)))
-    common = sorted((value for value in counts if counts[value] >= least), key=lambda value: (-counts[value], value))[
-        :MOST_CATEGORIES
-    ]
-    if 2 * sum(counts[value] for value in common) < there:
-        why = f"{len(counts)} different values in {there} rows: names, numbers of things or free text"
-        return None, _left_out(column, why, warning=True)
+    least = min(RARE, max(2, -(-present // 100)))
+    frequent = [value for value in counts if counts[value] >= least]
+    common = sorted(frequent, key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
+    if 2 * sum(counts[value] for value in common) < present:
+        reason = f"{len(counts)} different values in {present} rows: names, identifiers or free text"
+        return None, _left_out(column, reason, warning=True)
     rare = len(counts) - len(common)
     encoder = Category(column.name, tuple(sorted(common)), rare > 0, bool(missing.any()))
-    some = ", ".join(encoder.values[:6]) + (", ..." if len(common) > 6 else "")
-    notes = (some, f"{rare} rare ones taken as one" if rare else "", f"{missing.sum()} missing" if encoder.flag else "")
+    first = ", ".join(encoder.values[:6]) + (", ..." if len(common) > 6 else "")
+    notes = (first, f"{rare} rare ones grouped" if rare else "", f"{missing.sum()} missing" if encoder.flag else "")
     return encoder, Row(column.name, "category", len(encoder.parts), _joined(*notes))
 
 
-def _fit_date(column: Column, forms: list[str]) -> tuple[Encoder | None, Row]:
+def _fit_date(column: Column, formats: list[str]) -> tuple[Encoder | None, Row]:
+    """`formats`: those that read the text as dates, likeliest first; none if the frame contains dates."""
     missing = column.missing
-    there = column.values[~missing]
-    if there.min() == there.max() and not missing.any():
-        return None, _left_out(column, f"always {there[0]}")
-    days = there.astype(np.int64) / 86_400e6
+    present = column.values[~missing]
+    if present.min() == present.max() and not missing.any():
+        return None, _left_out(column, f"always {present[0]}")
+    days = present.astype(np.int64) / 86_400e6
     parts = date_parts(days)
     kept = tuple(part for part in DATE_PARTS if np.ptp(parts[part]) > 1e-9)
-    encoder = Date(column.name, kept, float(np.median(days)), forms[0] if forms else None, bool(missing.any()))
-    first, last = (str(np.datetime_as_string(value, unit="D")) for value in (there.min(), there.max()))
-    read_as = f"read as {forms[0]}" if forms and forms[0] != "ISO" else ""
-    read_as += f", though {forms[1]} fits too" if forms[1:] else ""
+    encoder = Date(column.name, kept, float(np.median(days)), formats[0] if formats else None, bool(missing.any()))
+    first, last = (str(np.datetime_as_string(value, unit="D")) for value in (present.min(), present.max()))
+    read_as = f"read as {formats[0]}" if formats and formats[0] != "ISO" else ""
+    read_as += f", though {formats[1]} fits, too" if formats[1:] else ""
     note = _joined(f"{first} to {last}", read_as, f"{missing.sum()} missing" if encoder.flag else "")
     return encoder, Row(column.name, "date", len(encoder.parts), note)

@@ -1,4 +1,4 @@
-"""A column of a pandas or polars frame as a NumPy array of one of three kinds: numbers, dates or text."""
+"""Reads a column of a pandas or polars frame as a NumPy array of numbers, dates or text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MISSING = {"NoneType", "NAType", "NaTType"}
-_NO_VALUES = (list, tuple, dict, set, frozenset, np.ndarray)
+_CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray)
 
 
 class CellError(ValueError):
@@ -24,7 +24,7 @@ class CellError(ValueError):
     ----------
     column : str
     row : int
-        From 0 on; the message names it as ``row N``.
+        Counted from 0; the message names it as ``row N``.
     """
 
     def __init__(self, message: str, column: str, row: int) -> None:
@@ -42,12 +42,12 @@ class Column:
     name : str
     kind : {"number", "boolean", "date", "text"}
     values : array, shape (n,)
-        float64 for numbers (time spans as seconds) and booleans (0 and 1), NaN where missing; datetime64[us] for dates, in UTC, NaT
-        where missing; for text the place of each cell's text in `words`, -1 where it is missing.
+        Numbers (durations in seconds) and booleans (0 and 1): float64, NaN if missing. Dates: datetime64[us] in UTC,
+        NaT if missing. Text: the index of each cell's text in `words`, -1 if missing.
     words : array of str
-        Each text of the column once, without white space around it.
+        Each text of the column once, stripped of surrounding white space.
     categorical : bool
-        The frame itself says that these are categories.
+        The frame itself declares these values to be categories.
     """
 
     name: str
@@ -58,17 +58,17 @@ class Column:
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """Where there is no value."""
+        """Which values are missing."""
         if self.kind == "text":
             return self.values < 0
         return np.isnat(self.values) if self.kind == "date" else np.isnan(self.values)
 
     def take(self, rows: NDArray[np.bool_]) -> Column:
-        """The column of these rows alone."""
+        """The column with only these rows."""
         return replace(self, values=self.values[rows])
 
     def each(self, of_words: NDArray[Any], missing: Any) -> NDArray[Any]:
-        """For every row what `of_words` has for its text, or `missing`."""
+        """For each row the element of `of_words` that belongs to its text, or `missing`."""
         return np.append(of_words, np.array([missing], of_words.dtype))[self.values]
 
     @property
@@ -80,12 +80,12 @@ class Column:
         """The column with its values written out: 1 and 1.0 are the same text."""
         if self.kind == "text":
             return self
-        different, place = np.unique(self.values, return_inverse=True)
+        distinct, index = np.unique(self.values, return_inverse=True)
         if self.kind == "date":
-            words = np.datetime_as_string(different, unit="s").astype(object)
+            words = np.datetime_as_string(distinct, unit="s").astype(object)
         else:
-            words = np.array([_label(value) for value in different.tolist()], object)
-        return Column(self.name, "text", np.where(self.missing, -1, place), words, self.categorical)
+            words = np.array([_label(value) for value in distinct.tolist()], object)
+        return Column(self.name, "text", np.where(self.missing, -1, index), words, self.categorical)
 
 
 def read(frame: Any, name: str) -> Column:
@@ -101,16 +101,15 @@ def read(frame: Any, name: str) -> Column:
     Raises
     ------
     ValueError
-        It holds infinite numbers, or things that are no numbers, dates or text.
+        It contains infinite numbers, or something other than numbers, dates or text.
     """
     series = frame[name]
     categorical = str(series.dtype).lower().startswith(("categ", "enum"))
     column = _column(name, np.asarray(series.to_numpy()), categorical)
     if column.kind == "number" and np.isinf(column.values).any():
         row = int(np.flatnonzero(np.isinf(column.values))[0])
-        raise CellError(
-            f"expected finite numbers, got {column.values[row]} in column {name!r}, row {row}; correct it", name, row
-        )
+        message = f"expected finite numbers, got {column.values[row]} in column {name!r}, row {row}; correct it"
+        raise CellError(message, name, row)
     return column.as_text() if categorical else column
 
 
@@ -130,22 +129,22 @@ def _column(name: str, array: NDArray[Any], categorical: bool) -> Column:
 
 
 def _of_objects(name: str, array: NDArray[Any], categorical: bool) -> Column:
-    """Objects of one type are what the type says; a mixture is text. Each different object is looked at once."""
+    """The type of the objects determines the kind of the column; a mixture of types is text."""
     try:
-        different, place = _numbered(array.tolist())
+        distinct, index = _distinct(array.tolist())  # so that each value is converted only once
     except TypeError:
-        raise _no_value(name, {type(value) for value in array}) from None
-    there = np.array([not (type(v).__name__ in _MISSING or (isinstance(v, float) and v != v)) for v in different], bool)
-    present = list(itertools.compress(different, there))
+        raise _container_error(name, {type(value) for value in array}) from None
+    is_value = np.array([not _is_missing(v) for v in distinct], bool)
+    present = list(itertools.compress(distinct, is_value))
     types = set(map(type, present))
 
-    def all_are(*wanted: type) -> bool:
-        return bool(types) and all(issubclass(t, wanted) for t in types)
+    def all_are(*allowed: type) -> bool:
+        return bool(types) and all(issubclass(t, allowed) for t in types)
 
-    def column(kind: str, values: Any, empty: Any, dtype: str) -> Column:
-        result = np.full(len(different), empty, dtype)
-        result[there] = values
-        return Column(name, kind, result[place], categorical=categorical)
+    def column(kind: str, values: Any, missing: Any, dtype: str) -> Column:
+        result = np.full(len(distinct), missing, dtype)
+        result[is_value] = values
+        return Column(name, kind, result[index], categorical=categorical)
 
     if all_are(bool, np.bool_):
         return column("boolean", [float(v) for v in present], np.nan, "float64")
@@ -155,22 +154,26 @@ def _of_objects(name: str, array: NDArray[Any], categorical: bool) -> Column:
         return column("date", [_utc(v) for v in present], np.datetime64("NaT"), "datetime64[us]")
     if all_are(datetime.timedelta):
         return column("number", [v.total_seconds() for v in present], np.nan, "float64")
-    if any(issubclass(t, _NO_VALUES) for t in types):
-        raise _no_value(name, types)
-    words, number = _numbered([_label(v) for v in present])
+    if any(issubclass(t, _CONTAINERS) for t in types):
+        raise _container_error(name, types)
+    words, indices = _distinct([_label(v) for v in present])
     if "" in words:
-        number[number == words.index("")] = -1
-    return replace(column("text", number, -1, "int64"), words=np.array(words, object))
+        indices[indices == words.index("")] = -1
+    return replace(column("text", indices, -1, "int64"), words=np.array(words, object))
 
 
-def _numbered(values: list[Any]) -> tuple[list[Any], NDArray[np.int64]]:
-    """Each different value once, and for every value its place among them."""
-    places = {value: k for k, value in enumerate(dict.fromkeys(values))}
-    return list(places), np.fromiter(map(places.__getitem__, values), np.int64, len(values))
+def _is_missing(value: Any) -> bool:
+    return type(value).__name__ in _MISSING or (isinstance(value, float) and value != value)
 
 
-def _no_value(name: str, types: set[type]) -> ValueError:
-    kind = next(t.__name__ for t in types if issubclass(t, _NO_VALUES) or t.__hash__ is None)
+def _distinct(values: list[Any]) -> tuple[list[Any], NDArray[np.int64]]:
+    """Each distinct value once, and for every value its index among them."""
+    indices = {value: k for k, value in enumerate(dict.fromkeys(values))}
+    return list(indices), np.fromiter(map(indices.__getitem__, values), np.int64, len(values))
+
+
+def _container_error(name: str, types: set[type]) -> ValueError:
+    kind = next(t.__name__ for t in types if issubclass(t, _CONTAINERS) or t.__hash__ is None)
     return ValueError(f"expected numbers, text, booleans or dates in column {name!r}, got a {kind}")
 
 

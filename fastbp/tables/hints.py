@@ -1,4 +1,4 @@
-"""What the user should know about a table: columns that were left out for a reason, a target that is hard to learn."""
+"""What you should know about your table: which columns were left out and why, and whether the target is skewed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from .columns import Columns
 
-# Third moment over the cube of the standard deviation: 2 for waiting times, 6 for incomes that are log-normal.
+# Third moment over the cube of the standard deviation: 2 for waiting times, about 6 for log-normal incomes.
 HEAVY_SKEW = 3.0
 
 
 class TableWarning(UserWarning):
-    """Columns were left out that the user may want to keep in another form, or a target is heavily skewed."""
+    """Columns were left out that you may want to keep in another form, or a target is heavily skewed."""
 
 
 def left_out(columns: Columns) -> str | None:
-    """Which columns were left out although they differ from row to row, and what to do."""
+    """Which columns were left out although their values vary, and what to do."""
     rows = [row for row in columns.rows if row.warning]
     if not rows:
         return None
-    some = "; ".join(f"{row.name!r} ({row.note})" for row in rows[:5])
+    first = "; ".join(f"{row.name!r} ({row.note})" for row in rows[:5])
     more = f"; and {len(rows) - 5} more, see net.columns" if len(rows) > 5 else ""
-    return f"left out: {some}{more}. If such a column matters, turn it into numbers or into fewer groups first"
+    return f"left out: {first}{more}. If such a column matters, turn it into numbers or into fewer groups first"
 
 
 def skewed(values: NDArray[Any]) -> str | None:
@@ -36,8 +36,9 @@ def skewed(values: NDArray[Any]) -> str | None:
     skew = float((((y - y.mean()) / deviation) ** 3).mean())
     if abs(skew) < HEAVY_SKEW:
         return None
-    how = "learn its logarithm" if skew > 0 and y.min() > 0 else "learn a transformed target"
+    advice = "learn its logarithm" if skew > 0 and y.min() > 0 else "learn a transformed target"
+    figures = f"skewness {skew:.1f}; median {np.median(y):g}, largest {y.max():g}"
     return (
-        f"the target is heavily skewed (skewness {skew:.1f}; median {np.median(y):g}, largest {y.max():g}): few rows decide on the loss; "
-        f"{how}, or use the loss 'huber' or 'absolute_error'"
+        f"the target is heavily skewed ({figures}): a few rows dominate the loss; "
+        f"{advice}, or use the loss 'huber' or 'absolute_error'"
     )

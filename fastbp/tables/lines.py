@@ -1,4 +1,4 @@
-"""The lines of a CSV file: checked one after the other, and handed on in pieces, so that a file may be larger than memory."""
+"""Reads CSV files piece by piece, so that a file may be larger than memory, and checks every line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_TEXT = {
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a CSV file as they are written there, the lines in which they begin, and the names of the columns."""
+    """Rows of a CSV file as text, the lines where they begin, and the names of the columns."""
 
     text: str
     lines: list[int]
@@ -33,10 +33,10 @@ def pieces(path: str, file: io.BufferedReader, count: Callable[[int], int]) -> I
     Parameters
     ----------
     path : str
-        What errors call the file.
+        The file's name in errors.
     file : binary file
     count : callable
-        From the number of columns to the number of rows of a piece.
+        Returns the number of rows of a piece, given the number of columns.
 
     Yields
     ------
@@ -45,13 +45,13 @@ def pieces(path: str, file: io.BufferedReader, count: Callable[[int], int]) -> I
     Raises
     ------
     ValueError
-        It is no such file; the message names the line.
+        It is not such a file; the message names the line.
     """
     taken: list[str] = []
     rows = _rows(path, _lines(path, file, taken))
     header: list[str] = []
     lines: list[int] = []
-    kept = 0  # of the lines taken, those of good rows; the others are blank
+    kept = 0  # how many of the lines taken belong to rows; the others are blank
     for line, row in rows:
         if len(row) < 2 and not "".join(taken[kept:]).strip():
             del taken[kept:]
@@ -75,25 +75,25 @@ def pieces(path: str, file: io.BufferedReader, count: Callable[[int], int]) -> I
 
 
 def _lines(path: str, file: io.BufferedReader, taken: list[str]) -> Iterator[str]:
-    """Lines of UTF-8 text, each added to `taken` too."""
+    """Lines of UTF-8 text, each also added to `taken`."""
     start = file.peek(4)[:4]
     for mark, what in _NOT_TEXT.items():
         if start.startswith(mark):
             raise ValueError(f"{path}: this {what}")
     text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-    place = 3 if start.startswith(b"\xef\xbb\xbf") else 0  # in bytes
+    offset = 3 if start.startswith(b"\xef\xbb\xbf") else 0  # in bytes
     try:
         for number, line in enumerate(text, 1):
             try:
-                place += len(line) if line.isascii() else len(line.encode())
+                offset += len(line) if line.isascii() else len(line.encode())
             except UnicodeEncodeError as error:
-                place += len(line[: error.start].encode()) + 1
+                offset += len(line[: error.start].encode()) + 1
                 raise ValueError(
-                    f"{path}: byte {place}, in line {number}, is not UTF-8 text; save the table as CSV in UTF-8"
+                    f"{path}: byte {offset}, in line {number}, is not UTF-8 text; save the table as CSV in UTF-8"
                 ) from None
             if "\0" in line:
                 raise ValueError(
-                    f"{path}: line {number} holds a NUL byte, so this is no text; save the table as CSV in UTF-8"
+                    f"{path}: line {number} contains a NUL byte, so this is not text; save the table as CSV in UTF-8"
                 )
             taken.append(line)
             yield line
@@ -103,7 +103,7 @@ def _lines(path: str, file: io.BufferedReader, taken: list[str]) -> Iterator[str
 
 
 def _rows(path: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-    """Every row, and the line in which it begins."""
+    """Every row, and the line where it begins."""
     reader = csv.reader(lines, strict=True)
     line = 1
     try:
@@ -113,7 +113,7 @@ def _rows(path: str, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     except csv.Error as error:
         if reader.line_num > line or "unexpected end" in str(error):
             raise ValueError(
-                f"{path}: line {line} opens a quote that is never closed; close it, or double it inside of quotes"
+                f"{path}: line {line} opens a quote that is never closed; close it, or double it inside quotes"
             ) from None
         raise ValueError(f"{path}: line {line} is not CSV ({error}); correct it") from None
 
@@ -126,13 +126,13 @@ def _check_header(path: str, names: list[str]) -> list[str]:
 
 
 def check_names(path: str, names: list[str]) -> list[str]:
-    """The names of the columns, if no two are the same."""
+    """The names of the columns; ValueError if two are the same."""
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if "" in repeated:
-        places = [str(place) for place, name in enumerate(names, 1) if not name]
+        numbers = [str(number) for number, name in enumerate(names, 1) if not name]
         raise ValueError(
-            f"{path}: the columns {', '.join(places[:8])} have no names; name them in the first line, or remove them"
+            f"{path}: columns {', '.join(numbers[:8])} have no names; name them in the first line, or remove them"
         )
     if repeated:
-        raise ValueError(f"{path}: column {repeated[0]!r} is named more than once; give each column a name of its own")
+        raise ValueError(f"{path}: column {repeated[0]!r} is named more than once; give each column its own name")
     return names

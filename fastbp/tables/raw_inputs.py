@@ -1,4 +1,4 @@
-"""What an exported network takes: raw numbers, of which some may be missing."""
+"""The inputs of an exported network: raw numbers, some of which may be missing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Inputs:
     Attributes
     ----------
     names : tuple of str or None
-        Name of each raw value; None where the network does not know them.
+        Name of each raw value; None if the network does not know them.
     source : integer array, shape (inputs of the network,)
         The raw value that each input comes from.
     fill : float64 array, shape (inputs of the network,)
-        What the input is where the raw value is missing (NaN); NaN: the value must not be missing.
+        Replaces a missing raw value (NaN); NaN if the value must not be missing.
     flag : bool array, shape (inputs of the network,)
-        The input is 1 where the raw value is missing, and 0 where it is not.
+        The input is 1 if the raw value is missing, otherwise 0.
     """
 
     names: tuple[str, ...] | None
@@ -36,12 +36,12 @@ class Inputs:
 
     @classmethod
     def of(cls, net: Network) -> Inputs:
-        """What an export of `net` takes."""
+        """The inputs of an export of `net`."""
         return cls.plain(None, net.sizes[0]) if net.columns is None else net.columns.exported
 
     @classmethod
     def plain(cls, names: tuple[str, ...] | None, count: int) -> Inputs:
-        """Raw values that are the inputs."""
+        """Raw values that are used as they are."""
         return cls(names, np.arange(count), np.full(count, np.nan), np.zeros(count, bool))
 
     @property
@@ -51,7 +51,7 @@ class Inputs:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the raw values are the inputs as they are."""
+        """Whether the raw values are used as they are."""
         return not self.flag.any() and bool(np.isnan(self.fill).all())
 
     def expand(self, raw: NDArray[Any]) -> NDArray[np.float64]:

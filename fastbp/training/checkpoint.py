@@ -1,8 +1,8 @@
 """
-Checkpoints: where a run stands, kept in a file, so that `fastbp.resume` goes on to the end it would have had, bit for bit.
+Checkpoints: the state of a run in a file, so that `fastbp.resume` can continue it, bit for bit.
 
-A checkpoint is a model file of the network so far that says more: what the user asked for; the weights, the state of the optimizer and
-of the random numbers after the last epoch; and digests of the data.
+A checkpoint is a model file of the network so far that holds more: the options of the user; the weights and the states
+of optimizer and random numbers after the last epoch; and digests of the data.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from .. import checks
 from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
-from .standing import Standing
+from .state import Digests, TrainingState
 
-# Without `checkpoint_every`, a file is written once so many seconds have passed since the last one.
+# Without `checkpoint_every`, a file is written when so many seconds have passed since the last one.
 SECONDS = 10.0
-# In place of an argument that a file cannot hold: functions, arrays, a network.
+# In place of an option that a file cannot hold: functions, arrays, a network.
 GIVEN = "given"
-_SEVERAL = ("hidden", "activation", "quantile", "dropout")  # arguments that may be lists
+_LISTS = ("hidden", "activation", "quantile", "dropout")  # options that may be lists
 _PARAMS, _STATE = "run.params", "run.state"
-# Rows of an array that are read at a time
+# Bytes of an array that are read at a time
 _BLOCK_BYTES = 1 << 22
 
 
-def plain(name: str, value: Any) -> Any:
-    """Return the value of an argument of `fastbp.train` as a file holds it."""
-    if name in _SEVERAL and isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
+def storable(name: str, value: Any) -> Any:
+    """The value of an option of `fastbp.train` as a file holds it."""
+    if name in _LISTS and isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
         return np.asarray(value).tolist()
     if isinstance(value, np.generic):
         value = value.item()
@@ -48,7 +48,7 @@ def plain(name: str, value: Any) -> Any:
 
 
 def digest(arrays: Sequence[Any]) -> list[str]:
-    """Digest of arrays, by their types, shapes and values, and the first one in words; large ones are read a block at a time."""
+    """Digest of the types, shapes and values of arrays, and the first one in words; large ones are read in blocks."""
     found = hashlib.sha256()
     for array in arrays:
         if array.dtype.kind == "O":  # labels of several types
@@ -62,127 +62,127 @@ def digest(arrays: Sequence[Any]) -> list[str]:
 
 
 def _versions() -> dict[str, Any]:
-    """What the bits of a result depend on beside data and options."""
+    """What the bits of a result depend on besides data and options."""
     return {"fastbp": version("fastbp"), "vector bytes": int(kernels.VECTOR_BYTES)}
 
 
-class Keeper:
+class CheckpointWriter:
     """
-    Writes checkpoints: the first must succeed; later, a full disk costs the newest one, and is told.
+    Writes checkpoints: a `state.Checkpointer`.
+
+    The first must succeed. If the disk is full later, there is a warning, and the last one stays.
 
     Parameters
     ----------
     path : path
     every : int or None
         Epochs between two of them; None: by the time.
-    said : mapping
-        The arguments of `fastbp.train`.
+    options : mapping
+        The options of `fastbp.train`.
     """
 
-    within = True
+    during_run = True
 
-    def __init__(self, path: str | os.PathLike[str], every: int | None, said: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | os.PathLike[str], every: int | None, options: Mapping[str, Any]) -> None:
         self.path, self.every = os.fspath(path), None if every is None else checks.integer("checkpoint_every", every, 1)
-        self.said = {name: plain(name, value) for name, value in said.items()}
+        self.options = {name: storable(name, value) for name, value in options.items()}
         self.written: float | None = None
-        for left in Path(self.path).parent.glob(
-            f".{glob.escape(Path(path).name)}.*"
-        ):  # by a run that was killed while it wrote
+        # Temporary files of a run that was killed while it wrote
+        for left in Path(self.path).parent.glob(f".{glob.escape(Path(path).name)}.*"):
             if re.fullmatch(r"[0-9a-f]{16}", left.suffix[1:]):
                 left.unlink(missing_ok=True)
 
-    def begin(self, digests: Callable[[], Mapping[str, list[str]]], network: Callable[[Standing], Network]) -> None:
-        """Take note of the digest of each argument that holds data, and of what makes a network of where the run stands."""
+    def begin(self, digests: Digests, network: Callable[[TrainingState], Network]) -> None:
+        """Compute the digests, and keep what makes a network of a state."""
         self.data, self.network = digests(), network
 
     def due(self, epoch: int, seconds: float) -> bool:
         """Whether to write after this epoch, so many seconds after the start."""
         return epoch % self.every == 0 if self.every else seconds - (self.written or 0.0) >= SECONDS
 
-    def keep(self, at: Standing) -> None:
-        """Write where a run stands."""
-        header, tensors = storage.contents(self.network(at))
-        random = None if at.random is None else at.random.bit_generator.state
+    def save(self, state: TrainingState) -> None:
+        """Write the state."""
+        header, tensors = storage.contents(self.network(state))
+        random = None if state.random is None else state.random.bit_generator.state
         header["run"] = {
-            "said": self.said,
+            "said": self.options,
             "every": self.every,
             "data": self.data,
             "versions": _versions(),
-            "least": at.least,
-            "best_epoch": at.best_epoch,
+            "least": state.best_cost,
+            "best_epoch": state.best_epoch,
             "random": random,
         }
-        tensors |= {_PARAMS: at.params} | {f"{_STATE}.{k}": array for k, array in enumerate(at.state)}
+        tensors |= {_PARAMS: state.params} | {f"{_STATE}.{k}": array for k, array in enumerate(state.optimizer_state)}
         try:
             storage.write(self.path, header, tensors)
         except OSError as error:
             if self.written is None:
-                raise OSError(
-                    error.errno, f"checkpoint: the file cannot be written ({error.strerror})", self.path
-                ) from None
-            text = (
-                f"the checkpoint {self.path!r} could not be written ({error.strerror}); the one before is still there"
-            )
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
-        self.written = at.seconds
+                text = f"checkpoint: the file cannot be written ({error.strerror})"
+                raise OSError(error.errno, text, self.path) from None
+            failed = f"the checkpoint {self.path!r} could not be written ({error.strerror})"
+            warnings.warn(f"{failed}; the one before is still there", RuntimeWarning, stacklevel=5)
+        self.written = state.seconds
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """
-    A checkpoint, read and checked as far as it can be without the data.
+    A checkpoint, read, and checked as far as that is possible without the data: a `state.StartingPoint`.
 
     Attributes
     ----------
     path : str
     network : Network
         The network so far.
-    said : dict
-        The arguments of `fastbp.train`, as `plain` makes them.
+    options : dict
+        The options of `fastbp.train`, as `storable` makes them.
     every : int or None
         Epochs between two checkpoints.
     data : dict
         Digest of each argument that holds data.
-    at : Standing
+    saved : TrainingState
     """
 
     path: str
     network: Network
-    said: dict[str, Any]
+    options: dict[str, Any]
     every: int | None
     data: dict[str, list[str]]
-    at: Standing
+    saved: TrainingState
 
     def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """
-        Arguments of `fastbp.train` with which to go on.
+        Options of `fastbp.train` to continue with.
 
         Parameters
         ----------
         options : mapping
-            What the user says once more; all of what the file cannot hold.
+            What the user passes again; at least everything that the file cannot hold.
 
         Raises
         ------
         ValueError
-            An argument differs from what the run was begun with, or is missing.
+            An option differs from that of the run, or is missing.
         """
         for name, value in options.items():
-            known = self.said[checks.one_of("resume", name, self.said)]
-            if plain(name, value) != known:
+            known = self.options[checks.one_of("resume", name, self.options)]
+            if storable(name, value) != known:
                 raise ValueError(
-                    f"{name}: expected {known!r}, with which the run in {self.path!r} was begun, got {value!r}; leave it out"
+                    f"{name}: expected {known!r}, with which the run in {self.path!r} was begun, "
+                    f"got {value!r}; leave it out"
                 )
-        for name, value in self.said.items():
+        for name, value in self.options.items():
             if value == GIVEN and name != "init" and options.get(name) is None:
                 raise ValueError(
-                    f"{name}: expected what the run in {self.path!r} was begun with, as a file cannot hold it; pass it again"
+                    f"{name}: expected what the run in {self.path!r} was begun with, "
+                    "as a file cannot hold it; pass it again"
                 )
-        start = {"init": self.network} if self.said["init"] == GIVEN else {}
-        return self.said | dict(options) | start
+        start = {"init": self.network} if self.options["init"] == GIVEN else {}
+        return self.options | dict(options) | start
 
-    def require_same(self, digests: Callable[[], Mapping[str, list[str]]]) -> None:
-        """Raise ValueError where the digest of an argument that holds data is another."""
+    def require_same(self, digests: Digests) -> None:
+        """Raise ValueError if the digest of an argument that holds data is different."""
         for name, (found, words) in digests().items():
             wanted, kept = self.data[name]
             if found != wanted:
@@ -192,30 +192,25 @@ class Checkpoint:
     def require_shape(self, net: Architecture) -> None:
         """Raise ValueError unless the options of the run lead to the network that is in the file."""
         with storage.sound(self.path):
-            storage.require(
-                self.network.architecture == replace(net, own_loss=None), "its options do not fit its network"
-            )
+            same = self.network.architecture == replace(net, custom_loss=None)
+            storage.require(same, "its options do not fit its network")
 
-    def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
-        """Where the run stands; raises ValueError unless it fits where it would stand `first`, and the columns of its history."""
-        at = self.at
+    def state(self, initial: TrainingState, columns: Sequence[str], epochs: int) -> TrainingState:
+        """The saved state; raises ValueError unless it fits the initial one, and the columns of the history."""
+        saved = self.saved
         with storage.sound(self.path):
-            fits = [
-                (at.params, first.params),
-                *zip(at.state, first.state, strict=True),
-                (self.network.params, first.params),
+            pairs = [
+                (saved.params, initial.params),
+                *zip(saved.optimizer_state, initial.optimizer_state, strict=True),
+                (self.network.params, initial.params),
             ]
-            for found, wanted in fits:
-                storage.require(
-                    found.shape == wanted.shape and found.dtype == wanted.dtype,
-                    "its weights and state do not fit the run",
-                )
-            storage.require(
-                len(at.rows) <= epochs and all(set(row) == set(columns) for row in at.rows),
-                "its history does not fit the run",
-            )
-            storage.require((at.random is None) == (first.random is None), "its random numbers do not fit the run")
-        return at
+            alike = all(found.shape == wanted.shape and found.dtype == wanted.dtype for found, wanted in pairs)
+            storage.require(alike, "its weights and state do not fit the run")
+            complete = len(saved.rows) <= epochs and all(set(row) == set(columns) for row in saved.rows)
+            storage.require(complete, "its history does not fit the run")
+            shuffled = (saved.random is None) == (initial.random is None)
+            storage.require(shuffled, "its random numbers do not fit the run")
+        return saved
 
 
 def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
@@ -226,57 +221,47 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
     ----------
     path : path
     known : sequence of str
-        The arguments of `fastbp.train` that it must hold.
+        The options of `fastbp.train` that it must hold.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        As `fastbp.load`; or it is the file of a network, and none of a run.
+        As `fastbp.load`; or it is the file of a network, and not of a run.
     """
     with storage.sound(path):
         header, tensors = storage.read(path)
         network = storage.network_of(header, tensors)
         storage.require(
             "run" in header,
-            "it holds a network, and not where a run stands; train(..., checkpoint=...) writes such files",
+            "it holds a network, and not the state of a run; train(..., checkpoint=...) writes such files",
         )
         run = header["run"]
-        said, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
+        options, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
-        storage.require(set(said) == set(known), "its options are not those of this version of fastbp")
-        # Above all no text or list where samples are expected: it would be the path of a table, which is not a stranger's to choose.
-        storage.require(all(plain(name, value) == value for name, value in said.items()), "impossible options")
-        rows = [
-            dict(zip(network.history, values, strict=True))
-            for values in zip(*map(np.ndarray.tolist, network.history.values()), strict=True)
-        ]
-        every, best_epoch, least = run["every"], run["best_epoch"], run["least"]
-        storage.require(
-            every is None or (isinstance(every, int) and every > 0),
-            "impossible number of epochs between two checkpoints",
-        )
-        storage.require(
-            isinstance(least, float) and isinstance(best_epoch, int) and 0 <= best_epoch <= len(rows),
-            "impossible best epoch",
-        )
+        storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
+        # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
+        storable_only = all(storable(name, value) == value for name, value in options.items())
+        storage.require(storable_only, "impossible options")
+        columns = [values.tolist() for values in network.history.values()]
+        rows = [dict(zip(network.history, values, strict=True)) for values in zip(*columns, strict=True)]
+        every, best_epoch, best_cost = run["every"], run["best_epoch"], run["least"]
+        possible = every is None or (isinstance(every, int) and every > 0)
+        storage.require(possible, "impossible number of epochs between two checkpoints")
+        possible = isinstance(best_cost, float) and isinstance(best_epoch, int) and 0 <= best_epoch <= len(rows)
+        storage.require(possible, "impossible best epoch")
         params = tensors[_PARAMS]
         storage.require(bool(np.isfinite(params).all()), "its weights are not finite")
-        state = [tensors[name] for name in sorted(tensors) if name.startswith(_STATE)]
-        at = Standing(
-            params,
-            state,
-            _generator(run["random"]),
-            network.params.copy(),
-            best_epoch,
-            least,
-            rows,
-            network.stop_reason,
-        )
+        optimizer_state = [tensors[name] for name in sorted(tensors) if name.startswith(_STATE)]
+        best = network.params.copy(), best_epoch, best_cost
+        random = _generator(run["random"])
+        saved = TrainingState(params, optimizer_state, random, *best, rows, network.stop_reason)
     if versions != _versions():
-        text = f"the run in {os.fspath(path)!r} was begun with {versions}, and goes on with {_versions()}: the last bits may differ"
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
-    return Checkpoint(os.fspath(path), network, said, every, data, at)
+        begun = f"the run in {os.fspath(path)!r} was begun with {versions}"
+        warnings.warn(
+            f"{begun}, and continues with {_versions()}: the last bits may differ", RuntimeWarning, stacklevel=3
+        )
+    return Checkpoint(os.fspath(path), network, options, every, data, saved)
 
 
 def _generator(state: Any) -> np.random.Generator | None:

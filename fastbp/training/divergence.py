@@ -1,4 +1,4 @@
-"""What is told when numbers are no longer finite: where it happened, and what to try."""
+"""What to say when numbers are no longer finite: where it happened, and what to try."""
 
 from __future__ import annotations
 
@@ -10,24 +10,33 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 
 from ..model import network
-from ..options import Architecture, Schedule
+from ..options import Architecture, Hyperparameters
 
 
 class DivergenceWarning(RuntimeWarning):
     """Training stopped because the loss or the weights were no longer finite."""
 
 
-def layer(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
+def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: NDArray[Any], where: str) -> str:
+    """One sentence: what happened, where, and what to try."""
+    return (
+        f"training diverged in {where}: {_first_culprit(net, params, X)} no longer finite with "
+        f"optimizer={hyper.optimizer!r} and learning_rate={hyper.learning_rate:g}; "
+        f"try a learning_rate of {hyper.learning_rate / 10:g}, clip_norm=1.0, and scale=True"
+    )
+
+
+def _first_culprit(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
     """
-    Say which thing is no longer finite first, from the inputs up.
+    What is no longer finite first, from the inputs up.
 
     Parameters
     ----------
     net : Architecture
     params : array
-        The weights as they were when it was noticed.
+        The weights when it was noticed.
     X : C-contiguous array, shape (n, features)
-        The samples on which it was.
+        The samples of the batch.
     """
     weights = network.layers(params, net.sizes)
     a, where = X, ""
@@ -41,16 +50,6 @@ def layer(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
         if not np.isfinite(z).all():
             return f"the outputs of {where} were"
         a = z
-    return (
-        "the loss of your own was"
-        if net.own_loss is not None
-        else f"the loss of outputs of {where} up to {np.abs(a).max():.3g} was"
-    )
-
-
-def told(net: Architecture, plan: Schedule, params: NDArray[Any], X: NDArray[Any], where: str) -> str:
-    """Tell in one sentence what happened, where, and what to try."""
-    return (
-        f"training diverged in {where}: {layer(net, params, X)} no longer finite with optimizer={plan.optimizer!r} and "
-        f"learning_rate={plan.learning_rate:g}; try a learning_rate of {plan.learning_rate / 10:g}, clip_norm=1.0, and scale=True"
-    )
+    if net.custom_loss is not None:
+        return "the custom loss was"
+    return f"the loss of outputs of {where} up to {np.abs(a).max():.3g} was"

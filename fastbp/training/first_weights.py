@@ -13,7 +13,7 @@ from .. import checks, options
 
 
 def random_streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
-    """Independent generators of a run: for the first weights, the validation split, and the order of the samples."""
+    """Independent generators for the first weights, the validation split, and the order of the samples."""
     first, split, order = np.random.SeedSequence(seed).spawn(3)
     return np.random.default_rng(first), np.random.default_rng(split), np.random.default_rng(order)
 
@@ -24,16 +24,16 @@ def initial_parameters(
     """
     Draw all weights and biases at random (lecture L26), uniform in (-r, r).
 
-    r = sqrt(6 / (d_in + d_out)) for glorot, sqrt(6 / d_in) for he, 1 for uniform; biases use the bound of their layer's
-    weights. Drawn in float64, so that both dtypes start from the same numbers. glorot is the default for relu too: with its
-    smaller numbers than he, small tables were learnt better.
+    r = sqrt(6 / (d_in + d_out)) for glorot, sqrt(6 / d_in) for he, 1 for uniform; biases have the bound of their
+    layer's weights. They are drawn in float64, so that both dtypes start from the same numbers. glorot is the default
+    for relu, too: its numbers are smaller than those of he, with which small tables were learnt less well.
     """
     bounds = parameter_bounds(net, init)
     return random.uniform(-bounds, bounds).astype(dtype)
 
 
 def parameter_bounds(net: options.Architecture, init: str | None) -> NDArray[np.float64]:
-    """Return r of each weight and bias, see `initial_parameters`."""
+    """r of each weight and bias, see `initial_parameters`."""
     if init is not None:
         checks.one_of("init", init, options.INITS)
     parts = []

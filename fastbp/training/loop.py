@@ -1,4 +1,4 @@
-"""The run: epoch after epoch through the compiled loops, what is watched between them, and why it stops (L29)."""
+"""The loop over the epochs of a run: what is measured between them, and why it stops (L29)."""
 
 from __future__ import annotations
 
@@ -14,178 +14,169 @@ from .. import checks
 from ..runtime import interruption
 from ..runtime.progress import Bar
 from . import divergence
-from .standing import Epoch, Keeper, Learner, Standing
+from .state import Checkpointer, Epoch, EpochRunner, Learner, TrainingState
+
+Metric = Callable[[NDArray[Any]], float]
+# Names of the columns of the history on the progress bar: short enough for a terminal.
+_ON_BAR = {"validation_loss": "val_loss", "validation_accuracy": "val_accuracy", "validation_metric": "val_metric"}
 
 
-class _Singly:
-    """The epochs of a run, each for itself; see `stretches.Stretches`."""
+class _SingleEpochs:
+    """Runs one epoch in a call: an `EpochRunner`."""
 
-    def __init__(self, learner: Learner, metric: Callable[[NDArray[Any]], float] | None) -> None:
+    def __init__(self, learner: Learner, metric: Metric | None) -> None:
         self.learner, self.metric = learner, metric
 
-    def learn(self, at: Standing, before: NDArray[Any], last: int, started: float) -> int | None:
-        """One epoch."""
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
+    def advance(self, state: TrainingState, before: NDArray[Any], last: int, started: float) -> int | None:
+        """Run one epoch."""
         learner, classify = self.learner, self.learner.net.task != "regression"
-        before[:] = at.params
-        found = learner.epoch(at.random)
-        if not (np.isfinite(found.loss) and np.isfinite(at.params).all()):
+        before[:] = state.params
+        found = learner.epoch(state.random)
+        if not (np.isfinite(found.loss) and np.isfinite(state.params).all()):
             return found.failed
         row = {"loss": float(found.loss)} | ({"accuracy": float(found.correct)} if classify else {})
-        if learner.watches:
-            row["validation_loss"], watched = learner.measure(held_out=True)
-            row |= {"validation_accuracy": watched} if classify else {}
+        if learner.validates:
+            row["validation_loss"], accuracy = learner.measure(validation=True)
+            row |= {"validation_accuracy": accuracy} if classify else {}
             if self.metric is not None:
-                row["validation_metric"] = self.metric(at.params)
+                row["validation_metric"] = self.metric(state.params)
             cost = -row["validation_metric"] if self.metric is not None else row["validation_loss"]
-            if cost < at.least or not at.rows:
-                at.least, at.best_epoch, at.best[:] = cost, len(at.rows) + 1, at.params
+            if cost < state.best_cost or not state.rows:
+                state.best_cost, state.best_epoch = cost, len(state.rows) + 1
+                state.best_params[:] = state.params
         row["seconds"] = time.perf_counter() - started
-        at.rows.append(row)
+        state.rows.append(row)
         return None
 
 
 def run(
     learner: Learner,
-    at: Standing,
+    state: TrainingState,
     progress: bool | None,
     callback: Callable[[Epoch], object] | None,
-    metric: Callable[[NDArray[Any]], float] | None,
-    keeper: Keeper | None,
+    metric: Metric | None,
+    checkpointer: Checkpointer | None,
     until: int | None = None,
 ) -> float:
     """
-    Train until one of the rules of the plan says stop.
+    Train until one of the reasons to stop applies.
 
     Parameters
     ----------
     learner : Learner
-    at : Standing
-        Where the run begins, and in the end where it stopped.
+    state : TrainingState
+        That of the beginning; updated in place.
     progress, callback
         As in `fastbp.train`.
     metric : callable or None
-        Of the weights: the more the better. Decides on the best epoch in place of the validation loss.
-    keeper : Keeper or None
+        A function of the weights, larger for better. Decides on the best epoch in place of the validation loss.
+    checkpointer : Checkpointer or None
     until : int or None
-        Epoch after which to pause, short of all that the plan has.
+        Epoch after which to pause; None: run all epochs.
 
     Returns
     -------
     float
         Seconds spent on making kernels ready.
     """
-    plan = learner.plan
-    compile_seconds = learner.prepare(
-        learner.watches or plan.target_loss is not None or plan.target_accuracy is not None, progress
-    )
-    before, singly = at.params.copy(), _Singly(learner, metric)
-    looked_at = plan.target_loss is not None or plan.target_accuracy is not None or plan.max_seconds is not None
-    looked_at = looked_at or callback is not None or metric is not None or (keeper is not None and keeper.within)
-    stretches = None if looked_at else learner.stretches()
+    hyper = learner.hyper
+    targets = hyper.target_loss is not None or hyper.target_accuracy is not None
+    compile_seconds = learner.prepare(learner.validates or targets, progress)
+    before, single = state.params.copy(), _SingleEpochs(learner, metric)
+    several = None
+    if not (targets or hyper.max_seconds is not None or callback is not None or metric is not None) and (
+        checkpointer is None or not checkpointer.during_run
+    ):  # nothing has to look at each epoch
+        several = learner.compiled_epochs()
     bar = Bar(
-        total=plan.epochs,
-        initial=len(at.rows),
+        total=hyper.epochs,
+        initial=len(state.rows),
         desc="training",
         unit="epoch",
         delay=1.0,
         disable=None if progress is None else not progress,
     )
-    started = time.perf_counter() - at.seconds
-    last = plan.epochs if until is None else min(until, plan.epochs)
-    at.stop_reason, stop_reason = "unfinished", "epochs" if last == plan.epochs else "unfinished"
-    if keeper is not None:
-        keeper.keep(at)
+    started = time.perf_counter() - state.seconds
+    last = hyper.epochs if until is None else min(until, hyper.epochs)
+    state.stop_reason, stop_reason = "unfinished", "epochs" if last == hyper.epochs else "unfinished"
+    if checkpointer is not None:
+        checkpointer.save(state)
     try:
         with interruption.awaited() as interrupt:
-            while len(at.rows) < last:
-                begun = len(at.rows)
-                way = stretches if stretches is not None and stretches.ready() else singly
-                failed = way.learn(at, before, last, started)
-                epoch = len(at.rows)
+            while len(state.rows) < last:
+                begun = len(state.rows)
+                runner: EpochRunner = several if several is not None and several.ready() else single
+                failed = runner.advance(state, before, last, started)
+                epoch = len(state.rows)
                 if not bar.disable and epoch > begun:
-                    bar.set_postfix(_shown(at.rows[-1]), refresh=False)
+                    bar.set_postfix(_shown(state.rows[-1]), refresh=False)
                     bar.update(epoch - begun)
                 if failed is not None:
-                    _tell_divergence(learner, at.params, failed, epoch + 1)
-                    at.params[:] = before
+                    _report_divergence(learner, state.params, failed, epoch + 1)
+                    state.params[:] = before
                     stop_reason = "diverged"
                     break
-                row = at.rows[-1]
-                stop = _reason(learner, row, epoch - at.best_epoch)
-                if keeper is not None and not stop and keeper.due(epoch, row["seconds"]):
-                    keeper.keep(at)
-                if callback is not None and callback(_seen(epoch, row, at.params)) is True:
+                row = state.rows[-1]
+                stop = _stop_reason(learner, row, epoch - state.best_epoch)
+                if checkpointer is not None and not stop and checkpointer.due(epoch, row["seconds"]):
+                    checkpointer.save(state)
+                if callback is not None and callback(_epoch(epoch, row, state.params)) is True:
                     stop = stop or "callback"
                 if stop or interrupt.came:
                     stop_reason = stop or "interrupted"
                     break
-    except KeyboardInterrupt:  # a second Ctrl-C, or one that another handler has made of the first
-        at.stop_reason = "interrupted"
-        if not np.isfinite(at.params).all():
-            at.params[:] = before
+    except KeyboardInterrupt:  # a second Ctrl-C, or another handler raised it at the first
+        state.stop_reason = "interrupted"
+        if not np.isfinite(state.params).all():
+            state.params[:] = before
     else:
-        at.stop_reason = stop_reason
-        if keeper is not None:
-            keeper.keep(at)
+        state.stop_reason = stop_reason
+        if checkpointer is not None:
+            checkpointer.save(state)
     finally:
         bar.close()
-    if at.stop_reason == "interrupted" and interruption.shared.get() is None:
-        text = (
-            f"training was interrupted after {len(at.rows)} of {plan.epochs} epochs; the network is as trained so far"
-        )
-        warnings.warn(text, RuntimeWarning, stacklevel=4)
+    if state.stop_reason == "interrupted" and interruption.shared.get() is None:
+        done = f"training was interrupted after {len(state.rows)} of {hyper.epochs} epochs"
+        warnings.warn(f"{done}; the network is as trained so far", RuntimeWarning, stacklevel=4)
     return compile_seconds
 
 
-def _reason(learner: Learner, row: dict[str, float], waited: int) -> str | None:
-    """Why to stop after this epoch, if at all; `waited`: epochs since the best validation loss."""
-    plan = learner.plan
-    if plan.target_loss is not None or plan.target_accuracy is not None:
-        loss, accuracy = learner.measure(held_out=False)
-        if plan.target_loss is not None and loss <= plan.target_loss:
+def _stop_reason(learner: Learner, row: dict[str, float], waited: int) -> str | None:
+    """Why to stop after this epoch, if at all; `waited`: epochs since the best one."""
+    hyper = learner.hyper
+    if hyper.target_loss is not None or hyper.target_accuracy is not None:
+        loss, accuracy = learner.measure(validation=False)
+        if hyper.target_loss is not None and loss <= hyper.target_loss:
             return "target_loss"
-        if plan.target_accuracy is not None and accuracy >= plan.target_accuracy:
+        if hyper.target_accuracy is not None and accuracy >= hyper.target_accuracy:
             return "target_accuracy"
-    if plan.patience is not None and waited >= plan.patience:
+    if hyper.patience is not None and waited >= hyper.patience:
         return "patience"
-    if plan.max_seconds is not None and row["seconds"] >= plan.max_seconds:
+    if hyper.max_seconds is not None and row["seconds"] >= hyper.max_seconds:
         return "max_seconds"
     return None
 
 
 def _shown(row: dict[str, float]) -> dict[str, str]:
-    """What the bar says behind its count: short enough for a terminal."""
-    names = {
-        "loss": "loss",
-        "validation_loss": "val_loss",
-        "validation_accuracy": "val_accuracy",
-        "validation_metric": "val_metric",
-    }
-    if "validation_loss" not in row:
-        names["accuracy"] = "accuracy"
+    """What the bar shows after its count."""
+    names = {"loss": "loss"} | (_ON_BAR if "validation_loss" in row else {"accuracy": "accuracy"})
     return {short: f"{row[name]:.4g}" for name, short in names.items() if name in row}
 
 
-def _seen(epoch: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
-    return Epoch(
-        epoch,
-        row["loss"],
-        row.get("accuracy"),
-        row.get("validation_loss"),
-        row.get("validation_accuracy"),
-        row.get("validation_metric"),
-        row["seconds"],
-        checks.frozen(params),
-    )
+def _epoch(number: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
+    names = ("accuracy", "validation_loss", "validation_accuracy", "validation_metric")
+    optional = {name: row.get(name) for name in names}
+    return Epoch(number, row["loss"], **optional, seconds=row["seconds"], params=checks.frozen(params))
 
 
-def _tell_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch: int) -> None:
+def _report_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch: int) -> None:
     where, X = learner.batch(batch)
-    what = divergence.told(learner.net, learner.plan, params, X, f"epoch {epoch}{where}")
+    message = divergence.message(learner.net, learner.hyper, params, X, f"epoch {epoch}{where}")
     if epoch == 1:
-        raise FloatingPointError(what)
-    warnings.warn(
-        f"{what}. The network returned is that of epoch {epoch - 1} or before.",
-        divergence.DivergenceWarning,
-        stacklevel=5,
-    )
+        raise FloatingPointError(message)
+    message += f". The network returned is that of epoch {epoch - 1} or before."
+    warnings.warn(message, divergence.DivergenceWarning, stacklevel=5)

@@ -1,8 +1,9 @@
-"""Passes over fixed samples through the compiled loops: what `fastbp.train` and the estimators of `fastbp.sklearn` have in common."""
+"""Passes over fixed samples through the compiled loops, for `fastbp.train` and the estimators of `fastbp.sklearn`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,48 @@ from ..options import Architecture
 Array = NDArray[Any]
 
 
-class Passes:
+@dataclass(frozen=True)
+class Rule:
     """
-    One pass of mini-batch learning after another: holds the work space, and takes the threads where they pay.
+    How a batch changes the weights.
 
-    Parameters
+    Attributes
     ----------
-    X : C-contiguous array of the dtype of params, shape (n, features), or sparse matrix (CSR)
-    Y : array, shape (n, outputs)
-    weight : array, shape (n,)
-        Factors of the losses. May be changed between passes.
-    net : Architecture
-    params : array
-        Parameters, updated in place.
     optimizer : str
-        Or ``"gradient"``: then the parameters stay, and the state becomes the gradient of the last batch.
-    state : list of array
+        Or ``"gradient"``: the parameters stay, and the state becomes the gradient of the last batch.
+    state : sequence of array
         State of the optimizer, updated in place.
     numbers : (float, float, float)
         beta1, beta2 and epsilon of the optimizer.
-    batch_size : int
     dropout : sequence of float
         Share of each hidden layer's units that is dropped.
     clip : float
-        Length to which gradients are cut.
+        Greatest norm of a gradient; longer ones are clipped.
+    """
+
+    optimizer: str
+    state: Sequence[Array]
+    numbers: tuple[float, float, float]
+    dropout: Sequence[float] = ()
+    clip: float = np.inf
+
+
+class Passes:
+    """
+    Passes of mini-batch learning: holds the work space, and uses threads where they pay.
+
+    Parameters
+    ----------
+    samples : (X, Y, weight)
+        X, a C-contiguous array of the dtype of params, shape (n, features), or a sparse matrix (CSR); Y, shape
+        (n, outputs); weight, shape (n,), the factors of the losses, which may be changed between passes.
+    net : Architecture
+    params : array
+        Parameters, updated in place.
+    rule : Rule
+    batch_size : int
     seed : int
-        What is dropped depends on it.
+        Determines what is dropped.
     threads : int
     rows : int, optional
         Samples of the longest pass; by default all.
@@ -49,68 +66,47 @@ class Passes:
 
     def __init__(
         self,
-        X: Any,
-        Y: Array,
-        weight: Array,
+        samples: tuple[Any, Array, Array],
         net: Architecture,
         params: Array,
-        optimizer: str,
-        state: Sequence[Array],
-        numbers: tuple[float, float, float],
+        rule: Rule,
         batch_size: int,
         *,
-        dropout: Sequence[float] = (),
-        clip: float = np.inf,
         seed: int = 0,
         threads: int = 1,
         rows: int | None = None,
     ) -> None:
+        X, Y, weight = samples
         self.threads, self.net, self.params = threads, net, params
         self.n = X.shape[0] if rows is None else rows
         sparse = not isinstance(X, np.ndarray)
         if sparse:
-            X = tuple(
-                np.ascontiguousarray(part) for part in (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64))
-            )
+            parts = X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)
+            X = tuple(map(np.ascontiguousarray, parts))
         shares = np.zeros(len(net.activations))
-        shares[: len(dropout)] = dropout
-        self.loss = net.loss_for(params.dtype)  # kept: a loss of one's own is called by its address
-        first, second = (*state, *[np.empty(0, params.dtype)] * 2)[:2]
+        shares[: len(rule.dropout)] = rule.dropout
+        self.loss = net.loss_for(params.dtype)  # kept: the kernels call a custom loss by its address
+        first, second = (*rule.state, *[np.empty(0, params.dtype)] * 2)[:2]
+        network = net.size_array, net.activation_codes, *self.loss, net.decision_code, params
+        update = kernels.RULES[rule.optimizer], first, second, *rule.numbers
+        more = {"dropout": shares, "clip": rule.clip, "seed": seed}
 
         def prepared(parallel: bool) -> Any:
-            return kernels.prepare_minibatch(
-                X,
-                Y,
-                weight,
-                self.n,
-                batch_size,
-                net.size_array,
-                net.activation_codes,
-                *self.loss,
-                net.decision_code,
-                params,
-                kernels.RULES[optimizer],
-                first,
-                second,
-                *numbers,
-                dropout=shares,
-                clip=clip,
-                seed=seed,
-                parallel=parallel,
-            )
+            data = X, Y, weight, self.n, batch_size
+            return kernels.prepare_minibatch(*data, *network, *update, **more, parallel=parallel)
 
         parallel = threads > 1 and kernels.parallel_pays(net.sizes, batch_size, params.itemsize)
-        ways = {"parallel": parallel, "sparse": sparse, "dropout": shares.any(), "clipped": clip < np.inf}
-        self.kernel_names = [
-            compilation.loop_name(net, params, batch_size, *(way for way, asked in ways.items() if asked))
-        ]
+        ways = {"parallel": parallel, "sparse": sparse, "dropout": shares.any(), "clipped": rule.clip < np.inf}
+        used = [way for way, asked in ways.items() if asked]
+        self.kernel_names = [compilation.loop_name(net, params, batch_size, *used)]
         self.serial, self.parallel = prepared(False), prepared(True) if parallel else None
 
     def run(self, order: Array, step: int, learning_rate: ArrayLike, l2: ArrayLike) -> kernels.Pass:
         """
-        One pass in this order of samples, `rows` at most, after `step` updates; rates and penalties, one for all batches or one each.
+        One pass over the samples in this order, at most `rows` of them, after `step` updates.
 
-        Fewer samples are one whole batch at least (see `blocks.bounds`).
+        Learning rates and penalties are one for all batches, or one for each. A pass over fewer samples has at least
+        one whole batch (see `blocks.bounds`).
         """
         if self.parallel is None:
             return self.serial(order, step, learning_rate, l2)

@@ -1,4 +1,4 @@
-"""What `train` and `resume` do: the data prepared, the run, the network frozen."""
+"""What comes before and after the loop over epochs: samples and options become a run, and its weights a network."""
 
 from __future__ import annotations
 
@@ -6,319 +6,217 @@ import functools
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks, compilation, losses, options, tables
+from .. import checks, losses, tables
 from ..data import samples, targets
-from ..data.targets import targets_of
+from ..data.targets import Targets, targets_of
 from ..model.network import Network
-from ..options import Architecture
+from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..tables import hints
-from . import checkpoint, first_weights, loop, standing
-from .source import Maker, Memory, Source
-from .standing import Standing
-
-DEFAULT_HIDDEN, DEFAULT_ACTIVATION = (64,), "relu"
-Digests = Callable[[], Mapping[str, list[str]]]
-
-
-class Keeper(standing.Keeper, Protocol):
-    """Keeps where a run stands, and is told at the beginning what it may need for that."""
-
-    def begin(self, digests: Digests, network: Callable[[Standing], Network]) -> None:
-        """Take note of what gives the digest of each argument that holds data, and of what makes a network of where the run stands."""
-
-
-class Begun(Protocol):
-    """Where a run goes on."""
-
-    def require_same(self, digests: Digests) -> None:
-        """Raise ValueError where an argument that holds data is another."""
-
-    def require_shape(self, net: Architecture) -> None:
-        """Raise ValueError unless the options lead to the network that was begun."""
-
-    def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
-        """Where the run stands; `first` is where it would at the beginning."""
-
-
-def designed(
-    target: targets.Targets,
-    inputs: int,
-    n: int,
-    watched: bool,
-    *,
-    hidden: Any,
-    activation: Any,
-    output: Any,
-    loss: Any,
-    quantile: Any,
-    huber_delta: Any,
-    init: Any,
-    optimizer: Any,
-    learning_rate: Any,
-    schedule: Any,
-    warmup: Any,
-    batch_size: Any,
-    epochs: Any,
-    l2: Any,
-    dropout: Any,
-    clip_norm: Any,
-    target_loss: Any,
-    target_accuracy: Any,
-    max_seconds: Any,
-    patience: Any,
-    metric: Any,
-    scale: Any,
-    shuffle: Any,
-    dtype: Any,
-    **others: Any,
-) -> tuple[Architecture, options.Schedule]:
-    """
-    The network and the run that the options of `fastbp.train` ask for, all defaults filled in.
-
-    Parameters
-    ----------
-    target : Targets
-    inputs : int
-        Inputs of the network.
-    n : int
-        Samples to learn from.
-    watched : bool
-        Whether there is a validation part.
-    hidden, ..., others
-        As in `fastbp.train`; the others have no say here.
-
-    Raises
-    ------
-    ValueError
-        An option that is not valid, or does not go with another.
-    """
-    checks.one_of("dtype", dtype, compilation.DTYPES)
-    checks.boolean("scale", scale)
-    checks.boolean("shuffle", shuffle)
-    if not callable(metric):
-        checks.one_of("metric", metric, ("loss", "score"))
-    if metric != "loss" and not watched:
-        raise ValueError(
-            f"metric: expected 'loss' without a validation part, got {metric!r}; pass validation=0.1, for instance"
-        )
-    if isinstance(init, Network):
-        net = _continued(init, inputs, hidden, activation, output, loss, quantile, huber_delta)
-    else:
-        net = options.architecture(
-            inputs, target.outputs, target.task, hidden, activation, output, loss, quantile, huber_delta
-        )
-    if net.loss == "poisson" and target.values.min() < 0:
-        raise ValueError(f"y: expected numbers of at least 0 for the loss 'poisson', got {target.values.min():g}")
-    plan = options.schedule(
-        n,
-        net,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        warmup=warmup,
-        batch_size=batch_size,
-        epochs=epochs,
-        l2=l2,
-        dropout=dropout,
-        clip_norm=clip_norm,
-        target_loss=target_loss,
-        target_accuracy=target_accuracy,
-        max_seconds=max_seconds,
-        patience=patience,
-        validation=watched,
-    )
-    return net, plan
-
-
-def warn_of_table(columns: tables.Columns, y: targets.Targets, training: NDArray[np.bool_]) -> None:
-    """Say what the user should know about the table that `fastbp.train` was given."""
-    said = [hints.left_out(columns)]
-    if y.task == "regression":
-        said += [hints.skewed(column) for column in y.values[training].T]
-    for text in filter(None, said):
-        warnings.warn(text, tables.TableWarning, stacklevel=5)
+from . import checkpoint, first_weights, loop
+from .design import design
+from .source import LearnerFactory, MemorySource, Source
+from .state import Checkpointer, Digests, Epoch, StartingPoint, TrainingState, history_columns
 
 
 @dataclass(frozen=True)
-class Task:
+class Run:
     """
-    A run that can begin.
+    A run that is ready to begin.
 
     Attributes
     ----------
-    net, plan
+    net, hyper
         What to train, and how.
     learner : callable
-        Makes a `Learner` of where the run stands, the plan and the seed.
+        Makes a `Learner` of the state, the hyperparameters and the seed.
     source : Source
-        What has the samples.
-    watched : bool
-        Whether there are samples to watch.
-    first : Standing
-        Where the run begins.
-    said : dict
-        The options of the network, all defaults filled in.
+        Has the samples.
+    validates : bool
+        Whether there is a validation set.
+    initial : TrainingState
+        The state before the first epoch.
+    recorded : dict
+        The options of the network, with all defaults filled in.
     metric : callable or None
         See `loop.run`.
     digests : callable
-        Gives the digest of each argument that holds data.
+        Computes the digest of each argument that holds data.
     network : callable
-        Makes a network of weights; ``options``, if they are not `said`, and what the run adds to it.
+        Makes a network of weights, ``options`` (by default `recorded`) and the results of the run.
+    start : StartingPoint or None
+        The earlier run to continue; None: begin anew.
     """
 
     net: Architecture
-    plan: options.Schedule
-    learner: Maker
+    hyper: Hyperparameters
+    learner: LearnerFactory
     source: Source
-    watched: bool
-    first: Standing
-    said: dict[str, Any]
-    metric: Callable[[Any], float] | None
+    validates: bool
+    initial: TrainingState
+    recorded: dict[str, Any]
+    metric: loop.Metric | None
     digests: Digests
     network: Callable[..., Network]
+    start: StartingPoint | None
 
     @property
     def training(self) -> samples.Ready:
-        """Samples to learn from that are in this process."""
-        assert isinstance(self.source, Memory)
+        """Training samples that are in this process."""
+        assert isinstance(self.source, MemorySource)
         return self.source.training
 
-    def varied(self, asked: Mapping[str, Any]) -> Task:
+    def variant(self, asked: Mapping[str, Any]) -> Run:
         """
-        The run of other options, which differ by the seed, the learning rate and the penalty alone.
+        The run for options that differ only in the seed, the learning rate and the penalty.
 
-        Not where the seed has a say in the data: it draws a share for validation.
+        Not if the seed determines the data, that is, draws a fraction for validation.
         """
         first, _, order = first_weights.random_streams(asked["seed"])
-        params = first_weights.initial_parameters(self.net, asked["init"], first, self.first.params.dtype)
-        optimizer, rate, l2 = self.plan.optimizer, asked["learning_rate"], float(asked["l2"])
-        rate = options.default_learning_rate(optimizer, self.net) if rate is None else float(rate)
-        plan, at = (
-            replace(self.plan, learning_rate=rate, l2=l2),
-            Standing.first(params, optimizer, order if asked["shuffle"] else None),
+        params = first_weights.initial_parameters(self.net, asked["init"], first, self.initial.params.dtype)
+        optimizer, rate, l2 = self.hyper.optimizer, asked["learning_rate"], float(asked["l2"])
+        rate = default_learning_rate(optimizer, self.net) if rate is None else float(rate)
+        recorded = self.recorded | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
+        return replace(
+            self,
+            hyper=replace(self.hyper, learning_rate=rate, l2=l2),
+            initial=TrainingState.initial(params, optimizer, order if asked["shuffle"] else None),
+            recorded=recorded,
+            network=functools.partial(self.network, options=recorded),
         )
-        said = self.said | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
-        return replace(self, plan=plan, first=at, said=said, network=functools.partial(self.network, options=said))
 
-    def chosen(self, at: Standing, compile_seconds: float = 0.0) -> Network:
-        """The network that a run which stands here would return."""
+    def result(self, state: TrainingState, compile_seconds: float = 0.0) -> Network:
+        """The network of a run that ends in this state."""
         return self.network(
-            at.chosen,
-            history=at.history,
-            best_epoch=at.best_epoch or len(at.rows),
-            stop_reason=at.stop_reason,
+            state.final_params,
+            history=state.history,
+            best_epoch=state.best_epoch or len(state.rows),
+            stop_reason=state.stop_reason,
             compile_seconds=compile_seconds,
-            train_seconds=at.seconds,
+            train_seconds=state.seconds,
         )
 
+    def train(
+        self,
+        progress: bool | None = False,
+        callback: Callable[[Epoch], object] | None = None,
+        checkpointer: Checkpointer | None = None,
+        until: int | None = None,
+    ) -> Network:
+        """
+        Train, and freeze the weights.
 
-def learn(
-    X: Any,
-    y: Any,
-    asked: Mapping[str, Any],
-    *,
-    source: Source,
-    progress: Any,
-    callback: Any,
-    keeper: Keeper | None = None,
-    begun: Begun | None = None,
-    until: int | None = None,
-) -> Network:
+        Parameters
+        ----------
+        progress, callback
+            As in `fastbp.train`.
+        checkpointer : Checkpointer or None
+            Keeps the state of the run, in a file, for instance.
+        until : int or None
+            Epoch after which the run pauses: the network returned is unfinished.
+
+        Returns
+        -------
+        Network
+        """
+        state, compile_seconds = self.initial, 0.0
+        try:
+            if checkpointer is not None:
+                checkpointer.begin(self.digests, self.result)
+            if self.start is not None:
+                columns = history_columns(self.net, self.validates, self.metric is not None)
+                state = self.start.state(state, columns, self.hyper.epochs)
+            if state.stop_reason in ("unfinished", "interrupted"):
+                learner = self.learner(state, self.hyper, self.recorded["seed"])
+                compile_seconds = loop.run(learner, state, progress, callback, self.metric, checkpointer, until)
+            return self.result(state, compile_seconds)
+        finally:
+            self.source.close()
+
+
+def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start: StartingPoint | None = None) -> Run:
     """
-    From the arguments of `fastbp.train` to the network: the data prepared, the run, the weights frozen.
+    Read samples and options, check them, and make a run of them.
 
     Parameters
     ----------
-    X, y, progress, callback
+    X, y
         As in `fastbp.train`.
     asked : mapping
-        All of its other options.
+        All options of `fastbp.train`.
     source : Source
-        Reads X and y, and gives who learns from them.
-    keeper : Keeper or None
-        Keeps where the run stands, in a file, for instance.
-    begun : Begun or None
-        Where the run goes on; None: from the start.
-    until : int or None
-        Epoch after which the run pauses: the network returned is unfinished.
+        Reads X and y.
+    start : StartingPoint or None
+        The earlier run to continue.
 
     Returns
     -------
-    Network
+    Run
     """
-    if callback is not None and not callable(callback):
-        raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
-    return learnt(prepared(X, y, asked, source, begun), progress, callback, keeper, begun, until)
-
-
-def learnt(
-    task: Task,
-    progress: Any,
-    callback: Any = None,
-    keeper: Keeper | None = None,
-    begun: Begun | None = None,
-    until: int | None = None,
-) -> Network:
-    """What `learn` does behind the preparation."""
-    at, compile_seconds = task.first, 0.0
-    try:
-        if keeper is not None:
-            keeper.begin(task.digests, task.chosen)
-        if begun is not None:
-            at = begun.standing(at, standing.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
-        if at.stop_reason in ("unfinished", "interrupted"):
-            compile_seconds = loop.run(
-                task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until
-            )
-        return task.chosen(at, compile_seconds)
-    finally:
-        task.source.close()
-
-
-def prepared(X: Any, y: Any, asked: Mapping[str, Any], source: Source, begun: Begun | None = None) -> Task:
-    """What `learn` does before the run."""
-    task, scale, dtype, init, shuffle = (asked[name] for name in ("task", "scale", "dtype", "init", "shuffle"))
-    metric, sample_weight, class_weight = (asked[name] for name in ("metric", "sample_weight", "class_weight"))
-    validation, own = asked["validation"], isinstance(asked["validation"], tuple | list)
-    validation = (*validation[:1], *map(source.gathered, validation[1:])) if own else validation
+    dtype, init, metric, validation = (asked[name] for name in ("dtype", "init", "metric", "validation"))
+    separate = isinstance(validation, tuple | list)  # the user's own validation samples
+    validation = (*validation[:1], *map(source.gather, validation[1:])) if separate else validation
     table, y, names = source.read_table(X, y)
     n = len(table)
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = first_weights.random_streams(seed)
 
-    start = init if isinstance(init, Network) else None
-    target = targets.read(y, task, n) if start is None else targets_of(start, y, task, n)
-    held = samples.held_rows(target, validation, split_random)
-    inputs, columns = source.read_inputs(table, names, ~held, start)
-    if start is None and columns is not None:
-        warn_of_table(columns, target, ~held)
-    weight = samples.sample_weights(n, source.gathered(sample_weight), class_weight, target)
-    parts = samples.split(samples.Rows(inputs, target, weight), held, validation, columns, source.read_others)
-    count, watched = len(parts.train), parts.validation is not None
-    net, plan = designed(
-        target, inputs.shape[1], count, watched, **{**asked, "batch_size": source.batch_size(count, asked)}
-    )
+    network = init if isinstance(init, Network) else None
+    task = asked["task"]
+    target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
+    held_out = samples.held_out_rows(target, validation, split_random)
+    inputs, columns = source.read_inputs(table, names, ~held_out, network)
+    if network is None and columns is not None:
+        _warn_of_table(columns, target, ~held_out)
+    weight = samples.sample_weights(n, source.gather(asked["sample_weight"]), asked["class_weight"], target)
+    rows = samples.Rows(inputs, target, weight)
+    parts = samples.split(rows, held_out, validation, columns, source.read_validation)
+    count, validates = len(parts.train), parts.validation is not None
+    batch_size = source.batch_size(count, asked)
+    net, hyper = design(target, inputs.shape[1], count, validates, {**asked, "batch_size": batch_size})
     kind = np.dtype(dtype)
-    source.settle(parts, net, plan, kind)
-    digests = functools.cache(functools.partial(_digests, source, target, weight, parts.validation if own else None))
-    if begun is not None:
-        begun.require_same(digests)
-        begun.require_shape(net)
-    scaling = (
-        samples.Scaling.of(start) if start else samples.Scaling.fit(source.moments, parts.train.y, net, scale, columns)
-    )
+    source.place(parts, net, hyper, kind)
+    separate_part = parts.validation if separate else None
+    digests = functools.cache(functools.partial(_digests, source, target, weight, separate_part))
+    if start is not None:
+        start.require_same(digests)
+        start.require_shape(net)
+    if network is None:
+        scaling = samples.Scaling.fit(source.moments, parts.train.y, net, asked["scale"], columns)
+        params = first_weights.initial_parameters(net, init, init_random, kind)
+    else:
+        scaling, params = samples.Scaling.of(network), network.params.astype(kind)
     learner = source.learner(net, scaling, kind, metric != "loss")
-    params = start.params.astype(kind) if start else first_weights.initial_parameters(net, init, init_random, kind)
-    if net.own_loss is not None:
-        losses.check_derivative(net.own_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
-    said = {
+    if net.custom_loss is not None:
+        losses.check_derivative(net.custom_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
+    recorded = _recorded(net, hyper, asked, seed, source.threads, count)
+    make = _network_maker(net, scaling, target, columns, source, recorded)
+    initial = TrainingState.initial(params, hyper.optimizer, order_random if asked["shuffle"] else None)
+    measure = _metric(metric, source, parts.validation, make)
+    return Run(net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start)
+
+
+def _warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
+    """Warn of what looks wrong in the table."""
+    texts = [hints.left_out(columns)]
+    if y.task == "regression":
+        texts += [hints.skewed(column) for column in y.values[training].T]
+    for text in filter(None, texts):
+        warnings.warn(text, tables.TableWarning, stacklevel=4)
+
+
+def _recorded(
+    net: Architecture, hyper: Hyperparameters, asked: Mapping[str, Any], seed: int, threads: int, count: int
+) -> dict[str, Any]:
+    """The options as the network records them: defaults filled in, "given" for what no file can hold."""
+    validation, class_weight = asked["validation"], asked["class_weight"]
+    return {
         "task": net.task,
         "hidden": list(net.sizes[1:-1]),
         "activation": list(net.activations[:-1]),
@@ -326,22 +224,33 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], source: Source, begun: Be
         "loss": net.loss,
         "quantile": list(net.loss_parameter) if net.loss == "quantile" else None,
         "huber_delta": net.loss_parameter[0] if net.loss == "huber" else None,
-        **asdict(plan),
-        "dropout": list(plan.dropout),
+        **asdict(hyper),
+        "dropout": list(hyper.dropout),
         "validation": float(validation) if isinstance(validation, float) else None if validation is None else "given",
-        "metric": metric if isinstance(metric, str) else "given",
-        "sample_weight": None if sample_weight is None else "given",
-        "class_weight": None if class_weight is None else class_weight if isinstance(class_weight, str) else "given",
-        "scale": scale,
-        "init": "network" if start else init,
-        "dtype": dtype,
+        "metric": asked["metric"] if isinstance(asked["metric"], str) else "given",
+        "sample_weight": None if asked["sample_weight"] is None else "given",
+        "class_weight": class_weight if class_weight is None or isinstance(class_weight, str) else "given",
+        "scale": asked["scale"],
+        "init": "network" if isinstance(asked["init"], Network) else asked["init"],
+        "dtype": asked["dtype"],
         "seed": seed,
-        "threads": source.threads,
-        "shuffle": shuffle,
+        "threads": threads,
+        "shuffle": asked["shuffle"],
         "samples": count,
     }
 
-    def network(weights: Any, options: Mapping[str, Any] = said, **run: Any) -> Network:
+
+def _network_maker(
+    net: Architecture,
+    scaling: samples.Scaling,
+    target: Targets,
+    columns: tables.Columns | None,
+    source: Source,
+    recorded: Mapping[str, Any],
+) -> Callable[..., Network]:
+    """See `Run.network`."""
+
+    def network(weights: Any, options: Mapping[str, Any] = recorded, **results: Any) -> Network:
         return Network(
             task=net.task,
             sizes=net.sizes,
@@ -349,37 +258,34 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], source: Source, begun: Be
             loss=net.loss,
             loss_parameter=net.loss_parameter,
             params=weights,
-            x_mean=scaling.x_mean,
-            x_scale=scaling.x_scale,
-            y_mean=scaling.y_mean,
-            y_scale=scaling.y_scale,
+            **vars(scaling),
             classes=target.classes,
             single_output=target.single and len(net.loss_parameter) < 2,
             columns=columns,
             options=dict(options),
-            examples=source.examples() if run else None,
-            **run,
+            examples=source.examples() if results else None,
+            **results,
         )
 
-    first = Standing.first(params, plan.optimizer, order_random if shuffle else None)
-    measure = _metric(metric, source, parts.validation, network)
-    return Task(net, plan, learner, source, watched, first, said, measure, digests, network)
+    return network
 
 
-def _digests(source: Source, target: targets.Targets, weight: Any, own: samples.Rows | None) -> dict[str, list[str]]:
+def _digests(source: Source, target: Targets, weight: Any, validation: samples.Rows | None) -> dict[str, list[str]]:
     """Digest of each argument that holds data."""
     y = [target.values, *([] if target.classes is None else [target.classes])]
     found = {"X": source.digest(False), "y": checkpoint.digest(y), "sample_weight": checkpoint.digest([weight])}
-    return found if own is None else found | {"validation": source.digest(True, own.y.values, own.weight)}
+    if validation is None:
+        return found
+    return found | {"validation": source.digest(True, validation.y.values, validation.weight)}
 
 
 def _metric(
-    metric: Any, source: Source, held_out: samples.Rows | None, network: Callable[[Any], Network]
-) -> Callable[[Any], float] | None:
-    """The metric as a function of the weights; None where the validation loss decides."""
-    if metric == "loss" or held_out is None:
+    metric: Any, source: Source, validation: samples.Rows | None, network: Callable[[Any], Network]
+) -> loop.Metric | None:
+    """The metric as a function of the weights; None if the validation loss decides."""
+    if metric == "loss" or validation is None:
         return None
-    y = held_out.y
+    y = validation.y
     known = y.values if y.classes is None else y.classes[y.values]
     known = known[:, 0] if y.classes is None and y.single else known
 
@@ -392,35 +298,3 @@ def _metric(
         return float(value)
 
     return measure
-
-
-def _continued(
-    start: Network, inputs: int, hidden: Any, activation: Any, output: str, loss: Any, quantile: Any, huber_delta: Any
-) -> Architecture:
-    """The architecture of `start`; what the user says beside it must agree."""
-    if inputs != start.sizes[0]:
-        raise ValueError(f"X: expected the {start.sizes[0]} features of the network given as init, got {inputs}")
-    layers = len(start.sizes) - 2
-    own = start.loss == losses.OWN
-    if own and isinstance(loss, str):
-        raise ValueError(
-            f"loss: expected the two functions that the network given as init was trained on, got {loss!r}; it keeps none"
-        )
-    level, delta = losses.parameters("quantile", quantile, None), losses.parameters("huber", None, huber_delta)
-    said: list[tuple[str, Any, Any, Any]] = [
-        ("hidden", options.hidden_units(hidden), DEFAULT_HIDDEN, start.sizes[1:-1]),
-        (
-            "activation",
-            options.hidden_activations(activation, layers),
-            (DEFAULT_ACTIVATION,) * layers,
-            start.layer_activations[:-1],
-        ),
-        ("output", output, "auto", start.layer_activations[-1]),
-        ("loss", "auto" if own else loss, "auto", start.loss),
-        ("quantile", level, (losses.LEVEL,), start.loss_parameter if start.loss == "quantile" else None),
-        ("huber_delta", delta, (losses.DELTA,), start.loss_parameter if start.loss == "huber" else None),
-    ]
-    for name, value, default, kept in said:
-        if value not in (default, kept):
-            raise ValueError(f"{name}: expected {kept!r}, as in the network given as init, got {value!r}; leave it out")
-    return replace(start.architecture, own_loss=losses.functions_of(loss) if own else None)

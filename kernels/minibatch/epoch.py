@@ -1,11 +1,12 @@
 """
 Mini-batch learning: one epoch a call, with any of the optimizers (L25, L29).
 
-The samples of a batch stand in tiles, one sample a column (see `network`). There are two ways through a batch: `narrow` for few weights,
-and `wide`. Here are their arguments, checked, and their memory.
+The samples of a batch lie in microbatches, one sample a column (see `network.layout`). There are two ways through a
+batch: `narrow` for few weights, and `wide`. Here are their arguments, checked, and their memory.
 """
 
 import itertools
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,16 +14,16 @@ from ..compiler.jit import frozen, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.optimizer import GRADIENT, SGD, rates_of, states_of
-from ..network.arguments import Csr, Net, Rule, Samples, Work
+from ..network.arguments import Csr, Net, Rule, Samples, Training, Updates, Work
 from ..network.epochs import Batches, batch_epochs
-from ..network.forward import ERRORS, GROUP, PACKED, PACKED_FROM, check_network, plan_tile
+from ..network.forward import check_network
+from ..network.layout import ERROR_ROWS_AT, GROUP, PACKED_AT, PACKED_FROM, PARAMS_AT, PARTS, layout_of
 from .narrow import learn_narrow, learn_narrow_serial
-from .steps import LONG, TILE, blocks_of, is_plain
+from .steps import MICROBATCH, SUM_LENGTH, blocks_of, is_plain
 from .wide import learn_wide, learn_wide_serial
 
-# Up to this many bytes of parameters a network is narrow; its batches are cut into at most PARTS parts. None of its layers is packed.
+# Up to this many bytes of parameters a network is narrow. None of its layers is packed.
 NARROW = PACKED_FROM
-PARTS = 16
 # Multiply-adds of a forward pass of a batch from which threads pay, in the narrow way and in the wide one.
 PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
 # Updates that can be counted.
@@ -32,32 +33,54 @@ narrow_epochs, wide_epochs = batch_epochs(learn_narrow_serial), batch_epochs(lea
 
 
 @python_or_compiled
-def is_narrow(batch_size, params):
-    """Whether batches of this size go through the network by `narrow`."""
-    return batch_size > GROUP and params.nbytes <= NARROW
+def is_narrow(batch_size, param_bytes):
+    """Whether batches of this size go through a network of so many bytes of parameters by `narrow`."""
+    return batch_size > GROUP and param_bytes <= NARROW
+
+
+class Memory(NamedTuple):
+    """
+    What batches take: the layout of microbatches of `stride` columns, and elements of space and of gradients.
+
+    The losses of each of so many `parts` of a batch are added up.
+    """
+
+    layout: Any
+    stride: Any
+    space: Any
+    gradient: Any
+    parts: Any
 
 
 @python_or_compiled
-def workspace(n, batch_size, net, dropout, params, plain, sparse):
-    """Plan of the tiles, their columns, blocks of weights, and memory for passes over n samples; `plain` needs no gradient (see `wide`)."""
-    sizes, activations = net.sizes, net.activations
-    layers, largest, itemsize = sizes.size - 1, min(batch_size, n), params.itemsize
-    narrow = is_narrow(largest, params) and not sparse
-    stride = whole_vectors(min(largest, GROUP if narrow else TILE), itemsize)
-    plan = plan_tile(sizes, activations, dropout, stride, itemsize)
-    groups = (largest + GROUP - 1) // GROUP
-    parts = min(groups, PARTS)
+def memory_of(sizes, activations, dropout, batch_size, itemsize, narrow, plain):
+    """What batches of at most `batch_size` samples take; `plain` needs no gradient (see `wide`)."""
+    stride = whole_vectors(min(batch_size, GROUP if narrow else MICROBATCH), itemsize)
+    layout, layers = layout_of(sizes, activations, dropout, stride, itemsize), sizes.size - 1
+    groups = (batch_size + GROUP - 1) // GROUP
+    parts = min(groups, PARTS) if narrow else 1  # gradients that are added up at the same time
+    microbatches = parts if narrow else (batch_size + MICROBATCH - 1) // MICROBATCH
     # where sums of gradients are cut, there is room for two
-    sums = (parts if narrow else 0 if plain else 1) * (2 if largest > (parts if narrow else 1) * LONG else 1)
-    tiles = parts if narrow else (largest + TILE - 1) // TILE
+    gradients = (0 if plain and not narrow else parts) * (2 if batch_size > parts * SUM_LENGTH else 1)
+    space, gradient = microbatches * layout[layers, ERROR_ROWS_AT], gradients * layout[layers, PARAMS_AT]
+    return Memory(layout, stride, space, gradient, parts if narrow else groups)
+
+
+@python_or_compiled
+def workspace(batch_size, net, dropout, params, plain, sparse):
+    """Memory for passes in batches of at most so many samples, in the narrow or in the wide way."""
+    sizes, itemsize = net.sizes, params.itemsize
+    narrow = is_narrow(batch_size, params.nbytes) and not sparse
+    need = memory_of(sizes, net.activations, dropout, batch_size, itemsize, narrow, plain)
     blocks = 0
-    for l in range(layers):
+    for l in range(sizes.size - 1):
         blocks += blocks_of(sizes[l], sizes[l + 1], itemsize)
-    packed = np.empty(plan[layers, PACKED], params.dtype)
-    space = np.empty(tiles * plan[layers, ERRORS] + 16, params.dtype)
-    gradient = np.empty(sums * params.size, params.dtype)
-    lengths, results = np.empty(blocks), np.empty(2 * (parts if narrow else groups) + 2)
-    return Work(plan, stride, blocks, packed, space, aligned(space), gradient, lengths, results)
+    packed = np.empty(need.layout[sizes.size - 1, PACKED_AT], params.dtype)
+    space = np.empty(need.space + 16, params.dtype)
+    gradient = np.empty(need.gradient, params.dtype)
+    # results: loss and right decisions of each part of a batch, the penalty, and 1 + the batch that failed
+    lengths, results = np.empty(blocks), np.empty(2 * need.parts + 2)
+    return Work(need.layout, need.stride, blocks, packed, space, aligned(space), gradient, lengths, results)
 
 
 @python_or_compiled
@@ -111,13 +134,13 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
 
 
 @python_or_compiled
-def layers(sizes, activations, loss, loss_parameter, decision):
+def frozen_net(sizes, activations, loss, loss_parameter, decision):
     """A network as the loops take it."""
     return Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), decision)
 
 
 @python_or_compiled
-def minibatch_epoch(
+def minibatch_epoch(  # noqa: PLR0913
     X,
     Y,
     weight,
@@ -157,14 +180,15 @@ def minibatch_epoch(
     sizes, activations : int64 arrays, shapes (layers + 1,) and (layers,)
         Units per layer, and the code of each layer's activation.
     loss, decision, optimizer : int
-        Codes of the loss, of the decision that counts as right, and of the update rule; by `GRADIENT` the weights stay, and `first` becomes
-        the gradient of the last batch.
+        Codes of the loss, of the decision that counts as right, and of the update rule; by `GRADIENT` the weights stay,
+        and `first` becomes the gradient of the last batch.
     loss_parameter : array, shape (sizes[-1],), or (0,) where the loss has none
         See `output_delta`.
     params : C-contiguous array, shape (parameter_count(sizes),)
         All weights and biases, updated in place (layout: `parameter_count`).
     first, second : C-contiguous arrays, shape (parameter_count(sizes),) or (0,) where the rule has no use for them
-        State of the optimizer, updated in place: the velocity, Adam's two means, ... as the rule's own kernel takes them.
+        State of the optimizer, updated in place: the velocity, Adam's two means, ... as the rule's own kernel takes
+        them.
     step : int
         Updates made before this call.
     learning_rate, beta1, beta2, epsilon : float
@@ -190,28 +214,28 @@ def minibatch_epoch(
     call, nothing per batch.
     """
     samples = Samples(frozen(X), frozen(Y), frozen(weight))
-    net = layers(sizes, activations, loss, loss_parameter, decision)
+    net = frozen_net(sizes, activations, loss, loss_parameter, decision)
     rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
     check_minibatch(samples, X.shape[0], net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
     n, batch_size = order.size, min(batch_size, order.size)
     batches = (n + batch_size - 1) // batch_size
-    work = workspace(n, batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
+    work = workspace(batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
+    training = Training(net, params, rule, work)
     rates, penalties = rates_of(batches, learning_rate, l2)
-    if is_narrow(batch_size, params):
-        learn_narrow_serial(samples, None, None, net, params, rule, work, order, batch_size, step, rates, penalties)
+    updates = Updates(batch_size, step, rates, penalties)
+    if is_narrow(batch_size, params.nbytes):
+        learn_narrow_serial(samples, None, None, training, order, updates)
     else:
-        learn_wide_serial(samples, None, None, None, net, params, rule, work, order, batch_size, step, rates, penalties)
-    results = work.results
-    return (
-        np.cumsum(results[:-2:2])[-1] / n,
-        np.cumsum(results[1:-2:2])[-1] / n,
-        step + batches,
-    )  # in order, as `epochs.mean` does
+        learn_wide_serial(samples, None, None, None, training, order, updates)
+    # In order, as `epochs.mean` does. Each is divided before the next is summed: LLVM may divide both by a reciprocal.
+    loss = np.cumsum(work.results[:-2:2])[-1] / n
+    correct = np.cumsum(work.results[1:-2:2])[-1] / n
+    return loss, correct, step + batches
 
 
-def prepare_minibatch(
+def prepare_minibatch(  # noqa: PLR0913
     X,
     Y,
     weight,
@@ -242,7 +266,9 @@ def prepare_minibatch(
     ----------
     X : array, shape (samples, sizes[0]), or tuple (data, indices, indptr)
         Samples, dense or as a sparse matrix in compressed rows (indices and indptr int64), which is not made dense.
-    Y, weight, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, beta1, beta2, epsilon
+    Y, weight, batch_size, sizes, activations, loss, loss_parameter, decision, params
+        As in `minibatch_epoch`.
+    optimizer, first, second, beta1, beta2, epsilon
         As in `minibatch_epoch`.
     n : int
         Samples of the longest pass.
@@ -258,13 +284,13 @@ def prepare_minibatch(
     Returns
     -------
     callable
-        ``epoch(order, step, learning_rate, l2)`` makes a pass: at most n numbers of samples (not checked but for their count), updates
-        made so far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
+        ``epoch(order, step, learning_rate, l2)`` makes a pass: at most n numbers of samples (not checked but for their
+        count), updates made so far, and rates and penalties, one number or an array of one per batch. Returns a `Pass`.
 
     Notes
     -----
-    A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it. Threads take
-    tiles of samples, and then blocks of weights; each writes to places of its own, so there is no race.
+    A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it.
+    Threads take samples or units, and then blocks of weights; each writes to places of its own, so there is no race.
     """
     csr = None if isinstance(X, np.ndarray) else _csr(*X, sizes)
     rows = len(X) if csr is None else csr.indptr.size - 1
@@ -274,13 +300,13 @@ def prepare_minibatch(
         raise ValueError(
             "prepare_minibatch: dropout must hold a share in [0, 1) per layer, 0 for the last, got", dropout
         )
-    net = layers(sizes, activations, int(loss), loss_parameter, decision)
+    net = frozen_net(sizes, activations, int(loss), loss_parameter, decision)
     rule = Rule(optimizer, first, second, float(beta1), float(beta2), float(epsilon), seed)
     check_minibatch(samples, rows, net, params, rule, np.zeros(0, np.int64), batch_size, 0)
     if n < 1:
         raise ValueError("prepare_minibatch: n, the samples of a pass, must be at least 1, got", n)
     batch_size = min(batch_size, n)
-    narrow = is_narrow(batch_size, params) and csr is None
+    narrow = is_narrow(batch_size, params.nbytes) and csr is None
     loops = (
         [learn_narrow_serial, learn_narrow, narrow_epochs] if narrow else [learn_wide_serial, learn_wide, wide_epochs]
     )
@@ -288,11 +314,10 @@ def prepare_minibatch(
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
     data = (samples, *more) if narrow else (samples, csr, *more)
     plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
-    work = workspace(n, batch_size, net, shares, params, plain, csr is not None)
-    several = (
-        None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]
-    )  # compiled for the usual cases alone
-    return Batches(loops[parallel], several, data, net, params, rule, work, n, batch_size)
+    work = workspace(batch_size, net, shares, params, plain, csr is not None)
+    # compiled for the usual cases alone
+    several = None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]
+    return Batches(loops[parallel], several, data, Training(net, params, rule, work), n, batch_size)
 
 
 def _csr(data, indices, indptr, sizes):
@@ -313,7 +338,7 @@ def _csr(data, indices, indptr, sizes):
     return Csr(frozen(data), frozen(indices), frozen(indptr))
 
 
-def minibatch_epoch_parallel(
+def minibatch_epoch_parallel(  # noqa: PLR0913
     X,
     Y,
     weight,
@@ -340,8 +365,9 @@ def minibatch_epoch_parallel(
 
     Parameters
     ----------
-    X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params, optimizer, first, second, step,
-    learning_rate, beta1, beta2, epsilon, l2
+    X, Y, weight, order, batch_size, sizes, activations, loss, loss_parameter, decision, params
+        As in `minibatch_epoch`.
+    optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2
         As in `minibatch_epoch`. Called from Python, inside ``with threads(n)``.
 
     Returns
@@ -355,7 +381,7 @@ def minibatch_epoch_parallel(
         As `minibatch_epoch`.
     """
     rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
-    net = layers(sizes, activations, loss, loss_parameter, decision)
+    net = frozen_net(sizes, activations, loss, loss_parameter, decision)
     check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
     if order.size == 0:
         return np.nan, np.nan, step
@@ -401,5 +427,4 @@ def parallel_pays(sizes, batch_size, itemsize=4):
         Decided by measurement (docs/performance.md): by the multiply-adds of a batch.
     """
     weights = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
-    narrow = batch_size > GROUP and weights * itemsize <= NARROW
-    return weights * batch_size >= (PARALLEL_NARROW if narrow else PARALLEL_WIDE)
+    return weights * batch_size >= (PARALLEL_NARROW if is_narrow(batch_size, weights * itemsize) else PARALLEL_WIDE)

@@ -1,138 +1,91 @@
 """
 The narrow way through a mini-batch, for few weights (L25, L27, L28, L29).
 
-Groups of samples go forward and back through all layers, one group after another, and add up gradients, all in the first cache; then
-one update. Threads take parts of the batch, which are fixed by its size alone: sums are taken in the same order for every number of
-threads.
+Microbatches go forward and back through all layers, one after another, and add up gradients, all in the first cache;
+then one update. Threads take parts of the batch, which are fixed by its size alone: sums are taken in the same order
+for every number of threads.
 """
 
 import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
-from ..compiler.memory import whole_vectors
+from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
-from ..network.forward import ERRORS, GROUP, HEIGHT, PARAMS, fill_ones, forward_rows
+from ..network.arguments import Batch, Block, Microbatch, Net, Rule, Step
+from ..network.forward import LAYER_MC, unit_outputs
+from ..network.layout import ERROR_ROWS_AT, GROUP, PARAMS_AT, UNITS, fill_ones
 from .steps import (
-    LONG,
+    SUM_LENGTH,
     add_gradient,
     drop_errors,
     drop_outputs,
     finite,
-    judge,
+    output_errors,
     penalty,
     read_samples,
-    tile_errors_below,
     turn_errors,
+    unit_errors,
 )
 from .update import update_layers
 
 
 @njit(parallel=True)
-def learn_narrow(samples, dropout, clip, net, params, rule, work, order, batch_size, step, rates, l2):
-    """One pass, group after group of samples; `rates` and `l2`, the weight of the penalty, of each batch. Unchecked."""
-    X, Y, weight = samples
-    sizes, activations, loss, parameter, decision = net
-    optimizer, first, second, beta1, beta2, epsilon, seed = rule
-    plan, stride, _, packed, space, begin, gradient, _, results = work
-    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
-    zero = np.int64(0)  # typed: for a literal, a callee is compiled once more
+def learn_narrow(samples, dropout, clip, training, order, updates):
+    """One pass, microbatch after microbatch. Unchecked."""
+    (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
+    net, rule = Net(*net), Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
+    layout, stride, _, packed, space, begin, gradient, _, results = work
+    kind, layers = params.dtype.type, layout.shape[0] - 1
+    size, zero = layout[layers, ERROR_ROWS_AT], np.int64(0)  # typed: for a literal, a callee is compiled once more
     parts = (results.size - 2) // 2
     for part in range(parts):
-        fill_ones(sizes, stride, plan, space, begin + part * size)
+        fill_ones(layout, stride, space, begin + part * size)
     results[:] = 0
     for number in range((order.size + batch_size - 1) // batch_size):
         start = number * batch_size
-        rows = min(batch_size, order.size - start)
-        step += 1
-        rate, pace, decay = step_rates(optimizer, step, rates[number], l2[number], beta1, beta2)
-        if l2[number] != 0:
-            results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
-        groups = (rows + GROUP - 1) // GROUP
-        used = min(parts, groups)
-        for taken in prange(used):
-            part = np.int64(taken)
-            tile, own = begin + part * size, part * params.size
-            begun, end = part * groups // used, (part + 1) * groups // used
-            for g in range(begun, end):
-                # the sums of LONG samples after the first are in the other half, until they are added to it
-                done, into = (g - begun) * GROUP, own if (g - begun) * GROUP < LONG else own + gradient.size // 2
-                count = min(GROUP, rows - g * GROUP)
-                columns = whole_vectors(count, params.itemsize)
-                read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, tile)
+        rows, update = min(batch_size, order.size - start), made + number + 1
+        rate, pace, decay = step_rates(rule.optimizer, update, rates[number], penalties[number], rule.beta1, rule.beta2)
+        if penalties[number] != 0:
+            results[-2] += rows * 0.5 * penalties[number] * penalty(layout, params)
+        batch, microbatches = Batch(order, start, rows), (rows + GROUP - 1) // GROUP
+        used = min(parts, microbatches)
+        for taken in prange(used):  # no race: each part has work space, a gradient and results of its own
+            part = np.int64(taken)  # prange counts in unsigned numbers
+            own, begun, end = part * params.size, part * microbatches // used, (part + 1) * microbatches // used
+            for m in range(begun, end):
+                first = m * GROUP
+                micro = Microbatch(layout, stride, space, begin + part * size, first, min(GROUP, rows - first))
+                # the sums of SUM_LENGTH samples after the first are in the other half, until they are added to it
+                done = (m - begun) * GROUP
+                total = own if done < SUM_LENGTH else own + gradient.size // 2
+                read_samples(samples, batch, micro)
+                # A(l) = f(A(l-1) W(l) + b(l))
                 for l in range(layers):
-                    for i in range(0, sizes[l + 1], HEIGHT):
-                        forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
+                    for i in range(0, layout[l + 1, UNITS], LAYER_MC):
+                        unit_outputs(micro, l, i, params, packed)
+                        # Numba leaves out of the compiled code what follows `is not None` where an argument is None.
                         if dropout is not None and l + 1 < layers:
-                            drop_outputs(
-                                l,
-                                i,
-                                min(HEIGHT, sizes[l + 1] - i),
-                                columns,
-                                stride,
-                                activations,
-                                plan,
-                                dropout[l],
-                                seed,
-                                step,
-                                g * GROUP,
-                                space,
-                                tile,
-                            )
-                judge(
-                    count,
-                    stride,
-                    sizes,
-                    activations,
-                    loss,
-                    parameter,
-                    decision,
-                    plan,
-                    space,
-                    tile,
-                    zero,
-                    results,
-                    2 * part,
-                )
+                            units = min(LAYER_MC, layout[l + 1, UNITS] - i)
+                            drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
+                # delta(L) = dJ/dZ(L)
+                output_errors(micro, net, results, 2 * part)
                 for l in range(layers - 1, -1, -1):
-                    turn_errors(l, count, stride, sizes, plan, kind(1) / kind(rows), space, tile)
+                    turn_errors(micro, l, kind(1) / kind(rows))
+                    # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
                     if l > 0:
-                        for i in range(0, sizes[l], HEIGHT):
-                            tile_errors_below(l, i, columns, stride, sizes, activations, plan, params, space, tile)
+                        for i in range(0, layout[l, UNITS], LAYER_MC):
+                            unit_errors(micro, l, i, params)
                             if dropout is not None:
-                                drop_errors(
-                                    l - 1,
-                                    i,
-                                    columns,
-                                    stride,
-                                    sizes,
-                                    plan,
-                                    dropout[l - 1],
-                                    seed,
-                                    step,
-                                    g * GROUP,
-                                    space,
-                                    tile,
-                                )
-                    add_gradient(
-                        l,
-                        zero,
-                        sizes[l] + 1,
-                        zero,
-                        sizes[l + 1],
-                        count,
-                        stride,
-                        sizes,
-                        plan,
-                        space,
-                        tile,
-                        -1 if done % LONG == 0 else sizes[l + 1],
-                        gradient,
-                        into + plan[l, PARAMS],
-                    )
-                if done >= LONG and ((done + GROUP) % LONG == 0 or g + 1 == end):
+                                drop_errors(micro, l - 1, i, dropout[l - 1], layer_key(rule.seed, update, l - 1))
+                    # dW(l) = A(l-1)^T delta(l) / B, and db(l) as the row of W that meets the ones
+                    n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
+                    start_row = -1 if done % SUM_LENGTH == 0 else n_out
+                    block = Block(l, zero, n_in + 1, zero, n_out)
+                    add_gradient(micro, block, start_row, gradient, total + layout[l, PARAMS_AT])
+                if done >= SUM_LENGTH and ((done + GROUP) % SUM_LENGTH == 0 or m + 1 == end):
                     for i in range(params.size):
-                        gradient[own + i] += gradient[into + i]
+                        gradient[own + i] += gradient[total + i]
         if not finite(results, used):
             results[-1] = 1 + number
             break
@@ -145,7 +98,8 @@ def learn_narrow(samples, dropout, clip, net, params, rule, work, order, batch_s
                 factor = kind(clip / length)
                 for i in range(params.size):
                     gradient[i] *= factor
-        update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
+        # w <- w - alpha dW, or as the rule says
+        update_layers(rule, Step(rate, pace, decay), net.sizes, params, gradient)
 
 
 learn_narrow_serial = learn_narrow.serial

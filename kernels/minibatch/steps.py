@@ -1,8 +1,8 @@
 """
-The steps of a mini-batch, on tiles of samples and blocks of weights (lecture L25, L27, L28).
+The steps of a mini-batch, on microbatches of samples and blocks of weights (lecture L25, L27, L28).
 
-A tile holds its samples as columns; `forward.plan_tile` says where everything lies in it. What is not checked here is checked by
-the epochs in `epoch`.
+`network.layout` says where everything of a microbatch lies. What is not checked here is checked by the epochs in
+`epoch`.
 """
 
 import numpy as np
@@ -11,138 +11,164 @@ from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
 from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_custom
-from ..layer.dropout import drop, layer_key
+from ..layer.dropout import drop
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from ..layer.optimizer import SGD, sum_of_squares
-from ..network.forward import BUFFER, DEPTH, ERRORS, HEIGHT, PACKED, PARAMS, SLOPES, UNITS, error_row
+from ..network.arguments import Block, Microbatch
+from ..network.forward import LAYER_KC, LAYER_MC
+from ..network.layout import (
+    ACTIVATION,
+    ERROR_ROWS_AT,
+    ERRORS_AT,
+    FACTORS_AT,
+    INPUTS_AT,
+    PACKED_AT,
+    PARAMS_AT,
+    SLOPES_AT,
+    TARGETS_AT,
+    UNITS,
+    error_row,
+)
 from ..product.pack import gather_transposed, pack_tiles, transpose
 from ..product.sparse import csr_forward, csr_gradient
 from ..product.tile import MR, gemm, panel_columns
 from .update import update_weights
 
-# Samples of a tile in the wide way: its activations stay in the second cache.
-TILE = 128
-# Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a gradient hardly
-# grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all weights of the first layer.
-LONG, SPARSE_LONG = 2048, 8192
-# Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill BLOCK_BYTES.
+# Samples of a microbatch in the wide way: its activations stay in the second cache.
+MICROBATCH = 128
+# Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a
+# gradient hardly grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all
+# weights of the first layer.
+SUM_LENGTH, SPARSE_SUM_LENGTH = 2048, 8192
+# Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill
+# BLOCK_BYTES.
 PANELS, BLOCK_BYTES = 16, 1 << 15
 
 
 @inner
-def read_samples(X, Y, weight, order, first, rows, stride, sizes, plan, space, at):
-    """Samples order[first : first + rows] into the columns from `at` on: inputs (none of a sparse matrix), targets, weights."""
-    layers = sizes.size - 1
-    y = at + plan[layers, UNITS] + (sizes[layers] + 1) * stride
-    w = y + sizes[layers] * stride
+def part_of(whole, first, most):
+    """At most `most` samples of a batch from its sample `first` on, where its microbatches follow each other."""
+    layout, stride, space, at, _, rows = whole
+    size = layout[layout.shape[0] - 1, ERROR_ROWS_AT]
+    at += first // MICROBATCH * size + first % MICROBATCH
+    return Microbatch(layout, stride, space, at, first, min(most, rows - first))
+
+
+@inner
+def read_samples(samples, batch, micro):
+    """Samples of a batch into the columns of a microbatch: inputs (none of a sparse matrix), targets, weights."""
+    (X, Y, weight), (order, start, _), (layout, stride, space, at, first, count) = samples, batch, micro
+    layers = layout.shape[0] - 1
+    begin, targets, factors = start + first, at + layout[layers, TARGETS_AT], at + layout[layers, FACTORS_AT]
     if X.shape[0] > 0:
-        gather_transposed((rows, sizes[0]), (X, 0, order, first), (space, at, stride))
-    gather_transposed((rows, sizes[layers]), (Y, 0, order, first), (space, y, stride))
-    for s in range(rows):
-        space[w + s] = weight[order[first + s]]
+        gather_transposed((count, layout[0, UNITS]), (X, 0, order, begin), (space, at, stride))
+    gather_transposed((count, layout[layers, UNITS]), (Y, 0, order, begin), (space, targets, stride))
+    for s in range(count):
+        space[factors + s] = weight[order[begin + s]]
 
 
 @inner
-def _errors_at(l, stride, sizes, plan, tile):
-    """Where the errors of layer l stand as columns: two buffers take turns from layer to layer."""
-    layers = sizes.size - 1
-    begin = tile + plan[layers, UNITS] + (2 * sizes[layers] + 2) * stride
-    return begin + (layers - 1 - l) % 2 * plan[layers, BUFFER]
+def drop_outputs(micro, l, i0, units, share, key):
+    """Drop some of the outputs of units i0 ... of layer l: a' = a / (1 - p), or 0."""
+    layout, stride, space, at, first, count = micro
+    a = at + layout[l + 1, INPUTS_AT] + i0 * stride
+    source = a if takes_input(layout[l, ACTIVATION]) else at + layout[l, SLOPES_AT] + i0 * stride
+    columns = whole_vectors(count, space.itemsize)
+    drop(key, (i0, units), (first, columns), share, (space, source, stride, 1), (space, a, stride, 1))
 
 
 @inner
-def drop_outputs(l, i0, units, columns, stride, activations, plan, share, seed, step, first, space, tile):
-    """Drop some of the outputs of units i0 ... of layer l, for samples first ... of the batch."""
-    a = plan[l + 1, UNITS] + i0 * stride
-    source = a if takes_input(activations[l]) else plan[l, SLOPES] + i0 * stride
-    source, target = (space, tile + source, stride, 1), (space, tile + a, stride, 1)
-    drop(layer_key(seed, step, l), (i0, units), (first, columns), share, source, target)
+def drop_errors(micro, l, i0, share, key):
+    """Errors of those of LAYER_MC units, from i0 on, of layer l that were dropped are 0."""
+    layout, stride, space, at, first, count = micro
+    errors = space, at + layout[l, ERRORS_AT] + i0 * stride, stride, 1
+    units, columns = min(LAYER_MC, layout[l + 1, UNITS] - i0), whole_vectors(count, space.itemsize)
+    drop(key, (i0, units), (first, columns), share, errors, errors)
 
 
 @inner
-def drop_errors(l, i0, columns, stride, sizes, plan, share, seed, step, first, space, tile):
-    """Errors of the units i0 ... of layer l that were dropped are 0."""
-    units, delta = min(HEIGHT, sizes[l + 1] - i0), _errors_at(l, stride, sizes, plan, tile) + i0 * stride
-    errors = space, delta, stride, 1
-    drop(layer_key(seed, step, l), (i0, units), (first, columns), share, errors, errors)
-
-
-@inner
-def outputs_of_sparse(csr, order, start, samples, s, stride, sizes, activations, plan, params, space, tile):
-    """Outputs of the first layer for samples order[start : start + samples] of a sparse matrix: columns s ... of a tile."""
-    (data, indices, indptr), n_out, kind, one = csr, sizes[1], activations[0], space.dtype.type(1)
-    # z as rows stands where the layer's errors will stand as rows
-    width, at = error_row(n_out, space.itemsize), tile + s
-    rows = tile + plan[0, ERRORS] + s * width
+def outputs_of_sparse(csr, batch, micro, params):
+    """Outputs of the first layer for GROUP samples of a sparse matrix."""
+    (data, indices, indptr), (layout, stride, space, at, first, count) = csr, micro
+    n_in, n_out, kind, one = layout[0, UNITS], layout[1, UNITS], layout[0, ACTIVATION], space.dtype.type(1)
+    # z as rows lies where the layer's errors will lie as rows; `at` is of column s of the microbatch
+    width, s = error_row(n_out, space.itemsize), first % MICROBATCH
+    rows = space, at - s + layout[0, ERROR_ROWS_AT] + s * width, width
     matrix = data, 0, indices, 0, indptr, 0
-    csr_forward((samples, sizes[0], n_out), order, start, matrix, params, 0, (space, rows, width))
-    z, columns = at + plan[0, SLOPES], whole_vectors(samples, space.itemsize)
-    transpose((samples, n_out), (space, rows, width), one, (space, z, stride))
+    csr_forward((count, n_in, n_out), batch.order, batch.start + first, matrix, params, 0, rows)
+    z, columns = at + layout[0, SLOPES_AT], whole_vectors(count, space.itemsize)
+    transpose((count, n_out), rows, one, (space, z, stride))
     if kind != IDENTITY and kind != SOFTMAX:
-        a = at + plan[1, UNITS] if takes_input(kind) else z
+        a = at + layout[1, INPUTS_AT] if takes_input(kind) else z
         for j in range(n_out):
             activate(kind, columns, (space, z + j * stride, 1), (space, a + j * stride, 1))
 
 
 @inner
-def judge(rows, stride, sizes, activations, loss, parameter, decision, plan, space, tile, s, results, at):
-    """Output layer: delta = dJ/dz of columns s ... s + rows; their losses and right decisions are added to `results`."""
-    layers = activations.size
-    last, n_out = activations[layers - 1], sizes[layers]
-    a = tile + plan[layers, UNITS] + s
-    y = a + (n_out + 1) * stride
-    w = y + n_out * stride
-    delta = _errors_at(layers - 1, stride, sizes, plan, tile) + s
+def output_errors(micro, net, results, k):
+    """Output layer: delta = dJ/dz; the losses and right decisions are added to `results` from k on."""
+    layout, stride, space, at, _, count = micro
+    layers = layout.shape[0] - 1
+    last, n_out = layout[layers - 1, ACTIVATION], layout[layers, UNITS]
+    a, delta = at + layout[layers, INPUTS_AT], at + layout[layers - 1, ERRORS_AT]
+    y, w = at + layout[layers, TARGETS_AT], at + layout[layers, FACTORS_AT]
     if last == SOFTMAX:
-        softmax_columns(n_out, rows, stride, space, a)
-    if loss >= LOWEST_ADDRESS:
-        call_custom(loss, (n_out, rows, stride), (space, a, space, y, space, w, space, delta), (results, at))
-    operands = (space, a, space, y, space, w, parameter, 0)
-    tile_loss((loss, last, decision), (n_out, rows, stride), operands, space, delta, results, at)
-    if last != SOFTMAX and not takes_outputs(loss):
-        for k in range(n_out):
-            multiply_derivative(last, rows, (space, a + k * stride, 1), (space, delta + k * stride, 1))
+        softmax_columns(n_out, count, stride, space, a)
+    if net.loss >= LOWEST_ADDRESS:
+        call_custom(net.loss, (n_out, count, stride), (space, a, space, y, space, w, space, delta), (results, k))
+    codes, operands = (net.loss, last, net.decision), (space, a, space, y, space, w, net.loss_parameter, 0)
+    tile_loss(codes, (n_out, count, stride), operands, space, delta, results, k)
+    # delta = dJ/da f'(z), where the loss gave dJ/da
+    if last != SOFTMAX and not takes_outputs(net.loss):
+        for j in range(n_out):
+            multiply_derivative(last, count, (space, a + j * stride, 1), (space, delta + j * stride, 1))
 
 
 @inner
-def tile_errors_below(l, i0, columns, stride, sizes, activations, plan, params, space, tile):
-    """Errors of units i0 ... i0 + HEIGHT below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
-    n_out = sizes[l + 1]
-    rows, infinite = min(HEIGHT, sizes[l] - i0), -space.dtype.type(np.inf)
-    delta = _errors_at(l, stride, sizes, plan, tile)
-    below = _errors_at(l - 1, stride, sizes, plan, tile) + i0 * stride
-    for k in range(0, n_out, DEPTH):
-        weights = params, plan[l, PARAMS] + i0 * n_out + k, n_out, 1, MR * n_out
-        errors, start = (space, delta + k * stride, stride, 1), (space, below, -1 if k == 0 else stride)
-        gemm((rows, columns, min(DEPTH, n_out - k)), weights, errors, start, (space, below, stride), infinite)
-    slopes = tile + plan[l - 1, SLOPES] + i0 * stride
-    multiply_derivative(activations[l - 1], rows * stride, (space, slopes, 1), (space, below, 1))
+def unit_errors(micro, l, i0, params):
+    """Errors of LAYER_MC units, from i0 on, below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
+    layout, stride, space, at, _, count = micro
+    n_out = layout[l + 1, UNITS]
+    units, columns = min(LAYER_MC, layout[l, UNITS] - i0), whole_vectors(count, space.itemsize)
+    delta, below = at + layout[l, ERRORS_AT], at + layout[l - 1, ERRORS_AT] + i0 * stride
+    infinite = -space.dtype.type(np.inf)
+    # sum_j w_ij delta_j
+    for j in range(0, n_out, LAYER_KC):
+        weights = params, layout[l, PARAMS_AT] + i0 * n_out + j, n_out, 1, MR * n_out
+        errors, start = (space, delta + j * stride, stride, 1), (space, below, -1 if j == 0 else stride)
+        gemm((units, columns, min(LAYER_KC, n_out - j)), weights, errors, start, (space, below, stride), infinite)
+    # delta_i = f'(z_i) times that
+    slopes = at + layout[l - 1, SLOPES_AT] + i0 * stride
+    multiply_derivative(layout[l - 1, ACTIVATION], units * stride, (space, slopes, 1), (space, below, 1))
 
 
 @inner
-def turn_errors(l, rows, stride, sizes, plan, scale, space, tile):
+def turn_errors(micro, l, scale):
     """Errors of layer l as rows, times `scale`: what the gradient takes."""
-    n_out, columns = sizes[l + 1], _errors_at(l, stride, sizes, plan, tile)
-    as_rows = space, tile + plan[l, ERRORS], error_row(n_out, space.itemsize)
-    transpose((n_out, rows), (space, columns, stride), scale, as_rows)
+    layout, stride, space, at, _, count = micro
+    n_out = layout[l + 1, UNITS]
+    rows = space, at + layout[l, ERROR_ROWS_AT], error_row(n_out, space.itemsize)
+    transpose((n_out, count), (space, at + layout[l, ERRORS_AT], stride), scale, rows)
 
 
 @inner
-def add_gradient(l, i0, i1, j0, j1, rows, stride, sizes, plan, space, tile, start_row, total, at):
-    """Gradient of a block of a layer's [W; b] from one tile, added to `total` from `at` on (start_row = -1: a new sum)."""
+def add_gradient(micro, block, start_row, total, at):
+    """Gradient of a block of weights from a microbatch, added to `total` from `at` on (start_row = -1: a new sum)."""
+    (layout, stride, space, begin, _, count), (l, i0, i1, j0, j1) = micro, block
+    n_out = layout[l + 1, UNITS]
+    a, delta = begin + layout[l, INPUTS_AT] + i0 * stride, begin + layout[l, ERROR_ROWS_AT] + j0
+    outputs, errors = (space, a, stride, 1, MR * stride), (space, delta, error_row(n_out, space.itemsize), 1)
+    infinite = -space.dtype.type(np.inf)
     # dW_ij = sum_s a_is delta_sj; row n_in of W is b, and a_(n_in) is 1
-    width = error_row(sizes[l + 1], space.itemsize)
-    a, delta, infinite = tile + plan[l, UNITS] + i0 * stride, tile + plan[l, ERRORS] + j0, -space.dtype.type(np.inf)
-    shape, outputs, errors = (i1 - i0, j1 - j0, rows), (space, a, stride, 1, MR * stride), (space, delta, width, 1)
-    gemm(shape, outputs, errors, (total, at, start_row), (total, at, sizes[l + 1]), infinite)
+    gemm((i1 - i0, j1 - j0, count), outputs, errors, (total, at, start_row), (total, at, n_out), infinite)
 
 
 @inner
-def penalty(sizes, plan, params):
+def penalty(layout, params):
     """Sum of the squares of all weights, without the biases."""
     total = 0.0
-    for l in range(sizes.size - 1):
-        total += sum_of_squares(sizes[l] * sizes[l + 1], params, plan[l, PARAMS])
+    for l in range(layout.shape[0] - 1):
+        total += sum_of_squares(layout[l, UNITS] * layout[l + 1, UNITS], params, layout[l, PARAMS_AT])
     return total
 
 
@@ -161,161 +187,115 @@ def blocks_of(n_in, n_out, itemsize):
 
 
 @inner
-def _cut(block, sizes, itemsize):
-    """Layer, rows and columns of a block of weights: l, i0, i1, j0, j1; row n_in of a layer holds its biases."""
-    l = 0
+def block_of(layout, number, itemsize):
+    """The block of that number; row n_in of a layer holds its biases."""
+    l, left = 0, np.int64(number)
     while True:
-        n_in, n_out = sizes[l], sizes[l + 1]
+        n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
         blocks = blocks_of(n_in, n_out, itemsize)
-        if block < blocks:
+        if left < blocks:
             break
-        block -= blocks
+        left -= blocks
         l += 1
     height, width = block_shape(n_out, itemsize)
     across = (n_out + width - 1) // width
-    i0, j0 = block // across * height, block % across * width
-    return l, i0, min(i0 + height, n_in + 1), j0, min(j0 + width, n_out)
+    i0, j0 = left // across * height, left % across * width
+    return Block(l, i0, min(i0 + height, n_in + 1), j0, min(j0 + width, n_out))
 
 
 @python_or_compiled
 def is_plain(optimizer, batch_size):
-    """Whether gradients are added to the weights as they stand, term by term: of a large batch the terms would be too small for that."""
-    return optimizer == SGD and batch_size <= LONG
+    """
+    Whether gradients are added to the weights themselves, term by term.
+
+    Of a large batch the terms would be too small for that.
+    """
+    return optimizer == SGD and batch_size <= SUM_LENGTH
 
 
 @inner
-def block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin):
+def block_gradient(whole, block, params, gradient, plain, shrink):
     """
-    Gradient of one block of weights from all tiles of a batch of `rows` samples.
+    Gradient of a block of weights from all microbatches of a batch.
 
-    `plain`: it is added to the weights as they stand, after they were multiplied by `shrink`; its scale is -alpha / B then. Else the sums
-    of LONG samples after the first are in the other half of `gradient`, until they are added to it.
+    `plain`: it is added to the weights themselves, after they were multiplied by `shrink`; its scale is -alpha / B
+    then. Else the sums of SUM_LENGTH samples after the first are in the other half of `gradient`, until they are added
+    to it.
     """
-    l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, params.itemsize)  # prange counts in unsigned numbers
-    n_in, n_out = sizes[l], sizes[l + 1]
-    at = plan[l, PARAMS] + i0 * n_out + j0
+    layout, (l, i0, i1, j0, j1), rows = whole.layout, block, whole.count
+    n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
+    at = layout[l, PARAMS_AT] + i0 * n_out + j0
     if plain and shrink != 1:
         for i in range(min(i1, n_in) - i0):
             for j in range(j1 - j0):
                 params[at + i * n_out + j] *= shrink
-    size, other = plan[sizes.size - 1, ERRORS], gradient.size // 2
-    for start in range(0, rows, TILE):
-        into = at if start < LONG else at + other
-        add_gradient(
-            l,
-            i0,
-            i1,
-            j0,
-            j1,
-            min(TILE, rows - start),
-            stride,
-            sizes,
-            plan,
-            space,
-            begin + start // TILE * size,
-            n_out if plain or start % LONG > 0 else -1,
-            params if plain else gradient,
-            into,
-        )
-        if start >= LONG and ((start + TILE) % LONG == 0 or start + TILE >= rows):
+    for start in range(0, rows, MICROBATCH):
+        into = at if start < SUM_LENGTH else at + gradient.size // 2
+        start_row = n_out if plain or start % SUM_LENGTH > 0 else -1
+        add_gradient(part_of(whole, start, MICROBATCH), block, start_row, params if plain else gradient, into)
+        end = start + MICROBATCH
+        if start >= SUM_LENGTH and (end % SUM_LENGTH == 0 or end >= rows):
             for i in range(i1 - i0):
                 for j in range(j1 - j0):
                     gradient[at + i * n_out + j] += gradient[into + i * n_out + j]
 
 
 @inner
-def block_length(block, sizes, plan, gradient):
-    """Sum of the squares of the gradient of one block of weights."""
-    l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, gradient.itemsize)
-    n_out, total = sizes[l + 1], 0.0
+def block_length(block, layout, gradient):
+    """Sum of the squares of the gradient of a block of weights."""
+    l, i0, i1, j0, j1 = block
+    n_out, total = layout[l + 1, UNITS], 0.0
     for i in range(i0, i1):
-        total += sum_of_squares(j1 - j0, gradient, plan[l, PARAMS] + i * n_out + j0)
+        total += sum_of_squares(j1 - j0, gradient, layout[l, PARAMS_AT] + i * n_out + j0)
     return total
 
 
 @inner
-def block_update(
-    block,
-    sizes,
-    plan,
-    params,
-    packed,
-    gradient,
-    factor,
-    plain,
-    optimizer,
-    first,
-    second,
-    rate,
-    pace,
-    beta1,
-    beta2,
-    epsilon,
-    decay,
-):
-    """Update of one block of weights (done where it is `plain`) by `factor` times its gradient; the packed copy follows."""
-    l, i0, i1, j0, j1 = _cut(np.int64(block), sizes, params.itemsize)
-    n_in, n_out = sizes[l], sizes[l + 1]
-    at = plan[l, PARAMS] + i0 * n_out + j0
-    if not plain:
-        if factor != 1:
-            for i in range(i1 - i0):
-                for j in range(j1 - j0):
-                    gradient[at + i * n_out + j] *= factor
-        # The penalty is on W alone. Whole rows are updated at once.
-        weights, whole = min(i1, n_in) - i0, j1 - j0 == n_out
-        for i in range(1 if whole and weights > 0 else weights):
-            count = weights * n_out if whole else j1 - j0
-            update_weights(
-                optimizer,
-                count,
-                params,
-                at + i * n_out,
-                gradient,
-                first,
-                second,
-                rate,
-                pace,
-                beta1,
-                beta2,
-                epsilon,
-                decay,
-            )
-        if i1 > n_in:
-            update_weights(
-                optimizer,
-                j1 - j0,
-                params,
-                at + weights * n_out,
-                gradient,
-                first,
-                second,
-                rate,
-                pace,
-                beta1,
-                beta2,
-                epsilon,
-                0.0,
-            )
-    if plan[l + 1, PACKED] > plan[l, PACKED]:
-        tiles = packed, plan[l, PACKED] + j0 * (n_in + 1) + i0 * MR, MR * (n_in + 1)
-        pack_tiles((j1 - j0, i1 - i0), (params, at, 1, n_out), tiles)
+def block_update(block, layout, params, gradient, rule, step, factor):
+    """Update of a block of weights by `factor` times its gradient."""
+    l, i0, i1, j0, j1 = block
+    n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
+    at = layout[l, PARAMS_AT] + i0 * n_out + j0
+    if factor != 1:
+        for i in range(i1 - i0):
+            for j in range(j1 - j0):
+                gradient[at + i * n_out + j] *= factor
+    # Whole rows are updated at once. The penalty is on W alone.
+    weights, whole = min(i1, n_in) - i0, j1 - j0 == n_out
+    for i in range(1 if whole and weights > 0 else weights):
+        count = weights * n_out if whole else j1 - j0
+        update_weights(rule, step, count, params, gradient, at + i * n_out, step.decay)
+    if i1 > n_in:
+        update_weights(rule, step, j1 - j0, params, gradient, at + weights * n_out, 0.0)
 
 
 @inner
-def sparse_gradient(csr, order, start, rows, j0, j1, sizes, plan, gradient, space, begin):
-    """Gradient of columns j0 ... j1 of the first layer on samples order[start : start + rows] of a sparse matrix."""
-    (data, indices, indptr), n_in, n_out, size = csr, sizes[0], sizes[1], plan[sizes.size - 1, ERRORS]
-    for s in range(0, rows, TILE):
-        into = 0 if s < SPARSE_LONG else gradient.size // 2
-        if s % SPARSE_LONG == 0:
+def repack(block, layout, params, packed):
+    """The packed copy of a block of weights follows its update."""
+    l, i0, i1, j0, j1 = block
+    n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
+    if layout[l + 1, PACKED_AT] > layout[l, PACKED_AT]:
+        tiles = packed, layout[l, PACKED_AT] + j0 * (n_in + 1) + i0 * MR, MR * (n_in + 1)
+        pack_tiles((j1 - j0, i1 - i0), (params, layout[l, PARAMS_AT] + i0 * n_out + j0, 1, n_out), tiles)
+
+
+@inner
+def sparse_gradient(csr, batch, whole, j0, j1, gradient):
+    """Gradient of columns j0 ... j1 of the first layer on the samples of a sparse matrix."""
+    (data, indices, indptr), layout, rows = csr, whole.layout, whole.count
+    n_in, n_out = layout[0, UNITS], layout[1, UNITS]
+    for start in range(0, rows, MICROBATCH):
+        into = 0 if start < SPARSE_SUM_LENGTH else gradient.size // 2
+        if start % SPARSE_SUM_LENGTH == 0:
             for i in range(n_in + 1):
                 for j in range(j0, j1):
                     gradient[into + i * n_out + j] = 0
-        delta = space, begin + s // TILE * size + plan[0, ERRORS], error_row(n_out, space.itemsize)
-        shape, matrix = (min(TILE, rows - s), n_in, n_out), (data, 0, indices, 0, indptr, 0)
-        csr_gradient(shape, (j0, j1), order, start + s, matrix, delta, gradient, into)
-        if s >= SPARSE_LONG and ((s + TILE) % SPARSE_LONG == 0 or s + TILE >= rows):
+        micro = part_of(whole, start, MICROBATCH)
+        delta = micro.space, micro.at + layout[0, ERROR_ROWS_AT], error_row(n_out, gradient.itemsize)
+        shape, matrix = (micro.count, n_in, n_out), (data, 0, indices, 0, indptr, 0)
+        csr_gradient(shape, (j0, j1), batch.order, batch.start + start, matrix, delta, gradient, into)
+        end = start + MICROBATCH
+        if start >= SPARSE_SUM_LENGTH and (end % SPARSE_SUM_LENGTH == 0 or end >= rows):
             for i in range(n_in + 1):
                 for j in range(j0, j1):
                     gradient[i * n_out + j] += gradient[into + i * n_out + j]

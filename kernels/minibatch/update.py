@@ -2,32 +2,33 @@
 
 from ..compiler.jit import inner, njit
 from ..layer.optimizer import states_of, step_rates, update
+from ..network.arguments import Rule, Step
 from ..network.forward import parameter_count
 
 
 @inner
-def update_weights(optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
-    """One update of `count` weights from `at` on, whose gradient has the same place; `rate` and `pace` of `step_rates`."""
-    kind = params.dtype.type
+def update_weights(rule, step, count, params, gradient, at, decay):
+    """One update of `count` weights from `at` on, whose gradient has the same place."""
+    kind, first, second = params.dtype.type, rule.first, rule.second
     states = (first, min(at, first.size), second, min(at, second.size))
-    numbers = (kind(rate), kind(pace), kind(beta1), kind(beta2), kind(epsilon), kind(decay))
-    update(optimizer, count, params, at, gradient, at, states, numbers)
+    numbers = (kind(step.rate), kind(step.pace), kind(rule.beta1), kind(rule.beta2), kind(rule.epsilon), kind(decay))
+    update(rule.optimizer, count, params, at, gradient, at, states, numbers)
 
 
 @inner
-def update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay):
+def update_layers(rule, step, sizes, params, gradient):
     """One update of all weights and biases. The penalty is on W alone."""
     at = 0
     for l in range(sizes.size - 1):
-        for count, shrink in ((sizes[l] * sizes[l + 1], decay), (sizes[l + 1], 0.0)):
-            update_weights(
-                optimizer, count, params, at, gradient, first, second, rate, pace, beta1, beta2, epsilon, shrink
-            )
+        for count, decay in ((sizes[l] * sizes[l + 1], step.decay), (sizes[l + 1], 0.0)):
+            update_weights(rule, step, count, params, gradient, at, decay)
             at += count
 
 
 @njit
-def network_update(sizes, params, gradient, optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2):  # noqa: PLR0913
+def network_update(  # noqa: PLR0913
+    sizes, params, gradient, optimizer, first, second, step, learning_rate, beta1, beta2, epsilon, l2
+):
     """
     One update of all weights of a network by any of the rules, as `minibatch_epoch` makes it for a batch.
 
@@ -82,4 +83,5 @@ def network_update(sizes, params, gradient, optimizer, first, second, step, lear
         raise ValueError("network_update: step counts from 1, got", step)
     rate, pace, decay = step_rates(optimizer, step, learning_rate, l2, beta1, beta2)
     params, gradient, first, second = params.reshape(-1), gradient.reshape(-1), first.reshape(-1), second.reshape(-1)
-    update_layers(optimizer, sizes, params, gradient, first, second, rate, pace, beta1, beta2, epsilon, decay)
+    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
+    update_layers(rule, Step(rate, pace, decay), sizes, params, gradient)

@@ -1,235 +1,136 @@
 """
 The wide way through a mini-batch, for large networks (L25, L27, L28, L29).
 
-Layer after layer for the whole batch, then all weights, block after block: each block takes its gradient from all samples and is updated
-while it is in cache. Threads take units of a layer, and blocks of weights; each writes to places of its own. All cuts are fixed by the
-problem alone, so the sums are taken in the same order for every number of threads.
+Layer after layer for the whole batch, then all weights, block after block: each block takes its gradient from all
+samples and is updated while it is in cache. Threads take units of a layer, and blocks of weights. All cuts are fixed by
+the problem alone, so the sums are taken in the same order for every number of threads.
 """
 
 import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
-from ..compiler.memory import whole_vectors
+from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
-from ..network.forward import ERRORS, GROUP, HEIGHT, fill_ones, forward_rows, pack_weights
+from ..network.arguments import Batch, Microbatch, Net, Rule, Step
+from ..network.forward import LAYER_MC, unit_outputs
+from ..network.layout import ERROR_ROWS_AT, GROUP, UNITS, fill_ones, pack_weights
 from ..product.sparse import csr_band
 from .steps import (
-    TILE,
+    MICROBATCH,
     block_gradient,
     block_length,
+    block_of,
     block_update,
     blocks_of,
     drop_errors,
     drop_outputs,
     finite,
     is_plain,
-    judge,
+    output_errors,
     outputs_of_sparse,
+    part_of,
     penalty,
     read_samples,
+    repack,
     sparse_gradient,
-    tile_errors_below,
     turn_errors,
+    unit_errors,
 )
 
 
 @njit(parallel=True)
-def learn_wide(samples, csr, dropout, clip, net, params, rule, work, order, batch_size, step, rates, l2):
-    """One pass, layer after layer; `rates` and `l2`, the weight of the penalty, of each batch. Unchecked."""
-    X, Y, weight = samples
-    sizes, activations, loss, parameter, decision = net
-    optimizer, first, second, beta1, beta2, epsilon, seed = rule
-    plan, stride, blocks, packed, space, begin, gradient, lengths, results = work
-    kind, layers, size = params.dtype.type, activations.size, plan[activations.size, ERRORS]
-    # Plain descent adds -alpha/B delta to the weights as they stand; the others need the gradient first.
-    plain = is_plain(optimizer, batch_size)
+def learn_wide(samples, csr, dropout, clip, training, order, updates):
+    """One pass, layer after layer. Unchecked."""
+    (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
+    net, rule = Net(*net), Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
+    layout, stride, blocks, packed, space, begin, gradient, lengths, results = work
+    kind, layers, itemsize = params.dtype.type, layout.shape[0] - 1, params.itemsize
+    # Plain descent adds -alpha/B delta to the weights themselves; the others need the gradient first.
+    plain = is_plain(rule.optimizer, batch_size)
     # Numba leaves out of the compiled code what follows `is not None` where an argument is None.
     if clip is not None:
         plain = False
     # Where samples are sparse, the first layer and the first blocks of weights go a way of their own.
     begun, done = 0, 0
     if csr is not None:
-        begun, done, plain = 1, blocks_of(sizes[0], sizes[1], params.itemsize), False
-    pack_weights(sizes, plan, params, packed)
-    for tile in range((min(batch_size, order.size) + TILE - 1) // TILE):
-        fill_ones(sizes, stride, plan, space, begin + tile * size)
+        begun, done, plain = 1, blocks_of(layout[0, UNITS], layout[1, UNITS], itemsize), False
+    pack_weights(layout, params, packed)
+    for m in range((min(batch_size, order.size) + MICROBATCH - 1) // MICROBATCH):
+        fill_ones(layout, stride, space, begin + m * layout[layers, ERROR_ROWS_AT])
     results[:] = 0
     for number in range((order.size + batch_size - 1) // batch_size):
         start = number * batch_size
-        rows = min(batch_size, order.size - start)
-        step += 1
-        rate, pace, decay = step_rates(optimizer, step, rates[number], l2[number], beta1, beta2)
-        scale = kind((-rate if plain else 1.0) / rows)
-        if l2[number] != 0:
-            results[-2] += rows * 0.5 * l2[number] * penalty(sizes, plan, params)
-        tiles, groups = (rows + TILE - 1) // TILE, (rows + GROUP - 1) // GROUP
-        for group in prange(groups):
-            g = np.int64(group)  # prange counts in unsigned numbers
-            at = begin + g * GROUP // TILE * size + g * GROUP % TILE
-            count = min(GROUP, rows - g * GROUP)
-            read_samples(X, Y, weight, order, start + g * GROUP, count, stride, sizes, plan, space, at)
+        rows, update = min(batch_size, order.size - start), made + number + 1
+        rate, pace, decay = step_rates(rule.optimizer, update, rates[number], penalties[number], rule.beta1, rule.beta2)
+        step, scale = Step(rate, pace, decay), kind((-rate if plain else 1.0) / rows)
+        if penalties[number] != 0:
+            results[-2] += rows * 0.5 * penalties[number] * penalty(layout, params)
+        batch, whole = Batch(order, start, rows), Microbatch(layout, stride, space, begin, 0, rows)
+        microbatches, groups = (rows + MICROBATCH - 1) // MICROBATCH, (rows + GROUP - 1) // GROUP
+        for group in prange(groups):  # no race: each writes the columns of its own samples
+            micro = part_of(whole, np.int64(group) * GROUP, GROUP)  # prange counts in unsigned numbers
+            read_samples(samples, batch, micro)
             if csr is not None:
-                outputs_of_sparse(
-                    csr,
-                    order,
-                    start + g * GROUP,
-                    count,
-                    g * GROUP % TILE,
-                    stride,
-                    sizes,
-                    activations,
-                    plan,
-                    params,
-                    space,
-                    begin + g * GROUP // TILE * size,
-                )
+                outputs_of_sparse(csr, batch, micro, params)
                 if dropout is not None:
-                    drop_outputs(
-                        0,
-                        0,
-                        sizes[1],
-                        whole_vectors(count, params.itemsize),
-                        stride,
-                        activations,
-                        plan,
-                        dropout[0],
-                        seed,
-                        step,
-                        g * GROUP,
-                        space,
-                        at,
-                    )
-        # Forward: A(l) = f(A(l-1) W(l) + b(l)).
+                    drop_outputs(micro, 0, 0, layout[1, UNITS], dropout[0], layer_key(rule.seed, update, 0))
+        # A(l) = f(A(l-1) W(l) + b(l))
         for l in range(begun, layers):
-            bands = (sizes[l + 1] + HEIGHT - 1) // HEIGHT
-            for task in prange(tiles * bands):
-                tile, i = np.int64(task) // bands, np.int64(task) % bands
-                columns = whole_vectors(min(TILE, rows - tile * TILE), params.itemsize)
-                at = begin + tile * size
-                forward_rows(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, packed, space, at)
+            bands = (layout[l + 1, UNITS] + LAYER_MC - 1) // LAYER_MC
+            for task in prange(microbatches * bands):  # no race: each writes units of its own, for samples of its own
+                m, i = np.int64(task) // bands, np.int64(task) % bands * LAYER_MC
+                micro = part_of(whole, m * MICROBATCH, MICROBATCH)
+                unit_outputs(micro, l, i, params, packed)
                 if dropout is not None and l + 1 < layers:
-                    units = min(HEIGHT, sizes[l + 1] - i * HEIGHT)
-                    drop_outputs(
-                        l,
-                        i * HEIGHT,
-                        units,
-                        columns,
-                        stride,
-                        activations,
-                        plan,
-                        dropout[l],
-                        seed,
-                        step,
-                        tile * TILE,
-                        space,
-                        at,
-                    )
-        for group in prange(groups):
+                    units = min(LAYER_MC, layout[l + 1, UNITS] - i)
+                    drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
+        # delta(L) = dJ/dZ(L)
+        for group in prange(groups):  # no race: each writes the columns of its own samples, and results of its own
             g = np.int64(group)
-            judge(
-                min(GROUP, rows - g * GROUP),
-                stride,
-                sizes,
-                activations,
-                loss,
-                parameter,
-                decision,
-                plan,
-                space,
-                begin + g * GROUP // TILE * size,
-                g * GROUP % TILE,
-                results,
-                2 * g,
-            )
+            output_errors(part_of(whole, g * GROUP, GROUP), net, results, 2 * g)
         if not finite(results, groups):
             results[-1] = 1 + number
             break
-        # Backward: delta(l-1) = (delta(l) W(l)^T) * f'(z).
+        # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
         for l in range(layers - 1, -1, -1):
-            bands = (sizes[l] + HEIGHT - 1) // HEIGHT if l > 0 else 0
-            for task in prange(tiles * (bands + 1)):
-                tile, i = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
-                count = min(TILE, rows - tile * TILE)
-                if i == bands:
-                    turn_errors(l, count, stride, sizes, plan, scale, space, begin + tile * size)
+            bands = (layout[l, UNITS] + LAYER_MC - 1) // LAYER_MC if l > 0 else 0
+            # no race: each writes errors of units of its own below the layer, or those of the layer as rows
+            for task in prange(microbatches * (bands + 1)):
+                m, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
+                micro = part_of(whole, m * MICROBATCH, MICROBATCH)
+                if band == bands:
+                    turn_errors(micro, l, scale)
                 else:
-                    columns = whole_vectors(count, params.itemsize)
-                    at = begin + tile * size
-                    tile_errors_below(l, i * HEIGHT, columns, stride, sizes, activations, plan, params, space, at)
+                    unit_errors(micro, l, band * LAYER_MC, params)
                     if dropout is not None:
-                        drop_errors(
-                            l - 1,
-                            i * HEIGHT,
-                            columns,
-                            stride,
-                            sizes,
-                            plan,
-                            dropout[l - 1],
-                            seed,
-                            step,
-                            tile * TILE,
-                            space,
-                            at,
-                        )
-        # Update: every block takes its gradient from all samples and is updated while it is in cache, if its length is not asked for.
+                        key = layer_key(rule.seed, update, l - 1)
+                        drop_errors(micro, l - 1, band * LAYER_MC, dropout[l - 1], key)
+        # dW(l) = A(l-1)^T delta(l) / B, and w <- w - alpha dW, or as the rule says: every block is updated while it is
+        # in cache, if its length is not asked for.
         if csr is not None:
-            band = csr_band(params.itemsize)
-            for task in prange((sizes[1] + band - 1) // band):
-                j = np.int64(task) * band
-                sparse_gradient(
-                    csr, order, start, rows, j, min(j + band, sizes[1]), sizes, plan, gradient, space, begin
-                )
+            width = csr_band(itemsize)
+            for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
+                j = np.int64(task) * width
+                sparse_gradient(csr, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)
         shrink = kind(1 - rate * decay)
-        for task in prange(blocks):
-            block = np.int64(task)
-            if block >= done:
-                block_gradient(block, rows, stride, sizes, plan, params, gradient, plain, shrink, space, begin)
+        for task in prange(blocks):  # no race: each writes a block of its own
+            block = block_of(layout, task, itemsize)
+            if np.int64(task) >= done:
+                block_gradient(whole, block, params, gradient, plain, shrink)
             if clip is not None:
-                lengths[block] = np.sqrt(block_length(block, sizes, plan, gradient))
+                lengths[task] = np.sqrt(block_length(block, layout, gradient))
             else:
-                block_update(
-                    block,
-                    sizes,
-                    plan,
-                    params,
-                    packed,
-                    gradient,
-                    kind(1),
-                    plain,
-                    optimizer,
-                    first,
-                    second,
-                    rate,
-                    pace,
-                    beta1,
-                    beta2,
-                    epsilon,
-                    decay,
-                )
+                if not plain:
+                    block_update(block, layout, params, gradient, rule, step, kind(1))
+                repack(block, layout, params, packed)
         if clip is not None:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)
-            for block in range(blocks):  # bound by memory: one thread does
-                block_update(
-                    block,
-                    sizes,
-                    plan,
-                    params,
-                    packed,
-                    gradient,
-                    factor,
-                    plain,
-                    optimizer,
-                    first,
-                    second,
-                    rate,
-                    pace,
-                    beta1,
-                    beta2,
-                    epsilon,
-                    decay,
-                )
+            for k in range(blocks):  # bound by memory: one thread does
+                block = block_of(layout, k, itemsize)
+                block_update(block, layout, params, gradient, rule, step, factor)
+                repack(block, layout, params, packed)
 
 
 learn_wide_serial = learn_wide.serial

@@ -1,8 +1,8 @@
 """
-Epoch after epoch in one call (L29): new random orders, samples that are watched measured, the weights of the best epoch kept.
+Epoch after epoch in one call (L29): new random orders, watched samples measured, the weights of the best epoch kept.
 
-Where an epoch takes microseconds, what Python does between two of them would take most of the time, and threads would wait for each
-other.
+Where an epoch takes microseconds, what Python does between two of them would take most of the time, and threads would
+wait for each other.
 """
 
 import types
@@ -13,6 +13,7 @@ import numpy as np
 from ..compiler.jit import exact, inner, njit
 from ..layer.evaluation import evaluate
 from ..layer.optimizer import rates_of
+from .arguments import Updates
 from .forward import forward
 from .random import shuffle
 
@@ -30,7 +31,8 @@ class Pass(NamedTuple):
     penalty : float
         Mean over the samples of their batch's l2/2 sum w^2.
     failed : int
-        Number (from 0) of the first batch whose loss was not finite, before whose update the pass ended; -1 if there was none.
+        Number (from 0) of the first batch whose loss was not finite, before whose update the pass ended; -1 if there
+        was none.
     """
 
     loss: float
@@ -60,9 +62,9 @@ class Record(NamedTuple):
     """
     What is kept of the epochs.
 
-    ``rows`` has a row per epoch: loss and share decided rightly, and both of the samples that are watched. ``before`` are the weights
-    before the last epoch, ``best`` those of the epoch (``best_epoch[0]``, from 1) whose loss of the samples watched (``least[0]``) is
-    the least.
+    ``rows`` has a row per epoch: loss and share decided rightly, and both of the samples that are watched. ``before``
+    are the weights before the last epoch, ``best`` those of the epoch (``best_epoch[0]``, from 1) whose loss of the
+    samples watched (``least[0]``) is the least.
     """
 
     rows: Any
@@ -112,18 +114,23 @@ def _end(row, net, params, watched, record, done):
     return finite
 
 
-learn: Any = None  # one of the loops, in each compiled version of what follows
+one_pass: Any = None  # one of the loops, in each compiled version of what follows
 
 
-def _batch_epochs(data, net, params, rule, work, batch_size, step, rates, l2, orders, watched, record, done, patience):
-    """As many epochs of mini-batches as `record` has rows, after `done` others: how many went well, and whether the next has failed."""
+def _batch_epochs(data, training, updates, orders, watched, record, done, patience):
+    """
+    As many epochs of mini-batches as `record` has rows, after `done` others.
+
+    Returns how many went well, and whether the next has failed.
+    """
+    (net, params, _, work), (batch_size, made, rates, penalties) = training, updates
     n = orders.order.size
     batches = (n + batch_size - 1) // batch_size
     for epoch in range(record.rows.shape[0]):
         _begin(orders, record, params)
         first, row = epoch * batches, record.rows[epoch]
         now = slice(first, first + batches)
-        learn(*data, net, params, rule, work, orders.order, batch_size, step + first, rates[now], l2[now])
+        one_pass(*data, training, orders.order, Updates(batch_size, made + first, rates[now], penalties[now]))
         row[0], row[1] = mean(work.results[:-2], 0, n), mean(work.results[:-2], 1, n)
         if not _end(row, net, params, watched, record, done + epoch + 1):
             return epoch, True
@@ -139,7 +146,7 @@ def _sample_epochs(data, orders, watched, record, done, patience):
     for epoch in range(record.rows.shape[0]):
         _begin(orders, record, params)
         row = record.rows[epoch]
-        learn(*data, orders.order)
+        one_pass(*data, orders.order)
         row[0], row[1] = mean(memory.results[:2], 0, n), mean(memory.results[:2], 1, n)
         if not _end(row, net, params, watched, record, done + epoch + 1):
             return epoch, True
@@ -148,29 +155,29 @@ def _sample_epochs(data, orders, watched, record, done, patience):
     return record.rows.shape[0], False
 
 
-def _by(epochs, learn):
-    """Compile `epochs` with the loop `learn`, under a name of its own."""
-    names = epochs.__globals__ | {"learn": learn}
+def _compiled_with(one_pass, epochs):
+    """Compile `epochs` with the loop `one_pass`, under a name of its own."""
+    names = epochs.__globals__ | {"one_pass": one_pass}
     clone = types.FunctionType(epochs.__code__, names, epochs.__name__)
-    clone.__qualname__, clone.__module__ = f"{epochs.__qualname__}{learn.py_func.__name__}", epochs.__module__
+    clone.__qualname__, clone.__module__ = f"{epochs.__qualname__}{one_pass.py_func.__name__}", epochs.__module__
     return njit(clone)
 
 
-def batch_epochs(learn):
-    """Epochs of mini-batches by `learn`, one of the ways through them."""
-    return _by(_batch_epochs, learn)
+def batch_epochs(one_pass):
+    """Epochs of mini-batches by `one_pass`, one of the ways through them."""
+    return _compiled_with(one_pass, _batch_epochs)
 
 
-def sample_epochs(learn):
-    """Epochs of per-sample learning by `learn`."""
-    return _by(_sample_epochs, learn)
+def sample_epochs(one_pass):
+    """Epochs of per-sample learning by `one_pass`."""
+    return _compiled_with(one_pass, _sample_epochs)
 
 
 class Loop:
     """A pass over the samples, checked and with its memory; and many, where there is a compiled loop over them."""
 
-    def __init__(self, learn, several):
-        self._learn, self._several = learn, several
+    def __init__(self, one_pass, several):
+        self._one_pass, self._several = one_pass, several
 
     @property
     def repeats(self):
@@ -186,49 +193,48 @@ class Loop:
 class Batches(Loop):
     """What `prepare_minibatch` returns."""
 
-    def __init__(self, learn, several, data, net, params, rule, work, n, batch_size):
-        super().__init__(learn, several)
-        self._loop = data, net, params, rule, work
+    def __init__(self, one_pass, several, data, training, n, batch_size):
+        super().__init__(one_pass, several)
+        self._data, self._training, self._results = data, training, training.work.results
         self._n, self._batch_size = n, batch_size
 
     def __call__(self, order, step, learning_rate, l2):
         """Make a pass."""
-        m, results = order.size, self._loop[-1].results
+        m, results = order.size, self._results
         if not 0 < m <= self._n:
             raise ValueError(
                 "prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", self._n, order.shape
             )
-        data, *loop = self._loop
-        self._learn(
-            *data, *loop, order, self._batch_size, step, *rates_of(-(-m // self._batch_size), learning_rate, l2)
-        )
+        updates = self._updates(-(-m // self._batch_size), step, learning_rate, l2)
+        self._one_pass(*self._data, self._training, order, updates)
         loss, correct = (np.cumsum(results[k:-2:2])[-1] / m for k in range(2))  # in order, as `mean` does
         return Pass(loss, correct, results[-2] / m, int(results[-1]) - 1)
 
     def several(self, step, learning_rate, l2, orders, watched, record, done, patience):
-        """Make a pass for each row of `record`; see `_batch_epochs`, and in place of the truth value `Pass.failed`, or None."""
+        """Make a pass for each row of `record`: as `_batch_epochs`, but with `Pass.failed`, or None if none has."""
         batches = len(record.rows) * -(-orders.order.size // self._batch_size)
-        rates = rates_of(batches, learning_rate, l2)
-        good, failed = self._several(
-            *self._loop, self._batch_size, step, *rates, orders, watched, record, done, patience
-        )
-        return good, int(self._loop[-1].results[-1]) - 1 if failed else None
+        updates = self._updates(batches, step, learning_rate, l2)
+        good, failed = self._several(self._data, self._training, updates, orders, watched, record, done, patience)
+        return good, int(self._results[-1]) - 1 if failed else None
+
+    def _updates(self, batches, step, learning_rate, l2):
+        return Updates(self._batch_size, step, *rates_of(batches, learning_rate, l2))
 
 
 class Samplewise(Loop):
     """What `prepare_online` returns."""
 
-    def __init__(self, learn, several, data):
-        super().__init__(learn, several)
+    def __init__(self, one_pass, several, data):
+        super().__init__(one_pass, several)
         self._data, self._results = data, data[-1].results
 
     def __call__(self, order):
         """Make a pass."""
-        self._learn(*self._data, order)
+        self._one_pass(*self._data, order)
         loss, correct, failed = self._results
         return Pass(loss / order.size, correct / order.size, 0.0, int(failed) - 1)
 
     def several(self, orders, watched, record, done, patience):
-        """Make a pass for each row of `record`; see `_sample_epochs`, and in place of the truth value `Pass.failed`, or None."""
+        """Make a pass for each row of `record`: as `_sample_epochs`, but with `Pass.failed`, or None if none has."""
         good, failed = self._several(self._data, orders, watched, record, done, patience)
         return good, int(self._results[2]) - 1 if failed else None

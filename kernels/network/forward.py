@@ -1,36 +1,42 @@
 """
 A whole network in flat arrays, and its forward pass (lecture L25).
 
-Inside, samples go through the layers in tiles, one sample a column: unit j of sample s lies at j T + s for T columns. So every
-vector is full whatever the width of a layer. Behind the units of a layer stands a row of ones: it meets the biases, which stand
-behind the weights as one more row of W.
+Samples go through the layers in microbatches, one sample a column: see `layout`.
 """
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
-from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
-from ..product.pack import pack_tiles, read_transposed, transpose_exact
+from ..product.pack import read_transposed, transpose_exact
 from ..product.tile import MR, gemm
+from .arguments import Microbatch
+from .layout import (
+    ACTIVATION,
+    ERROR_ROWS_AT,
+    GROUP,
+    INPUTS_AT,
+    PACKED_AT,
+    PARAMS_AT,
+    PARTS,
+    SLOPES_AT,
+    UNITS,
+    fill_ones,
+    layout_of,
+    pack_weights,
+)
 
-# Samples that are read, or judged, at a time.
-GROUP = 64
-# Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights between them
-# and the activations of a tile stay in the second cache.
-HEIGHT, DEPTH = 32, 512
-# From this many bytes on, weights are copied into the order in which the forward pass reads them.
-PACKED_FROM = 1 << 18
-# Parts into which the tiles of a call are cut for threads, each with work space of its own.
-GROUPS = 16
+# Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights
+# between them and the activations of a microbatch stay in the second cache.
+LAYER_MC, LAYER_KC = 32, 512
 # Multiply-adds of a call from which threads pay.
-PARALLEL_FROM = 500_000
+PARALLEL_FORWARD = 500_000
 # The largest int64.
 LARGEST = (1 << 63) - 1
-# Columns of a plan (see `plan_tile`).
-PARAMS, PACKED, UNITS, ERRORS, BUFFER, SLOPES = 0, 1, 2, 3, 4, 5
 
 
 @python_or_compiled
@@ -87,7 +93,7 @@ def check_network(sizes, activations, params):
             )
     if activations.size != sizes.size - 1:
         raise ValueError(
-            "activations must hold one code per layer behind the inputs; (sizes, activations) have lengths",
+            "activations must hold one code per layer after the inputs; (sizes, activations) have lengths",
             sizes.size,
             activations.size,
         )
@@ -106,132 +112,102 @@ def check_network(sizes, activations, params):
         raise ValueError("params must be C-contiguous")
 
 
-@python_or_compiled
-def error_row(units, itemsize):
-    """Elements from one row of errors to the next: a vector more than it takes, so that rows do not all meet in one set of the cache."""
-    return whole_vectors(units, itemsize) + VECTOR_BYTES // itemsize
-
-
-@python_or_compiled
-def plan_tile(sizes, activations, dropout, columns, itemsize):
-    """
-    Where everything lies: a row of offsets per layer (`PARAMS`, `PACKED`, `UNITS`, `SLOPES`, `ERRORS`), ends in the last row.
-
-    ``plan[l, PARAMS]``: [W; b] of layer l in the parameters. ``plan[l, PACKED]``: its packed copy, of no elements where it is small.
-    ``plan[l, UNITS]``: what layer l takes in the space of a tile of `columns` samples, and at l = layers the outputs, followed
-    by the targets, the weights of the samples and two buffers of errors as columns, each of ``plan[layers, BUFFER]`` elements.
-    ``plan[l, SLOPES]``: what f' of layer l is computed from: its inputs, where the activation takes them, or its outputs, which are what
-    the next layer takes unless some of them are dropped (dropout: the share of each layer's units).
-    ``plan[l, ERRORS]``: the errors of layer l as rows.
-    """
-    layers = sizes.size - 1
-    plan = np.zeros((layers + 1, 6), np.int64)
-    widest = np.int64(0)
-    for l in range(layers):
-        weights = (sizes[l] + 1) * sizes[l + 1]
-        packed = (sizes[l] + 1) * (sizes[l + 1] + MR) if weights * itemsize >= PACKED_FROM else 0
-        plan[l + 1, PARAMS] = plan[l, PARAMS] + weights
-        plan[l + 1, PACKED] = plan[l, PACKED] + packed
-        plan[l + 1, UNITS] = plan[l, UNITS] + (sizes[l] + 1) * columns
-        widest = max(widest, sizes[l + 1])
-    plan[layers, BUFFER] = widest * columns
-    end = plan[layers, UNITS] + (2 * sizes[layers] + 2) * columns + 2 * plan[layers, BUFFER]
-    for l in range(layers):
-        apart = takes_input(activations[l]) or dropout[l] > 0
-        plan[l, SLOPES] = end if apart else plan[l + 1, UNITS]
-        end += sizes[l + 1] * columns if apart else 0
-    plan[0, ERRORS] = end
-    for l in range(layers):
-        plan[l + 1, ERRORS] = plan[l, ERRORS] + columns * error_row(sizes[l + 1], itemsize)
-    return plan
-
-
 @inner
-def fill_ones(sizes, columns, plan, space, tile):
-    """Write the rows of ones of a tile."""
-    for l in range(sizes.size - 1):
-        at = tile + plan[l + 1, UNITS] - columns
-        for s in range(columns):
-            space[at + s] = 1
-
-
-@inner
-def pack_weights(sizes, plan, params, packed):
-    """Copy the weights of large layers into tiles."""
-    for l in range(sizes.size - 1):
-        if plan[l + 1, PACKED] > plan[l, PACKED]:
-            depth = sizes[l] + 1
-            tiles = packed, plan[l, PACKED], MR * depth
-            pack_tiles((sizes[l + 1], depth), (params, plan[l, PARAMS], 1, sizes[l + 1]), tiles)
-
-
-@inner
-def forward_rows(l, i0, columns, stride, sizes, activations, plan, params, packed, space, tile):
+def unit_outputs(micro, l, i0, params, packed):
     """
-    Outputs of units i0 ... i0 + HEIGHT of layer l for `columns` samples of a tile: a_i = f(sum_k w_ki a_k + b_i). Unchecked.
+    Outputs of LAYER_MC units of layer l, from unit i0 on, for a microbatch: a_i = f(sum_k w_ki a_k + b_i). Unchecked.
 
-    They go to the place that f' is computed from, unless that takes z = sum_k w_ki a_k + b_i.
+    They go to the place that f' is computed from, unless that takes z_i = sum_k w_ki a_k + b_i.
     """
-    n_in, n_out, kind = sizes[l], sizes[l + 1], activations[l]
-    rows, infinite = min(HEIGHT, n_out - i0), -space.dtype.type(np.inf)
-    a, z = tile + plan[l, UNITS], tile + plan[l, SLOPES] + i0 * stride
+    layout, stride, space, at, _, count = micro
+    n_in, n_out, kind = layout[l, UNITS], layout[l + 1, UNITS], layout[l, ACTIVATION]
+    units, columns = min(LAYER_MC, n_out - i0), whole_vectors(count, space.itemsize)
+    a, z, infinite = at + layout[l, INPUTS_AT], at + layout[l, SLOPES_AT] + i0 * stride, -space.dtype.type(np.inf)
     floor = space.dtype.type(0) if kind == RELU else infinite
     # z_i = sum_k w_ki a_k + b_i: row n_in of W is b, and a_(n_in) is 1
-    for k in range(0, n_in + 1, DEPTH):
-        depth = min(DEPTH, n_in + 1 - k)
+    for k in range(0, n_in + 1, LAYER_KC):
+        depth = min(LAYER_KC, n_in + 1 - k)
         least = floor if k + depth > n_in else infinite
         inputs, start = (space, a + k * stride, stride, 1), (space, z, -1 if k == 0 else stride)
-        if plan[l + 1, PACKED] > plan[l, PACKED]:
-            tiles = packed, plan[l, PACKED] + i0 * (n_in + 1) + k * MR, 1, MR, MR * (n_in + 1)
-            gemm((rows, columns, depth), tiles, inputs, start, (space, z, stride), least)
+        if layout[l + 1, PACKED_AT] > layout[l, PACKED_AT]:
+            tiles = packed, layout[l, PACKED_AT] + i0 * (n_in + 1) + k * MR, 1, MR, MR * (n_in + 1)
+            gemm((units, columns, depth), tiles, inputs, start, (space, z, stride), least)
         else:
-            weights = params, plan[l, PARAMS] + k * n_out + i0, 1, n_out, MR
-            gemm((rows, columns, depth), weights, inputs, start, (space, z, stride), least)
+            weights = params, layout[l, PARAMS_AT] + k * n_out + i0, 1, n_out, MR
+            gemm((units, columns, depth), weights, inputs, start, (space, z, stride), least)
+    # a_i = f(z_i): relu is done, softmax needs all units
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
-        outputs = tile + plan[l + 1, UNITS] + i0 * stride if takes_input(kind) else z
-        activate(kind, rows * stride, (space, z, 1), (space, outputs, 1))
+        outputs = at + layout[l + 1, INPUTS_AT] + i0 * stride if takes_input(kind) else z
+        activate(kind, units * stride, (space, z, 1), (space, outputs, 1))
 
 
 @inner
-def forward_tile(columns, stride, sizes, activations, plan, params, packed, space, tile):
-    """Forward pass of `columns` samples of a tile whose inputs are in place (lecture step 3), up to a softmax. Unchecked."""
-    for l in range(activations.size):
-        for i in range(0, sizes[l + 1], HEIGHT):
-            forward_rows(l, i, columns, stride, sizes, activations, plan, params, packed, space, tile)
+def write_outputs(micro, params, packed, out):
+    """Forward pass of a microbatch whose inputs are in place (lecture step 3): outputs, as rows of `out`. Unchecked."""
+    layout, stride, space, at, first, count = micro
+    layers = layout.shape[0] - 1
+    n_out, outputs = layout[layers, UNITS], at + layout[layers, INPUTS_AT]
+    # A(l) = f(A(l-1) W(l) + b(l))
+    for l in range(layers):
+        for i in range(0, layout[l + 1, UNITS], LAYER_MC):
+            unit_outputs(micro, l, i, params, packed)
+    if layout[layers - 1, ACTIVATION] == SOFTMAX:
+        softmax_columns(n_out, count, stride, space, outputs)
+    transpose_exact((n_out, count), (space, outputs, stride), (out, first * n_out, n_out))
+
+
+class ForwardWork(NamedTuple):
+    """Memory of a forward pass: packed weights, and for each part of the samples `size` elements of space."""
+
+    layout: Any
+    stride: Any
+    packed: Any
+    space: Any
+    begin: Any
+    size: Any
+    parts: Any
+
+
+@python_or_compiled
+def forward_work(sizes, activations, out, parts, extra):
+    """Memory for a forward pass to `out` in so many parts at most, each with `extra` elements more."""
+    rows, dtype, itemsize = out.shape[0], out.dtype, out.itemsize
+    stride = whole_vectors(min(rows, GROUP), itemsize)
+    layout = layout_of(sizes, activations, np.zeros(activations.size), stride, itemsize)
+    packed = np.empty(layout[activations.size, PACKED_AT], dtype)
+    line = 64 // itemsize  # parts begin with lines of the cache
+    size = (layout[0, ERROR_ROWS_AT] + extra + line - 1) // line * line
+    parts = min((rows + GROUP - 1) // GROUP, parts)
+    space = np.empty(parts * size + 16, dtype)
+    return ForwardWork(layout, stride, packed, space, aligned(space), size, parts)
 
 
 @njit(parallel=True)
-def _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out):
-    """Outputs for all rows of X, tile after tile; each group of tiles has work space of its own. Unchecked."""
-    n, n_in, layers = X.shape[0], sizes[0], activations.size
-    n_out, lanes = sizes[layers], VECTOR_BYTES // out.itemsize
-    columns = (min(n, GROUP) + lanes - 1) // lanes * lanes
-    tiles = (n + GROUP - 1) // GROUP
-    size = plan[0, ERRORS]
-    pack_weights(sizes, plan, params, packed)
-    for number in prange(groups):
-        group = np.int64(number)  # prange counts in unsigned numbers
-        own = begin + group * size
-        fill_ones(sizes, columns, plan, space, own)
-        for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
-            first = tile * GROUP
-            rows = min(GROUP, n - first)
-            read_transposed((rows, n_in), X, first * n_in, (space, own, columns))
-            forward_tile(columns, columns, sizes, activations, plan, params, packed, space, own)
-            if activations[layers - 1] == SOFTMAX:
-                softmax_columns(n_out, columns, columns, space, own + plan[layers, UNITS])
-            transpose_exact((n_out, rows), (space, own + plan[layers, UNITS], columns), (out, first * n_out, n_out))
+def _forward_rows(X, params, work, out):
+    """Outputs for all rows of X, microbatch after microbatch. Unchecked."""
+    layout, stride, packed, space, begin, size, parts = work
+    n, n_in = X.shape
+    microbatches = (n + GROUP - 1) // GROUP
+    pack_weights(layout, params, packed)
+    for number in prange(parts):  # no race: each part has space of its own, and rows of `out`
+        part = np.int64(number)  # prange counts in unsigned numbers
+        at = begin + part * size
+        fill_ones(layout, stride, space, at)
+        for m in range(part * microbatches // parts, (part + 1) * microbatches // parts):
+            first = m * GROUP
+            micro = Microbatch(layout, stride, space, at, first, min(GROUP, n - first))
+            read_transposed((micro.count, n_in), X, first * n_in, (space, at, stride))
+            write_outputs(micro, params, packed, out)
 
 
-_forward_tiles_serial = _forward_tiles.serial
+_forward_rows_serial = _forward_rows.serial
 
 
 @python_or_compiled
-def _prepare_forward(X, sizes, activations, params, out, groups):
-    """Check the arguments of `forward`; plan, space for packed weights and for tiles, its begin, and the number of groups."""
+def _check_forward(X, sizes, activations, params, out):
+    """Raise ValueError unless the arguments of `forward` go together."""
     check_network(sizes, activations, params)
-    layers = activations.size
-    n, n_in, n_out = X.shape[0], sizes[0], sizes[layers]
+    n, n_in, n_out = X.shape[0], sizes[0], sizes[activations.size]
     if X.shape[1] != n_in:
         raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
@@ -240,12 +216,6 @@ def _prepare_forward(X, sizes, activations, params, out, groups):
         )
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("forward: X and out must be C-contiguous")
-    columns = whole_vectors(min(n, GROUP), out.itemsize)
-    plan = plan_tile(sizes, activations, np.zeros(layers), columns, out.itemsize)
-    groups = min((n + GROUP - 1) // GROUP, groups)
-    packed = np.empty(plan[layers, PACKED], out.dtype)
-    space = np.empty(groups * plan[0, ERRORS] + 16, out.dtype)
-    return plan, packed, space, aligned(space), groups
 
 
 @python_or_compiled
@@ -274,8 +244,8 @@ def forward(X, sizes, activations, params, out):
     2 n P flops for P parameters. Work space is allocated once a call, nothing per sample.
     """
     X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
-    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out, 1)
-    _forward_tiles_serial(X, sizes, activations, plan, params, packed, space, begin, groups, out)
+    _check_forward(X, sizes, activations, params, out)
+    _forward_rows_serial(X, params, forward_work(sizes, activations, out, 1, 0), out)
 
 
 def forward_parallel(X, sizes, activations, params, out):
@@ -294,11 +264,11 @@ def forward_parallel(X, sizes, activations, params, out):
 
     Notes
     -----
-    Samples are independent: each thread takes tiles of its own, and writes to rows of its own.
+    Samples are independent: each thread takes rows of its own, and writes to rows of its own.
     """
     X, sizes, activations, params = frozen(X), frozen(sizes), frozen(activations), frozen(params)
-    plan, packed, space, begin, groups = _prepare_forward(X, sizes, activations, params, out, GROUPS)
-    _forward_tiles(X, sizes, activations, plan, params, packed, space, begin, groups, out)
+    _check_forward(X, sizes, activations, params, out)
+    _forward_rows(X, params, forward_work(sizes, activations, out, PARTS, 0), out)
 
 
 def forward_parallel_pays(sizes, rows):
@@ -317,4 +287,4 @@ def forward_parallel_pays(sizes, rows):
     bool
         Decided by measurement (docs/performance.md): by the multiply-adds.
     """
-    return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_FROM
+    return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_FORWARD

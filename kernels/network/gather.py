@@ -1,11 +1,11 @@
-"""Rows of raw values, in any order, made into the inputs of a network: what samples that are not held as a copy cost in each epoch."""
+"""Raw values in any order of rows made into the inputs of a network."""
 
 from ..compiler.jit import exact, njit
 
 
 @exact
 def _standardise_row(X, i, scaling, out, k):
-    """(x_j - mean_j) r_j of row i of X, computed in float64; without a scaling x_j itself."""
+    """(x_j - mean_j) r_j of row i of X as row k of `out`, computed in float64; without a scaling x_j itself."""
     number = out.dtype.type
     if scaling.shape[1]:
         for j in range(X.shape[1]):
@@ -19,6 +19,8 @@ def _standardise_row(X, i, scaling, out, k):
 def gather(X, order, scaling, out):
     """
     Standardised rows order[k] of X as the rows k of `out`, with the bits that NumPy gives. Unchecked.
+
+    This is what samples that are not held as a copy cost in each epoch.
 
     Parameters
     ----------

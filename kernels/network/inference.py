@@ -2,7 +2,7 @@
 Prediction with a whole network, from raw values to outputs and decisions (lecture L3, L25).
 
 A few rows go one by one: each is a vector that meets every layer's weights once, in the order in which they lie, so
-that a single prediction costs what reading the weights costs. Many rows go through in tiles of `GROUP` (see `forward`):
+that a single prediction costs what reading the weights costs. Many rows go through in microbatches (see `layout`):
 standardised, computed and decided while they are in the cache. Both ways add up the same terms in the same order: they
 give the same bits.
 """
@@ -13,31 +13,20 @@ from numba.extending import overload, register_jitable
 
 from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
 from ..compiler.jit import POLICY, exact, frozen, inner, njit, python_or_compiled
-from ..compiler.memory import aligned, whole_vectors
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float, Integer, Mask
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
-from ..product.pack import read_transposed, transpose_exact
-from .forward import (
-    ERRORS,
-    GROUP,
-    GROUPS,
-    PACKED,
-    UNITS,
-    check_network,
-    fill_ones,
-    forward_tile,
-    pack_weights,
-    parameter_count,
-    plan_tile,
-)
+from ..product.pack import read_transposed
+from .arguments import Microbatch
+from .forward import check_network, forward_work, parameter_count, write_outputs
+from .layout import ERROR_ROWS_AT, GROUP, PARTS, fill_ones, pack_weights
 
 # Rows up to which each row goes through the layers as a vector of its own.
 FEW = 8
 # Vectors of sums that `row_product` holds in registers: each row of W is read in long pieces.
 WIDE = REGISTERS // 2
 # Multiply-adds of a call from which it goes to threads.
-PARALLEL_FROM = 5_000_000
+PARALLEL_INFER = 5_000_000
 
 
 @routine("(ii)aaAs")
@@ -68,7 +57,11 @@ def row_product(v: Assembler, shape: tuple, x: Address, W: Address, y: Address, 
 
 @exact
 def standardise(X, first, rows, scaling, space, at):
-    """(x_j - mean_j) r_j of some rows of X in float64, row after row from `at` on; without a scaling x_j itself."""
+    """
+    (x_j - mean_j) r_j of some rows of X in float64, row after row from `at` on; without a scaling x_j itself.
+
+    `gather` does so with rows in any order: with one function for both, it takes twice, or this a third more time.
+    """
     x, z = X[first : first + rows], space[at : at + rows * X.shape[1]].reshape((rows, X.shape[1]))
     number = space.dtype.type
     for i in range(rows):
@@ -148,7 +141,7 @@ def infer_row(X, i, scaling, net, space, at, out):
         if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
             activate(kind, units, (space, z, 1), (space, z, 1))
         a, z, W = z, a, W + (n_in + 1) * units
-    if activations[layers - 1] == SOFTMAX:  # in the form, and so in the order of sums, that it has in a tile
+    if activations[layers - 1] == SOFTMAX:  # in the form, and so in the order of sums, that it has in a microbatch
         for k in range(n_out):
             space[columns + k * lanes] = space[a + k]
         softmax_columns(n_out, 1, lanes, space, columns)
@@ -159,62 +152,52 @@ def infer_row(X, i, scaling, net, space, at, out):
     return finite
 
 
-def read_tile(X, first, rows, scaling, space, staged, tile, columns):
-    """Standardised inputs of some rows as the columns of a tile; `staged` is the place of a copy as rows."""
+def read_columns(X, first, rows, scaling, space, staged, at, stride):
+    """Standardised inputs of some rows as columns, `stride` apart; `staged` is the place of a copy as rows."""
 
 
-@overload(read_tile, jit_options=POLICY)
-def _read_tile(X, first, rows, scaling, space, staged, tile, columns):
+@overload(read_columns, jit_options=POLICY)
+def _read_columns(X, first, rows, scaling, space, staged, at, stride):
     @register_jitable(**POLICY)
-    def from_copy(X, first, rows, scaling, space, staged, tile, columns):
+    def from_copy(X, first, rows, scaling, space, staged, at, stride):
         standardise(X, first, rows, scaling, space, staged)
-        read_transposed((rows, X.shape[1]), space, staged, (space, tile, columns))
+        read_transposed((rows, X.shape[1]), space, staged, (space, at, stride))
 
-    def directly(X, first, rows, scaling, space, staged, tile, columns):
+    def directly(X, first, rows, scaling, space, staged, at, stride):
         if scaling.shape[1]:
-            from_copy(X, first, rows, scaling, space, staged, tile, columns)
+            from_copy(X, first, rows, scaling, space, staged, at, stride)
         else:
-            read_transposed((rows, X.shape[1]), X, first * X.shape[1], (space, tile, columns))
+            read_transposed((rows, X.shape[1]), X, first * X.shape[1], (space, at, stride))
 
     return directly if X.dtype == space.dtype else from_copy
 
 
-@python_or_compiled
-def group_space(sizes, plan, itemsize):
-    """Elements of work space of a group: a tile, and a copy of its inputs as rows; whole lines of the cache."""
-    line = 64 // itemsize
-    return (plan[0, ERRORS] + GROUP * sizes[0] + line - 1) // line * line
-
-
 @njit(parallel=True)
-def _tiles(inputs, net, outputs, plan, packed, work, finite):
-    """Outputs and decisions for all rows, tile after tile; finite[g]: whether all inputs of group g are. Unchecked."""
-    (X, scaling), (sizes, activations, params), (rescaling, threshold, out, decision) = inputs, net, outputs
-    (space, begin), n, n_in, layers = work, X.shape[0], sizes[0], activations.size
-    n_out, columns = sizes[layers], whole_vectors(min(n, GROUP), out.itemsize)
-    tiles, groups, size = (n + GROUP - 1) // GROUP, finite.size, group_space(sizes, plan, out.itemsize)
-    pack_weights(sizes, plan, params, packed)
-    for number in prange(groups):
-        group = np.int64(number)  # prange counts in unsigned numbers
-        own = begin + group * size
-        fill_ones(sizes, columns, plan, space, own)
-        for tile in range(group * tiles // groups, (group + 1) * tiles // groups):
-            first = tile * GROUP
+def _infer_rows(inputs, params, outputs, work, finite):
+    """Outputs and decisions for all rows, microbatch after microbatch; finite[p]: whether part p of X is. Unchecked."""
+    (X, scaling), (rescaling, threshold, out, decision) = inputs, outputs
+    layout, stride, packed, space, begin, size, parts = work
+    n, n_in = X.shape
+    microbatches = (n + GROUP - 1) // GROUP
+    pack_weights(layout, params, packed)
+    for number in prange(parts):  # no race: each part has space of its own, and rows of `out` and `decision`
+        part = np.int64(number)  # prange counts in unsigned numbers
+        at = begin + part * size
+        fill_ones(layout, stride, space, at)
+        for m in range(part * microbatches // parts, (part + 1) * microbatches // parts):
+            first = m * GROUP
             rows = min(GROUP, n - first)
-            read_tile(X, first, rows, scaling, space, own + plan[0, ERRORS], own, columns)
-            # a whole tile is one long row
-            units, length = (1, n_in * columns) if rows == columns else (n_in, rows)
-            if not all_finite(units, length, n_in * columns // units, space, own):
-                finite[group] = False
-            forward_tile(columns, columns, sizes, activations, plan, params, packed, space, own)
-            if activations[layers - 1] == SOFTMAX:
-                softmax_columns(n_out, columns, columns, space, own + plan[layers, UNITS])
-            transpose_exact((n_out, rows), (space, own + plan[layers, UNITS], columns), (out, first * n_out, n_out))
+            read_columns(X, first, rows, scaling, space, at + layout[0, ERROR_ROWS_AT], at, stride)
+            # a whole microbatch is one long row
+            units, length = (1, n_in * stride) if rows == stride else (n_in, rows)
+            if not all_finite(units, length, n_in * stride // units, space, at):
+                finite[part] = False
+            write_outputs(Microbatch(layout, stride, space, at, first, rows), params, packed, out)
             rescale(rescaling, first, rows, out)
             decide(threshold, first, rows, out, decision)
 
 
-_tiles_serial = _tiles.serial
+_infer_rows_serial = _infer_rows.serial
 
 
 @python_or_compiled
@@ -236,23 +219,6 @@ def check_infer(X, scaling, sizes, activations, params, rescaling, out, decision
         raise ValueError("infer: decision must have n elements or none; (X, decision) came as", X.shape, decision.size)
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("infer: X and out must be C-contiguous")
-
-
-@python_or_compiled
-def _plan(X, sizes, activations, out, groups):
-    """
-    Reserve memory: the plan of a tile, space for packed weights, for the tiles of every group, and its begin.
-
-    And for each group whether its inputs are finite, which they are until one is found that is not.
-    """
-    layers = activations.size
-    plan = plan_tile(
-        sizes, activations, np.zeros(layers), whole_vectors(min(X.shape[0], GROUP), out.itemsize), out.itemsize
-    )
-    groups = min((X.shape[0] + GROUP - 1) // GROUP, groups)
-    packed = np.empty(plan[layers, PACKED], out.dtype)
-    space = np.empty(groups * group_space(sizes, plan, out.itemsize) + 16, out.dtype)
-    return plan, packed, space, aligned(space), np.ones(groups, np.bool_)
 
 
 @njit
@@ -313,9 +279,10 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     if X.shape[0] <= FEW:
         return few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
-    plan, packed, space, begin, finite = _plan(X, sizes, activations, out, 1)
-    inputs, net, outputs = (X, scaling), (sizes, activations, params), (rescaling, threshold, out, decision)
-    _tiles_serial(inputs, net, outputs, plan, packed, (space, begin), finite)
+    # each part has room for a copy of its inputs as rows
+    work = forward_work(sizes, activations, out, 1, GROUP * sizes[0])
+    finite = np.ones(work.parts, np.bool_)
+    _infer_rows_serial((X, scaling), params, (rescaling, threshold, out, decision), work, finite)
     return finite.all()
 
 
@@ -340,14 +307,15 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
 
     Notes
     -----
-    Samples are independent: each thread takes tiles of its own, and writes to rows of its own.
+    Samples are independent: each thread takes rows of its own, and writes to rows of its own.
     """
     X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
-    plan, packed, space, begin, finite = _plan(X, sizes, activations, out, GROUPS)
-    inputs, net, outputs = (X, scaling), (sizes, activations, params), (rescaling, threshold, out, decision)
-    _tiles(inputs, net, outputs, plan, packed, (space, begin), finite)
+    # each part has room for a copy of its inputs as rows
+    work = forward_work(sizes, activations, out, PARTS, GROUP * sizes[0])
+    finite = np.ones(work.parts, np.bool_)
+    _infer_rows((X, scaling), params, (rescaling, threshold, out, decision), work, finite)
     return finite.all()
 
 
@@ -367,4 +335,4 @@ def infer_parallel_pays(sizes, rows):
     bool
         By the multiply-adds. Set higher than where threads begin to win: below, the gain is not worth compiling for.
     """
-    return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_FROM
+    return rows > GROUP and rows * parameter_count(np.asarray(sizes)) >= PARALLEL_INFER

@@ -1,26 +1,26 @@
 """
 NumPy's random numbers inside compiled code: the streams of `numpy.random.default_rng`, bit for bit.
 
-A stream is PCG64 (O'Neill, "PCG: A family of simple fast space-efficient statistically good algorithms for random number generation",
-2014): a 128-bit linear congruential generator whose halves are folded and rotated. Its seed is mixed by `numpy.random.SeedSequence`.
+A stream is PCG64 (O'Neill, "PCG: A family of simple fast space-efficient statistically good algorithms for random
+number generation", 2014): a 128-bit linear congruential generator whose halves are folded and rotated. Its seed is
+mixed by `numpy.random.SeedSequence`.
 """
 
 import numpy as np
 
 from ..compiler.jit import exact, inner, njit
 
-# Elements of a stream: the state and the increment, high half first; whether half of a number is left over, and that half.
+# Elements of a stream: the state and the increment, high half first; whether half of a number is left over, and that
+# half.
 HIGH, LOW, INCREMENT_HIGH, INCREMENT_LOW, HELD, HALF, LENGTH = range(7)
 # The multiplier of the generator.
 FACTOR_HIGH, FACTOR_LOW = np.uint64(2549297995355413924), np.uint64(4865540595714422341)
-# What SeedSequence mixes with: hashes of what comes in and of what goes out, and its two multipliers; words of its pool.
-IN, IN_FACTOR, OUT, OUT_FACTOR = (
-    np.uint32(0x43B0D7E5),
-    np.uint32(0x931E8875),
-    np.uint32(0x8B51F9DD),
-    np.uint32(0x58F38DED),
-)
-LEFT, RIGHT, POOL = np.uint32(0xCA01F9DD), np.uint32(0x4973F715), 4
+# What SeedSequence mixes with: a hash of what comes in, one of what goes out, their factors, and two multipliers.
+IN, IN_FACTOR = np.uint32(0x43B0D7E5), np.uint32(0x931E8875)
+OUT, OUT_FACTOR = np.uint32(0x8B51F9DD), np.uint32(0x58F38DED)
+LEFT, RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
+# Words of its pool.
+POOL = 4
 WORD, BITS = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
@@ -65,7 +65,7 @@ def next_32(stream):
 
 @inner
 def next_up_to(stream, most, mask):
-    """A random number from 0 to `most`: numbers of as many bits, all ones of which are `mask`, until one is not larger."""
+    """A random number from 0 to `most`: numbers of the bits of `mask`, which are ones, until one is not larger."""
     while True:
         found = (next_32(stream) if most <= WORD else next_64(stream)) & mask
         if found <= most:
@@ -130,7 +130,7 @@ def uniform_rows(seeds, starts, bounds, child, streams, out):
     Parameters
     ----------
     seeds : uint32 array, shape (words,)
-        All seeds, one behind the other, each as `seed_child` takes it.
+        All seeds, one after the other, each as `seed_child` takes it.
     starts : int64 array, shape (k + 1,)
         Where each begins, and the end of the last.
     bounds : float64 array, shape (m,)
@@ -138,7 +138,7 @@ def uniform_rows(seeds, starts, bounds, child, streams, out):
     child : int
         See `seed_child`.
     streams : uint64 array, shape (k, LENGTH)
-        Overwritten: where the streams stand behind these numbers.
+        Overwritten: the streams after these numbers.
     out : array, shape (k, m)
         Overwritten.
     """

@@ -1,4 +1,4 @@
-"""What ``compare/many.py`` measures: many networks at once. Every process draws the same data and weights from the same seeds."""
+"""The cases of ``compare/many.py``, many networks at once; every process draws the same data and weights."""
 
 import itertools
 import os
@@ -13,13 +13,17 @@ import fastbp
 from fastbp.training.first_weights import random_streams
 
 REPEATS, FOLDS = 5, 5
-# All orders of four samples: a random one of them is a random row.
+# All orders of four samples: a random order is a random row.
 PERMUTATIONS = np.array(list(itertools.permutations(range(4))), np.int8)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Networks that learn from equally many samples: the same (n, d) for all, or (networks, n, d); raw inputs and standardised ones."""
+    """
+    Networks that learn from the same number of samples, with raw and with standardised inputs.
+
+    Arrays have shape (n, d) if all networks have the same samples, or (networks, n, d).
+    """
 
     seeds: tuple[int, ...]
     raw: np.ndarray
@@ -31,7 +35,7 @@ class Group:
         return self.X.ndim == 2
 
     def split(self, parts):
-        """Groups of about equally many of its networks, at most `parts`."""
+        """At most `parts` groups with about the same number of its networks."""
         count = min(parts, len(self.seeds))
         bounds = [len(self.seeds) * k // count for k in range(count + 1)]
         slices = [slice(*pair) for pair in itertools.pairwise(bounds)]
@@ -45,20 +49,21 @@ class Group:
 
     @property
     def labels(self):
-        """Classes instead of outputs."""
+        """Classes, as integers."""
         return self.Y.argmax(axis=-1) if self.Y.shape[-1] > 1 else self.Y[..., 0].astype(int)
 
     def tables(self, inputs, targets):
-        """Samples of each network, of `inputs` (`raw` or `X`) and `targets` (`Y` or `labels`)."""
+        """The samples of each network, from `inputs` (`raw` or `X`) and `targets` (`Y` or `labels`)."""
         return [(inputs, targets)] * len(self.seeds) if self.shared else list(zip(inputs, targets, strict=True))
 
 
 @dataclass(frozen=True)
-class Work:
+class ManyNetworks:
     """
     Networks with one hidden layer, and how they learn.
 
-    Where `given`, the orders of the samples are those that fastbp draws from its seeds, so that weights can be compared.
+    If `same_orders`, the orders of the samples are those that fastbp draws from the seeds, so that weights can be
+    compared.
     """
 
     name: str
@@ -73,7 +78,7 @@ class Work:
     batch: int
     scale: bool = False
     data: str = ""
-    given: bool = False
+    same_orders: bool = False
 
     kind = "many"
 
@@ -84,25 +89,25 @@ class Work:
 
     @property
     def candidates(self):
-        """Those that can do it: scikit-learn has no squared error of logistic units."""
+        """The candidates that can do it: scikit-learn has no squared error of logistic units."""
         sklearn = () if self.loss == "squared_error" else ("many_sklearn",)
         return ("many_fastbp", *sklearn, "many_jax_vmap", "many_jax", "many_torch_func", "many_torch")
 
     def options(self):
-        """Of `fastbp.train`, but for the seed."""
+        """Options of `fastbp.train`, except the seed."""
         names = ("epochs", "output", "loss", "optimizer", "learning_rate", "scale")
-        own = {"hidden": self.sizes[1], "activation": self.hidden, "batch_size": self.batch, "task": "classification"}
-        return own | {name: getattr(self, name) for name in names}
+        options = {name: getattr(self, name) for name in names} | {"task": "classification"}
+        return options | {"hidden": self.sizes[1], "activation": self.hidden, "batch_size": self.batch}
 
     def groups(self):
-        """All networks, those with equally many samples together."""
+        """All networks, grouped by their number of samples."""
         if self.name == "folds":
             return _folds(self.data, self.networks)
         X, Y = _xor() if self.name == "xor" else _digits()
         return [Group(tuple(range(self.networks)), X, X, Y)]
 
     def layers(self, seeds):
-        """First W (networks, d_in, d_out) and b (networks, d_out) of each layer, as fastbp draws them."""
+        """Initial W (networks, d_in, d_out) and b (networks, d_out) of each layer, as fastbp draws them."""
         bounds = [(6 / (i + j)) ** 0.5 for i, j in itertools.pairwise(self.sizes)]
         pairs = [views(self._first(random_streams(seed)[0], bounds).astype(np.float32), self.sizes) for seed in seeds]
         return [tuple(map(np.stack, zip(*layer, strict=True))) for layer in zip(*pairs, strict=True)]
@@ -112,27 +117,29 @@ class Work:
         return np.concatenate([random.uniform(-bound, bound, (i + 1) * j) for (i, j), bound in pairs])
 
     def orders(self, group, random):
-        """Numbers of the samples in the order of learning, (networks, epochs, n); of XOR so that those of all networks lie side by side."""
+        """
+        Indices of the samples in training order, shape (networks, epochs, n).
+
+        For XOR, the indices of all networks are next to each other in memory.
+        """
         shape = (len(group.seeds), self.epochs, group.samples)
-        if self.given:
+        if self.same_orders:
             streams = [random_streams(seed)[2] for seed in group.seeds]
-            return np.array(
-                [[stream.permutation(group.samples) for _ in range(self.epochs)] for stream in streams], np.int32
-            )
+            orders = [[stream.permutation(group.samples) for _ in range(self.epochs)] for stream in streams]
+            return np.array(orders, np.int32)
         if group.samples == 4:
             return PERMUTATIONS.T[:, random.integers(len(PERMUTATIONS), size=shape[1::-1], dtype=np.int8)].T
         return random.permuted(np.broadcast_to(np.arange(group.samples, dtype=np.int32), shape), axis=2)
 
     def outcome(self, params):
-        """Mean loss of each network on its samples, and share of right decisions."""
-        found, start = [], 0
+        """Mean loss and accuracy of each network on its samples."""
+        outcomes, start = [], 0
         for group in self.groups():
             rows = params[start : start + len(group.seeds)]
-            found += [
-                self._measure(row, *table) for row, table in zip(rows, group.tables(group.X, group.Y), strict=True)
-            ]
+            tables = group.tables(group.X, group.Y)
+            outcomes += [self._measure(row, *table) for row, table in zip(rows, tables, strict=True)]
             start += len(group.seeds)
-        return np.array(found).T
+        return np.array(outcomes).T
 
     def _measure(self, row, X, Y):
         (W1, b1), (W2, b2) = views(row.astype(float), self.sizes)
@@ -146,7 +153,7 @@ class Work:
 
 
 def rows_of(layers):
-    """Weights and biases of each network in a row, as fastbp lays them out."""
+    """Weights and biases of each network in one row, as fastbp lays them out."""
     return np.concatenate([np.reshape(part, (len(part), -1)) for layer in layers for part in layer], axis=1)
 
 
@@ -174,7 +181,7 @@ def read_spambase(path):
 
 
 def training_rows(y):
-    """Of repeated cross-validation, one fit after another."""
+    """The training rows of each fit of a repeated cross-validation."""
     for repeat in range(REPEATS):
         for rows, _ in StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(y, y):
             yield rows
@@ -191,30 +198,18 @@ def _folds(path, networks):
     return groups
 
 
-def all_works(spambase):
-    """The three works; the last only where its data are."""
-    classes = {
-        "hidden": "relu",
-        "output": "softmax",
-        "loss": "log_loss",
-        "optimizer": "adam",
-        "learning_rate": 1e-3,
-        "batch": 32,
-    }
-    yield Work("digits", networks=32, epochs=20, sizes=(64, 32, 10), **classes)
-    lecture = {
-        "hidden": "logistic",
-        "output": "logistic",
-        "loss": "squared_error",
-        "optimizer": "sgd",
-        "learning_rate": 0.5,
-        "batch": 1,
-    }
-    yield Work("xor", networks=10_000, epochs=1_000, sizes=(2, 2, 1), **lecture)
+def all_cases(spambase):
+    """The three cases; the last only if its data exist."""
+    classes = {"hidden": "relu", "output": "softmax", "loss": "log_loss"}
+    adam = {"optimizer": "adam", "learning_rate": 1e-3, "batch": 32}
+    yield ManyNetworks("digits", networks=32, epochs=20, sizes=(64, 32, 10), **classes, **adam)
+    lecture = {"hidden": "logistic", "output": "logistic", "loss": "squared_error"}
+    lecture |= {"optimizer": "sgd", "learning_rate": 0.5, "batch": 1}
+    yield ManyNetworks("xor", networks=10_000, epochs=1_000, sizes=(2, 2, 1), **lecture)
     if os.path.exists(spambase):
         X, y = read_spambase(spambase)
         rows = next(training_rows(y))
-        usual = fastbp.train(X[rows], y[rows], seed=0, progress=False)
-        said = {name: usual.options[name] for name in ("epochs", "output", "loss", "optimizer", "learning_rate")}
-        shape = {"sizes": usual.sizes, "hidden": usual.layer_activations[0], "batch": usual.options["batch_size"]}
-        yield Work("folds", networks=REPEATS * FOLDS, **shape, **said, scale=True, data=str(spambase))
+        net = fastbp.train(X[rows], y[rows], seed=0, progress=False)  # for its default options
+        options = {name: net.options[name] for name in ("epochs", "output", "loss", "optimizer", "learning_rate")}
+        options |= {"sizes": net.sizes, "hidden": net.layer_activations[0], "batch": net.options["batch_size"]}
+        yield ManyNetworks("folds", networks=REPEATS * FOLDS, **options, scale=True, data=str(spambase))

@@ -5,8 +5,8 @@ import pytest
 
 import fastbp
 from fastbp.many import rounds
-from fastbp.train import DEFAULTS
-from fastbp.training import stretches
+from fastbp.training import compiled_epochs
+from fastbp.training.train import DEFAULTS
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(90, 4))
@@ -33,9 +33,11 @@ CASES = {
 def trained(monkeypatch, several, more=()):
     """The network, and the number of calls for all of its epochs."""
     calls = []
-    learn = stretches.Stretches.learn
-    monkeypatch.setattr(stretches.Stretches, "learn", lambda self, *rest: calls.append(1) or learn(self, *rest))
-    monkeypatch.setattr(stretches.Stretches, "ready", lambda self: several)
+    advance = compiled_epochs.CompiledEpochs.advance
+    monkeypatch.setattr(
+        compiled_epochs.CompiledEpochs, "advance", lambda self, *rest: calls.append(1) or advance(self, *rest)
+    )
+    monkeypatch.setattr(compiled_epochs.CompiledEpochs, "ready", lambda self: several)
     options = {"hidden": (7,), "epochs": 23, "seed": 3, "threads": 1} | dict(more)
     y = options.pop("y")
     net = fastbp.train(np.tile(X, (len(y) // len(X), 1)), y, **options)
@@ -106,9 +108,9 @@ def test_late_divergence_leaves_the_weights_from_before(monkeypatch):
 def test_rounds(monkeypatch):
     # a run that pauses continues in another call, with the order of samples where it was
     asked = DEFAULTS | {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "validation": 0.3}
-    monkeypatch.setattr(stretches.Stretches, "ready", lambda self: True)
-    first = rounds.learn(X, KIND, asked, rounds.Round(7, None))
-    second = rounds.learn(X, KIND, asked, rounds.Round(20, first.at))
+    monkeypatch.setattr(compiled_epochs.CompiledEpochs, "ready", lambda self: True)
+    first = rounds.train_round(X, KIND, asked, rounds.Round(7, None))
+    second = rounds.train_round(X, KIND, asked, rounds.Round(20, first.state))
     monkeypatch.undo()
     whole = fastbp.train(X, KIND, hidden=(7,), epochs=20, seed=3, batch_size=20, validation=0.3)
     np.testing.assert_array_equal(second.network.params, whole.params)
@@ -116,14 +118,16 @@ def test_rounds(monkeypatch):
 
 
 def test_it_is_compiled_once_it_pays(monkeypatch):
-    monkeypatch.setattr(stretches, "COMPILED_FROM", 30)
-    monkeypatch.setattr(stretches, "_without", stretches.Counter())
+    monkeypatch.setattr(compiled_epochs, "COMPILED_FROM", 30)
+    monkeypatch.setattr(compiled_epochs, "_run_singly", compiled_epochs.Counter())
     monkeypatch.setattr(
-        stretches.compilation, "_ready", set(stretches.compilation._ready) - {("wide epochs", "float32")}
+        compiled_epochs.compilation, "_ready", set(compiled_epochs.compilation._ready) - {("wide epochs", "float32")}
     )
     calls = []
-    learn = stretches.Stretches.learn
-    monkeypatch.setattr(stretches.Stretches, "learn", lambda self, *rest: calls.append(1) or learn(self, *rest))
+    advance = compiled_epochs.CompiledEpochs.advance
+    monkeypatch.setattr(
+        compiled_epochs.CompiledEpochs, "advance", lambda self, *rest: calls.append(1) or advance(self, *rest)
+    )
     options = {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "threads": 1}
     fastbp.train(X, KIND, **options)
     assert not calls
@@ -144,5 +148,5 @@ def test_it_is_compiled_once_it_pays(monkeypatch):
 def test_streams_are_numpys():
     one, other = np.random.default_rng(5), np.random.default_rng(6)
     one.integers(0, 9, 3, dtype=np.int32)
-    stretches.move(other, stretches.stream_of(one))
+    compiled_epochs.set_state(other, compiled_epochs.stream_of(one))
     assert one.bit_generator.state == other.bit_generator.state

@@ -1,0 +1,98 @@
+"""
+Where the numbers of a network lie: its parameters, and the work space of samples on their way through the layers.
+
+Samples go through in microbatches, one sample a column: unit j of sample s lies at j * stride + s. So every vector is
+full whatever the width of a layer. After the units of a layer comes a row of ones: it meets the biases, which come
+after the weights as one more row of W.
+"""
+
+import numpy as np
+
+from ..compiler.assembler import VECTOR_BYTES
+from ..compiler.jit import inner, python_or_compiled
+from ..compiler.memory import whole_vectors
+from ..layer.activation import takes_input
+from ..product.pack import pack_tiles
+from ..product.tile import MR
+
+# Columns of a layout (see `layout_of`): the layers, and offsets.
+UNITS, ACTIVATION, PARAMS_AT, PACKED_AT, INPUTS_AT, TARGETS_AT, FACTORS_AT, SLOPES_AT = range(8)
+ERRORS_AT, ERROR_ROWS_AT, COLUMNS = 8, 9, 10
+# Samples that are read, or judged, at a time: a microbatch, or half of one in the wide way of learning.
+GROUP = 64
+# Parts into which work is cut for threads, each with work space of its own.
+PARTS = 16
+# From this many bytes on, weights are copied into the order in which the forward pass reads them.
+PACKED_FROM = 1 << 18
+
+
+@python_or_compiled
+def packed_size(n_in, n_out, itemsize):
+    """Elements of the packed copy of a layer's weights: none where they are few."""
+    return (n_in + 1) * (n_out + MR) if (n_in + 1) * n_out * itemsize >= PACKED_FROM else 0
+
+
+@python_or_compiled
+def error_row(units, itemsize):
+    """Elements from one row of errors to the next: one vector more, so that rows do not all meet in one cache set."""
+    return whole_vectors(units, itemsize) + VECTOR_BYTES // itemsize
+
+
+@python_or_compiled
+def layout_of(sizes, activations, dropout, stride, itemsize):
+    """
+    A network, and where everything lies: row l is of layer l, the last row of what comes out.
+
+    ``UNITS`` and ``ACTIVATION`` are the units that layer l takes (in the last row, the outputs), and the code of its
+    activation. ``PARAMS_AT``: its [W; b] in the parameters. ``PACKED_AT``: its packed copy, of no elements where it is
+    small. The others are offsets in the space of a microbatch of `stride` columns:
+
+    ``INPUTS_AT``: what layer l takes, and a row of ones; in the last row the outputs.
+    ``TARGETS_AT``, ``FACTORS_AT``: in the last row, the targets, and the weights of the samples.
+    ``SLOPES_AT``: what f' of layer l is computed from: z, where its activation takes that, or its outputs, which are
+    what the next layer takes unless some of them are dropped (dropout: the share of each layer's units).
+    ``ERRORS_AT``: delta of layer l as columns. Two buffers take turns from layer to layer.
+    ``ERROR_ROWS_AT``: delta of layer l as rows. A forward pass takes the space before that of layer 0, learning all.
+    """
+    layers = sizes.size - 1
+    layout = np.zeros((layers + 1, COLUMNS), np.int64)
+    widest = np.int64(0)
+    for l in range(layers):
+        layout[l, UNITS], layout[l, ACTIVATION] = sizes[l], activations[l]
+        layout[l + 1, PARAMS_AT] = layout[l, PARAMS_AT] + (sizes[l] + 1) * sizes[l + 1]
+        layout[l + 1, PACKED_AT] = layout[l, PACKED_AT] + packed_size(sizes[l], sizes[l + 1], itemsize)
+        layout[l + 1, INPUTS_AT] = layout[l, INPUTS_AT] + (sizes[l] + 1) * stride
+        widest = max(widest, sizes[l + 1])
+    layout[layers, UNITS] = sizes[layers]
+    layout[layers, TARGETS_AT] = layout[layers, INPUTS_AT] + (sizes[layers] + 1) * stride
+    layout[layers, FACTORS_AT] = layout[layers, TARGETS_AT] + sizes[layers] * stride
+    errors = layout[layers, FACTORS_AT] + stride
+    end = errors + 2 * widest * stride
+    for l in range(layers):
+        apart = takes_input(activations[l]) or dropout[l] > 0
+        layout[l, SLOPES_AT] = end if apart else layout[l + 1, INPUTS_AT]
+        end += sizes[l + 1] * stride if apart else 0
+        layout[l, ERRORS_AT] = errors + (layers - 1 - l) % 2 * widest * stride
+    layout[0, ERROR_ROWS_AT] = end
+    for l in range(layers):
+        layout[l + 1, ERROR_ROWS_AT] = layout[l, ERROR_ROWS_AT] + stride * error_row(sizes[l + 1], itemsize)
+    return layout
+
+
+@inner
+def fill_ones(layout, stride, space, at):
+    """Write the rows of ones of a microbatch."""
+    for l in range(1, layout.shape[0]):
+        ones = at + layout[l, INPUTS_AT] - stride
+        for s in range(stride):
+            space[ones + s] = 1
+
+
+@inner
+def pack_weights(layout, params, packed):
+    """Copy the weights of large layers into the order in which the forward pass reads them."""
+    for l in range(layout.shape[0] - 1):
+        if layout[l + 1, PACKED_AT] > layout[l, PACKED_AT]:
+            n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
+            tiles = packed, layout[l, PACKED_AT], MR * (n_in + 1)
+            pack_tiles((n_out, n_in + 1), (params, layout[l, PARAMS_AT], 1, n_out), tiles)
