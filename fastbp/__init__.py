@@ -28,7 +28,7 @@ from .runtime.config import config, show_config
 from .tables import TableWarning
 from .train import resume, train
 from .training.divergence import DivergenceWarning
-from .training.loop import Epoch
+from .training.standing import Epoch
 
 __version__ = version("fastbp")
 __all__ = [

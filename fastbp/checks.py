@@ -139,6 +139,20 @@ def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]
     return array
 
 
+def is_lazy(X: Any) -> bool:
+    """Whether it is a collection of Dask, which need not be installed to ask."""
+    return hasattr(X, "__dask_graph__") and not isinstance(X, type)
+
+
+def in_memory(name: str, X: Any) -> Any:
+    """X; raises ValueError where it is a collection of Dask."""
+    if is_lazy(X):
+        raise ValueError(
+            f"{name}: expected an array or a frame in memory, got a dask {type(X).__name__}; fastbp.train alone takes one"
+        )
+    return X
+
+
 def cast(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> Floats:
     """`array` in `dtype`, C-contiguous and aligned; raises where a finite number would become infinite."""
     with np.errstate(over="ignore"):

@@ -217,6 +217,19 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
         return time.perf_counter() - started
 
 
+def thread_count(threads: int | None) -> int:
+    """Threads to use: `threads`, or all that Numba has."""
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if threads is None:
+        return most
+    count = checks.integer("threads", threads, 1)
+    if count > most:
+        raise ValueError(
+            f"threads: expected at most {most} on this machine, got {count}; the environment variable NUMBA_NUM_THREADS sets the limit"
+        )
+    return count
+
+
 def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None) -> float:
     """
     Compile every training and prediction kernel ahead, or load it from the cache on disk.

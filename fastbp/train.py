@@ -11,9 +11,12 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from . import checks, losses
+from .data_parallel.learning import Chunks
 from .model.network import Network
 from .training import checkpoint as checkpoints
-from .training import loop, prepare
+from .training import prepare
+from .training.source import Memory, Source
+from .training.standing import Epoch
 
 
 def train(
@@ -51,7 +54,7 @@ def train(
     threads: int | None = None,
     shuffle: bool = True,
     progress: bool | None = None,
-    callback: Callable[[loop.Epoch], object] | None = None,
+    callback: Callable[[Epoch], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
 ) -> Network:
@@ -181,14 +184,19 @@ def train(
     """
     given = locals()
     said = {name: given[name] for name in DEFAULTS}
-    beside: dict[str, Any] = {"threads": threads, "progress": progress, "callback": callback}
     said["seed"] = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     if checkpoint is not None and os.path.lexists(checkpoint):
         raise ValueError(
             f"checkpoint: expected a file that is not there yet, got {checkpoint!r}; go on with fastbp.resume, or remove it"
         )
     keeper = None if checkpoint is None else checkpoints.Keeper(checkpoint, checkpoint_every, said)
-    return prepare.learn(X, y, said, **beside, keeper=keeper)
+    source = _source(X, threads)
+    return prepare.learn(X, y, said, source=source, progress=progress, callback=callback, keeper=keeper)
+
+
+def _source(X: Any, threads: Any) -> Source:
+    """What reads the samples, and gives who learns from them."""
+    return Chunks(threads) if checks.is_lazy(X) else Memory(threads)
 
 
 # The arguments that decide about the result, beside the data, and what they are by default
@@ -206,7 +214,7 @@ def resume(
     *,
     threads: int | None = None,
     progress: bool | None = None,
-    callback: Callable[[loop.Epoch], object] | None = None,
+    callback: Callable[[Epoch], object] | None = None,
     checkpoint_every: int | None = None,
     **options: Any,
 ) -> Network:
@@ -251,7 +259,7 @@ def resume(
     ...     return fastbp.resume(path, X, y) if os.path.exists(path) else fastbp.train(X, y, seed=1, checkpoint=path)
     """
     begun = checkpoints.read(path, list(DEFAULTS))
-    beside: dict[str, Any] = {"threads": threads, "progress": progress, "callback": callback}
     said = begun.arguments(options)
     keeper = checkpoints.Keeper(path, begun.every if checkpoint_every is None else checkpoint_every, said)
-    return prepare.learn(X, y, said, **beside, keeper=keeper, begun=begun)
+    source = _source(X, threads)
+    return prepare.learn(X, y, said, source=source, progress=progress, callback=callback, keeper=keeper, begun=begun)

@@ -307,13 +307,13 @@ def test_a_worker_with_something_else_that_comes_later(client, monkeypatch):
 def hidden(dask_worker):
     import sys
 
-    sys.modules["fastbp.many.cluster"] = None  # as if it were not installed
+    sys.modules["fastbp.runtime.installation"] = None  # as if it were not installed
 
 
 def shown(dask_worker):
     import sys
 
-    del sys.modules["fastbp.many.cluster"]
+    del sys.modules["fastbp.runtime.installation"]
 
 
 def test_workers_without_fastbp(client):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from test_many import same
 
 import fastbp
-from fastbp.data import samples
 from fastbp.data_parallel import shards, tree
+from fastbp.training import first_weights
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -42,10 +42,10 @@ def learnt(inputs=None, y=NUMBERS, **more):
 
 def reference(n, more, weight, Y, scaled):
     """What `fastbp.train` does with adam, tanh and squared errors, in NumPy: parameters, and the loss of each epoch."""
-    first, _, order = samples.random_streams(COMMON["seed"])
+    first, _, order = first_weights.random_streams(COMMON["seed"])
     sizes, activations = (5, 6, 1), ("tanh", "identity")
     net = fastbp.options.Architecture(sizes, activations, "squared_error", "regression")
-    params = samples.initial_parameters(net, None, first, np.dtype(np.float64))
+    params = first_weights.initial_parameters(net, None, first, np.dtype(np.float64))
     m, v, step, losses = np.zeros_like(params), np.zeros_like(params), 0, []
     free = np.concatenate([np.r_[np.ones(a * b), np.zeros(b)] for a, b in ((5, 6), (6, 1))])
     batches = -(-n // COMMON["batch_size"])
@@ -294,6 +294,7 @@ def test_whatever_scheduler_is_set(scheduler):
 
 
 distributed = pytest.importorskip("distributed")
+installation = pytest.importorskip("fastbp.runtime.installation")
 
 
 def local(workers, processes=False):
@@ -345,7 +346,7 @@ def test_no_workers():
 
 def test_workers_with_something_else(monkeypatch):
     with local(1) as cluster, distributed.Client(cluster):
-        monkeypatch.setattr(fastbp.many.cluster, "installation", iter([{"numba": "7"}, {"numba": "8"}]).__next__)
+        monkeypatch.setattr(installation, "installation", iter([{"numba": "7"}, {"numba": "8"}]).__next__)
         with pytest.raises(RuntimeError, match=r"client: expected numba 7, as here, on worker inproc://.*, got 8;"):
             learnt()
 

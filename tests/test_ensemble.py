@@ -138,7 +138,7 @@ def test_networks_of_ones_own():
 
 
 def test_networks_that_fail_are_left_out(monkeypatch):
-    real = jobs.training.learn
+    real = jobs.prepare.learn
 
     def learn(X, y, asked, **more):
         if asked["seed"] in bad:
@@ -147,7 +147,7 @@ def test_networks_that_fail_are_left_out(monkeypatch):
 
     whole = fastbp.ensemble(X, CLASSES, 3, seed=0, bootstrap=True, **FEW)
     bad = [whole.networks[1].options["seed"]]
-    monkeypatch.setattr(jobs.training, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "learn", learn)
     with pytest.warns(
         RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"
     ):
@@ -162,7 +162,7 @@ def test_ctrl_c_before_any_is_trained(monkeypatch):
     def learn(*_, **__):
         raise jobs.NotTrainedError
 
-    monkeypatch.setattr(jobs.training, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "learn", learn)
     with pytest.raises(KeyboardInterrupt):
         fastbp.ensemble(X, CLASSES, 2, bootstrap=True, **FEW)
 
@@ -179,7 +179,7 @@ BAD = {
 
 @pytest.mark.parametrize("text", BAD)
 def test_bad_input(text, monkeypatch):
-    monkeypatch.setattr(jobs.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(jobs.prepare, "learn", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=f"^{text}"):
         fastbp.ensemble(X, CLASSES, **{"epochs": 1} | BAD[text])
 

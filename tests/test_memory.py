@@ -13,7 +13,8 @@ import fastbp
 from fastbp import memory, options
 from fastbp.data import samples, scaling, targets
 from fastbp.runtime import blocks
-from fastbp.training import learner, loop
+from fastbp.training import first_weights, learner
+from fastbp.training.standing import Standing
 
 RANDOM = np.random.default_rng(0)
 N, FEATURES = 420, 70
@@ -337,9 +338,9 @@ def test_the_bytes_of_a_training_are_those_that_it_takes(hidden, batch_size, opt
         **said,
     )
     dtype = np.dtype("float32")
-    params = samples.initial_parameters(net, None, RANDOM, dtype)
+    params = first_weights.initial_parameters(net, None, RANDOM, dtype)
     ready = samples.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
-    _, taken = peak(lambda: learner.Local(net, plan, ready, None, loop.Standing.first(params, optimizer, None), 0, 1))
+    _, taken = peak(lambda: learner.Local(net, plan, ready, None, Standing.first(params, optimizer, None), 0, 1))
     counted = (
         memory.network_bytes(net, plan, dtype)
         - (memory.COPIES - 1) * params.nbytes

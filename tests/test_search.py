@@ -119,7 +119,7 @@ def test_ctrl_c_before_any_trial(monkeypatch):
     def learn(*_, **__):
         raise jobs.NotTrainedError
 
-    monkeypatch.setattr(jobs.training, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "learn", learn)
     with pytest.raises(KeyboardInterrupt):
         search(9)
 

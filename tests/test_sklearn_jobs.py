@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV, HalvingRandomSearchCV, cross_v
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fastbp.compilation import thread_count
 from fastbp.sklearn import MLPClassifier
-from fastbp.training.loop import thread_count
 
 X, Y = load_digits(return_X_y=True)
 X, Y = X[:300], Y[:300]

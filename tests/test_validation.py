@@ -152,7 +152,7 @@ def test_frames(kind):
 
 
 def test_a_fit_that_fails_is_told(monkeypatch):
-    real = jobs.training.learn
+    real = jobs.prepare.learn
 
     def learn(X, y, asked, **more):
         if asked["seed"] == bad:
@@ -160,7 +160,7 @@ def test_a_fit_that_fails_is_told(monkeypatch):
         return real(X, y, asked, **more)
 
     bad = fastbp.cross_validate(X, CLASSES, folds=3, seed=0, **FEW).networks[1].options["seed"]
-    monkeypatch.setattr(jobs.training, "learn", learn)
+    monkeypatch.setattr(jobs.prepare, "learn", learn)
     with pytest.warns(
         RuntimeWarning, match=r"1 of 3 networks are missing; the first is networks\[1\]: training diverged"
     ):
@@ -218,7 +218,7 @@ BAD = [
 
 @pytest.mark.parametrize(("y", "options", "text"), BAD, ids=[text for *_, text in BAD])
 def test_bad_input(y, options, text, monkeypatch):
-    monkeypatch.setattr(jobs.training, "learn", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(jobs.prepare, "learn", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=f"^{text}"):
         fastbp.cross_validate(X, y, **{"epochs": 1} | options)
 

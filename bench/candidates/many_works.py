@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import StratifiedKFold
 
 import fastbp
-from fastbp.data.samples import random_streams
+from fastbp.training.first_weights import random_streams
 
 REPEATS, FOLDS = 5, 5
 # All orders of four samples: a random one of them is a random row.

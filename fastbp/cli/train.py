@@ -21,6 +21,7 @@ from ..model.network import Network
 from ..report.scores import baseline, scores
 from ..tables import files
 from ..train import resume, train
+from ..training import first_weights
 from . import info, show, training
 from .config import Options
 from .outputs import check_writable, make_folder, naming
@@ -120,7 +121,7 @@ def _ensemble(a: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str
 
 def _parts(X: Any, y: Any, target: targets.Targets, validation: float | None, seed: int) -> dict[str, Part]:
     """Rows to learn from and, if there are any, those to set aside, drawn from the seed as `fastbp.train` does."""
-    held = samples.held_rows(target, validation, samples.random_streams(seed)[1])
+    held = samples.held_rows(target, validation, first_weights.random_streams(seed)[1])
     parts = [("training", ~held), ("validation", held)]
     return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
 

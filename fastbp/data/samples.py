@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, options, tables
-from ..data_parallel import chunks
 from ..model.network import Network
 from ..runtime import blocks
-from ..tables import hints
 from . import scaling, targets
 from .scaling import Gathered
 from .targets import Targets
@@ -92,7 +88,7 @@ def example_rows(n: int, width: int) -> NDArray[np.int64]:
 
 def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
     """X as a frame or an array, y, and the columns of a frame to learn from; y may be the name of a column."""
-    X = tables.opened(chunks.in_memory("X", X))
+    X = tables.opened(checks.in_memory("X", X))
     names = checks.feature_names(X)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
@@ -142,20 +138,6 @@ class Parts:
     validation: Rows | None
 
 
-def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
-    """Read `y` in the terms of a trained network."""
-    if task not in ("auto", network.task):
-        raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
-    values = np.empty((0, network.sizes[-1] // max(1, len(network.loss_parameter))))
-    return targets.like(y, Targets(network.task, network.classes, values, network.single_output), n)
-
-
-def random_streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
-    """Independent generators of a run: for the first weights, the validation split, and the order of the samples."""
-    first, split, order = np.random.SeedSequence(seed).spawn(3)
-    return np.random.default_rng(first), np.random.default_rng(split), np.random.default_rng(order)
-
-
 def own_weights(name: str, n: int, given: ArrayLike | None) -> NDArray[np.float64]:
     """Weights of n samples as given, or 1 each."""
     if given is None:
@@ -194,15 +176,6 @@ def sample_weights(
     if weight.sum() == 0:
         raise ValueError("class_weight: expected a weight above 0 for a class that occurs, got 0 for all")
     return weight
-
-
-def warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
-    """Say what the user should know about the table that `fastbp.train` was given."""
-    said = [hints.left_out(columns)]
-    if y.task == "regression":
-        said += [hints.skewed(column) for column in y.values[training].T]
-    for text in filter(None, said):
-        warnings.warn(text, tables.TableWarning, stacklevel=5)
 
 
 def held_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -328,28 +301,3 @@ def _deviations(
     # A column that was computed to be constant has a deviation of rounding errors.
     constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(constant | (deviation < np.finfo(np.float64).tiny), 1.0, deviation)
-
-
-def initial_parameters(
-    net: options.Architecture, init: str | None, random: np.random.Generator, dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """
-    Draw all weights and biases at random (lecture L26), uniform in (-r, r).
-
-    r = sqrt(6 / (d_in + d_out)) for glorot, sqrt(6 / d_in) for he, 1 for uniform; biases use the bound of their layer's
-    weights. Drawn in float64, so that both dtypes start from the same numbers. glorot is the default for relu too: with its
-    smaller numbers than he, small tables were learnt better.
-    """
-    bounds = parameter_bounds(net, init)
-    return random.uniform(-bounds, bounds).astype(dtype)
-
-
-def parameter_bounds(net: options.Architecture, init: str | None) -> NDArray[np.float64]:
-    """Return r of each weight and bias, see `initial_parameters`."""
-    if init is not None:
-        checks.one_of("init", init, options.INITS)
-    parts = []
-    for n_in, n_out in itertools.pairwise(net.sizes):
-        bound = {"glorot": (6 / (n_in + n_out)) ** 0.5, "he": (6 / n_in) ** 0.5, "uniform": 1.0}[init or "glorot"]
-        parts.append(np.full((n_in + 1) * n_out, bound))
-    return np.concatenate(parts)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, options
 from ..runtime import blocks
+
+if TYPE_CHECKING:
+    from ..model.network import Network
 
 # Integer targets with more different values than this are numbers to regress on, not classes (task="auto").
 MOST_CLASSES = 100
@@ -189,3 +192,11 @@ def missing(array: NDArray[Any]) -> Any:
     if array.dtype.kind != "O":
         return np.flatnonzero(array != array)  # NaN and NaT
     return [i for i, label in enumerate(array) if label is None or label != label or type(label).__name__ == "NAType"]
+
+
+def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
+    """Read `y` in the terms of a trained network."""
+    if task not in ("auto", network.task):
+        raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
+    values = np.empty((0, network.sizes[-1] // max(1, len(network.loss_parameter))))
+    return like(y, Targets(network.task, network.classes, values, network.single_output), n)

@@ -24,20 +24,6 @@ Compute = Callable[[Sequence[Any]], Sequence[Any]]
 ROWS = 1 << 16
 
 
-def is_lazy(X: Any) -> bool:
-    """Whether it is a collection of Dask, which need not be installed to ask."""
-    return hasattr(X, "__dask_graph__") and not isinstance(X, type)
-
-
-def in_memory(name: str, X: Any) -> Any:
-    """X; raises ValueError where it is a collection of Dask."""
-    if is_lazy(X):
-        raise ValueError(
-            f"{name}: expected an array or a frame in memory, got a dask {type(X).__name__}; fastbp.train alone takes one"
-        )
-    return X
-
-
 @dataclass(frozen=True)
 class Chunked:
     """
@@ -230,7 +216,7 @@ def inputs(
     name: str, X: Any, columns: tables.Columns | None, count: int, compute: Compute, persist: Callable[[Any], Any]
 ) -> Chunked:
     """As `tables.inputs`, of any X: the `count` inputs of a network, in chunks."""
-    if not is_lazy(X):
+    if not checks.is_lazy(X):
         from dask import delayed
 
         array = tables.inputs(name, X, columns, count)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..training import loop
 from .chunks import Rows
 from .shards import Holding, Run, Share
 
@@ -100,31 +98,9 @@ class Here:
         """Python will let go of it."""
 
 
-def holdings(threads: Any) -> Holdings:
-    """The workers of the default client, if there is one, else so many threads of this process."""
-    client = _default_client()
-    if client is None:
-        return Here(loop.thread_count(threads))
-    if threads is not None:
-        raise ValueError(
-            f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}"
-        )
-    from .remote import There
-
-    return There(client)
-
-
 def _scheduler() -> Any:
     """The one that is chosen; threads, where that is a client's who is gone."""
     import dask
 
     chosen = dask.config.get("scheduler", None)
     return "threads" if chosen in (None, "distributed", "dask.distributed") else chosen
-
-
-def _default_client() -> Any:
-    distributed = sys.modules.get("distributed")  # who has a client has imported it
-    try:
-        return None if distributed is None else distributed.default_client()
-    except ValueError:  # there is none
-        return None

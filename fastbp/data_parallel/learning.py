@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import numbers
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,12 +15,35 @@ from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
 
-from .. import checks, memory, options, tables
+from .. import checks, compilation, memory, options, tables
 from ..data import samples as data
 from ..model.network import Network
-from ..training import checkpoint, loop, source
+from ..training import checkpoint, source
+from ..training.standing import Standing
 from . import chunks, shards, tree
-from .holdings import Content, holdings
+from .holdings import Content, Here, Holdings
+
+
+def holdings(threads: Any) -> Holdings:
+    """The workers of the default client, if there is one, else so many threads of this process."""
+    client = _default_client()
+    if client is None:
+        return Here(compilation.thread_count(threads))
+    if threads is not None:
+        raise ValueError(
+            f"threads: expected None where a dask client is in use, whose workers have theirs, got {threads!r}"
+        )
+    from .remote import There
+
+    return There(client)
+
+
+def _default_client() -> Any:
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
+    try:
+        return None if distributed is None else distributed.default_client()
+    except ValueError:  # there is none
+        return None
 
 
 class Chunks:
@@ -42,7 +66,7 @@ class Chunks:
 
     def gathered(self, value: Any) -> Any:
         """What is small, in this process."""
-        return self.holdings.compute([value])[0] if chunks.is_lazy(value) else value
+        return self.holdings.compute([value])[0] if checks.is_lazy(value) else value
 
     def read_table(self, X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
         """X in chunks, y here, and the columns of a frame to learn from; y may be the name of a column."""
@@ -148,7 +172,7 @@ class Chunks:
         """The examples are taken now, while the raw values are there."""
         self.examples()
 
-        def made(at: loop.Standing, plan: options.Schedule, seed: int) -> Learner:
+        def made(at: Standing, plan: options.Schedule, seed: int) -> Learner:
             run = shards.Run(net, scaling, dtype, self.count, self.batches, plan.dropout, seed % 2**63, predicts)
             return Learner(net, plan, self, run, at)
 
@@ -161,7 +185,7 @@ class Chunks:
 
 class Learner:
     """
-    Learns from samples in shards; see `loop.Learner`.
+    Learns from samples in shards; see `Learner`.
 
     Parameters
     ----------
@@ -173,7 +197,7 @@ class Learner:
     """
 
     def __init__(
-        self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: loop.Standing
+        self, net: options.Architecture, plan: options.Schedule, samples: Chunks, run: shards.Run, at: Standing
     ) -> None:
         self.net, self.plan, self.samples, self.run, self.params, self.state = (
             net,

@@ -15,7 +15,7 @@ from distributed import Client, get_worker
 from distributed.client import futures_of
 from distributed.scheduler import KilledWorker
 
-from ..many import cluster
+from ..runtime.installation import connected, installation, require_same
 from .chunks import Places
 from .holdings import Content
 from .shards import Holding, Run, cuts
@@ -37,7 +37,7 @@ class Remote(Holding):
     Parameters
     ----------
     here : dict
-        `cluster.installation` of who wants it: the worker may have come after the others were looked at.
+        `installation` of who wants it: the worker may have come after the others were looked at.
     raw, watched : list of array
         Chunks with the samples to learn from, and to watch.
     places : chunks.Places
@@ -57,7 +57,7 @@ class Remote(Holding):
         watched_places: Places | None,
         *content: Any,
     ) -> None:
-        cluster.require_same("client", get_worker().address, here, cluster.installation())
+        require_same("client", get_worker().address, here, installation())
         super().__init__(
             places.joined(raw), None if watched_places is None else watched_places.joined(watched), *content
         )
@@ -84,11 +84,11 @@ class There:
     Raises
     ------
     ValueError, RuntimeError
-        As `cluster.connected`.
+        As `connected`.
     """
 
     def __init__(self, client: Client) -> None:
-        self.client, self.threads = client, cluster.connected("client", client)
+        self.client, self.threads = client, connected("client", client)
         self.size = sum(self.threads.values())
         self._held: list[Held] = []
         self._run: Run | None = None
@@ -164,15 +164,7 @@ class There:
             raw, watched = (self.client.compute(chunks) for chunks in parts)
             # By this worker or none: of tasks that others may do, too, the scheduler forgets some while there are no workers at all.
             held.future = self.client.submit(
-                Remote,
-                cluster.installation(),
-                raw,
-                watched,
-                *places,
-                *share,
-                actor=True,
-                pure=False,
-                workers=[held.address],
+                Remote, installation(), raw, watched, *places, *share, actor=True, pure=False, workers=[held.address]
             )
 
     def _finish(self, held: Held) -> None:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
-import platform
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import Client, Reschedule, as_completed, get_worker
-
-from fastbp.kernels.internal import host_features
+from distributed import Reschedule, as_completed, get_worker
 
 from ..runtime import interruption
-from ..runtime.config import config
+from ..runtime.installation import connected, installation, require_same
 from ..runtime.progress import Bar
-from .jobs import Job, Result, Samples, done, missing
+from .jobs import Job, Result, Samples, bar_of, done, missing
 from .side_by_side import Trained
-from .threads import bar_of
 from .variants import Variant
 
 # Seconds of work in a task, if there is enough: sending one and its results takes some milliseconds.
@@ -28,63 +23,6 @@ LEAST, ENOUGH = 0.2, 0.5
 TRIES = 3
 # Why networks are missing, unless Ctrl-C came.
 LOST = "the cluster was lost"
-
-
-@functools.cache
-def installation() -> dict[str, Any]:
-    """What has a say in the bits, as it is in this process."""
-    here = config(peak=False)
-    fused = bool(host_features().get("fma"))
-    same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")}
-    return same | {"machine": platform.machine(), "fused multiply-add": fused}
-
-
-def require_same(name: str, address: str, here: dict[str, Any], there: Any) -> None:
-    """Raise RuntimeError unless the worker has what is here; `there` may also be what went wrong when it was asked."""
-    if isinstance(there, Exception):
-        raise RuntimeError(f"{name}: expected fastbp {here['fastbp']} on worker {address}, got {there}")
-    for what, wanted in here.items():
-        if there[what] != wanted:
-            raise RuntimeError(
-                f"{name}: expected {what} {wanted}, as here, on worker {address}, got {there[what]}; its networks may have other bits"
-            )
-
-
-def connected(name: str, client: Any) -> dict[str, int]:
-    """
-    Threads of each worker of a cluster.
-
-    Parameters
-    ----------
-    name : str
-        What errors call the client.
-    client : distributed.Client
-
-    Raises
-    ------
-    ValueError
-        Something else, or a client for coroutines.
-    RuntimeError
-        The client is closed, or there is no worker, or one that would give other bits than this process.
-    """
-    if not isinstance(client, Client):
-        raise ValueError(f"{name}: expected a distributed.Client, got {client!r}")
-    if client.asynchronous:
-        raise ValueError(f"{name}: expected a client that waits for results, got one that is asynchronous")
-    if client.status != "running":
-        raise RuntimeError(
-            f"{name}: expected a client that is connected to its cluster, got one that is {client.status}"
-        )
-    try:
-        threads, here, there = client.nthreads(), installation(), client.run(installation, on_error="return")
-    except Exception as error:
-        raise RuntimeError(f"{name}: expected a client that is connected to its cluster, got {error!r}") from error
-    if not threads:
-        raise RuntimeError(f"{name}: expected a cluster with workers, got none at {client.scheduler.address}")
-    for address, found in there.items():
-        if not isinstance(found, OSError):  # it was lost meanwhile
-            require_same(name, address, here, found)
-    return dict(threads)
 
 
 def chunks(jobs: Sequence[Job], threads: int) -> list[list[Job]]:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from ..model.network import Network
 from ..options import default_learning_rate
+from ..runtime.progress import Bar
 from ..training import prepare
+from ..training.source import Memory
 from . import rounds, side_by_side
 from .rounds import Paused, Round
 from .variants import Variant
@@ -85,7 +87,7 @@ class Samples:
             if variant.key not in self._tasks:
                 if len(self._tasks) == KEPT:
                     del self._tasks[next(iter(self._tasks))]
-                self._tasks[variant.key] = prepare.prepared(self.table, self.y, variant.asked, 1)
+                self._tasks[variant.key] = prepare.prepared(self.table, self.y, variant.asked, Memory(1))
             return self._tasks[variant.key]
 
 
@@ -118,7 +120,7 @@ def _alone(variant: Variant, samples: Samples, part: Round | None = None, alike:
         ):  # a share is drawn by each one's seed
             found = prepare.learnt(samples.task(variant).varied(variant.asked), progress=False)
         else:
-            found = prepare.learn(*samples.of(variant), threads=1, progress=False, callback=None)
+            found = prepare.learn(*samples.of(variant), source=Memory(1), progress=False, callback=None)
     except Exception as error:
         return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
     return missing(variant) if found.stop_reason == "interrupted" else found
@@ -127,3 +129,9 @@ def _alone(variant: Variant, samples: Samples, part: Round | None = None, alike:
 def missing(variant: Variant, why: str = "Ctrl-C came") -> NotTrainedError:
     """What is found in place of a network that was not trained."""
     return NotTrainedError(f"{variant.name}: {why} before the network was trained")
+
+
+def bar_of(jobs: Sequence[Job], progress: bool | None, what: str) -> Bar:
+    """The progress bar over all networks."""
+    total = sum(len(job.variants) for job in jobs)
+    return Bar(total=total, desc=what, unit="network", delay=1.0, disable=None if progress is None else not progress)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..model.network import Network
-from ..training import loop, prepare
+from ..training import prepare
+from ..training.source import Memory
+from ..training.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Round:
     """
 
     until: int
-    at: loop.Standing | None
+    at: Standing | None
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Paused:
     """The network at the end of a round, and where its run stands."""
 
     network: Network
-    at: loop.Standing
+    at: Standing
 
     @property
     def stop_reason(self) -> str:
@@ -46,17 +48,17 @@ class _Place:
 
     within = False
 
-    def __init__(self, at: loop.Standing | None) -> None:
+    def __init__(self, at: Standing | None) -> None:
         self.at = at
 
-    def begin(self, digests: prepare.Digests, network: Callable[[loop.Standing], Network]) -> None:
+    def begin(self, digests: prepare.Digests, network: Callable[[Standing], Network]) -> None:
         """Nothing is written."""
 
     def due(self, epoch: int, seconds: float) -> bool:
         """Only at the end of a round."""
         return False
 
-    def keep(self, at: loop.Standing) -> None:
+    def keep(self, at: Standing) -> None:
         """Keep it."""
         self.at = at
 
@@ -66,7 +68,7 @@ class _Place:
     def require_shape(self, net: Any) -> None:
         """The options are the same."""
 
-    def standing(self, first: loop.Standing, columns: Sequence[str], epochs: int) -> loop.Standing:
+    def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
         """Where the last round ended."""
         return first if self.at is None else self.at
 
@@ -75,7 +77,7 @@ def learn(X: Any, y: Any, asked: Mapping[str, Any], part: Round) -> Paused:
     """Train as `prepare.learn` does, for one round."""
     place = _Place(copy.deepcopy(part.at))  # if this worker is lost, another one begins the round once more
     network = prepare.learn(
-        X, y, asked, threads=1, progress=False, callback=None, keeper=place, begun=place, until=part.until
+        X, y, asked, source=Memory(1), progress=False, callback=None, keeper=place, begun=place, until=part.until
     )
     assert place.at is not None  # it is kept when a run begins
     return Paused(network, place.at)

@@ -16,6 +16,7 @@ from ..data import samples as data
 from ..model.network import Network
 from ..train import DEFAULTS
 from ..training import prepare
+from ..training.source import Memory
 from . import jobs
 from . import threads as crews
 from . import variants as variants_of
@@ -231,9 +232,8 @@ def search(
             break
     best = best_first[0]
     last = {"validation": None, "patience": None, "metric": "loss", "epochs": best.best_epoch}
-    network = prepare.learn(
-        table, samples.y, variants[best.number].asked | last, threads=threads, progress=progress, callback=None
-    )
+    asked, source = variants[best.number].asked | last, Memory(threads)
+    network = prepare.learn(table, samples.y, asked, source=source, progress=progress, callback=None)
     return Search(best_first, network)
 
 

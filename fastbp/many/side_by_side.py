@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 from fastbp.kernels.internal import ROW_BYTES, is_lean, random
 
-from ..data import samples
 from ..model.network import Network
 from ..runtime import blocks
-from ..training import prepare
+from ..training import first_weights, prepare
 
 # What may differ among networks that learn side by side.
 OWN = ("seed", "learning_rate", "l2")
@@ -130,7 +129,7 @@ def learnt(
         b"".join(seed.to_bytes(4 * length, "little") for seed, length in zip(seeds, lengths, strict=True)), np.uint32
     )
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    bounds, streams = samples.parameter_bounds(net, init), np.empty((count, random.LENGTH), np.uint64)
+    bounds, streams = first_weights.parameter_bounds(net, init), np.empty((count, random.LENGTH), np.uint64)
     params = np.empty((count, bounds.size), dtype)
     random.uniform_rows(words, starts, bounds, 0, streams, params)
     random.uniform_rows(words, starts, bounds[:0], 2, streams, params)

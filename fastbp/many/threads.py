@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Protocol
 
+from .. import compilation
 from ..runtime import interruption
-from ..runtime.progress import Bar
-from ..training import loop
-from .jobs import Job, Result, Samples, done, missing
+from .jobs import Job, Result, Samples, bar_of, done, missing
 
 
 class Crew(Protocol):
@@ -31,7 +30,7 @@ class Crew(Protocol):
 def crew(threads: int | None, engine: Any) -> Crew:
     """Those whom `threads` or `engine` ask for."""
     if engine is None:
-        return Threads(loop.thread_count(threads))
+        return Threads(compilation.thread_count(threads))
     if threads is not None:
         raise ValueError(f"threads: expected None beside engine, whose workers have theirs, got {threads!r}")
     try:
@@ -39,12 +38,6 @@ def crew(threads: int | None, engine: Any) -> Crew:
     except ModuleNotFoundError as error:
         raise ImportError(f'engine needs {error.name}; install it with: pip install "fastbp[dask]"') from None
     return Workers(engine)
-
-
-def bar_of(jobs: Sequence[Job], progress: bool | None, what: str) -> Bar:
-    """The progress bar over all networks."""
-    total = sum(len(job.variants) for job in jobs)
-    return Bar(total=total, desc=what, unit="network", delay=1.0, disable=None if progress is None else not progress)
 
 
 class Threads:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..data import samples, targets
+from ..data.targets import targets_of
 from ..model.network import Network
 from ..train import DEFAULTS
-from ..training import prepare
+from ..training import first_weights, prepare
 from .side_by_side import OWN as TINY
 
 # What a variant may say beside options of `fastbp.train`.
@@ -186,10 +187,10 @@ def _design(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tuple
     if variant.rows is not None:
         weight = None if weight is None else samples.own_weights("sample_weight", n, weight)[variant.rows]
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
-    target = targets.read(own, asked["task"], n) if start is None else samples.targets_of(start, own, asked["task"], n)
+    target = targets.read(own, asked["task"], n) if start is None else targets_of(start, own, asked["task"], n)
     samples.sample_weights(n, weight, asked["class_weight"], target)
     validation = asked["validation"]
-    held = int(samples.held_rows(target, validation, samples.random_streams(asked["seed"])[1]).sum())
+    held = int(samples.held_rows(target, validation, first_weights.random_streams(asked["seed"])[1]).sum())
     columns = start.sizes[0] if frame and start else inputs
     net, plan = prepare.designed(target, columns, n - held, held > 0 or validation is not None, **asked)
     weights = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes))

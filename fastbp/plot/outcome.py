@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from ..data import samples
+from ..data.targets import targets_of
 from ..model.network import Network
 from . import style
 
@@ -138,7 +138,7 @@ def _read(net: Network, X: ArrayLike, y: ArrayLike, task: str) -> tuple[NDArray[
     outputs = net.predict_proba(X).argmax(axis=1) if task == "classification" else net.forward(X)
     if len(outputs) == 0:
         raise ValueError("X: expected at least one sample, got none")
-    return samples.targets_of(net, y, "auto", len(outputs)).values, outputs
+    return targets_of(net, y, "auto", len(outputs)).values, outputs
 
 
 def _label(label: object) -> str:

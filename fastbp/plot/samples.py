@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..data import samples as data
+from ..data.targets import targets_of
 from ..model.network import Network
 from . import style
 
@@ -46,7 +46,7 @@ def read_samples(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     inputs = net.encode(X)
     if len(inputs) == 0:
         raise ValueError(f"X: expected at least one sample, got shape {inputs.shape}")
-    targets = data.targets_of(net, y, "auto", len(inputs)).values.reshape(-1)
+    targets = targets_of(net, y, "auto", len(inputs)).values.reshape(-1)
     names = net.input_names or checks.feature_names(X) or tuple(f"x{k + 1}" for k in range(net.sizes[0]))
     return Samples(inputs, targets, net.classes, names)
 

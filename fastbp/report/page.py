@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from .. import plot, tables
-from ..data import samples
+from ..data.targets import targets_of
 from ..model import storage
 from ..model.network import STOP_REASONS, Network
 from ..tables import encoders, frames, hints, text
@@ -237,7 +237,7 @@ def _describe(column: frames.Column, kind: str, form: str | None) -> str:
 
 def _distributions(net: Network, y: NDArray[Any]) -> list[tuple[str, list[_Bar]]]:
     """Bar charts of the targets."""
-    known = samples.targets_of(net, y, "auto", len(y))
+    known = targets_of(net, y, "auto", len(y))
     if net.classes is not None:
         return [
             (
@@ -278,7 +278,7 @@ def _warnings(net: Network, parts: list[_Part]) -> list[str]:
         if parts[1:]
         else ["No rows were set aside: all scores are of the rows that the network learnt from, and flatter it."]
     )
-    known = samples.targets_of(net, parts[0].y, "auto", len(parts[0].y)).values
+    known = targets_of(net, parts[0].y, "auto", len(parts[0].y)).values
     if net.task == "regression":
         return said + [f"{warning[0].upper()}{warning[1:]}." for warning in map(hints.skewed, known.T) if warning]
     if net.classes is not None:
@@ -347,7 +347,7 @@ def _importances(net: Network, part: _Part) -> list[_Bar]:
 
 def _mistakes(net: Network, part: _Part) -> list[dict[str, Any]]:
     """The worst rows: those whose true class (labels) had the lowest probability; in regression the largest errors."""
-    true, predicted = samples.targets_of(net, part.y, "auto", len(part.y)).values, net.predict(part.X)
+    true, predicted = targets_of(net, part.y, "auto", len(part.y)).values, net.predict(part.X)
     if net.task == "regression":
         predicted = predicted.reshape(len(true), -1)[:, net.central]
         badness = np.abs(predicted.astype(np.float64) - true).mean(axis=1)

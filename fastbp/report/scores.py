@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..data import samples
-from ..data.targets import Targets
+from ..data.targets import Targets, targets_of
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 
@@ -39,7 +38,7 @@ def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, f
     net = members(model)[0]
     outputs = model.predict(X) if net.task == "regression" else model.predict_proba(X)
     outputs = outputs.reshape(len(outputs), -1)
-    return _measure(net, samples.targets_of(net, y, "auto", len(outputs)), outputs)
+    return _measure(net, targets_of(net, y, "auto", len(outputs)), outputs)
 
 
 def baseline(net: Network, training: ArrayLike, y: ArrayLike) -> dict[str, float]:
@@ -61,8 +60,8 @@ def baseline(net: Network, training: ArrayLike, y: ArrayLike) -> dict[str, float
     dict of str to float
         The same scores as `scores` has for these targets.
     """
-    known = samples.targets_of(net, training, "auto", len(np.asarray(training)))
-    wanted = samples.targets_of(net, y, "auto", len(np.asarray(y)))
+    known = targets_of(net, training, "auto", len(np.asarray(training)))
+    wanted = targets_of(net, y, "auto", len(np.asarray(y)))
     return _measure(net, wanted, np.tile(_guess(net, known), (len(wanted.values), 1)))
 
 

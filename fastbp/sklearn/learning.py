@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 import fastbp.kernels as kernels
 
 from .. import compilation, losses, options, schedules
+from ..compilation import thread_count
 from ..model.network import Network, layers
 from ..options import Architecture
-from ..training.loop import thread_count
 from ..training.passes import Array, Passes
 from .outputs import flat, read, sparse_outputs
 from .watching import Watching

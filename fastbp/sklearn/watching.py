@@ -13,8 +13,8 @@ from sklearn.model_selection import train_test_split
 import fastbp.kernels as kernels
 
 from .. import checks
-from ..training.loop import Epoch
 from ..training.passes import Array
+from ..training.standing import Epoch
 
 
 class Watching:

@@ -26,7 +26,7 @@ from .. import checks
 from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
-from .loop import Standing
+from .standing import Standing
 
 # Without `checkpoint_every`, a file is written once so many seconds have passed since the last one.
 SECONDS = 10.0

@@ -14,8 +14,8 @@ from .. import compilation, options
 from ..data.samples import Ready
 from ..data.scaling import Window
 from ..runtime import blocks
-from .loop import Standing
 from .passes import Passes
+from .standing import Standing
 from .stretches import Stretches
 
 

@@ -5,28 +5,32 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .. import checks, compilation, losses, options
+from .. import checks, compilation, losses, options, tables
 from ..data import samples, targets
-from ..data_parallel import chunks, learning
+from ..data.targets import targets_of
 from ..model.network import Network
 from ..options import Architecture
-from . import checkpoint, loop
-from . import source as sources
+from ..tables import hints
+from . import checkpoint, first_weights, loop, standing
+from .source import Maker, Memory, Source
+from .standing import Standing
 
 DEFAULT_HIDDEN, DEFAULT_ACTIVATION = (64,), "relu"
 Digests = Callable[[], Mapping[str, list[str]]]
 
 
-class Keeper(loop.Keeper, Protocol):
+class Keeper(standing.Keeper, Protocol):
     """Keeps where a run stands, and is told at the beginning what it may need for that."""
 
-    def begin(self, digests: Digests, network: Callable[[loop.Standing], Network]) -> None:
+    def begin(self, digests: Digests, network: Callable[[Standing], Network]) -> None:
         """Take note of what gives the digest of each argument that holds data, and of what makes a network of where the run stands."""
 
 
@@ -39,7 +43,7 @@ class Begun(Protocol):
     def require_shape(self, net: Architecture) -> None:
         """Raise ValueError unless the options lead to the network that was begun."""
 
-    def standing(self, first: loop.Standing, columns: Sequence[str], epochs: int) -> loop.Standing:
+    def standing(self, first: Standing, columns: Sequence[str], epochs: int) -> Standing:
         """Where the run stands; `first` is where it would at the beginning."""
 
 
@@ -133,6 +137,15 @@ def designed(
     return net, plan
 
 
+def warn_of_table(columns: tables.Columns, y: targets.Targets, training: NDArray[np.bool_]) -> None:
+    """Say what the user should know about the table that `fastbp.train` was given."""
+    said = [hints.left_out(columns)]
+    if y.task == "regression":
+        said += [hints.skewed(column) for column in y.values[training].T]
+    for text in filter(None, said):
+        warnings.warn(text, tables.TableWarning, stacklevel=5)
+
+
 @dataclass(frozen=True)
 class Task:
     """
@@ -143,7 +156,7 @@ class Task:
     net, plan
         What to train, and how.
     learner : callable
-        Makes a `loop.Learner` of where the run stands, the plan and the seed.
+        Makes a `Learner` of where the run stands, the plan and the seed.
     source : Source
         What has the samples.
     watched : bool
@@ -162,10 +175,10 @@ class Task:
 
     net: Architecture
     plan: options.Schedule
-    learner: sources.Maker
-    source: sources.Source
+    learner: Maker
+    source: Source
     watched: bool
-    first: loop.Standing
+    first: Standing
     said: dict[str, Any]
     metric: Callable[[Any], float] | None
     digests: Digests
@@ -174,7 +187,7 @@ class Task:
     @property
     def training(self) -> samples.Ready:
         """Samples to learn from that are in this process."""
-        assert isinstance(self.source, sources.Memory)
+        assert isinstance(self.source, Memory)
         return self.source.training
 
     def varied(self, asked: Mapping[str, Any]) -> Task:
@@ -183,18 +196,18 @@ class Task:
 
         Not where the seed has a say in the data: it draws a share for validation.
         """
-        first, _, order = samples.random_streams(asked["seed"])
-        params = samples.initial_parameters(self.net, asked["init"], first, self.first.params.dtype)
+        first, _, order = first_weights.random_streams(asked["seed"])
+        params = first_weights.initial_parameters(self.net, asked["init"], first, self.first.params.dtype)
         optimizer, rate, l2 = self.plan.optimizer, asked["learning_rate"], float(asked["l2"])
         rate = options.default_learning_rate(optimizer, self.net) if rate is None else float(rate)
         plan, at = (
             replace(self.plan, learning_rate=rate, l2=l2),
-            loop.Standing.first(params, optimizer, order if asked["shuffle"] else None),
+            Standing.first(params, optimizer, order if asked["shuffle"] else None),
         )
         said = self.said | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
         return replace(self, plan=plan, first=at, said=said, network=functools.partial(self.network, options=said))
 
-    def chosen(self, at: loop.Standing, compile_seconds: float = 0.0) -> Network:
+    def chosen(self, at: Standing, compile_seconds: float = 0.0) -> Network:
         """The network that a run which stands here would return."""
         return self.network(
             at.chosen,
@@ -211,7 +224,7 @@ def learn(
     y: Any,
     asked: Mapping[str, Any],
     *,
-    threads: Any,
+    source: Source,
     progress: Any,
     callback: Any,
     keeper: Keeper | None = None,
@@ -223,10 +236,12 @@ def learn(
 
     Parameters
     ----------
-    X, y, threads, progress, callback
+    X, y, progress, callback
         As in `fastbp.train`.
     asked : mapping
         All of its other options.
+    source : Source
+        Reads X and y, and gives who learns from them.
     keeper : Keeper or None
         Keeps where the run stands, in a file, for instance.
     begun : Begun or None
@@ -240,7 +255,7 @@ def learn(
     """
     if callback is not None and not callable(callback):
         raise ValueError(f"callback: expected a function of one argument, got {callback!r}")
-    return learnt(prepared(X, y, asked, threads, begun), progress, callback, keeper, begun, until)
+    return learnt(prepared(X, y, asked, source, begun), progress, callback, keeper, begun, until)
 
 
 def learnt(
@@ -257,7 +272,7 @@ def learnt(
         if keeper is not None:
             keeper.begin(task.digests, task.chosen)
         if begun is not None:
-            at = begun.standing(at, loop.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
+            at = begun.standing(at, standing.columns(task.net, task.watched, task.metric is not None), task.plan.epochs)
         if at.stop_reason in ("unfinished", "interrupted"):
             compile_seconds = loop.run(
                 task.learner(at, task.plan, task.said["seed"]), at, progress, callback, task.metric, keeper, until
@@ -267,9 +282,8 @@ def learnt(
         task.source.close()
 
 
-def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begun | None = None) -> Task:
+def prepared(X: Any, y: Any, asked: Mapping[str, Any], source: Source, begun: Begun | None = None) -> Task:
     """What `learn` does before the run."""
-    source: sources.Source = learning.Chunks(threads) if chunks.is_lazy(X) else sources.Memory(threads)
     task, scale, dtype, init, shuffle = (asked[name] for name in ("task", "scale", "dtype", "init", "shuffle"))
     metric, sample_weight, class_weight = (asked[name] for name in ("metric", "sample_weight", "class_weight"))
     validation, own = asked["validation"], isinstance(asked["validation"], tuple | list)
@@ -277,14 +291,14 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begu
     table, y, names = source.read_table(X, y)
     n = len(table)
     seed = checks.integer("seed", asked["seed"], 0)
-    init_random, split_random, order_random = samples.random_streams(seed)
+    init_random, split_random, order_random = first_weights.random_streams(seed)
 
     start = init if isinstance(init, Network) else None
-    target = targets.read(y, task, n) if start is None else samples.targets_of(start, y, task, n)
+    target = targets.read(y, task, n) if start is None else targets_of(start, y, task, n)
     held = samples.held_rows(target, validation, split_random)
     inputs, columns = source.read_inputs(table, names, ~held, start)
     if start is None and columns is not None:
-        samples.warn_of_table(columns, target, ~held)
+        warn_of_table(columns, target, ~held)
     weight = samples.sample_weights(n, source.gathered(sample_weight), class_weight, target)
     parts = samples.split(samples.Rows(inputs, target, weight), held, validation, columns, source.read_others)
     count, watched = len(parts.train), parts.validation is not None
@@ -301,7 +315,7 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begu
         samples.Scaling.of(start) if start else samples.Scaling.fit(source.moments, parts.train.y, net, scale, columns)
     )
     learner = source.learner(net, scaling, kind, metric != "loss")
-    params = start.params.astype(kind) if start else samples.initial_parameters(net, init, init_random, kind)
+    params = start.params.astype(kind) if start else first_weights.initial_parameters(net, init, init_random, kind)
     if net.own_loss is not None:
         losses.check_derivative(net.own_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     said = {
@@ -347,14 +361,12 @@ def prepared(X: Any, y: Any, asked: Mapping[str, Any], threads: Any, begun: Begu
             **run,
         )
 
-    first = loop.Standing.first(params, plan.optimizer, order_random if shuffle else None)
+    first = Standing.first(params, plan.optimizer, order_random if shuffle else None)
     measure = _metric(metric, source, parts.validation, network)
     return Task(net, plan, learner, source, watched, first, said, measure, digests, network)
 
 
-def _digests(
-    source: sources.Source, target: targets.Targets, weight: Any, own: samples.Rows | None
-) -> dict[str, list[str]]:
+def _digests(source: Source, target: targets.Targets, weight: Any, own: samples.Rows | None) -> dict[str, list[str]]:
     """Digest of each argument that holds data."""
     y = [target.values, *([] if target.classes is None else [target.classes])]
     found = {"X": source.digest(False), "y": checkpoint.digest(y), "sample_weight": checkpoint.digest([weight])}
@@ -362,7 +374,7 @@ def _digests(
 
 
 def _metric(
-    metric: Any, source: sources.Source, held_out: samples.Rows | None, network: Callable[[Any], Network]
+    metric: Any, source: Source, held_out: samples.Rows | None, network: Callable[[Any], Network]
 ) -> Callable[[Any], float] | None:
     """The metric as a function of the weights; None where the validation loss decides."""
     if metric == "loss" or held_out is None:

@@ -9,14 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import memory, options, tables
+from .. import compilation, memory, options, tables
 from ..data import samples
 from ..model.network import Network
-from . import checkpoint, loop
+from . import checkpoint
 from .learner import Local
+from .standing import Learner, Standing
 
 # Makes a learner of where a run stands, its plan and its seed.
-Maker = Callable[[loop.Standing, options.Schedule, int], loop.Learner]
+Maker = Callable[[Standing, options.Schedule, int], Learner]
 
 
 class Source(Protocol):
@@ -82,7 +83,7 @@ class Memory:
     parts: samples.Parts
 
     def __init__(self, threads: Any) -> None:
-        self.threads = loop.thread_count(threads)
+        self.threads = compilation.thread_count(threads)
 
     def gathered(self, value: Any) -> Any:
         """It is here."""

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from fastbp.kernels.internal import epochs, random
 
 from .. import checks, compilation
-from . import loop
+from .standing import columns
 
 if TYPE_CHECKING:
     from .learner import Local
-    from .loop import Standing
+    from .standing import Standing
 
 # Seconds of a stretch, after which Ctrl-C is heard and the bar moves.
 SECONDS = 0.1
@@ -61,7 +61,7 @@ class Stretches:
             samples = map(checks.frozen, (held_out.X, held_out.Y, held_out.weight))
             self.watched = epochs.Watched(*samples, np.empty(held_out.Y.shape, learner.params.dtype))
         self.name = f"{learner.kernel_names[0]} epochs{' watched' * (held_out is not None)}"
-        self._columns = loop.columns(learner.net, held_out is not None, False)
+        self._columns = columns(learner.net, held_out is not None, False)
         self._kept = [MEASURED.index(name) for name in self._columns if name != "seconds"]
         self._seconds = SECONDS  # of an epoch: the first stretch is one
 
