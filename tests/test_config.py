@@ -54,6 +54,7 @@ def test_nothing_is_compiled_without_the_peak(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one processor")
 def test_the_threading_layer_is_named_once_it_is_in_use():
     code = """

@@ -6,7 +6,7 @@ import math
 import naive
 import numpy as np
 import pytest
-from naive import DTYPES, assert_close
+from naive import COSTLY_DTYPES, DTYPES, assert_close
 from numba import config, njit
 from tasks import Task, check_pass, frozen
 
@@ -126,7 +126,7 @@ def test_int_is_the_address():
 
 
 @pytest.mark.skipif(config.NUMBA_NUM_THREADS < 2, reason="one processor")
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_the_same_bits_on_threads(dtype):
     own = custom_loss(log_cosh, log_cosh_slope, dtype)
     for sizes, n, batch_size in [((3, 5, 4, 2), 2300, 1100), *WAYS[:3]]:

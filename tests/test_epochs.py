@@ -155,7 +155,7 @@ def test_both_code_paths_are_tested():
     assert not Task(NARROW, 50).narrow(1000)  # of 50 samples at most
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("batch_size", BATCHES)
 @pytest.mark.parametrize("sizes", [NARROW, WIDE], ids=str)
 def test_minibatch_epoch_in_tiles(sizes, batch_size, dtype):

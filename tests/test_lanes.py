@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import BASIC, BASIC_PAIRS, DTYPES, Arena
+from naive import BASIC, BASIC_PAIRS, COSTLY_DTYPES, DTYPES, Arena
 from numba import njit
 from tasks import DECISIONS, Task, compiled, frozen, seeds
 from widths import run_at_other_widths
@@ -82,7 +82,7 @@ def groups(dtype, extra=3):
     return tiny_lanes.ROW_BYTES // np.dtype(dtype).itemsize + extra
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 @pytest.mark.parametrize("hidden", BASIC)
 def test_bits_of_one_network_alone(hidden, pair, dtype):

@@ -89,7 +89,7 @@ def test_matmul(dtype, n, k, m, seed):
     check_matmul(kernels.matmul, Arena(dtype), n, k, m, seed)
 
 
-@every_dtype
+@costly_dtypes
 @given(n=side, k=side, m=side, seed=seeds)
 def test_linear_forward(dtype, n, k, m, seed):
     check_linear_forward(kernels.linear_forward, Arena(dtype), n, k, m, seed)
@@ -387,6 +387,7 @@ def test_linear_forward_refuses_shapes_and_writes_nothing(shapes, via):
     arena.check()
 
 
+@pytest.mark.thorough
 def test_matmul_parallel_refuses_what_matmul_refuses():
     call, one = in_threads(1), np.ones((3, 3))
     for arrays in (

@@ -145,6 +145,7 @@ def test_samples_again_and_some_never():
     check_same(task, 4, "momentum")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("clip", [np.inf, pytest.param(0.2, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_the_same_bits_on_threads(dtype, clip):
