@@ -238,7 +238,7 @@ def activation_forward(kind, z, out):
     if kind < IDENTITY or kind > SOFTMAX:
         raise ValueError("activation_forward: kind must be one of the codes of ACTIVATIONS, got", kind)
     if out.shape != z.shape:
-        raise ValueError("activation_forward: out must have the shape of z; (z, out) came as", z.shape, out.shape)
+        raise ValueError("activation_forward: out must have the shape of z; (z, out) are", z.shape, out.shape)
     for i in range(z.shape[0]):
         if kind == SOFTMAX:
             softmax_row(z.shape[1], (z[i], 0, steps(z)[1]), (out[i], 0, steps(out)[1]))
@@ -273,7 +273,7 @@ def activation_derivative(kind, a, out):
     if kind < IDENTITY or kind >= SOFTMAX:
         raise ValueError("activation_derivative: kind must be the code of an element-wise activation, got", kind)
     if out.shape != a.shape:
-        raise ValueError("activation_derivative: out must have the shape of a; (a, out) came as", a.shape, out.shape)
+        raise ValueError("activation_derivative: out must have the shape of a; (a, out) are", a.shape, out.shape)
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             out[i, j] = 1

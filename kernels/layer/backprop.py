@@ -82,14 +82,14 @@ def hidden_delta(kind, delta_next, W_next, a, out):
         raise ValueError("hidden_delta: kind must be the code of an element-wise activation, got", kind)
     if W_next.shape[0] != a.shape[1] or W_next.shape[1] != delta_next.shape[1]:
         raise ValueError(
-            "hidden_delta: W_next must have shape (d, d_next); (W_next, a, delta_next) came as",
+            "hidden_delta: W_next must have shape (d, d_next); (W_next, a, delta_next) are",
             W_next.shape,
             a.shape,
             delta_next.shape,
         )
     if delta_next.shape[0] != a.shape[0] or out.shape != a.shape:
         raise ValueError(
-            "hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) came as",
+            "hidden_delta: delta_next and out must have a row per row of a; (a, delta_next, out) are",
             a.shape,
             delta_next.shape,
             out.shape,
@@ -123,15 +123,10 @@ def weight_gradient(a, delta, out):
     Lecture L25, L27: dw = a delta. 2 n d_in d_out flops.
     """
     if delta.shape[0] != a.shape[0]:
-        raise ValueError(
-            "weight_gradient: delta must have a row per row of a; (a, delta) came as", a.shape, delta.shape
-        )
+        raise ValueError("weight_gradient: delta must have a row per row of a; (a, delta) are", a.shape, delta.shape)
     if out.shape[0] != a.shape[1] or out.shape[1] != delta.shape[1]:
         raise ValueError(
-            "weight_gradient: out must have shape (d_in, d_out); (a, delta, out) came as",
-            a.shape,
-            delta.shape,
-            out.shape,
+            "weight_gradient: out must have shape (d_in, d_out); (a, delta, out) are", a.shape, delta.shape, out.shape
         )
     multiply(a.T, delta, out, 1, False)
 
@@ -157,6 +152,6 @@ def bias_gradient(delta, out):
     Lecture L23, L27. n d_out additions, the sums of 64 rows in float64.
     """
     if out.shape[0] != delta.shape[1]:
-        raise ValueError("bias_gradient: out must have shape (d_out,); (delta, out) came as", delta.shape, out.shape)
+        raise ValueError("bias_gradient: out must have shape (d_out,); (delta, out) are", delta.shape, out.shape)
     (row, column), (step,) = steps(delta), steps(out)
     column_sums(delta.shape, (memory(delta), 0, row, column), (written_memory(out), 0, step))

@@ -117,7 +117,7 @@ def dropout(a, share, seed, step, layer, out):
     if not 0 <= share < 1:
         raise ValueError("dropout: share must be at least 0 and less than 1, got", share)
     if out.shape != a.shape:
-        raise ValueError("dropout: out must have the shape of a; (a, out) came as", a.shape, out.shape)
+        raise ValueError("dropout: out must have the shape of a; (a, out) are", a.shape, out.shape)
     (a_sample, a_unit), (out_sample, out_unit) = steps(a), steps(out)
     key = layer_key(seed, step, layer)
     drop(key, (0, a.shape[1]), (0, a.shape[0]), share, (a, 0, a_unit, a_sample), (out, 0, out_unit, out_sample))

@@ -33,7 +33,7 @@ def check_loss(loss, parameter, activation, units):
         raise ValueError("poisson needs EXP outputs, got", activation)
     if loss in PARAMETRIC and parameter.size != units:
         raise ValueError(
-            "huber and quantile need a loss_parameter per output; (lengths, outputs) came as", parameter.size, units
+            "huber and quantile need a loss_parameter per output; (lengths, outputs) are", parameter.size, units
         )
 
 
@@ -100,7 +100,7 @@ def output_delta(loss, parameter, activation, a, y, out):
     check_loss(loss, parameter, activation, a.shape[1])
     if y.shape != a.shape or out.shape != a.shape:
         raise ValueError(
-            "output_delta: y and out must have the shape of a; (a, y, out) came as", a.shape, y.shape, out.shape
+            "output_delta: y and out must have the shape of a; (a, y, out) are", a.shape, y.shape, out.shape
         )
     space, results = row_space(a), np.zeros(2)
     for i in range(a.shape[0]):
@@ -139,7 +139,7 @@ def evaluate(loss, parameter, activation, decision, a, y, weight):
     check_decision(decision)
     if y.shape != a.shape or weight.shape[0] != a.shape[0]:
         raise ValueError(
-            "evaluate: y must have the shape of a, weight its length; (a, y, weight) came as",
+            "evaluate: y must have the shape of a, weight its length; (a, y, weight) are",
             a.shape,
             y.shape,
             weight.shape,

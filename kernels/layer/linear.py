@@ -29,14 +29,12 @@ def linear_forward(X, W, b, out):
     """
     if X.shape[1] != W.shape[0]:
         raise ValueError(
-            "linear_forward: X (n, d_in) and W (d_in, d_out) must share d_in; (X, W) came as", X.shape, W.shape
+            "linear_forward: X (n, d_in) and W (d_in, d_out) must share d_in; (X, W) are", X.shape, W.shape
         )
     if b.shape[0] != W.shape[1]:
-        raise ValueError("linear_forward: b must have shape (d_out,); (W, b) came as", W.shape, b.shape)
+        raise ValueError("linear_forward: b must have shape (d_out,); (W, b) are", W.shape, b.shape)
     if out.shape[0] != X.shape[0] or out.shape[1] != W.shape[1]:
-        raise ValueError(
-            "linear_forward: out must have shape (n, d_out); (X, W, out) came as", X.shape, W.shape, out.shape
-        )
+        raise ValueError("linear_forward: out must have shape (n, d_out); (X, W, out) are", X.shape, W.shape, out.shape)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = b[j]

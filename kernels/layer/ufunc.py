@@ -25,7 +25,7 @@ from . import elementary
 def _over(function: Callable[[Assembler, Float], Float]) -> Any:
     """A function (x, out) for compiled code: checks both arrays and runs out_i = f(x_i)."""
     name = function.__name__
-    message = f"{name}: out must have the shape of x; (x, out) came as"
+    message = f"{name}: out must have the shape of x; (x, out) are"
 
     def loop(v: Assembler, x: Address, out: Address, count: Integer) -> None:
         for i, mask in v.vectors(count):
@@ -44,7 +44,7 @@ def _over(function: Callable[[Assembler, Float], Float]) -> Any:
         if not (fits and x.dtype in (types.float32, types.float64) and out.dtype == x.dtype and out.mutable):
             raise TypingError(
                 f"{name}: x and out must be C-contiguous arrays of one dtype, float32 or float64, and out writable; "
-                f"(x, out) came as ({x}, {out})"
+                f"(x, out) are ({x}, {out})"
             )
 
         def apply(x: Any, out: Any) -> None:

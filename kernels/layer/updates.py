@@ -40,7 +40,7 @@ def sgd_update(w, g, learning_rate):
     Lecture L27. Reads 2 and writes 1 element per weight.
     """
     if g.shape != w.shape:
-        raise ValueError("sgd_update: g must have the shape of w; (w, g) came as", w.shape, g.shape)
+        raise ValueError("sgd_update: g must have the shape of w; (w, g) are", w.shape, g.shape)
     _update(SGD, w, g, (w, w), 1, (learning_rate, 0.0, 0.0, 0.0, 0.0))
 
 
@@ -67,7 +67,7 @@ def momentum_update(w, g, velocity, learning_rate, momentum):
     """
     if g.shape != w.shape or velocity.shape != w.shape:
         raise ValueError(
-            "momentum_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape
+            "momentum_update: g and velocity must have the shape of w; they are", w.shape, g.shape, velocity.shape
         )
     _update(MOMENTUM, w, g, (velocity, velocity), 1, (learning_rate, momentum, 0.0, 0.0, 0.0))
 
@@ -93,7 +93,7 @@ def nesterov_update(w, g, velocity, learning_rate, momentum):
     """
     if g.shape != w.shape or velocity.shape != w.shape:
         raise ValueError(
-            "nesterov_update: g and velocity must have the shape of w; they came as", w.shape, g.shape, velocity.shape
+            "nesterov_update: g and velocity must have the shape of w; they are", w.shape, g.shape, velocity.shape
         )
     _update(NESTEROV, w, g, (velocity, velocity), 1, (learning_rate, momentum, 0.0, 0.0, 0.0))
 
@@ -128,7 +128,7 @@ def adam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):  # noqa
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
         raise ValueError(
-            "adam_update: g, m and v must have the shape of w; (w, g, m, v) came as", w.shape, g.shape, m.shape, v.shape
+            "adam_update: g, m and v must have the shape of w; (w, g, m, v) are", w.shape, g.shape, m.shape, v.shape
         )
     if step < 1:
         raise ValueError("adam_update: step counts from 1, got", step)
@@ -158,11 +158,7 @@ def adamw_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon, weight_
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
         raise ValueError(
-            "adamw_update: g, m and v must have the shape of w; (w, g, m, v) came as",
-            w.shape,
-            g.shape,
-            m.shape,
-            v.shape,
+            "adamw_update: g, m and v must have the shape of w; (w, g, m, v) are", w.shape, g.shape, m.shape, v.shape
         )
     if step < 1:
         raise ValueError("adamw_update: step counts from 1, got", step)
@@ -190,11 +186,7 @@ def nadam_update(w, g, m, v, step, learning_rate, beta1, beta2, epsilon):  # noq
     """
     if g.shape != w.shape or m.shape != w.shape or v.shape != w.shape:
         raise ValueError(
-            "nadam_update: g, m and v must have the shape of w; (w, g, m, v) came as",
-            w.shape,
-            g.shape,
-            m.shape,
-            v.shape,
+            "nadam_update: g, m and v must have the shape of w; (w, g, m, v) are", w.shape, g.shape, m.shape, v.shape
         )
     if step < 1:
         raise ValueError("nadam_update: step counts from 1, got", step)
@@ -224,7 +216,7 @@ def rmsprop_update(w, g, square, learning_rate, decay, epsilon):
     """
     if g.shape != w.shape or square.shape != w.shape:
         raise ValueError(
-            "rmsprop_update: g and square must have the shape of w; they came as", w.shape, g.shape, square.shape
+            "rmsprop_update: g and square must have the shape of w; they are", w.shape, g.shape, square.shape
         )
     _update(RMSPROP, w, g, (square, square), 1, (learning_rate, 0.0, decay, epsilon, 0.0))
 
@@ -259,7 +251,7 @@ def rprop_update(w, g, before, size, learning_rate, shrink, grow):
     """
     if g.shape != w.shape or before.shape != w.shape or size.shape != w.shape:
         raise ValueError(
-            "rprop_update: g, before and size must have the shape of w; they came as",
+            "rprop_update: g, before and size must have the shape of w; they are",
             w.shape,
             g.shape,
             before.shape,

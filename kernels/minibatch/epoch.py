@@ -93,11 +93,11 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
     check_decision(net.decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
         raise ValueError(
-            "minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
+            "minibatch_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) are", X.shape, Y.shape
         )
     if Y.shape[0] != rows or weight.shape[0] != rows:
         raise ValueError(
-            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as",
+            "minibatch_epoch: Y and weight must have a row per row of X; (X, Y, weight) are",
             X.shape,
             Y.shape,
             weight.shape,
@@ -126,7 +126,7 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
     if order.size > 0 and (order.min() < 0 or order.max() >= rows):
         raise ValueError(
-            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) came as",
+            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) are",
             order.min(),
             order.max(),
             rows,
@@ -331,7 +331,7 @@ def _csr(data, indices, indptr, sizes):
         raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
     if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
         raise ValueError(
-            "prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) came as",
+            "prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) are",
             indices.min(),
             indices.max(),
         )

@@ -75,9 +75,7 @@ def network_update(  # noqa: PLR0913
         )
     if params.size != parameter_count(sizes):
         raise ValueError(
-            "network_update: params must have parameter_count(sizes) numbers; (sizes, params) came as",
-            sizes,
-            params.size,
+            "network_update: params must have parameter_count(sizes) numbers; (sizes, params) are", sizes, params.size
         )
     if step < 1:
         raise ValueError("network_update: step counts from 1, got", step)

@@ -203,7 +203,7 @@ class Batches(Loop):
         m, results = order.size, self._results
         if not 0 < m <= self._n:
             raise ValueError(
-                "prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) came as", self._n, order.shape
+                "prepare_minibatch: order must hold 1 to n numbers of samples; (n, order) are", self._n, order.shape
             )
         updates = self._updates(-(-m // self._batch_size), step, learning_rate, l2)
         self._one_pass(*self._data, self._training, order, updates)

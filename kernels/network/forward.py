@@ -89,7 +89,7 @@ def check_network(sizes, activations, params):
         # every unit has at least one parameter
         if sizes[l] < 1 or sizes[l] > params.size:
             raise ValueError(
-                "sizes must be positive and within params; (layer, size, params.size) came as", l, sizes[l], params.size
+                "sizes must be positive and within params; (layer, size, params.size) are", l, sizes[l], params.size
             )
     if activations.size != sizes.size - 1:
         raise ValueError(
@@ -106,7 +106,7 @@ def check_network(sizes, activations, params):
             )
     if params.size != parameter_count(sizes):
         raise ValueError(
-            "params must hold parameter_count(sizes) elements; (wanted, came)", parameter_count(sizes), params.size
+            "params must hold parameter_count(sizes) elements; (wanted, given) are", parameter_count(sizes), params.size
         )
     if not params.flags.c_contiguous:
         raise ValueError("params must be C-contiguous")
@@ -208,10 +208,10 @@ def _check_forward(X, sizes, activations, params, out):
     check_network(sizes, activations, params)
     n, n_in, n_out = X.shape[0], sizes[0], sizes[activations.size]
     if X.shape[1] != n_in:
-        raise ValueError("forward: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
+        raise ValueError("forward: X must have sizes[0] columns; (X, wanted) are", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
         raise ValueError(
-            "forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out
+            "forward: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) are", X.shape, out.shape, n_out
         )
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("forward: X and out must be C-contiguous")

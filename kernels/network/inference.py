@@ -206,17 +206,17 @@ def check_infer(X, scaling, sizes, activations, params, rescaling, out, decision
     check_network(sizes, activations, params)
     n, n_in, n_out = X.shape[0], sizes[0], sizes[activations.size]
     if X.shape[1] != n_in:
-        raise ValueError("infer: X must have sizes[0] columns; (X, wanted) came as", X.shape, n_in)
+        raise ValueError("infer: X must have sizes[0] columns; (X, wanted) are", X.shape, n_in)
     if out.shape[0] != n or out.shape[1] != n_out:
         raise ValueError(
-            "infer: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) came as", X.shape, out.shape, n_out
+            "infer: out must have shape (n, sizes[-1]); (X, out, sizes[-1]) are", X.shape, out.shape, n_out
         )
     if scaling.shape[0] != 2 or (scaling.shape[1] != n_in and scaling.shape[1] != 0):
         raise ValueError("infer: scaling must have shape (2, sizes[0]) or (2, 0), got", scaling.shape)
     if rescaling.shape[0] != 2 or (rescaling.shape[1] != n_out and rescaling.shape[1] != 0):
         raise ValueError("infer: rescaling must have shape (2, sizes[-1]) or (2, 0), got", rescaling.shape)
     if decision.size != n and decision.size != 0:
-        raise ValueError("infer: decision must have n elements or none; (X, decision) came as", X.shape, decision.size)
+        raise ValueError("infer: decision must have n elements or none; (X, decision) are", X.shape, decision.size)
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("infer: X and out must be C-contiguous")
 

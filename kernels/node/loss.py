@@ -38,7 +38,7 @@ def squared_error_forward(A, Y):
         Shapes that differ.
     """
     if Y.shape != A.shape:
-        raise ValueError("squared_error_forward: Y must have the shape of A; (A, Y) came as", A.shape, Y.shape)
+        raise ValueError("squared_error_forward: Y must have the shape of A; (A, Y) are", A.shape, Y.shape)
     return _total(SQUARED_ERROR, IDENTITY, A, Y)
 
 
@@ -61,7 +61,7 @@ def squared_error_backward(dJ, A, Y, dA):
     """
     if Y.shape != A.shape or dA.shape != A.shape:
         raise ValueError(
-            "squared_error_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape
+            "squared_error_backward: Y and dA must have the shape of A; (A, Y, dA) are", A.shape, Y.shape, dA.shape
         )
     for i in range(A.shape[0]):
         for k in range(A.shape[1]):
@@ -90,7 +90,7 @@ def log_loss_forward(A, Y):
         Shapes that differ.
     """
     if Y.shape != A.shape:
-        raise ValueError("log_loss_forward: Y must have the shape of A; (A, Y) came as", A.shape, Y.shape)
+        raise ValueError("log_loss_forward: Y must have the shape of A; (A, Y) are", A.shape, Y.shape)
     return _total(LOG_LOSS, SOFTMAX, A, Y)
 
 
@@ -118,7 +118,7 @@ def log_loss_backward(dJ, A, Y, dA):
     """
     if Y.shape != A.shape or dA.shape != A.shape:
         raise ValueError(
-            "log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) came as", A.shape, Y.shape, dA.shape
+            "log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) are", A.shape, Y.shape, dA.shape
         )
     for i in range(A.shape[0]):
         for k in range(A.shape[1]):
@@ -147,7 +147,7 @@ def binary_log_loss_forward(A, Y):
         Shapes that differ.
     """
     if Y.shape != A.shape:
-        raise ValueError("binary_log_loss_forward: Y must have the shape of A; (A, Y) came as", A.shape, Y.shape)
+        raise ValueError("binary_log_loss_forward: Y must have the shape of A; (A, Y) are", A.shape, Y.shape)
     return _total(LOG_LOSS, LOGISTIC, A, Y)
 
 
@@ -174,10 +174,7 @@ def binary_log_loss_backward(dJ, A, Y, dA):
     """
     if Y.shape != A.shape or dA.shape != A.shape:
         raise ValueError(
-            "binary_log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) came as",
-            A.shape,
-            Y.shape,
-            dA.shape,
+            "binary_log_loss_backward: Y and dA must have the shape of A; (A, Y, dA) are", A.shape, Y.shape, dA.shape
         )
     one = A.dtype.type(1)
     for i in range(A.shape[0]):

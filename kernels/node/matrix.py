@@ -24,7 +24,7 @@ def copy_forward(X, out):
         Shapes that differ.
     """
     if out.shape != X.shape:
-        raise ValueError("copy_forward: out must have the shape of X; (X, out) came as", X.shape, out.shape)
+        raise ValueError("copy_forward: out must have the shape of X; (X, out) are", X.shape, out.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = X[i, j]
@@ -52,7 +52,7 @@ def copy_backward(dY1, dY2, out):
     """
     if dY2.shape != dY1.shape or out.shape != dY1.shape:
         raise ValueError(
-            "copy_backward: dY1, dY2 and out must have one shape; they came as", dY1.shape, dY2.shape, out.shape
+            "copy_backward: dY1, dY2 and out must have one shape; they are", dY1.shape, dY2.shape, out.shape
         )
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -77,7 +77,7 @@ def add_forward(X1, X2, out):
         Shapes that differ.
     """
     if X2.shape != X1.shape or out.shape != X1.shape:
-        raise ValueError("add_forward: X1, X2 and out must have one shape; they came as", X1.shape, X2.shape, out.shape)
+        raise ValueError("add_forward: X1, X2 and out must have one shape; they are", X1.shape, X2.shape, out.shape)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = X1[i, j] + X2[i, j]
@@ -101,10 +101,7 @@ def add_backward(dY, dX1, dX2):
     """
     if dX1.shape != dY.shape or dX2.shape != dY.shape:
         raise ValueError(
-            "add_backward: dX1 and dX2 must have the shape of dY; (dY, dX1, dX2) came as",
-            dY.shape,
-            dX1.shape,
-            dX2.shape,
+            "add_backward: dX1 and dX2 must have the shape of dY; (dY, dX1, dX2) are", dY.shape, dX1.shape, dX2.shape
         )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
@@ -129,7 +126,7 @@ def transpose_forward(X, out):
         Shapes that do not fit.
     """
     if out.shape[0] != X.shape[1] or out.shape[1] != X.shape[0]:
-        raise ValueError("transpose_forward: out must have the shape of X turned; (X, out) came as", X.shape, out.shape)
+        raise ValueError("transpose_forward: out must have the shape of X turned; (X, out) are", X.shape, out.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[j, i] = X[i, j]
@@ -172,7 +169,7 @@ def multiply_forward(X1, X2, out):
     """
     if X2.shape != X1.shape or out.shape != X1.shape:
         raise ValueError(
-            "multiply_forward: X1, X2 and out must have one shape; they came as", X1.shape, X2.shape, out.shape
+            "multiply_forward: X1, X2 and out must have one shape; they are", X1.shape, X2.shape, out.shape
         )
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
@@ -197,7 +194,7 @@ def multiply_backward(dY, X1, X2, dX1, dX2):
     """
     if X1.shape != dY.shape or X2.shape != dY.shape or dX1.shape != dY.shape or dX2.shape != dY.shape:
         raise ValueError(
-            "multiply_backward: all arrays must have the shape of dY; (dY, X1, X2, dX1, dX2) came as",
+            "multiply_backward: all arrays must have the shape of dY; (dY, X1, X2, dX1, dX2) are",
             dY.shape,
             X1.shape,
             X2.shape,
@@ -229,7 +226,7 @@ def add_bias_forward(X, b, out):
     """
     if b.shape[0] != X.shape[1] or out.shape != X.shape:
         raise ValueError(
-            "add_bias_forward: expected X (n, d), b (d,) and out (n, d); they came as", X.shape, b.shape, out.shape
+            "add_bias_forward: expected X (n, d), b (d,) and out (n, d); they are", X.shape, b.shape, out.shape
         )
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
@@ -256,7 +253,7 @@ def add_bias_backward(dY, dX, db):
     """
     if dX.shape != dY.shape or db.shape[0] != dY.shape[1]:
         raise ValueError(
-            "add_bias_backward: expected dY (n, d), dX (n, d) and db (d,); they came as", dY.shape, dX.shape, db.shape
+            "add_bias_backward: expected dY (n, d), dX (n, d) and db (d,); they are", dY.shape, dX.shape, db.shape
         )
     copy_forward(dY, dX)
     bias_gradient(dY, db)
@@ -288,11 +285,11 @@ def matmul_backward(dY, X, W, dX, dW):
     """
     if X.shape[1] != W.shape[0] or dY.shape[0] != X.shape[0] or dY.shape[1] != W.shape[1]:
         raise ValueError(
-            "matmul_backward: expected dY (n, m), X (n, k) and W (k, m); they came as", dY.shape, X.shape, W.shape
+            "matmul_backward: expected dY (n, m), X (n, k) and W (k, m); they are", dY.shape, X.shape, W.shape
         )
     if dX.shape != X.shape or dW.shape != W.shape:
         raise ValueError(
-            "matmul_backward: dX and dW must have the shapes of X and W; (X, W, dX, dW) came as",
+            "matmul_backward: dX and dW must have the shapes of X and W; (X, W, dX, dW) are",
             X.shape,
             W.shape,
             dX.shape,
@@ -325,7 +322,7 @@ def activation_backward(kind, A, dA, dZ):
         raise ValueError("activation_backward: kind must be one of the codes of ACTIVATIONS, got", kind)
     if dA.shape != A.shape or dZ.shape != A.shape:
         raise ValueError(
-            "activation_backward: dA and dZ must have the shape of A; (A, dA, dZ) came as", A.shape, dA.shape, dZ.shape
+            "activation_backward: dA and dZ must have the shape of A; (A, dA, dZ) are", A.shape, dA.shape, dZ.shape
         )
     for i in range(A.shape[0]):
         mean = A.dtype.type(0)

@@ -25,7 +25,7 @@ def reciprocal_forward(X, out):
     Infinity where x is 0.
     """
     if out.shape != X.shape:
-        raise ValueError("reciprocal_forward: out must have the shape of X; (X, out) came as", X.shape, out.shape)
+        raise ValueError("reciprocal_forward: out must have the shape of X; (X, out) are", X.shape, out.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = X.dtype.type(1) / X[i, j]
@@ -49,7 +49,7 @@ def reciprocal_backward(dY, X, dX):
     """
     if X.shape != dY.shape or dX.shape != dY.shape:
         raise ValueError(
-            "reciprocal_backward: X and dX must have the shape of dY; (dY, X, dX) came as", dY.shape, X.shape, dX.shape
+            "reciprocal_backward: X and dX must have the shape of dY; (dY, X, dX) are", dY.shape, X.shape, dX.shape
         )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
@@ -75,7 +75,7 @@ def shift_forward(c, X, out):
         Shapes that differ.
     """
     if out.shape != X.shape:
-        raise ValueError("shift_forward: out must have the shape of X; (X, out) came as", X.shape, out.shape)
+        raise ValueError("shift_forward: out must have the shape of X; (X, out) are", X.shape, out.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = X.dtype.type(c) + X[i, j]
@@ -98,7 +98,7 @@ def shift_backward(dY, dX):
         Shapes that differ.
     """
     if dX.shape != dY.shape:
-        raise ValueError("shift_backward: dX must have the shape of dY; (dY, dX) came as", dY.shape, dX.shape)
+        raise ValueError("shift_backward: dX must have the shape of dY; (dY, dX) are", dY.shape, dX.shape)
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
             # d(c + x)/dx = 1
@@ -148,7 +148,7 @@ def exp_backward(dY, Y, dX):
     """
     if Y.shape != dY.shape or dX.shape != dY.shape:
         raise ValueError(
-            "exp_backward: Y and dX must have the shape of dY; (dY, Y, dX) came as", dY.shape, Y.shape, dX.shape
+            "exp_backward: Y and dX must have the shape of dY; (dY, Y, dX) are", dY.shape, Y.shape, dX.shape
         )
     for i in range(dY.shape[0]):
         for j in range(dY.shape[1]):
@@ -174,7 +174,7 @@ def scale_forward(a, X, out):
         Shapes that differ.
     """
     if out.shape != X.shape:
-        raise ValueError("scale_forward: out must have the shape of X; (X, out) came as", X.shape, out.shape)
+        raise ValueError("scale_forward: out must have the shape of X; (X, out) are", X.shape, out.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = X.dtype.type(a) * X[i, j]
@@ -217,7 +217,7 @@ def negate_forward(X, out):
         Shapes that differ.
     """
     if out.shape != X.shape:
-        raise ValueError("negate_forward: out must have the shape of X; (X, out) came as", X.shape, out.shape)
+        raise ValueError("negate_forward: out must have the shape of X; (X, out) are", X.shape, out.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             out[i, j] = -X[i, j]

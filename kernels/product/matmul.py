@@ -200,9 +200,9 @@ def multiply(A, B, C, alpha, add):
 def check_product(A, B, out):
     """Raise ValueError unless out can hold A B."""
     if A.shape[1] != B.shape[0]:
-        raise ValueError("matmul: A (n, k) and B (k, m) must share k; (A, B) came as", A.shape, B.shape)
+        raise ValueError("matmul: A (n, k) and B (k, m) must share k; (A, B) are", A.shape, B.shape)
     if out.shape[0] != A.shape[0] or out.shape[1] != B.shape[1]:
-        raise ValueError("matmul: out must have shape (n, m); (A, B, out) came as", A.shape, B.shape, out.shape)
+        raise ValueError("matmul: out must have shape (n, m); (A, B, out) are", A.shape, B.shape, out.shape)
 
 
 @njit

@@ -120,7 +120,7 @@ def csr_linear_forward(data, indices, indptr, rows, W, b, out):
     """
     if b.shape[0] != W.shape[1] or out.shape[0] != rows.shape[0] or out.shape[1] != W.shape[1]:
         raise ValueError(
-            "csr_linear_forward: expected W (d_in, d_out), b (d_out,) and out (n, d_out); (W, b, rows, out) came as",
+            "csr_linear_forward: expected W (d_in, d_out), b (d_out,) and out (n, d_out); (W, b, rows, out) are",
             W.shape,
             b.shape,
             rows.shape,
@@ -135,7 +135,7 @@ def csr_linear_forward(data, indices, indptr, rows, W, b, out):
             i, x = indices[k], data[k]
             if i < 0 or i >= W.shape[0]:
                 raise ValueError(
-                    "indices: expected columns of X, which has as many as W has rows; (column, W) came as", i, W.shape
+                    "indices: expected columns of X, which has as many as W has rows; (column, W) are", i, W.shape
                 )
             # z_j = sum_i x_i w_ij + b_j
             w = W[i]
@@ -169,7 +169,7 @@ def csr_weight_gradient(data, indices, indptr, rows, delta, out):
     """
     if delta.shape[0] != rows.shape[0] or out.shape[1] != delta.shape[1]:
         raise ValueError(
-            "csr_weight_gradient: expected delta (n, d_out) and out (d_in, d_out); (rows, delta, out) came as",
+            "csr_weight_gradient: expected delta (n, d_out) and out (d_in, d_out); (rows, delta, out) are",
             rows.shape,
             delta.shape,
             out.shape,
@@ -184,9 +184,7 @@ def csr_weight_gradient(data, indices, indptr, rows, delta, out):
             i, x = indices[k], data[k]
             if i < 0 or i >= out.shape[0]:
                 raise ValueError(
-                    "indices: expected columns of X, which has as many as out has rows; (column, out) came as",
-                    i,
-                    out.shape,
+                    "indices: expected columns of X, which has as many as out has rows; (column, out) are", i, out.shape
                 )
             # dw_ij = sum_n x_ni delta_nj
             w = out[i]

@@ -215,12 +215,10 @@ def check_online(samples, net, params):
     check_loss(loss, loss_parameter, activations[layers - 1], sizes[layers])
     check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[layers]:
-        raise ValueError(
-            "online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
-        )
+        raise ValueError("online_epoch: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) are", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
         raise ValueError(
-            "online_epoch: Y and weight must have a row per row of X; (X, Y, weight) came as",
+            "online_epoch: Y and weight must have a row per row of X; (X, Y, weight) are",
             X.shape,
             Y.shape,
             weight.shape,
@@ -293,7 +291,7 @@ def online_epoch(  # noqa: PLR0913
         results = swept.results
     if stop < order.size:
         raise ValueError(
-            "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) came as",
+            "online_epoch: order must hold sample numbers from 0 to n-1; (position, number, n) are",
             stop,
             order[stop],
             X.shape[0],

@@ -67,20 +67,15 @@ def check_many(samples, net, networks, found):
     check_loss(loss, loss_parameter, activations[activations.size - 1], sizes[sizes.size - 1])
     check_decision(decision)
     if X.shape[1] != sizes[0] or Y.shape[1] != sizes[sizes.size - 1]:
-        raise ValueError(
-            "online_many: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) came as", X.shape, Y.shape
-        )
+        raise ValueError("online_many: X and Y must have sizes[0] and sizes[-1] columns; (X, Y) are", X.shape, Y.shape)
     if Y.shape[0] != X.shape[0] or weight.shape[0] != X.shape[0]:
         raise ValueError(
-            "online_many: Y and weight must have a row per row of X; (X, Y, weight) came as",
-            X.shape,
-            Y.shape,
-            weight.shape,
+            "online_many: Y and weight must have a row per row of X; (X, Y, weight) are", X.shape, Y.shape, weight.shape
         )
     if learning_rates.size != count or l2.size != count or failed.size != count:
         raise ValueError(
             "online_many: learning_rates, l2 and failed must have an element per row of params; (params, "
-            "learning_rates, l2, failed) came as",
+            "learning_rates, l2, failed) are",
             params.shape,
             learning_rates.shape,
             l2.shape,
@@ -89,14 +84,14 @@ def check_many(samples, net, networks, found):
     # compiled code compares dtypes by == alone
     if not streams.dtype == np.dtype("uint64") or streams.shape != (count, LENGTH):
         raise ValueError(
-            "online_many: streams must be uint64, a row of 6 elements per row of params; (params, streams) came as",
+            "online_many: streams must be uint64, a row of 6 elements per row of params; (params, streams) are",
             params.shape,
             streams.shape,
         )
     if losses.shape[1] != count or losses.shape != corrects.shape:
         raise ValueError(
             "online_many: losses and corrects must have a row per epoch and a column per row of params; (params, "
-            "losses, corrects) came as",
+            "losses, corrects) are",
             params.shape,
             losses.shape,
             corrects.shape,
