@@ -171,9 +171,7 @@ def test_a_network_without_column_names_takes_as_many_columns(capsys, tmp_path):
     status, out, _ = run(capsys, "predict", model, tmp_path / "two.csv")
     assert status == 0
     np.testing.assert_allclose([float(v) for v in out.split()[1:]], net.predict([[1, 0], [2, 1]]), rtol=1e-6)
-    assert_one_line(
-        *run(capsys, "predict", model, tmp_path / "three.csv"), "expected 2 columns", "got 3", "three.csv"
-    )
+    assert_one_line(*run(capsys, "predict", model, tmp_path / "three.csv"), "expected 2 columns", "got 3", "three.csv")
 
 
 def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):

@@ -551,7 +551,11 @@ def test_from_torch_refuses(nn):
             {"task": "regression"},
             "sequential: expected a last activation for regression",
         ),
-        (nn.Sequential(linear, nn.ReLU()), {"task": "multilabel"}, "sequential: expected a last activation for multilabel"),
+        (
+            nn.Sequential(linear, nn.ReLU()),
+            {"task": "multilabel"},
+            "sequential: expected a last activation for multilabel",
+        ),
         (
             nn.Sequential(nn.Linear(3, 2), nn.Sigmoid()),
             {"task": "classification"},

@@ -258,7 +258,11 @@ REFUSED = {
     "changed in place": (changed_in_place, RuntimeError, ["'X'", "changed", "element-wise multiplication", "again"]),
     "changed constant": (changed_constant, RuntimeError, ["changed", "(3, 4)"]),
     "backward twice": (backward_twice, RuntimeError, ["has already visited", "again", "call backward once"]),
-    "shared node": (backward_through_a_shared_node, RuntimeError, ["has already visited", "(3, 4)", "sum of the losses"]),
+    "shared node": (
+        backward_through_a_shared_node,
+        RuntimeError,
+        ["has already visited", "(3, 4)", "sum of the losses"],
+    ),
     "no scalar": (lambda: (X * 2).backward(), ValueError, ["backward", "scalar", "(3, 4)", ".sum()"]),
     "gradient's shape": (lambda: (X * 2).backward(np.ones(4)), ValueError, ["gradient", "(3, 4)", "(4,)"]),
     "addition": (lambda: X + W, ValueError, ["addition", "(3, 4)", "(4, 5)", "bias"]),
