@@ -209,7 +209,7 @@ class TestModelFile:
             ({"classes": None}, "do not go together"),
             ({"classes": {"dtype": "<U3", "labels": ["a", "b"]}}, "do not fit the classes"),
             ({"classes": {"dtype": "O", "labels": [[], {}, 1]}}, "impossible types"),
-            ({"columns": {"encoders": [], "rows": []}}, "no names"),
+            ({"columns": {"encoders": [], "rows": []}}, "do not have distinct names"),
             ({"columns": {"encoders": [{"kind": "number", "name": "a", "fill": 0}], "rows": []}}, "invalid columns"),
             ({"stop_reason": "magic"}, "unknown stop reason"),
             ({"options": 3}, "not a table"),

@@ -241,7 +241,7 @@ def test_the_table_is_shown_after_each_round(table, capsys):
         ("hidden=x|3", "--space: hidden: expected numbers of units"),
         ("l2=x|3", "--space: l2: could not convert string to float"),
         ("activation=relu|rulu", "--space: activation: expected one of .*, got 'rulu'"),
-        ("hidden=3..4", "--space: expected a range only of an option that is a number, got 'hidden=3..4'"),
+        ("hidden=3..4", "--space: expected a range only for an option that takes a number, got 'hidden=3..4'"),
         ("l2=1..0", "--space: l2: high: expected a finite number above 1, got 0"),
     ],
 )

@@ -143,7 +143,7 @@ def _network(net: Network) -> str:
 
 
 def answers(model: Network | Ensemble, source: str, raw: Array) -> Answers:
-    """What the file says to rows of raw values."""
+    """The predictions of the file for rows of raw values."""
     file: dict[str, Any] = {"__name__": "exported"}
     exec(compile(source, "exported", "exec"), file)
     with np.errstate(all="ignore"):
