@@ -397,6 +397,7 @@ def test_the_process_from_outside(table, tmp_path):
     assert_one_line(failed.returncode, failed.stdout, failed.stderr, "none.fbp")
 
 
+@pytest.mark.thorough
 def test_pipes(table, tmp_path):
     command, model = [sys.executable, "-m", "fastbp"], str(tmp_path / "m.fbp")
     training = [*command, "train", "-", "--target", "kind", "--epochs", "1", "--save", model]
@@ -410,6 +411,7 @@ def test_pipes(table, tmp_path):
 
 
 @pytest.mark.thorough
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name != "posix", reason="closed pipes are reported like this on POSIX only")
 def test_a_reader_that_goes_away_causes_no_error_message(table, tmp_path):
     main(["train", str(table), "--target", "kind", "--epochs", "1", "--save", str(tmp_path / "m")])
@@ -421,6 +423,7 @@ def test_a_reader_that_goes_away_causes_no_error_message(table, tmp_path):
     assert (child.returncode, child.stderr) == (1, "")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals are sent as on POSIX")
 def test_ctrl_c_saves_the_network_so_far(table, tmp_path):
     model = tmp_path / "m.fbp"

@@ -254,7 +254,7 @@ def test_a_network_as_a_c_function():
     assert np.isnan(call(3, values))
     for strange in (np.nan, np.inf, -np.inf):
         assert np.isnan(call(2, np.array([strange, 0])))
-    with pytest.raises(ValueError, match="cfunc: expected a network of one output, got 3"):
+    with pytest.raises(ValueError, match="cfunc: expected a network with one output, got 3"):
         fastbp.train(X, np.arange(300) % 3, epochs=1).cfunc()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import BASIC, DTYPES, LAYOUTS, Arena, assert_close, finite_difference
+from naive import BASIC, COSTLY_DTYPES, LAYOUTS, Arena, assert_close, finite_difference
 from numba import config, njit
 from tasks import Task, frozen
 from test_jit import run
@@ -33,7 +33,7 @@ def codes(*names):
 # The kernels of a layer against NumPy
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(kind=kinds, n=side, d_in=side, d_out=side, seed=seeds, layout=layouts)
 def test_forward(dtype, kind, n, d_in, d_out, seed, layout):
     rng, arena = np.random.default_rng(seed), Arena(dtype, layout)
@@ -45,7 +45,7 @@ def test_forward(dtype, kind, n, d_in, d_out, seed, layout):
     arena.check()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(kind=kinds, n=side, d=side, seed=seeds, layout=layouts)
 def test_output_delta(dtype, kind, n, d, seed, layout):
     rng, arena = np.random.default_rng(seed), Arena(dtype, layout)
@@ -56,7 +56,7 @@ def test_output_delta(dtype, kind, n, d, seed, layout):
     arena.check()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(kind=kinds, n=side, d=side, d_next=side, seed=seeds, layout=layouts)
 def test_hidden_delta(dtype, kind, n, d, d_next, seed, layout):
     rng, arena = np.random.default_rng(seed), Arena(dtype, layout)
@@ -67,7 +67,7 @@ def test_hidden_delta(dtype, kind, n, d, d_next, seed, layout):
     arena.check()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(n=side, d_in=side, d_out=side, seed=seeds, layout=layouts)
 def test_gradients_and_update(dtype, n, d_in, d_out, seed, layout):
     rng, arena = np.random.default_rng(seed), Arena(dtype, layout)
@@ -156,7 +156,7 @@ def test_layer_gives_views_of_the_parameters():
             assert np.shares_memory(got, params)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(sizes=sizes_of_networks, n=st.integers(1, 7), hidden=kinds, output=kinds, seed=seeds)
 def test_online_epoch(dtype, sizes, n, hidden, output, seed):
     network, arena = Lecture(sizes, n, seed, dtype, hidden, output), Arena(dtype)
@@ -168,7 +168,7 @@ def test_online_epoch(dtype, sizes, n, hidden, output, seed):
     arena.check()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(sizes=sizes_of_networks, n=st.integers(1, 7), batch=st.integers(1, 9), hidden=kinds, output=kinds, seed=seeds)
 def test_minibatch_epoch(dtype, sizes, n, batch, hidden, output, seed):
     network, arena = Lecture(sizes, n, seed, dtype, hidden, output), Arena(dtype)
@@ -191,7 +191,7 @@ def test_online_epoch_follows_the_transcription(sizes):
     assert abs(params - want).max() < 1e-12
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_batches_of_one_sample_are_the_online_epoch(dtype):
     network = Lecture((3, 5, 4, 2), 9, dtype=dtype, hidden="tanh")
     one, other = network.task.params.copy(), network.task.params.copy()
@@ -212,7 +212,7 @@ def test_epochs_of_nothing():
 
 
 @two_threads
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 def test_any_number_of_threads_gives_the_same_bits(dtype):
     network = Lecture((7, 33, 18, 5), 41, dtype=dtype, hidden="tanh")
     found = []
@@ -290,7 +290,7 @@ def test_the_fast_epochs_follow_the_lecture(sizes, batch_size):
     np.testing.assert_allclose(*losses, rtol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("batch_size", [None, 32, 100], ids=str)
 @pytest.mark.parametrize("hidden", BASIC)
 def test_the_fast_epochs_of_wider_networks(hidden, batch_size, dtype):
@@ -336,7 +336,13 @@ def trained(dtype, hidden, disabled):
     return json.loads(run(code, NUMBA_DISABLE_JIT=int(disabled)).stdout)
 
 
-@pytest.mark.parametrize(("dtype", "hidden"), [("float64", "logistic"), ("float32", "logistic"), ("float64", "tanh")])
+@pytest.mark.parametrize(
+    ("dtype", "hidden"),
+    [
+        ("float64", "logistic"),
+        *(pytest.param(*case, marks=pytest.mark.thorough) for case in [("float32", "logistic"), ("float64", "tanh")]),
+    ],
+)
 def test_pure_python_gives_the_same_weights_and_a_debugger_sees_its_lines(dtype, hidden):
     (python, seen), (machine, unseen) = (trained(dtype, hidden, disabled) for disabled in (True, False))
     with open(lecture.__file__, encoding="utf-8") as file:

@@ -272,6 +272,7 @@ def test_predicting_from_many_python_threads(nets):
     assert seen == [True] * 8
 
 
+@pytest.mark.thorough
 def test_warmup_says_how_long_it_took():
     assert fastbp.warmup("float32", progress=False) >= 0
     assert fastbp.warmup("float32", progress=False) == 0
