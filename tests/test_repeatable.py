@@ -45,14 +45,15 @@ FURTHER = {
     "validated": {"validation": 0.2, "metric": "score", "warmup": 1, "y": FOUR},
 }
 CASES = OPTIMIZERS | LOSSES | FURTHER
+COSTLY = ("dropout", "clipped", "both, decayed")  # each compiles a loop of its own
 
 
 def _matrix():
-    """All cases in all loops and dtypes; the default run has one combination of each case."""
+    """All cases in all loops and dtypes; the default run has one combination of nearly every case."""
     for k, case in enumerate(CASES):
         for m, (loop, dtype) in enumerate(itertools.product(LOOPS, ("float32", "float64"))):
             first = m == (k * 2 + 5) % 6 if case in FURTHER else m == k % 6
-            mark = pytest.mark.thorough if case == "dropout" else ()  # which "both" has, too
+            mark = pytest.mark.thorough if case in COSTLY else ()
             yield pytest.param(case, loop, dtype, marks=mark if first else pytest.mark.long)
 
 
