@@ -12,7 +12,7 @@ from numba import prange
 from ..compiler.jit import njit
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
-from ..network.arguments import Batch, Block, Microbatch, Net, Rule, Step
+from ..network.arguments import Batch, Block, Microbatch, Rule, Step
 from ..network.forward import LAYER_MC, unit_outputs
 from ..network.layout import ERROR_ROWS_AT, GROUP, PARAMS_AT, UNITS, fill_ones
 from .steps import (
@@ -34,7 +34,8 @@ from .update import update_layers
 def learn_narrow(samples, dropout, clip, training, order, updates):
     """One pass, microbatch after microbatch. Unchecked."""
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
-    net, rule = Net(*net), Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
+    objective = net.loss, net.loss_parameter, net.decision
+    rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
     layout, stride, _, packed, space, begin, gradient, _, results = work
     kind, layers = params.dtype.type, layout.shape[0] - 1
     size, zero = layout[layers, ERROR_ROWS_AT], np.int64(0)  # typed: for a literal, a callee is compiled once more
@@ -69,7 +70,7 @@ def learn_narrow(samples, dropout, clip, training, order, updates):
                             units = min(LAYER_MC, layout[l + 1, UNITS] - i)
                             drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
                 # delta(L) = dJ/dZ(L)
-                output_errors(micro, net, results, 2 * part)
+                output_errors(micro, objective, results, 2 * part)
                 for l in range(layers - 1, -1, -1):
                     turn_errors(micro, l, kind(1) / kind(rows))
                     # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))

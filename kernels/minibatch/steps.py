@@ -105,21 +105,25 @@ def outputs_of_sparse(csr, batch, micro, params):
 
 
 @inner
-def output_errors(micro, net, results, k):
-    """Output layer: delta = dJ/dz; the losses and right decisions are added to `results` from k on."""
+def output_errors(micro, objective, results, k):
+    """
+    Output layer: delta = dJ/dz; the losses and right decisions are added to `results` from k on.
+
+    `objective`: loss, loss_parameter and decision of the network, which cost less to pass on than all of it.
+    """
     layout, stride, space, at, _, count = micro
-    layers = layout.shape[0] - 1
+    layers, (loss, parameter, decision) = layout.shape[0] - 1, objective
     last, n_out = layout[layers - 1, ACTIVATION], layout[layers, UNITS]
     a, delta = at + layout[layers, INPUTS_AT], at + layout[layers - 1, ERRORS_AT]
     y, w = at + layout[layers, TARGETS_AT], at + layout[layers, FACTORS_AT]
     if last == SOFTMAX:
         softmax_columns(n_out, count, stride, space, a)
-    if net.loss >= LOWEST_ADDRESS:
-        call_custom(net.loss, (n_out, count, stride), (space, a, space, y, space, w, space, delta), (results, k))
-    codes, operands = (net.loss, last, net.decision), (space, a, space, y, space, w, net.loss_parameter, 0)
+    if loss >= LOWEST_ADDRESS:
+        call_custom(loss, (n_out, count, stride), (space, a, space, y, space, w, space, delta), (results, k))
+    codes, operands = (loss, last, decision), (space, a, space, y, space, w, parameter, 0)
     tile_loss(codes, (n_out, count, stride), operands, space, delta, results, k)
     # delta = dJ/da f'(z), where the loss gave dJ/da
-    if last != SOFTMAX and not takes_outputs(net.loss):
+    if last != SOFTMAX and not takes_outputs(loss):
         for j in range(n_out):
             multiply_derivative(last, count, (space, a + j * stride, 1), (space, delta + j * stride, 1))
 

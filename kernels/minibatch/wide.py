@@ -12,7 +12,7 @@ from numba import prange
 from ..compiler.jit import njit
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
-from ..network.arguments import Batch, Microbatch, Net, Rule, Step
+from ..network.arguments import Batch, Microbatch, Rule, Step
 from ..network.forward import LAYER_MC, unit_outputs
 from ..network.layout import ERROR_ROWS_AT, GROUP, UNITS, fill_ones, pack_weights
 from ..product.sparse import csr_band
@@ -43,7 +43,8 @@ from .steps import (
 def learn_wide(samples, csr, dropout, clip, training, order, updates):
     """One pass, layer after layer. Unchecked."""
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
-    net, rule = Net(*net), Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
+    objective = net.loss, net.loss_parameter, net.decision
+    rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
     layout, stride, blocks, packed, space, begin, gradient, lengths, results = work
     kind, layers, itemsize = params.dtype.type, layout.shape[0] - 1, params.itemsize
     # Plain descent adds -alpha/B delta to the weights themselves; the others need the gradient first.
@@ -88,7 +89,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
         # delta(L) = dJ/dZ(L)
         for group in prange(groups):  # no race: each writes the columns of its own samples, and results of its own
             g = np.int64(group)
-            output_errors(part_of(whole, g * GROUP, GROUP), net, results, 2 * g)
+            output_errors(part_of(whole, g * GROUP, GROUP), objective, results, 2 * g)
         if not finite(results, groups):
             results[-1] = 1 + number
             break
