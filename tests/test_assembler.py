@@ -919,6 +919,7 @@ def test_every_width():
 SAY = "from fastbp.kernels.compiler import assembler, cache; print(assembler.VECTOR_BYTES, cache.source_digest())"
 
 
+@pytest.mark.thorough
 def test_each_width_has_its_own_cache_folder():
     said = {width: run(SAY, FASTBP_VECTOR_BYTES=width).stdout for width in (16, 32, 64)}
     assert [text.split()[0] for text in said.values()] == ["16", "32", "64"]

@@ -66,6 +66,7 @@ def check_full_batch(n, what, sparse_samples):
         assert relative(-first if first.size else params.astype(np.float64) - now, gradient) < most
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", ["random", "constant"])
 def test_sums_over_many_rows(what):
     check_sums(200_000, what)

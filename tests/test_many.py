@@ -226,6 +226,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.skipif(fastbp.config()["threads"] < 2, reason="one processor")
 def test_ctrl_c_keeps_what_is_finished():

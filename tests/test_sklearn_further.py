@@ -368,6 +368,7 @@ def test_partial_fit_with_early_stopping():
 # Together with scikit-learn's other tools
 
 
+@pytest.mark.thorough
 def test_with_scikit_learns_other_tools(tmp_path):
     model = MLPClassifier(**SMALL, class_weight="balanced", activation=["gelu"])
     assert cross_val_score(clone(model).set_params(max_iter=80), DIGITS, EVEN, cv=3).mean() > 0.8
