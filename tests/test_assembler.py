@@ -55,6 +55,11 @@ def draw(dtype, *shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
+def integers(v, number):
+    """The vector of one integer, as wide as the numbers of the routine."""
+    return v.broadcast(v.index(number).cut(v.integer))
+
+
 def elementwise(dtype, operation, *operands):
     """The operation on whole vectors: all operands in, one result out."""
     n = lanes(dtype)
@@ -440,7 +445,7 @@ def test_least_and_most_keep_nan(dtype):
 def test_bits(dtype):
     x, _ = special(dtype)
     kind = np.uint32 if dtype == np.float32 else np.uint64
-    got = elementwise(dtype, lambda v, x: (x.bits() ^ v.const_int(5)).from_bits(), x)
+    got = elementwise(dtype, lambda v, x: (x.bits() ^ integers(v, 5)).from_bits(), x)
     np.testing.assert_array_equal(got.view(kind), x.view(kind) ^ kind(5))
     got = elementwise(dtype, lambda v, x: (x.bits() ^ 5).from_bits(), x)
     np.testing.assert_array_equal(got.view(kind), x.view(kind) ^ kind(5))
@@ -452,7 +457,7 @@ def test_inverted_bits(dtype):
     x = np.random.default_rng(0).integers(0, 2**bits, 3 * lanes(dtype), kind)
     for count in (0, 1, 5, bits - 1):
         got = elementwise(
-            dtype, lambda v, x, count=count: x.bits().rotate_right(v.const_int(count)).from_bits(), x.view(dtype)
+            dtype, lambda v, x, count=count: x.bits().rotate_right(integers(v, count)).from_bits(), x.view(dtype)
         )
         np.testing.assert_array_equal(got.view(kind), x >> kind(count) | x << kind((bits - count) % bits))
 
@@ -495,7 +500,7 @@ def test_float64_sums_of_the_dtype(dtype):
 @every_dtype
 def test_constants(dtype):
     def emit(v, out):
-        rows = v.const(1.1), v.arange(), v.arange(step=-2), v.const_int(-3).to(v.scalar), v.broadcast(v.number(2.5))
+        rows = v.const(1.1), v.arange(), v.arange(step=-2), integers(v, -3).to(v.scalar), v.broadcast(v.number(2.5))
         for i, row in enumerate(rows):
             out[i * v.lanes] = row
         assert v.broadcast(rows[0]) is rows[0]

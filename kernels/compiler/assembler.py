@@ -91,10 +91,6 @@ class Assembler:
         """The vector of one number."""
         return Float(self.b, constant(self.vector, number))
 
-    def const_int(self, number: int) -> Integer:
-        """The vector of one integer, as wide as the numbers are."""
-        return Integer(self.b, constant(ir.VectorType(self.integer, self.lanes), number))
-
     def number(self, number: float) -> Float:
         """One number of the dtype."""
         return Float(self.b, self.scalar(number))

@@ -23,13 +23,8 @@ DOUBLE, POINTER = ir.DoubleType(), ir.PointerType()
 Number = Any  # a Python number, or a value of the class that it is combined with
 
 
-def lanes_of(kind: ir.Type) -> int:
-    """How many numbers a value of this type holds."""
-    return kind.count if isinstance(kind, ir.VectorType) else 1
-
-
 def element_of(kind: ir.Type) -> ir.Type:
-    """The type of each of them."""
+    """The type of each number that a value of this type holds."""
     return kind.element if isinstance(kind, ir.VectorType) else kind
 
 
