@@ -9,9 +9,9 @@ there.
 """
 
 from . import lecture, node
-from .compiler.assembler import VECTOR_BYTES
 from .compiler.cache import cache_folder
 from .compiler.peak import peak_gflops
+from .compiler.processor import VECTOR_BYTES
 from .compiler.threads import threads
 from .layer.activation import (
     ACTIVATIONS,

@@ -1,7 +1,7 @@
 """What fastbp uses from the kernels besides their public names; it reaches into their rooms in no other way."""
 
-from .compiler.assembler import host_features
 from .compiler.jit import POLICY, frozen
+from .compiler.processor import FUSED
 from .compiler.threads import hold_at_fork
 from .layer import activation, elementary
 from .minibatch.epoch import is_narrow, memory_of
@@ -16,6 +16,7 @@ from .samplewise.tiny_lanes import ROW_BYTES
 
 __all__ = [
     "FEW",
+    "FUSED",
     "GROUP",
     "POLICY",
     "ROW_BYTES",
@@ -30,7 +31,6 @@ __all__ = [
     "frozen",
     "gather",
     "hold_at_fork",
-    "host_features",
     "infer_row",
     "is_narrow",
     "is_plain",

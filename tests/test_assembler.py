@@ -15,7 +15,7 @@ from naive import DTYPES, Arena
 from test_jit import run
 from widths import run_at_other_widths
 
-from fastbp.kernels.compiler import assembler, cache, routine
+from fastbp.kernels.compiler import assembler, cache, processor, routine
 from fastbp.kernels.compiler.values import DOUBLE, I32, I64, Float, Integer
 
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -23,18 +23,19 @@ serial = itertools.count()
 
 
 def lanes(dtype):
-    return assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
+    return processor.VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def assemble(dtype, parameters, emit, result="", **options):
     """The routine as a function of arrays and numbers; it is not kept on disk."""
     itemsize = np.dtype(dtype).itemsize
+    cpu, features = processor.target()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+        cpu=cpu, features=features, opt=3, jit=True
     )
     symbol = f"test.{next(serial)}"
     made = routine.Routine(symbol, parameters, result, emit, **options)
-    code = routine._compile(made, symbol, itemsize, machine)
+    code = machine.emit_object(routine._optimised(made, symbol, itemsize, machine))
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
@@ -340,12 +341,12 @@ def test_multiply_add(dtype):
     got = elementwise(dtype, lambda v, x, y, z: v.fma(x, y, z), x, y, z)
     wanted = x.astype(np.longdouble) * y + z
     assert (
-        np.abs(got - wanted) <= (1 if assembler._FUSED else 2) * np.finfo(dtype).eps * (np.abs(x * y) + np.abs(z))
+        np.abs(got - wanted) <= (1 if processor.FUSED else 2) * np.finfo(dtype).eps * (np.abs(x * y) + np.abs(z))
     ).all()
     eps = np.finfo(dtype).eps
     x, y, z = (np.full(n, number, dtype) for number in (1 + eps, 1 - eps, -1))
     got = elementwise(dtype, lambda v, x, y, z: v.fma(x, y, z), x, y, z)
-    assert (got == (-(eps**2) if assembler._FUSED else 0)).all()  # (1 + e) (1 - e) - 1 = -e^2, rounded once
+    assert (got == (-(eps**2) if processor.FUSED else 0)).all()  # (1 + e) (1 - e) - 1 = -e^2, rounded once
 
 
 @every_dtype
@@ -921,7 +922,7 @@ def test_every_width():
     run_at_other_widths(["assembler"], lambda width: "test")
 
 
-SAY = "from fastbp.kernels.compiler import assembler, cache; print(assembler.VECTOR_BYTES, cache.source_digest())"
+SAY = "from fastbp.kernels.compiler import cache, processor; print(processor.VECTOR_BYTES, cache.source_digest())"
 
 
 @pytest.mark.thorough
@@ -931,7 +932,7 @@ def test_each_width_has_its_own_cache_folder():
     assert len({text.split()[1] for text in said.values()}) == 3
     for unset in (None, ""):
         assert run(SAY, FASTBP_VECTOR_BYTES=unset).stdout in said.values()
-    assert said[assembler.VECTOR_BYTES].split()[1] == cache.source_digest()
+    assert said[processor.VECTOR_BYTES].split()[1] == cache.source_digest()
 
 
 @pytest.mark.parametrize("width", ["8", "16 ", *(pytest.param(x, marks=pytest.mark.thorough) for x in ("128", "wide"))])

@@ -14,7 +14,7 @@ from naive import DTYPES, Arena
 from numba import config, njit
 from numba.core.errors import TypingError
 
-from fastbp.kernels.compiler import assembler
+from fastbp.kernels.compiler import processor
 from fastbp.kernels.compiler import routine as _native
 from fastbp.kernels.layer import ufunc
 
@@ -215,7 +215,7 @@ def test_nan_stays_nan_and_alone(name, dtype):
 
 def check_edges(call, dtype):
     """Every length around a few vectors, in guarded arrays: results as in one long array, and nothing else written."""
-    x = np.linspace(-3, 3, 2 * assembler.VECTOR_BYTES // np.dtype(dtype).itemsize + 3).astype(dtype)
+    x = np.linspace(-3, 3, 2 * processor.VECTOR_BYTES // np.dtype(dtype).itemsize + 3).astype(dtype)
     long = Arena(dtype)
     wanted = long.space(x.size)
     call(long.put(x), wanted)

@@ -13,7 +13,7 @@ from numba import config
 
 from fastbp import kernels
 from fastbp.kernels import node
-from fastbp.kernels.compiler import assembler
+from fastbp.kernels.compiler import processor
 
 pytestmark = pytest.mark.skipif(not guarded.GUARDS, reason="pages are guarded by mprotect")
 # Public functions that take no arrays, or only the sizes of a network.
@@ -25,7 +25,7 @@ WITHOUT_ARRAYS |= {"takes_input", "threads"}
 class Attack:
     """A process that makes calls, and may die of them."""
 
-    def __init__(self, folder, first, examples, *, seed=0, strided=False, parallel=False, width=assembler.VECTOR_BYTES):
+    def __init__(self, folder, first, examples, *, seed=0, strided=False, parallel=False, width=processor.VECTOR_BYTES):
         self.file = folder / f"{first}-{seed}-{strided}-{parallel}-{width}.txt"
         numbers = [str(int(x)) for x in (examples, seed, strided, parallel)]
         with open(self.file, "w") as said:
@@ -117,7 +117,7 @@ def test_kernels_of_networks_with_many_examples(parallel, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("width", sorted({16, 32, 64} - {assembler.VECTOR_BYTES}))
+@pytest.mark.parametrize("width", sorted({16, 32, 64} - {processor.VECTOR_BYTES}))
 def test_vectors_of_other_widths(width, tmp_path):
     for first in (*MATRICES, *NETWORKS):
         Attack(tmp_path, first, 500, seed=3, strided=True, width=width).survives(3000)

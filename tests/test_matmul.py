@@ -13,7 +13,7 @@ from numba.core.errors import TypingError
 from widths import run_at_other_widths
 
 from fastbp import kernels
-from fastbp.kernels.compiler import assembler
+from fastbp.kernels.compiler import processor
 from fastbp.kernels.product import matmul as blocks
 from fastbp.kernels.product import tile
 
@@ -122,7 +122,7 @@ def test_mixed_layouts():
 
 def edges(dtype):
     """Shapes around the register tile, the blocks, and the switches between code paths."""
-    lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
+    lanes = processor.VECTOR_BYTES // np.dtype(dtype).itemsize
     widths = sorted({w + d for w in (0, *(lanes * i for i in range(1, 9))) for d in (-1, 0, 1) if w + d >= 0})
     rows = range(1, 2 * tile.MR + 2)
     yield from itertools.product((0, 1, tile.MR - 1, tile.MR + 3), (0, 1, 5), widths)
@@ -321,7 +321,7 @@ def test_large_products(form, dtype):
 def test_threads_give_the_same_bits(dtype):
     if config.NUMBA_NUM_THREADS < 2:
         pytest.skip("one processor")
-    lanes = assembler.VECTOR_BYTES // np.dtype(dtype).itemsize
+    lanes = processor.VECTOR_BYTES // np.dtype(dtype).itemsize
     shapes = [(0, 3, 4), (3, 0, 4), (1, 1, 1), (5, 7, 9), (31, 513, 3 * lanes + 1)]
     shapes += [(33, 257, 48 * lanes + 5), (385, 256, 40), (385, 40, 97)]
     for (n, k, m), a_layout, b_layout in itertools.product(shapes, ("C", "transposed"), ("C", "transposed")):
@@ -336,7 +336,7 @@ def test_threads_give_the_same_bits(dtype):
             arena.check()
 
 
-@pytest.mark.skipif(not assembler._FUSED, reason="x y + z is rounded twice")
+@pytest.mark.skipif(not processor.FUSED, reason="x y + z is rounded twice")
 def test_an_element_is_one_chain_of_multiply_adds():
     # float32 numbers of 8 bits: only the rounding to float32 makes their products and sums in float64 inexact
     rng, shapes = np.random.default_rng(0), ((40, 600), (600, 70))

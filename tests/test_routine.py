@@ -102,7 +102,7 @@ def test_a_folder_that_cannot_be_written_does_not_matter(tmp_path):
 
 def test_another_processor_has_its_own_files(monkeypatch):
     mine = routine._object_file("x")
-    monkeypatch.setattr(routine.llvm, "get_host_cpu_name", lambda: "another")
+    monkeypatch.setattr(routine, "target", lambda: ("another", ""))
     assert routine._object_file("x").name != mine.name
     assert routine._object_file("x").parent == mine.parent == kernels.cache_folder()
 

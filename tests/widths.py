@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fastbp.kernels.compiler import assembler
+from fastbp.kernels.compiler import processor
 
 
 def run_at_other_widths(names, chosen):
@@ -17,7 +17,7 @@ def run_at_other_widths(names, chosen):
     folder = Path(__file__).parent
     files = [str(folder / f"test_{name}.py") for name in names]
     running = {}
-    for width in {16, 32, 64} - {assembler.VECTOR_BYTES}:
+    for width in {16, 32, 64} - {processor.VECTOR_BYTES}:
         command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
         command += ["-m", "not long", "-k", f"({chosen(width)}) and not width"]
         environment = os.environ | {"FASTBP_VECTOR_BYTES": str(width)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from distributed import Client
 
-from fastbp.kernels.internal import host_features
+from fastbp.kernels.internal import FUSED
 
 from .config import config
 
@@ -17,9 +17,8 @@ from .config import config
 def installation() -> dict[str, Any]:
     """What determines the bits, in this process."""
     here = config(peak=False)
-    fused = bool(host_features().get("fma"))
     same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")}
-    return same | {"machine": platform.machine(), "fused multiply-add": fused}
+    return same | {"machine": platform.machine(), "fused multiply-add": FUSED}
 
 
 def require_same(name: str, address: str, here: dict[str, Any], there: Any) -> None:

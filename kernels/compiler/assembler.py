@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
+from .processor import FUSED, VECTOR_BYTES
 from .values import (
     DOUBLE,
     I32,
@@ -28,29 +27,6 @@ from .values import (
     splat,
     suffix,
 )
-
-
-def host_features() -> dict[str, bool]:
-    """What the processor can do, by LLVM's names."""
-    return dict(llvm.get_host_cpu_features())
-
-
-def vector_bytes() -> int:
-    """Bytes of a vector register: 64 with AVX-512, 32 with AVX2, else 16; or ``FASTBP_VECTOR_BYTES``, for tests."""
-    chosen = os.environ.get("FASTBP_VECTOR_BYTES")
-    if chosen:
-        if chosen not in ("16", "32", "64"):
-            raise ValueError(f"FASTBP_VECTOR_BYTES: expected 16, 32 or 64, got {chosen!r}")
-        return int(chosen)
-    features = host_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
-
-
-VECTOR_BYTES = vector_bytes()
-# AVX-512 and ARM have 32 vector registers, older x86 has 16. A width that is tested elsewhere has the tiles of its own
-# machines.
-REGISTERS = 32 if VECTOR_BYTES == 64 or llvm.get_process_triple().startswith(("aarch64", "arm64")) else 16
-_FUSED = bool(host_features().get("fma")) or llvm.get_process_triple().startswith(("aarch64", "arm64"))
 
 
 class Turn:
@@ -147,7 +123,7 @@ class Assembler:
         """The sum x y + z, rounded once where the processor can."""
         kind = next(q.type for q in (x, y, z) if isinstance(q, Float))
         arguments = [operand(kind, q) for q in (x, y, z)]
-        return Float(self.b, call(self.b, f"llvm.{'fma' if _FUSED else 'fmuladd'}.{suffix(kind)}", kind, arguments))
+        return Float(self.b, call(self.b, f"llvm.{'fma' if FUSED else 'fmuladd'}.{suffix(kind)}", kind, arguments))
 
     def sqrt(self, x: Float) -> Float:
         """The square root of x."""

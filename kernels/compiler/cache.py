@@ -19,7 +19,7 @@ from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from .assembler import VECTOR_BYTES
+from .processor import VECTOR_BYTES
 
 PACKAGE = __name__.rsplit(".", 2)[0]
 TREE = Path(__file__).parents[1]  # of all kernels

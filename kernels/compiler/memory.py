@@ -6,8 +6,8 @@ from numba.core.errors import TypingError
 from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
-from .assembler import VECTOR_BYTES
 from .jit import python_or_compiled
+from .processor import VECTOR_BYTES
 
 MISFIT = "arrays expected whose elements lie whole numbers of elements apart (not a field of packed records)"
 

@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 
-from .assembler import REGISTERS, VECTOR_BYTES, Assembler
+from .assembler import Assembler
 from .jit import njit
+from .processor import REGISTERS, VECTOR_BYTES
 from .routine import routine
 from .values import Address, Float, Integer
 

@@ -25,8 +25,9 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from .assembler import VECTOR_BYTES, Assembler
+from .assembler import Assembler
 from .cache import cache_folder, keep, place_of, read
+from .processor import VECTOR_BYTES, target
 from .threads import uninterrupted
 from .values import DOUBLE, I64, POINTER, Float, Integer
 
@@ -133,15 +134,16 @@ def ready(name: str, itemsize: int) -> None:
         if symbol in _loaded:  # by another thread meanwhile
             return
         if _engine is None:
+            cpu, features = target()
             machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-                cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+                cpu=cpu, features=features, opt=3, jit=True
             )
             _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine), machine
         engine, machine = _engine
         file = _object_file(symbol)
         code = read(file)
         if code is None:
-            code = _compile(_routines[name], symbol, itemsize, machine)
+            code = machine.emit_object(_optimised(_routines[name], symbol, itemsize, machine))
             keep(file, code)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
@@ -151,12 +153,13 @@ def ready(name: str, itemsize: int) -> None:
 
 def _object_file(symbol: str) -> Path:
     """The file with the machine code of a routine; each processor has its own."""
-    host = llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    host = llvm.get_process_triple(), *target()
     digest = hashlib.sha256(" ".join(map(str, (*host, llvm.llvm_version_info))).encode()).hexdigest()
     return cache_folder() / f"{symbol}-{digest[:12]}.o"
 
 
-def _compile(routine: Routine, symbol: str, itemsize: int, machine: Any) -> bytes:
+def _optimised(routine: Routine, symbol: str, itemsize: int, machine: Any) -> Any:
+    """LLVM's module of a routine, ready to become machine code."""
     module = ir.Module(symbol)
     module.triple = llvm.get_process_triple()
     scalar = ir.FloatType() if itemsize == 4 else ir.DoubleType()
@@ -170,7 +173,7 @@ def _compile(routine: Routine, symbol: str, itemsize: int, machine: Any) -> byte
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     passes = llvm.create_pass_builder(machine, options)
     passes.getModulePassManager().run(parsed, passes)
-    return machine.emit_object(parsed)
+    return parsed
 
 
 def routine(

@@ -11,8 +11,9 @@ import numpy as np
 from numba import prange
 from numba.extending import overload, register_jitable
 
-from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
+from ..compiler.assembler import Assembler
 from ..compiler.jit import POLICY, exact, frozen, inner, njit, python_or_compiled
+from ..compiler.processor import REGISTERS, VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float, Integer, Mask
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns

@@ -8,9 +8,9 @@ after the weights as one more row of W.
 
 import numpy as np
 
-from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
+from ..compiler.processor import VECTOR_BYTES
 from ..layer.activation import takes_input
 from ..product.pack import pack_tiles
 from ..product.tile import MR

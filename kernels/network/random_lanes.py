@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..compiler.assembler import VECTOR_BYTES, Assembler
+from ..compiler.assembler import Assembler
+from ..compiler.processor import VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import I64, Address, Integer, Mask
 from .random import FACTOR_HIGH, FACTOR_LOW, HALF, HELD, HIGH, INCREMENT_HIGH, INCREMENT_LOW, LOW

@@ -14,9 +14,9 @@ step from column to column.
 import numpy as np
 from numba import prange
 
-from ..compiler.assembler import VECTOR_BYTES
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import from_element, memory, steps, written_memory
+from ..compiler.processor import VECTOR_BYTES
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .tile import MR, NR, STACKED, gemm, panel_columns
 

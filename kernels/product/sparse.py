@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..compiler.assembler import VECTOR_BYTES, Assembler
+from ..compiler.assembler import Assembler
 from ..compiler.jit import inner, njit, python_or_compiled
+from ..compiler.processor import VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float, Integer, Mask
 

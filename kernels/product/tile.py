@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
+from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
+from ..compiler.processor import REGISTERS, VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import Float, Integer
 from .transpose import transpose_block

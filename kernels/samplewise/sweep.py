@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 
-from ..compiler.assembler import REGISTERS, VECTOR_BYTES, Assembler
+from ..compiler.assembler import Assembler
+from ..compiler.processor import REGISTERS, VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import I64, Address, Float, Integer
 from ..layer.activation import BACKWARD

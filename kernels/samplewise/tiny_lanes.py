@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..compiler.assembler import VECTOR_BYTES, Assembler
+from ..compiler.assembler import Assembler
+from ..compiler.processor import VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import DOUBLE, Address, Float, Integer
 from ..layer.loss import ARGMAX, LOG_LOSS, THRESHOLD
