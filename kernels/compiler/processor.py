@@ -10,8 +10,10 @@ import llvmlite.binding as llvm
 import numba
 
 _ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
-# The processors whose widest vectors these are, by LLVM's names: FASTBP_VECTOR_BYTES makes any x86 one of them.
-_X86 = {16: "x86-64-v2", 32: "x86-64-v3"}
+# The processors whose widest vectors these are, by LLVM's names: FASTBP_VECTOR_BYTES makes any x86 one of them. The
+# narrowest keeps the fused multiply-add, as ARM has it: so all widths have the same bits. (To LLVM it brings AVX along,
+# whose registers are of 32 bytes: they are left alone.)
+_X86 = {16: ("x86-64-v2", "+fma,+prefer-128-bit"), 32: ("x86-64-v3", "")}
 # Bytes of the first and second cache of a core, and of the last one, where the system does not give them.
 CACHES = (32 << 10, 512 << 10, 8 << 20)
 
@@ -49,7 +51,7 @@ def target() -> tuple[str, str]:
     registers, the code is what such a processor runs.
     """
     if _widest() > VECTOR_BYTES and not _ARM:
-        return _X86[VECTOR_BYTES], ""
+        return _X86[VECTOR_BYTES]
     return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
@@ -61,7 +63,7 @@ if _widest() > VECTOR_BYTES and not _ARM:
 # machines.
 REGISTERS = 32 if VECTOR_BYTES == 64 or _ARM else 16
 # Whether a multiply-add is one instruction, rounded once.
-FUSED = _ARM or (VECTOR_BYTES == 32 if _LIMITED else bool(host_features().get("fma")))
+FUSED = _ARM or bool(host_features().get("fma"))
 
 
 def _bytes(text: str) -> int:
