@@ -2,13 +2,26 @@
 
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE
+from numba.core.registry import cpu_target
 
 import fastbp
 from fastbp import kernels
+from fastbp.kernels.compiler.assembler import REGISTERS
+from fastbp.kernels.compiler.peak import peak_gflops
+
+__all__ = ["minibatch", "online", "peak_gflops", "predict", "product", "ran", "version"]
 
 
 def version():
     return f"fastbp {fastbp.__version__}"
+
+
+def ran():
+    *_, features = cpu_target.target_context.codegen().magic_tuple()
+    widest = next(
+        (name for name in ("avx512f", "avx2") if f"+{name}" in features.split(",")), "neither AVX2 nor AVX-512"
+    )
+    return f"{REGISTERS} vectors of {kernels.VECTOR_BYTES} bytes in routines, LLVM with {widest}"
 
 
 def _kernel(name, threads, pays):
