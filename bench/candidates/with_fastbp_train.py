@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cases import LEARNING_RATE, flat, views
+from cases import LEARNING_RATE
 from with_fastbp import ran, version
 
 import fastbp
@@ -22,9 +22,7 @@ def minibatch(case, threads):
     def first_epoch():
         """All parameters after an epoch from the weights and in the order of the other candidates."""
         drawn = fastbp.train(X, y, **options, scale=False, epochs=0)
-        weights, biases = zip(*views(case.params(), case.sizes), strict=True)
-        init = replace(drawn, weights=weights, biases=biases)
-        net = fastbp.train(X[order], y[order], **options, init=init, shuffle=False, epochs=1)
-        return flat(zip(net.weights, net.biases, strict=True))
+        init = replace(drawn, params=case.params())
+        return fastbp.train(X[order], y[order], **options, init=init, shuffle=False, epochs=1).params
 
     return lambda: fastbp.train(X, y, **options, epochs=EPOCHS), first_epoch
