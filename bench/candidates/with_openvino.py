@@ -17,19 +17,26 @@ def ran():
     return ", ".join(sorted(kernels))
 
 
-def predict(case, threads):
-    onnx = core.read_model(model(case.sizes, case.layers(), case.activations))
-    onnx.reshape([case.samples, case.sizes[0]])  # lets it choose better kernels
+def request(data, X, threads):
+    """A request to predict X by an ONNX model; it does not keep X alive."""
+    onnx = core.read_model(data)
+    onnx.reshape(X.shape)  # known when the kernels are chosen
     compiled = core.compile_model(onnx, "CPU", SETTINGS | {"INFERENCE_NUM_THREADS": threads})
     kernels.update(
         node.get_rt_info()["primitiveType"].astype(str)
         for node in compiled.get_runtime_model().get_ops()
         if node.get_rt_info()["layerType"].astype(str) in ("FullyConnected", "MatMul")
     )
-    request, X = compiled.create_infer_request(), case.data()[0]
-    request.set_input_tensor(openvino.Tensor(X, shared_memory=True))
+    asked = compiled.create_infer_request()
+    asked.set_input_tensor(openvino.Tensor(X, shared_memory=True))
+    return asked
 
-    def step(X=X):  # the tensor does not keep X alive
-        request.infer(share_outputs=True)
 
-    return step, lambda: request.get_output_tensor().data.copy()
+def predict(case, threads):
+    X = case.data()[0]
+    asked = request(model(case.sizes, case.layers(), case.activations), X, threads)
+
+    def step(X=X):  # keeps X alive
+        asked.infer(share_outputs=True)
+
+    return step, lambda: asked.get_output_tensor().data.copy()
