@@ -40,10 +40,12 @@ SPEEDUP_HEADER = ("case", "unit", "1 thread", "{} threads", "ratio", "target", "
 
 
 def machine():
-    """The processor and its vector width."""
+    """The processor, its vector width, and whether the candidates are held to less."""
     features = llvm.get_host_cpu_features()
     bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
-    return f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores, {bits}-bit vectors, Python {sys.version.split()[0]}"
+    held = ", all candidates held to AVX2" if isa.held() else ""
+    vectors = f"{bits}-bit vectors{held}"
+    return f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores, {vectors}, Python {sys.version.split()[0]}"
 
 
 def number(value):
@@ -215,7 +217,7 @@ def tables(cases, counts, options):
         for case, one, more in speedups:
             row(case.title, case.unit, number(one), number(more), *verdict(more / one, case.speedup))
     about = f"{machine()}; {', '.join(versions)}"
-    print(f"\n{about}; medians of {options.rounds} rounds; held to AVX2: {'yes' if isa.held() else 'no'}\n")
+    print(f"\n{about}; medians of {options.rounds} rounds\n")
     for candidate, said in workers.ran.items():
         print(f"- {candidate}: {'; '.join(said)}")
     if options.json:

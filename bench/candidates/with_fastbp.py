@@ -6,14 +6,14 @@ from numba.core.registry import cpu_target
 
 import fastbp
 from fastbp import kernels
-from fastbp.kernels.compiler.assembler import REGISTERS
-from fastbp.kernels.compiler.peak import peak_gflops
-
-__all__ = ["minibatch", "online", "peak_gflops", "predict", "product", "ran", "version"]
 
 
 def version():
     return f"fastbp {fastbp.__version__}"
+
+
+def peak(dtype):
+    return kernels.peak_gflops(dtype)
 
 
 def ran():
@@ -21,7 +21,7 @@ def ran():
     widest = next(
         (name for name in ("avx512f", "avx2") if f"+{name}" in features.split(",")), "neither AVX2 nor AVX-512"
     )
-    return f"{REGISTERS} vectors of {kernels.VECTOR_BYTES} bytes in routines, LLVM with {widest}"
+    return f"vectors of {kernels.VECTOR_BYTES} bytes, LLVM with {widest}"
 
 
 def _kernel(name, threads, pays):

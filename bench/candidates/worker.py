@@ -96,7 +96,7 @@ class Candidate:
 
     def peak(self, dtype):
         """GFLOP/s that the processor can do on one thread, measured by fastbp."""
-        return self.module.peak_gflops(dtype)
+        return self.module.peak(dtype)
 
 
 def serve(pipe, name, threads):
