@@ -17,11 +17,9 @@ def peak(dtype):
 
 
 def ran():
-    *_, features = cpu_target.target_context.codegen().magic_tuple()
-    widest = next(
-        (name for name in ("avx512f", "avx2") if f"+{name}" in features.split(",")), "neither AVX2 nor AVX-512"
-    )
-    return f"vectors of {kernels.VECTOR_BYTES} bytes, LLVM with {widest}"
+    _, processor, features = cpu_target.target_context.codegen().magic_tuple()
+    wider = " with AVX-512" if "+avx512f" in features.split(",") else ""
+    return f"vectors of {kernels.VECTOR_BYTES} bytes, LLVM for {processor}{wider}"
 
 
 def _kernel(name, threads, pays):
