@@ -87,9 +87,9 @@ def _answer(path):
 
 
 def blas():
-    """OpenBLAS and MKL as loaded in this process, with the processors that their kernels are for."""
+    """OpenBLAS and BLIS as loaded in this process, with the processors that their kernels are for."""
     from threadpoolctl import threadpool_info
 
     names = {"openblas": "OpenBLAS", "blis": "BLIS"}
     found = (library for library in threadpool_info() if library["internal_api"] in names)
-    return ", ".join(f"{names[b['internal_api']]} {b['version']} {b['architecture']}" for b in found)
+    return ", ".join(sorted(f"{names[b['internal_api']]} {b['version']} {b['architecture']}" for b in found))
