@@ -26,21 +26,26 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent / "candidates"))
 
+import isa
 import with_numpy
 from cases import all_cases
 from worker import Worker, WorkerError
 
 PAUSE, AT_LEAST = 0.06, 0.07  # seconds: before each turn, so that threads fall asleep; of each measurement
 MANY = "many: networks at once"
-HEADER = ("case", "threads", "unit", "fastbp", "best peer", "its value", "ratio", "target", "")
+HEADER = ("case", "threads", "unit", "fastbp", "best peer", "its value", "ratio", "target", "of peak", "")
+OWN = ("fastbp", "fastbp_train")  # not peers
+TRAIN_HEADER = ("case", "threads", "unit", "kernel", "fastbp.train", "of the kernel", "of the best peer")
 SPEEDUP_HEADER = ("case", "unit", "1 thread", "{} threads", "ratio", "target", "")
 
 
 def machine():
-    """The processor and its vector width."""
+    """The processor, its vector width, and whether the candidates are held to less."""
     features = llvm.get_host_cpu_features()
     bits = 512 if features.get("avx512f") else 256 if features.get("avx2") else 128
-    return f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores, {bits}-bit vectors, Python {sys.version.split()[0]}"
+    held = ", all candidates held to AVX2" if isa.held() else ""
+    vectors = f"{bits}-bit vectors{held}"
+    return f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores, {vectors}, Python {sys.version.split()[0]}"
 
 
 def number(value):
@@ -63,7 +68,15 @@ def verdict(ratio, target):
 
 
 class Workers(dict):
-    """Processes by (candidate, threads), started when first needed; None if a package is not installed."""
+    """
+    Processes by (candidate, threads), started when first needed; None if a package is not installed.
+
+    ``ran`` is what each candidate says about the instructions that it ran.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.ran = {}
 
     def __missing__(self, key):
         try:
@@ -75,6 +88,8 @@ class Workers(dict):
 
     def close(self):
         for worker in filter(None, self.values()):
+            said = self.ran.setdefault(worker.candidate, [])
+            said += [answer] if (answer := worker.ask("ran", None)) not in said else []
             worker.close()
         self.clear()
 
@@ -87,7 +102,7 @@ def compare(case, workers, rounds):
     -------
     list of dict
         Per worker: ``candidate``, ``threads``, ``difference``, ``counted``, and ``rates``, the amount per second of
-        each round.
+        each round; for fastbp also ``peaks``, the GFLOP/s that the processor can do, measured beside it.
     """
     reference, before = with_numpy.reference(case), case.before()
     largest, runs = np.abs(reference - before).max(), []
@@ -100,40 +115,58 @@ def compare(case, workers, rounds):
         difference = float(np.abs(outcome - reference).max() / largest)
         run = {"candidate": worker.candidate, "threads": worker.threads}
         runs.append((worker, run | {"difference": difference, "counted": difference <= case.tolerance}))
-    seconds = defaultdict(list)
+    seconds, peaks = defaultdict(list), defaultdict(list)
     for _ in range(rounds):
         for worker, _ in runs:
             time.sleep(PAUSE)
             seconds[worker].append(worker.ask("measure", AT_LEAST))
-    return [run | {"rates": [case.amount / s for s in seconds[worker]]} for worker, run in runs]
+            if worker.candidate == "fastbp":
+                peaks[worker].append(worker.threads * worker.ask("peak", case.dtype))
+    return [run | {"rates": [case.amount / s for s in seconds[worker]], "peaks": peaks[worker]} for worker, run in runs]
 
 
 def report(case, runs, threads):
-    """Print a case's row for one number of threads, and return the ratio of fastbp to the best peer."""
+    """
+    Print a case's row for one number of threads.
+
+    Returns
+    -------
+    ratio : float
+        Of fastbp to the best peer.
+    train : list of str
+        The row of `fastbp.train`, if it was measured.
+    """
     rates = {run["candidate"]: median(run["rates"]) for run in runs if run["threads"] == threads and run["counted"]}
+    peak = next((median(run["peaks"]) for run in runs if run["threads"] == threads and run["peaks"]), math.nan)
     for run in (run for run in runs if run["threads"] == threads):
         rate = f"{run['candidate']:>14} {number(median(run['rates'])):>10} {case.unit}"
         note = "" if run["counted"] else f": more than {case.tolerance:.0e}, not counted"
         print(f"{rate}, differs by {run['difference']:.0e}{note}", file=sys.stderr)
-    ours = rates.pop("fastbp", math.nan)
+    ours, train = (rates.pop(name, math.nan) for name in OWN)
     if not rates:
-        return math.nan
+        return math.nan, []
     best = max(rates, key=rates.get)
     ratio = ours / rates[best]
-    row(case.title, str(threads), case.unit, number(ours), best, number(rates[best]), *verdict(ratio, case.target))
-    return ratio
+    *comparison, mark = verdict(ratio, case.target)
+    share = f"{ours / case.amount * case.gflop / peak:.0%}" if case.limited else ""
+    cells = case.title, str(threads), case.unit, number(ours)
+    row(*cells, best, number(rates[best]), *comparison, share, mark)
+    compared = number(train), f"{train / ours:.2f} ×", f"{train / rates[best]:.2f} ×"
+    return ratio, [] if math.isnan(train) else [*cells, *compared]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     add = parser.add_argument
     add("--only", default="", metavar="PATTERN", help="regular expression: only cases whose kind or title matches")
+    add("--isa", choices=("native", "avx2"), default="native", help="avx2: no candidate uses wider vectors")
     add("--threads", default="1,2", help="numbers of threads, comma-separated")
     add("--dtype", default="float32,float64", help="of the products; networks are in float32")
     add("--rounds", type=int, default=7, help="turns of each candidate")
     add("--mnist", default="", metavar="FILE", help="MNIST's images, gzipped IDX, next to the file of the labels")
     add("--json", metavar="FILE", help="where to write every round")
     options = parser.parse_args()
+    isa.choose(options.isa)
     counts = [int(count) for count in options.threads.split(",")]
     every = all_cases(options.dtype.split(","), options.mnist)
     cases = [case for case in every if re.search(options.only, f"{case.kind}: {case.title}")]
@@ -148,7 +181,7 @@ def main():
 def tables(cases, counts, options):
     """Compare all cases, and print the table of the peers and the speedup by threads."""
     workers, kind, versions, raw = Workers(), None, {}, []
-    ratios, speedups = defaultdict(list), []
+    ratios, speedups, trained = defaultdict(list), [], []
     header(*HEADER)
     for case in cases:
         if case.kind != kind:  # so that only the candidates for one kind of case share the memory
@@ -161,7 +194,8 @@ def tables(cases, counts, options):
         runs = compare(case, available, options.rounds)
         raw.append({"case": case.title, "unit": case.unit, "target": case.target, "runs": runs})
         for threads in counts:
-            ratio = report(case, runs, threads)
+            ratio, train = report(case, runs, threads)
+            trained += [train] if train else []
             if case.kind == "product":
                 ratios[case.dtype, threads].append(ratio)
         ours = {run["threads"]: median(run["rates"]) for run in runs if run["candidate"] == "fastbp"}
@@ -170,17 +204,25 @@ def tables(cases, counts, options):
     workers.close()
 
     for (dtype, threads), values in ratios.items():
-        row(f"products, geometric mean {dtype}", str(threads), "", "", "", "", *verdict(geometric_mean(values), 1.05))
+        *comparison, mark = verdict(geometric_mean(values), 1.05 if threads == 1 else 1.0)
+        row(f"products, geometric mean {dtype}", str(threads), "", "", "", "", *comparison, "", mark)
+    if trained:
+        print()
+        header(*TRAIN_HEADER)
+        for cells in trained:
+            row(*cells)
     if speedups:
         print()
         header(*(cell.format(counts[-1]) for cell in SPEEDUP_HEADER))
         for case, one, more in speedups:
             row(case.title, case.unit, number(one), number(more), *verdict(more / one, case.speedup))
     about = f"{machine()}; {', '.join(versions)}"
-    print(f"\n{about}; medians of {options.rounds} rounds")
+    print(f"\n{about}; medians of {options.rounds} rounds\n")
+    for candidate, said in workers.ran.items():
+        print(f"- {candidate}: {'; '.join(said)}")
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"machine": about, "cases": raw}, file, indent=1)
+            json.dump({"machine": about, "ran": workers.ran, "cases": raw}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE
+from numba.core.registry import cpu_target
 
 import fastbp
 from fastbp import kernels
@@ -9,6 +10,16 @@ from fastbp import kernels
 
 def version():
     return f"fastbp {fastbp.__version__}"
+
+
+def peak(dtype):
+    return kernels.peak_gflops(dtype)
+
+
+def ran():
+    _, processor, features = cpu_target.target_context.codegen().magic_tuple()
+    wider = " with AVX-512" if "+avx512f" in features.split(",") else ""
+    return f"vectors of {kernels.VECTOR_BYTES} bytes, LLVM for {processor}{wider}"
 
 
 def _kernel(name, threads, pays):

@@ -1,6 +1,7 @@
 """Intel's MKL, called through ctypes."""
 
 import ctypes
+import re
 import sys
 from functools import partial
 from importlib.metadata import version as installed
@@ -12,6 +13,12 @@ mkl = ctypes.CDLL(str(next(Path(sys.prefix, "lib").glob("libmkl_rt.so*"), "libmk
 
 def version():
     return f"MKL {installed('mkl')}"
+
+
+def ran():
+    """The kernels are in a library of their own: libmkl_avx512, libmkl_avx2 or, except on Intel's, libmkl_def."""
+    files = re.findall(r"libmkl_(avx\w+|def|mc\w*)\.so", Path("/proc/self/maps").read_text())
+    return f"libmkl_{', libmkl_'.join(sorted(set(files)))}"
 
 
 def product(case, threads):

@@ -1,5 +1,6 @@
 """The lecture's equations in NumPy, written to preallocated arrays; in float64 they are the reference."""
 
+import isa
 import numpy as np
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat, output_delta, slope, views
 
@@ -7,6 +8,10 @@ from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat, output_delta, slop
 def version():
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"NumPy {np.__version__} with {blas['name']} {blas['version']}"
+
+
+def ran():
+    return isa.blas()
 
 
 def product(case, threads):

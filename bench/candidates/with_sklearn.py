@@ -1,5 +1,6 @@
 """scikit-learn's multilayer perceptron: one epoch of `partial_fit`."""
 
+import isa
 import sklearn
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -7,6 +8,10 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 def version():
     return f"scikit-learn {sklearn.__version__}"
+
+
+def ran():
+    return isa.blas()
 
 
 def minibatch(case, threads):

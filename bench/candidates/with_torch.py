@@ -1,5 +1,7 @@
 """PyTorch: its matrix product, and its usual training loop with autograd and the fused optimizers, its fastest."""
 
+import re
+
 import torch
 from cases import BETA1, BETA2, EPSILON, LEARNING_RATE, flat
 
@@ -13,6 +15,11 @@ MODULES = {
 
 def version():
     return f"PyTorch {torch.__version__}"
+
+
+def ran():
+    blas = re.search(r"Math Kernel Library Version \S+|OpenBLAS \S+", torch.__config__.show())
+    return f"ATen and oneDNN {torch.backends.cpu.get_cpu_capability()}, {blas[0] if blas else 'no BLAS'}"
 
 
 def product(case, threads):

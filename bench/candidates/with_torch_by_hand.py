@@ -2,9 +2,9 @@
 
 import torch
 from cases import LEARNING_RATE, flat, output_delta, slope
-from with_torch import version
+from with_torch import ran, version
 
-__all__ = ["online", "version"]
+__all__ = ["online", "ran", "version"]
 
 
 def online(case, threads):

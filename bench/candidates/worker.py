@@ -6,10 +6,13 @@ import os
 import time
 import traceback
 
+import isa
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 # By default, idle threads of MKL (ms) and OpenBLAS (log2 of cycles) spin for a tenth of a second or more, and disturb
 # the next candidate.
 SLEEP_SOONER = {"KMP_BLOCKTIME": "20", "OPENBLAS_THREAD_TIMEOUT": "24"}
+XLA_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 class WorkerError(Exception):
@@ -34,10 +37,7 @@ class Worker:
         self.candidate, self.threads = candidate, threads
         # Read when the libraries are loaded.
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)) | SLEEP_SOONER)
-        if threads == 1:
-            os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        else:
-            os.environ.pop("XLA_FLAGS", None)
+        os.environ["XLA_FLAGS"] = " ".join([XLA_ONE_THREAD] * (threads == 1) + [isa.XLA_AVX2] * isa.held())
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=serve, args=(other, candidate, threads), daemon=daemon)
@@ -55,7 +55,7 @@ class Worker:
         return answer
 
     def ask(self, what, argument):
-        """Return the answer of `Candidate.prepare` or `Candidate.measure`."""
+        """Return the answer of a method of `Candidate`."""
         self.pipe.send((what, argument))
         return self._answer()
 
@@ -68,6 +68,7 @@ class Candidate:
     """The child's end: one library, and its current case."""
 
     def __init__(self, name, threads):
+        self.held = isa.hold(name)
         self.module, self.threads = importlib.import_module(f"with_{name}"), threads
         self.step = None
 
@@ -86,7 +87,16 @@ class Candidate:
             runs += 1
             taken = time.perf_counter() - started
             if taken >= at_least:
-                return taken / runs
+                return taken / runs / getattr(self.module, "EPOCHS", 1)
+
+    def ran(self, _):
+        """What the libraries say about the instructions that they ran."""
+        said = self.module.ran() if hasattr(self.module, "ran") else ""
+        return "; ".join(filter(None, (said, self.held))) or "its own choice"
+
+    def peak(self, dtype):
+        """GFLOP/s that the processor can do on one thread, measured by fastbp."""
+        return self.module.peak(dtype)
 
 
 def serve(pipe, name, threads):

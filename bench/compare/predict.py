@@ -1,11 +1,11 @@
 """
-Prediction with one network in four libraries: the time of one row, and of many rows.
+Prediction with one network in five libraries: the time of one row, and of many rows.
 
 Run ``OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python bench/compare/predict.py`` with the packages
 of ``pip install -e ".[peers]"``. A network is trained, and exported to the other libraries by `to_onnx`, `to_torch` and
 `to_sklearn`. All take raw float32 rows. Bare layers take scaled inputs and return no labels: the least that ONNX
-Runtime can do, and fastbp for comparison. All take turns; in each turn, they are called for 20 ms. Prints a Markdown
-table of medians.
+Runtime and OpenVINO can do, and fastbp for comparison. All take turns; in each turn, they are called for 20 ms. Prints
+a Markdown table of medians.
 """
 
 import statistics
@@ -24,6 +24,7 @@ import fastbp
 sys.path.insert(0, str(Path(__file__).parents[1] / "candidates"))
 
 from with_onnx import model
+from with_openvino import request
 
 SIZES = [(64, 32, 10), (784, 256, 128, 10)]
 ROWS = (1, 10_000)
@@ -42,8 +43,9 @@ def methods(net, X):
         path = Path(folder) / "net.onnx"
         net.to_onnx(path)
         whole = session(path.read_bytes())
-    bare = session(model(net.sizes, zip(net.weights, net.biases, strict=True), net.layer_activations))
-    inputs = np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32)
+    layers = model(net.sizes, zip(net.weights, net.biases, strict=True), net.layer_activations)
+    inputs, bare = np.ascontiguousarray((X - net.x_mean) / net.x_scale, np.float32), session(layers)
+    openvino = request(layers, inputs, threads=1)
     unscaled = replace(net, x_mean=np.zeros_like(net.x_mean), x_scale=np.ones_like(net.x_scale))
     sequential, tensor, estimator = net.to_torch(), torch.from_numpy(X), net.to_sklearn()
 
@@ -57,6 +59,7 @@ def methods(net, X):
         "fastbp, bare layers": lambda: unscaled.forward(inputs),
         "ONNX Runtime, scaler and labels": lambda: whole.run(None, {"X": X}),
         "ONNX Runtime, bare layers": lambda: bare.run(None, {"a0": inputs}),
+        "OpenVINO, bare layers": lambda: openvino.infer(share_outputs=True),
         "PyTorch": in_torch,
         "scikit-learn `predict_proba`": lambda: estimator.predict_proba(X),
     }
