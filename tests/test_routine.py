@@ -29,8 +29,8 @@ READY = """
     from fastbp.kernels import cache_folder
     from fastbp.kernels.layer import ufunc
 
-    compiled, compile_ = [], routine._compile
-    routine._compile = lambda made, *rest: compiled.append(made.name) or compile_(made, *rest)
+    compiled, compile_ = [], routine._optimised
+    routine._optimised = lambda made, *rest: compiled.append(made.name) or compile_(made, *rest)
     for dtype in (np.float32, np.float64, np.float32):
         x, out, itemsize = np.linspace(-1, 1, 50).astype(dtype), np.empty(50, dtype), np.dtype(dtype).itemsize
         routine.ready("layer.ufunc.exp", itemsize)
