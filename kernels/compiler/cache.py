@@ -17,6 +17,7 @@ import llvmlite
 import numba
 from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from .assembler import VECTOR_BYTES
@@ -175,8 +176,13 @@ class KernelCache(_Cache):
         return cache_folder() / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """The compiled signature, or None."""
-        context.refresh()
+        """
+        The compiled signature, or None.
+
+        Numba's own cache first brings everything up to date that compiling needs, which imports all that Numba knows of
+        NumPy, and SciPy if it is there: 0.2 s and 50 MB. Machine code only needs the functions of Numba's runtime.
+        """
+        rtsys.initialize(context)
         key = self._key(signature, context.codegen())
         data = read(self._file(key))
         found, payload = (None, ()) if data is None else pickle.loads(data)
