@@ -1,6 +1,7 @@
 """Modules under their earlier names, by which pickles of earlier versions find our classes."""
 
 import sys
+from collections.abc import Container
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -16,11 +17,12 @@ MODULES = {
 }
 
 
-def _find_in(earlier: ModuleType, now: str) -> None:
-    """Find the classes that a module does not have in another one, which is only imported then."""
+def _find_in(earlier: ModuleType, now: str, names: Container[str] | None = None) -> None:
+    """Find what a module does not have in another one, which is only imported then."""
 
     def find(name: str) -> Any:
-        if not name[0].isupper():  # `__file__`, for which many programs ask every module, or a module of a package
+        known = name in names if names is not None else not name.startswith("__")  # all modules are asked for __file__
+        if not known:
             raise AttributeError(f"module {earlier.__name__!r} has no attribute {name!r}")
         return getattr(import_module(now), name)
 
@@ -29,4 +31,4 @@ def _find_in(earlier: ModuleType, now: str) -> None:
 
 for _earlier, _now in MODULES.items():
     _find_in(sys.modules.setdefault(_earlier, ModuleType(_earlier)), _now)
-_find_in(many, "fastbp.many.train_many")  # for Networks
+_find_in(many, "fastbp.many.train_many", {"Networks"})
