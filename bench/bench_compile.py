@@ -18,10 +18,8 @@ class Start:
         with tempfile.TemporaryDirectory() as folder:
             cold = start(PROGRAMS["fastbp"], folder)[0]
             warm = [start(PROGRAMS["fastbp"], folder)[:2] for _ in range(TURNS)]
-            numba, importing = (
-                min(start(PROGRAMS[name], folder)[0] for _ in range(TURNS))
-                for name in ("import numba", "import fastbp")
-            )
+            numba = min(start(PROGRAMS["import numba"], folder)[0] for _ in range(TURNS))
+            importing = min(start(PROGRAMS["import fastbp"], folder)[0] for _ in range(TURNS))
         return {
             "cold": cold,
             "warm": min(seconds for seconds, _ in warm) - numba,

@@ -1,9 +1,9 @@
 """
 The first second: from starting Python to a trained XOR and its first predictions, in fastbp, scikit-learn and JAX.
 
-Run ``python bench/compare/first_second.py [TURNS]`` with the packages of ``pip install -e ".[peers]"``; missing packages
-are skipped. Every run is a new process. The candidates take turns: first each with an empty compile cache, then each
-with the cache that it has filled. Bytecode is there from the start. Prints a Markdown table of medians, then each
+Run ``python bench/compare/first_second.py [TURNS]`` with the packages of ``pip install -e ".[peers]"``; missing
+packages are skipped. Every run is a new process, with bytecode there from the start. The candidates take turns: each
+with an empty compile cache, and again with the cache that it has filled. Prints a Markdown table of medians, then each
 target and what was measured. Not for Windows, which does not tell the peak memory of a process that has ended.
 """
 
