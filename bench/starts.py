@@ -63,7 +63,7 @@ atexit.register(lambda: print(sum(happening.is_start for _, happening in counted
 def start(program, folder):
     """Seconds and peak memory in MB of a new process that keeps what it compiles in `folder`; and its output."""
     jax = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder), "JAX_PLATFORMS": "cpu"} | jax
+    environment = os.environ | {"NUMBA_CACHE_DIR": f"{folder}/numba", "JAX_PLATFORMS": "cpu"} | jax
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     started = time.perf_counter()
     process = subprocess.Popen(
