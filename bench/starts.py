@@ -5,7 +5,8 @@ import subprocess
 import sys
 import time
 
-# To a trained XOR and its first predictions. JAX: gradient descent on all four samples.
+# To a trained XOR and its first predictions. scikit-learn: the solver that it advises for few samples. JAX: gradient
+# descent on all four.
 PROGRAMS = {
     "import numba": "import numba",
     "import fastbp": "import numba, fastbp",
@@ -18,7 +19,7 @@ assert net.predict(X).tolist() == y
     "scikit-learn": """
 from sklearn.neural_network import MLPClassifier
 X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
-net = MLPClassifier(8, max_iter=3000, learning_rate_init=0.01, tol=0, n_iter_no_change=3000, random_state=1).fit(X, y)
+net = MLPClassifier(8, solver="lbfgs", random_state=1).fit(X, y)
 assert net.predict(X).tolist() == y
 """,
     "JAX": """

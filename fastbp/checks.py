@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -72,7 +71,7 @@ def feature_names(X: Any) -> tuple[str, ...] | None:
 def _as_array(name: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise ValueError(f"{name}: expected a dense array, got a sparse {type(values).__name__}; pass {name}.toarray()")
-    if "numpy.ma" in sys.modules and isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name}: expected an array without masked values, got {np.ma.count_masked(values)} of them")
     try:
         return np.asarray(values)
