@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from fastbp.kernels.internal import FEW, GROUP, TINY_UNITS, epochs, few_rows, is
 
 from . import checks
 from .options import Architecture
-from .runtime.progress import Bar
+from .runtime.progress import Bar, make_bar
 
 DTYPES = ("float32", "float64")
 # The whole-network kernels, by the names that `warmup` shows.
@@ -135,9 +134,10 @@ class _CompilationBar(event.Listener):
 
     def on_start(self, happening: Any) -> None:
         if self.bar is None:
-            text = "compiling kernels once for this processor"
-            hidden = None if self.show is None else not self.show  # None: hidden unless stderr is a terminal
-            self.bar = Bar(total=self.total, desc=text, unit="kernel", disable=hidden, file=sys.stderr)
+            # How long the rest takes is not known: Numba finds out on the way which functions a kernel needs.
+            count = "{n_fmt} of {total_fmt}, " if self.total > 1 else ""
+            shape = f"{{desc}} kernels once for this processor: {count}{{elapsed}}{{postfix}}"
+            self.bar = make_bar(self.show, self.total, desc="compiling", bar_format=shape)
         self.bar.n = self.done
         function = happening.data["dispatcher"].py_func
         if function.__module__.startswith(kernels.__name__):
@@ -158,6 +158,7 @@ def _showing(total: int, show: bool | None) -> Iterator[_CompilationBar]:
             event.unregister("numba:compile", listener)
         if listener.bar is not None:
             listener.bar.n = listener.done
+            listener.bar.set_description_str("compiled" if listener.done == total else "compiling", refresh=False)
             listener.bar.set_postfix_str("")
             listener.bar.close()
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from .. import TableWarning, __version__
-from ..runtime.progress import Bar
+from ..runtime import progress
 from . import cross_validate, demo, export, info, predict, search, train, warmup
 from .config import Options
 
@@ -108,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _report(text: str) -> None:
-    Bar.write(f"fastbp: {' '.join(text.split())}", file=sys.stderr)  # above a progress bar, if there is one
+    progress.write(f"fastbp: {' '.join(text.split())}")
 
 
 @contextlib.contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from ..many.search import Search, Trial, Uniform, search
-from ..runtime.progress import Bar
+from ..runtime import progress
 from ..tables import files
 from . import show, training
 from .config import Options
@@ -52,11 +51,11 @@ def run(args: argparse.Namespace) -> None:
     X, y = training.read(args, table)
     options = {name: value for name, value in training.options_of(args).items() if name not in space}
     options |= {"threads": args.threads, "progress": args.progress}
-    live = sys.stderr.isatty() if args.progress is None else args.progress
+    live = progress.shown(args.progress)
 
     def show_best(trials: list[Trial]) -> None:
         if live:
-            Bar.write("\n".join(_table(trials, space, SHOWN)) + "\n", file=sys.stderr)
+            progress.write("\n".join(_table(trials, space, SHOWN)) + "\n")
 
     with table.naming_lines():
         found = search(X, y, space, args.trials, callback=show_best, **options)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..model.network import Network
 from ..options import default_learning_rate
-from ..runtime.progress import Bar
+from ..runtime.progress import Bar, make_bar
 from ..training import prepare
 from ..training.source import MemorySource
 from . import rounds, side_by_side
@@ -135,4 +135,4 @@ def not_trained(variant: Variant, why: str = "Ctrl-C came") -> NotTrainedError:
 def progress_bar(jobs: Sequence[Job], progress: bool | None, what: str) -> Bar:
     """The progress bar over all networks."""
     total = sum(len(job.variants) for job in jobs)
-    return Bar(total=total, desc=what, unit="network", delay=1.0, disable=None if progress is None else not progress)
+    return make_bar(progress, total, desc=what, unit="network", delay=1.0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..runtime import interruption
-from ..runtime.progress import Bar
+from ..runtime.progress import make_bar
 from . import divergence
 from .state import Checkpointer, Epoch, EpochRunner, Learner, TrainingState
 
@@ -92,14 +92,7 @@ def run(
         checkpointer is None or not checkpointer.during_run
     ):  # nothing has to look at each epoch
         several = learner.compiled_epochs()
-    bar = Bar(
-        total=hyper.epochs,
-        initial=len(state.rows),
-        desc="training",
-        unit="epoch",
-        delay=1.0,
-        disable=None if progress is None else not progress,
-    )
+    bar = make_bar(progress, hyper.epochs, initial=len(state.rows), desc="training", unit="epoch", delay=1.0)
     started = time.perf_counter() - state.seconds
     last = hyper.epochs if until is None else min(until, hyper.epochs)
     state.stop_reason, stop_reason = "unfinished", "epochs" if last == hyper.epochs else "unfinished"

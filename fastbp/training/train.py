@@ -11,7 +11,6 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .. import checks, losses
-from ..data_parallel.learning import DaskSource
 from ..model.network import Network
 from . import checkpoint as checkpoints
 from .design import DEFAULT_ACTIVATION, DEFAULT_HIDDEN
@@ -300,7 +299,11 @@ def resume(
 
 def _source(X: Any, threads: Any) -> Source:
     """What reads the samples, and makes what learns from them."""
-    return DaskSource(threads) if checks.is_lazy(X) else MemorySource(threads)
+    if not checks.is_lazy(X):
+        return MemorySource(threads)
+    from ..data_parallel.learning import DaskSource  # takes 5 ms
+
+    return DaskSource(threads)
 
 
 def _check_callback(callback: Any) -> None:
