@@ -12,7 +12,7 @@ from numba import config
 from tasks import DEEP, LARGE, NETWORK_CASES, Task, compiled, frozen, networks, refused, seeds, user_forward
 
 from fastbp import kernels
-from fastbp.kernels.network import layout
+from fastbp.kernels.network import forward, layout
 
 
 @given(sizes=networks)
@@ -32,10 +32,11 @@ def test_forward(dtype, via, sizes, n, hidden, last, seed):
     check_forward(kernels.forward if via == "python" else compiled(user_forward), dtype, sizes, n, hidden, last, seed)
 
 
-# the kernel computes tiles of 64 rows in 16 groups
-@pytest.mark.parametrize("n", [63, 64, 65, 130, 1100])
+# the kernel computes microbatches of up to 64 rows, or where there are more of up to 96, in 16 groups
+@pytest.mark.parametrize("n", [63, 64, 65, 96, 97, 130, 193, 1100])
 def test_forward_over_tiles(n):
     assert layout.GROUP == 64
+    assert forward.LONGEST_ROW == 96 * 8
     assert layout.PARTS == 16
     check_forward(kernels.forward, np.float64, (3, 6, 2, 4), n, "tanh", "softmax", seed=0)
 

@@ -161,6 +161,15 @@ class Assembler:
         """Lanes of x (0 ... lanes - 1) and of y (from `lanes` on), in this order."""
         return x.same(self.b.shuffle_vector(x.x, y.x, order_of(order)))
 
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """One vector of several, one after another; their number is a power of two."""
+        while len(parts) > 1:
+            parts = [
+                x.same(self.b.shuffle_vector(x.x, y.x, order_of(range(2 * x.type.count))))
+                for x, y in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return parts[0]
+
     def lane(self, x: Any, i: int) -> Any:
         """The number in lane i."""
         return x.same(self.b.extract_element(x.x, I32(i)))

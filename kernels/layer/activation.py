@@ -179,7 +179,7 @@ def softmax_columns(v: Assembler, units: Integer, count: Integer, stride: Intege
         for k in v.range(units, carry=top):
             top[0] = v.max(z[s + k * stride], top[0])
         for k in v.range(units, carry=total):
-            e = elementary.exp(v, z[s + k * stride] - top[0])
+            e = elementary.exp_up_to_1(v, z[s + k * stride] - top[0])
             z[s + k * stride] = e
             total[0] += e
         scale = 1 / total[0]
@@ -199,7 +199,7 @@ def softmax_row(v: Assembler, units: Integer, z: tuple, a: tuple) -> None:
     top = v.largest(tops[0])
     for i in v.range(0, units, v.lanes, carry=total):
         mask = v.first(units - i)
-        e = elementary.exp(v, z[i, mask] - top)
+        e = elementary.exp_up_to_1(v, z[i, mask] - top)
         a[i, mask] = e
         total[0] += v.where(mask, e, 0)
     scale = v.broadcast(1 / v.sum(total[0]))

@@ -221,7 +221,12 @@ def _expm1(v: Assembler, x: Float, shift: int = 0, unit: float = 1.0) -> tuple[F
 
 def _exp_negative(v: Assembler, x: Float) -> Float:
     """e^-|x|."""
-    t, bits = _expm1(v, v.max(-abs(x), _LEAST[v.size]), _DEEP)
+    return exp_up_to_1(v, -abs(x))
+
+
+def exp_up_to_1(v: Assembler, x: Float) -> Float:
+    """e^x for x <= 0: the bits of `exp`, with fewer instructions."""
+    t, bits = _expm1(v, v.max(x, _LEAST[v.size]), _DEEP)
     scale = bits.from_bits()
     return v.fma(t, scale, scale) * 2.0**-_DEEP
 

@@ -11,9 +11,10 @@ from numba import prange
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
+from ..compiler.processor import caches
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from ..product.pack import read_transposed, transpose_exact
-from ..product.tile import MR, gemm
+from ..product.tile import MR, gemm, panel_columns
 from .arguments import Microbatch
 from .layout import (
     ACTIVATION,
@@ -33,6 +34,10 @@ from .layout import (
 # Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights
 # between them and the activations of a microbatch stay in the second cache.
 LAYER_MC, LAYER_KC = 32, 512
+# Bytes that the activations of a microbatch should not exceed: half the second cache. And bytes of a unit's row of them
+# at most: from here on, what is done once for a microbatch takes little of the time, and rows this far apart do not all
+# meet in the same sets of the first cache.
+HELD, LONGEST_ROW = caches()[1] // 2, 768
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FORWARD = 500_000
 # The largest int64.
@@ -156,6 +161,23 @@ def write_outputs(micro, params, packed, out):
     transpose_exact((n_out, count), (space, outputs, stride), (out, first * n_out, n_out))
 
 
+@python_or_compiled
+def rows_at_once(sizes, rows, parts, itemsize):
+    """
+    Rows of a microbatch: whole panels of the products, as many as the second cache holds, or what covers GROUP rows.
+
+    Where several parts are asked for, GROUP rows may do: so there are enough microbatches to share.
+    """
+    if rows <= GROUP:
+        return max(rows, 1)
+    units, panel = np.int64(0), panel_columns(itemsize)
+    for l in range(sizes.size):
+        units += sizes[l] + 1
+    most = min(LONGEST_ROW // itemsize, HELD // (units * itemsize))
+    most = max((GROUP + panel - 1) // panel, most // panel) * panel
+    return min(rows, most if parts == 1 else min(most, max(GROUP, rows // parts)))
+
+
 class ForwardWork(NamedTuple):
     """Memory of a forward pass: packed weights, and for each part of the samples `size` elements of space."""
 
@@ -170,13 +192,13 @@ class ForwardWork(NamedTuple):
 
 @python_or_compiled
 def forward_work(sizes, activations, out, parts, extra):
-    """Memory for a forward pass to `out` in so many parts at most, each with `extra` elements more."""
+    """Memory for a forward pass to `out` in so many parts at most, and `extra` elements more for each row at once."""
     rows, dtype, itemsize = out.shape[0], out.dtype, out.itemsize
-    stride = whole_vectors(min(rows, GROUP), itemsize)
+    stride = whole_vectors(rows_at_once(sizes, rows, parts, itemsize), itemsize)
     layout = layout_of(sizes, activations, np.zeros(activations.size), stride, itemsize)
     packed = np.empty(layout[activations.size, PACKED_AT], dtype)
-    size = layout[0, ERROR_ROWS_AT] + extra
-    parts = min((rows + GROUP - 1) // GROUP, parts)
+    size = layout[0, ERROR_ROWS_AT] + extra * stride
+    parts = min((rows + stride - 1) // stride, parts)
     space = np.empty(parts * size + 16, dtype)
     return ForwardWork(layout, stride, packed, space, aligned(space), size, parts)
 
@@ -186,15 +208,15 @@ def _forward_rows(X, params, work, out):
     """Outputs for all rows of X, microbatch after microbatch. Unchecked."""
     layout, stride, packed, space, begin, size, parts = work
     n, n_in = X.shape
-    microbatches = (n + GROUP - 1) // GROUP
+    microbatches = (n + stride - 1) // stride
     pack_weights(layout, params, packed)
     for number in prange(parts):  # no race: each part has space of its own, and rows of `out`
         part = np.int64(number)  # prange counts in unsigned numbers
         at = begin + part * size
         fill_ones(layout, stride, space, at)
         for m in range(part * microbatches // parts, (part + 1) * microbatches // parts):
-            first = m * GROUP
-            micro = Microbatch(layout, stride, space, at, first, min(GROUP, n - first))
+            first = m * stride
+            micro = Microbatch(layout, stride, space, at, first, min(stride, n - first))
             read_transposed((micro.count, n_in), X, first * n_in, (space, at, stride))
             write_outputs(micro, params, packed, out)
 

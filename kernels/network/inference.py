@@ -179,15 +179,15 @@ def _infer_rows(inputs, params, outputs, work, finite):
     (X, scaling), (rescaling, threshold, out, decision) = inputs, outputs
     layout, stride, packed, space, begin, size, parts = work
     n, n_in = X.shape
-    microbatches = (n + GROUP - 1) // GROUP
+    microbatches = (n + stride - 1) // stride
     pack_weights(layout, params, packed)
     for number in prange(parts):  # no race: each part has space of its own, and rows of `out` and `decision`
         part = np.int64(number)  # prange counts in unsigned numbers
         at = begin + part * size
         fill_ones(layout, stride, space, at)
         for m in range(part * microbatches // parts, (part + 1) * microbatches // parts):
-            first = m * GROUP
-            rows = min(GROUP, n - first)
+            first = m * stride
+            rows = min(stride, n - first)
             read_columns(X, first, rows, scaling, space, at + layout[0, ERROR_ROWS_AT], at, stride)
             # a whole microbatch is one long row
             units, length = (1, n_in * stride) if rows == stride else (n_in, rows)
@@ -281,7 +281,7 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     if X.shape[0] <= FEW:
         return few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, decision)
     # each part has room for a copy of its inputs as rows
-    work = forward_work(sizes, activations, out, 1, GROUP * sizes[0])
+    work = forward_work(sizes, activations, out, 1, sizes[0])
     finite = np.ones(work.parts, np.bool_)
     _infer_rows_serial((X, scaling), params, (rescaling, threshold, out, decision), work, finite)
     return finite.all()
@@ -314,7 +314,7 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     # each part has room for a copy of its inputs as rows
-    work = forward_work(sizes, activations, out, PARTS, GROUP * sizes[0])
+    work = forward_work(sizes, activations, out, PARTS, sizes[0])
     finite = np.ones(work.parts, np.bool_)
     _infer_rows((X, scaling), params, (rescaling, threshold, out, decision), work, finite)
     return finite.all()

@@ -56,22 +56,27 @@ def layout_of(sizes, activations, dropout, stride, itemsize):
     """
     layers = sizes.size - 1
     layout = np.zeros((layers + 1, COLUMNS), np.int64)
-    widest = np.int64(0)
+    weights, packed, inputs, widest = 0, 0, 0, 0
     for l in range(layers):
-        layout[l, UNITS], layout[l, ACTIVATION] = sizes[l], activations[l]
-        layout[l + 1, PARAMS_AT] = layout[l, PARAMS_AT] + (sizes[l] + 1) * sizes[l + 1]
-        layout[l + 1, PACKED_AT] = layout[l, PACKED_AT] + packed_size(sizes[l], sizes[l + 1], itemsize)
-        layout[l + 1, INPUTS_AT] = layout[l, INPUTS_AT] + (sizes[l] + 1) * stride
-        widest = max(widest, sizes[l + 1])
-    layout[layers, UNITS] = sizes[layers]
-    layout[layers, TARGETS_AT] = layout[layers, INPUTS_AT] + (sizes[layers] + 1) * stride
-    layout[layers, FACTORS_AT] = layout[layers, TARGETS_AT] + sizes[layers] * stride
-    errors = layout[layers, FACTORS_AT] + stride
+        n_in, n_out = int(sizes[l]), int(sizes[l + 1])  # Python's own count twice as fast
+        layout[l, UNITS], layout[l, ACTIVATION] = n_in, activations[l]
+        layout[l, PARAMS_AT], layout[l, PACKED_AT], layout[l, INPUTS_AT] = weights, packed, inputs
+        weights += (n_in + 1) * n_out
+        packed += packed_size(n_in, n_out, itemsize)
+        inputs += (n_in + 1) * stride
+        widest = max(widest, n_out)
+    n_out = int(sizes[layers])
+    layout[layers, UNITS] = n_out
+    layout[layers, PARAMS_AT], layout[layers, PACKED_AT], layout[layers, INPUTS_AT] = weights, packed, inputs
+    targets = inputs + (n_out + 1) * stride
+    factors = targets + n_out * stride
+    errors = factors + stride
+    layout[layers, TARGETS_AT], layout[layers, FACTORS_AT] = targets, factors
     end = errors + 2 * widest * stride
     for l in range(layers):
         apart = takes_input(activations[l]) or dropout[l] > 0
         layout[l, SLOPES_AT] = end if apart else layout[l + 1, INPUTS_AT]
-        end += sizes[l + 1] * stride if apart else 0
+        end += int(sizes[l + 1]) * stride if apart else 0
         layout[l, ERRORS_AT] = errors + (layers - 1 - l) % 2 * widest * stride
     layout[0, ERROR_ROWS_AT] = end
     for l in range(layers):

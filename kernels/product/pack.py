@@ -96,13 +96,14 @@ def transpose(v: Assembler, shape: tuple, S: tuple, scale: Float, out: tuple) ->
 def transpose_exact(v: Assembler, shape: tuple, S: tuple, out: tuple) -> None:
     """T_ji = S_ij; nothing is written after column n of T."""
     (n, m), (S, s_row), (T, t_row) = shape, S, out
-    for i in v.range(0, n, v.lanes):
-        left, row = n - i, lambda r, i=i: S + (i + r) * s_row
-        with v.if_else(left < v.lanes) as (part, whole):
-            with part:
-                transpose_block(v, (left, m), row, T + i, t_row, stored=v.first(left))
-            with whole:
-                transpose_block(v, (left, m), row, T + i, t_row)
+    with v.if_else(n < v.lanes) as (few, many):
+        with few:
+            transpose_block(v, (n, m), lambda r: S + r * s_row, T, t_row, stored=v.first(n))
+        with many:
+            # the last block overlaps the one before: masked stores are slow
+            for i in v.range(0, n, v.lanes):
+                first = v.min(i, n - v.lanes)
+                transpose_block(v, (v.index(v.lanes), m), lambda r, i=first: S + (i + r) * s_row, T + first, t_row)
 
 
 @routine("(ii)a(Ai)")
