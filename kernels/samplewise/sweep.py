@@ -59,12 +59,23 @@ def sweep(v: Assembler, shape: tuple, inputs: tuple, layer: tuple) -> None:
 
 
 def _panels(v: Assembler, m: Integer, carry: list[Float] | None = None) -> Iterator[tuple[Integer, Integer]]:
-    """The panels of rows of `m` weights: where each begins, and how wide it is, in vectors."""
-    vectors = m // v.lanes
-    count = (vectors + (SWEEP_VECTORS - 1)) // SWEEP_VECTORS
-    for c in v.range(count, carry=carry):
-        first = vectors * c // count
-        yield first, vectors * (c + 1) // count - first
+    """
+    The panels of rows of `m` weights: the vector where each begins, and how many it has.
+
+    Panels of four and five vectors, where these add up; a panel of three comes before them where they do not.
+    """
+    carry = [] if carry is None else carry
+    state = [v.index(0), *carry]
+    for turn in v.repeat(state):
+        first, carry[:] = state[0], state[1:]
+        left = m // v.lanes - first
+        over = left % 4
+        most = v.where(over == 0, 4, v.where(left < over * 5, 3, v.index(5)))
+        width = v.where(left <= SWEEP_VECTORS, left, most)
+        yield first, width
+        state[:] = [first + width, *carry]
+        turn.again = state[0] * v.lanes < m
+    carry[:] = state[1:]
 
 
 def _sweep_panel(
