@@ -13,8 +13,7 @@ from ..layer.loss import LOWEST_ADDRESS, row_loss
 from ..network.arguments import Net, Samples
 from ..network.epochs import Samplewise, sample_epochs
 from ..network.forward import check_network
-from ..product.pack import copy
-from .sweep import SWEEP_BYTES, errors_below, rows_of_terms, sweep
+from .sweep import SWEEP_BYTES, errors_below, move_panels, rows_of_terms, shrink, sweep
 from .tiny import TINY_UNITS, is_tiny, learn_tiny
 
 # Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is
@@ -106,17 +105,13 @@ def sweep_space(X, sizes, params, l2):
 
 
 @inner
-def _copy_weights(sizes, memory, params, back):
+def _move_weights(sizes, memory, params, back):
     """Weights and biases into the memory of an epoch, or `back`."""
-    one, at = np.int64(1), np.int64(0)
+    at = np.int64(0)
     for l in range(sizes.size - 1):
-        n_in, n_out = sizes[l], sizes[l + 1]
-        there, here = (memory.space, memory.starts[l], memory.widths[l], one), (params, at, n_out, one)
-        if back:
-            copy((n_in + 1, n_out), there, here)
-        else:
-            copy((n_in + 1, n_out), here, there)
-        at += (n_in + 1) * n_out
+        rows, n_out = sizes[l] + 1, sizes[l + 1]
+        move_panels(back, (rows, memory.widths[l], n_out), (memory.space, memory.starts[l], params, at))
+        at += rows * n_out
 
 
 @njit
@@ -146,14 +141,15 @@ def _swept_epoch(samples, net, params, rates, memory, order):
         space[k] = 0
     for k in range(results.size):
         results[k] = 0
-    _copy_weights(sizes, memory, params, False)
+    _move_weights(sizes, memory, params, False)
     now, before, x_before = np.int64(NOW), np.int64(BEFORE), order[0] * n_in
     for s in range(order.size + 1):
         ended = s == order.size  # once more, for the update by the last sample: the outputs go nowhere
         t = order[s - 1 if ended else s]
         x, y = t * n_in, t * n_out
         if share != 0 and s > 0:
-            _shrink(sizes, memory, share)
+            for l in range(activations.size):
+                shrink((sizes[l], widths[l]), share, space, starts[l])
         # Step 3: forward propagation, a(l) = f(W(l)^T a(l-1) + b(l)); the weights take the update by the sample before
         # on the way.
         listed = rows_of_terms(n_in, X, x, X, x_before, rows, 0) if sparse and not ended else EVERY
@@ -189,17 +185,7 @@ def _swept_epoch(samples, net, params, rates, memory, order):
             errors_below(kind, (sizes[l], widths[l]), above, space, a, alpha, below)
         now, before, x_before = before, now, x
     if results[2] != 1:  # else nothing was learnt
-        _copy_weights(sizes, memory, params, True)
-
-
-@inner
-def _shrink(sizes, memory, share):
-    """W <- (1 - share) w for all weights, but not the biases."""
-    space = memory.space
-    for l in range(sizes.size - 1):
-        start = memory.starts[l]
-        for i in range(start, start + sizes[l] * memory.widths[l]):
-            space[i] -= share * space[i]
+        _move_weights(sizes, memory, params, True)
 
 
 _swept_epochs, _tiny_epochs = sample_epochs(_swept_epoch), sample_epochs(_tiny_epoch)

@@ -9,9 +9,10 @@ same order.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 from ..compiler.assembler import Assembler
-from ..compiler.processor import REGISTERS, VECTOR_BYTES
+from ..compiler.processor import VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import I64, Address, Float, Integer
 from ..layer.activation import BACKWARD
@@ -19,8 +20,11 @@ from ..layer.activation import BACKWARD
 # Bytes of a vector here, and what rows of weights are multiples of: a sweep waits for stores, and two short ones go
 # faster than a long one.
 SWEEP_BYTES = min(VECTOR_BYTES, 32)
-# Vectors of outputs whose sums and steps stay in registers during a sweep.
-SWEEP_VECTORS = 8 if REGISTERS == 32 else 5
+# Vectors of outputs whose sums and steps stay in registers during a sweep: 16 registers hold five of each.
+SWEEP_VECTORS = 5
+# Rows of so many vectors that are summed at once, so that enough sums run: a multiply-add takes four cycles, and two
+# begin in each. (More sums do not fit in 16 registers; those in memory would take three times as long.)
+ROWS_AT_ONCE = {1: 8, 2: 4, 3: 2}
 
 
 @routine("(iii)(aan)(AaA)", vector_bytes=SWEEP_BYTES)
@@ -39,25 +43,43 @@ def sweep(v: Assembler, shape: tuple, inputs: tuple, layer: tuple) -> None:
         Row i of `W` holds the m weights of input i, row n the biases.
     """
     (n, m, listed), (W, step, z) = shape, layer
-    vectors = m // v.lanes
-    chunks = (vectors + (SWEEP_VECTORS - 1)) // SWEEP_VECTORS
     dense = listed < 0
-    for c in v.range(chunks):
-        first, last = vectors * c // chunks, vectors * (c + 1) // chunks
+    for first, vectors in _panels(v, m):
         j = first * v.lanes
-        columns, bias = (W + j, step + j, z + j), W + (j + n * m)
-        for width in v.cases(last - first, range(1, SWEEP_VECTORS + 1)):
+        panel = (W + (n + 1) * j, step + j, z + j)
+        bias = panel[0] + n * vectors * v.lanes
+        for width in v.cases(vectors, range(1, SWEEP_VECTORS + 1)):
             with v.if_else(dense) as (every, some):
                 with every:
-                    every_row = functools.partial(_sweep_columns, v, width, False)
-                    v.outlined(f"every.{width}", every_row, n, inputs, columns, bias, m)
+                    every_row = functools.partial(_sweep_panel, v, width, False)
+                    v.outlined(f"every.{width}", every_row, n, inputs, panel, bias)
                 with some:
-                    some_rows = functools.partial(_sweep_columns, v, width, True)
-                    v.outlined(f"some.{width}", some_rows, listed, inputs, columns, bias, m)
+                    some_rows = functools.partial(_sweep_panel, v, width, True)
+                    v.outlined(f"some.{width}", some_rows, listed, inputs, panel, bias)
 
 
-def _sweep_columns(
-    v: Assembler, width: int, listed: bool, n: Integer, inputs: tuple, layer: tuple, bias: Address, m: Integer
+def _panels(v: Assembler, m: Integer, carry: list[Float] | None = None) -> Iterator[tuple[Integer, Integer]]:
+    """
+    The panels of rows of `m` weights: the vector where each begins, and how many it has.
+
+    Panels of four and five vectors, where these add up; a panel of three comes before them where they do not.
+    """
+    carry = [] if carry is None else carry
+    state = [v.index(0), *carry]
+    for turn in v.repeat(state):
+        first, carry[:] = state[0], state[1:]
+        left = m // v.lanes - first
+        over = left % 4
+        most = v.where(over == 0, 4, v.where(left < over * 5, 3, v.index(5)))
+        width = v.where(left <= SWEEP_VECTORS, left, most)
+        yield first, width
+        state[:] = [first + width, *carry]
+        turn.again = state[0] * v.lanes < m
+    carry[:] = state[1:]
+
+
+def _sweep_panel(
+    v: Assembler, width: int, listed: bool, n: Integer, inputs: tuple, layer: tuple, bias: Address
 ) -> None:
     """The sweep of `width` vectors of columns; few take several rows at a time, so that enough sums run at once."""
     (x, x_before, rows), (W, step, z) = inputs, layer
@@ -70,7 +92,7 @@ def _sweep_columns(
 
     def row(k: Integer, sums: list[Float]) -> list[Float]:
         i = rows.item(k) if listed else k
-        now, before, Wi, found = x.broadcast(i), x_before.broadcast(i), W + i * m, []
+        now, before, Wi, found = x.broadcast(i), x_before.broadcast(i), W + i * (width * v.lanes), []
         for j, minus, z in zip(columns, minus_s, sums, strict=True):
             # w_ij <- w_ij - x'_i s_j;  z_j += x_i w_ij
             w = v.fma(before, minus, Wi[j])
@@ -78,7 +100,7 @@ def _sweep_columns(
             found.append(v.fma(now, w, z))
         return found
 
-    together = {1: 8, 2: 4, 3: 2, 4: 2}.get(width, 1)
+    together = ROWS_AT_ONCE.get(width, 1)
     whole = v.round_down(n, together)
     sums = biases + [v.const(0)] * (width * (together - 1))
     for k in v.range(0, whole, together, carry=sums):
@@ -115,10 +137,14 @@ def errors_below(
     (n, m), (W, delta), (below, step) = shape, above, below
     alpha = v.broadcast(rate)
     for i in v.range(0, n, v.lanes):
-        rows, sums = [W + (i + r) * m for r in range(v.lanes)], [v.const(0)] * v.lanes
-        for j in v.range(0, m, v.lanes, carry=sums):
-            d = delta[j]
-            sums[:] = [v.fma(row[j], d, total) for row, total in zip(rows, sums, strict=True)]
+        sums = [v.const(0)] * v.lanes
+        for first, vectors in _panels(v, m, sums):
+            width, j = vectors * v.lanes, first * v.lanes
+            panel = W + ((n + 1) * j + i * width)
+            rows = [panel + r * width for r in range(v.lanes)]
+            for k in v.range(0, width, v.lanes, carry=sums):
+                d = delta[j + k]
+                sums[:] = [v.fma(row[k], d, total) for row, total in zip(rows, sums, strict=True)]
         total = v.sums(sums)
         total = v.where(v.first(n - i), total, 0)
         below[i] = total
@@ -138,3 +164,40 @@ def rows_of_terms(v: Assembler, n: Integer, x: Address, x_before: Address, rows:
         some = (x.item(i) != 0) | (x_before.item(i) != 0)
         count[0] += some.to(I64)
     return count[0]
+
+
+@routine("i(iii)(AA)", vector_bytes=SWEEP_BYTES)
+def move_panels(v: Assembler, back: Integer, shape: tuple, matrices: tuple) -> None:
+    """
+    Copy a layer's weights and biases into panels, or `back`.
+
+    Parameters
+    ----------
+    back : whether they are copied from the panels
+    shape : rows, m, columns
+        Inputs and biases, the weights of each in the panels (whole vectors), and among the parameters.
+    matrices : W, params
+    """
+    (rows, m, columns), (W, params) = shape, matrices
+    for first, vectors in _panels(v, m):
+        j = first * v.lanes
+        for i in v.range(rows):
+            panel, row = W + (rows * j + i * vectors * v.lanes), params + (i * columns + j)
+            for k in v.range(0, vectors * v.lanes, v.lanes):
+                mask = v.first(columns - j - k)
+                with v.if_else(back != 0) as (yes, no):
+                    with yes:
+                        row[k, mask] = panel[k]
+                    with no:
+                        panel[k] = row[k, mask]
+
+
+@routine("(ii)sA", vector_bytes=SWEEP_BYTES)
+def shrink(v: Assembler, shape: tuple, share: Float, W: Address) -> None:
+    """Take `share` of each weight off, but not of the biases; `shape` and `W` as in `sweep`."""
+    (n, m), part = shape, v.broadcast(share)
+    for first, vectors in _panels(v, m):
+        panel = W + (n + 1) * (first * v.lanes)
+        for i in v.range(0, n * vectors * v.lanes, v.lanes):
+            w = panel[i]
+            panel[i] = w - part * w
