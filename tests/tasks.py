@@ -25,8 +25,8 @@ LECTURE_PAIR = ("squared_error", "logistic")
 # Networks on both sides of every block size: units of a layer that are computed at once, inputs that are added at once,
 # weights that are copied into tiles, columns of weights that are updated at once.
 DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
+DEEP += [(tiles.LAYER_KC + k, tiles.LAYER_MC + 2 * k, 3) for k in (-2, -1, 0, 1, 2)]
 LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
-assert (tiles.LAYER_KC, tiles.LAYER_MC) == (512, 32)
 
 
 def frozen(values, dtype=None):

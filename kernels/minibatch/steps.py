@@ -9,20 +9,19 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
-from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
+from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from ..layer.optimizer import SGD, sum_of_squares
 from ..network.arguments import Block, Microbatch
-from ..network.forward import LAYER_KC, LAYER_MC
+from ..network.forward import LAYER_KC, LAYER_MC, activate_units
 from ..network.layout import (
     ACTIVATION,
     ERROR_ROWS_AT,
     ERRORS_AT,
     FACTORS_AT,
     INPUTS_AT,
-    PACKED_AT,
     PARAMS_AT,
     SLOPES_AT,
     TARGETS_AT,
@@ -36,6 +35,11 @@ from .update import update_weights
 
 # Samples of a microbatch in the wide way: its activations stay in the second cache.
 MICROBATCH = 128
+# Bytes of a layer's weights from which they are copied into tiles: less stays in the first cache as it lies. Rows of W
+# that are copied at a time: a cache line of each serves several tiles. Elements from a tile to the next, which
+# lies on other cache sets; and of all tiles that are used at a time.
+COPIED_FROM, COPIED_ROWS, TILE = 1 << 15, 16, MR * LAYER_KC + 16
+COPY = LAYER_MC // MR * TILE
 # Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a
 # gradient hardly grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all
 # weights of the first layer.
@@ -65,6 +69,35 @@ def read_samples(samples, batch, micro):
     gather_transposed((count, layout[layers, UNITS]), (Y, 0, order, begin), (space, targets, stride))
     for s in range(count):
         space[factors + s] = weight[order[begin + s]]
+
+
+@inner
+def band_outputs(micro, l, i0, params, tiles, at):
+    """
+    Outputs of LAYER_MC units of layer l, from unit i0 on, as `unit_outputs` computes them.
+
+    Weights of a large layer are copied to `tiles`, from `at` on, into the order in which they are read, LAYER_KC inputs
+    at a time. A copy of all of them would be one more matrix that the caches have to hold.
+    """
+    layout, stride, space, begin, _, count = micro
+    n_in, n_out, kind = layout[l, UNITS], layout[l + 1, UNITS], layout[l, ACTIVATION]
+    units, columns = min(LAYER_MC, n_out - i0), whole_vectors(count, space.itemsize)
+    a, z, infinite = begin + layout[l, INPUTS_AT], begin + layout[l, SLOPES_AT] + i0 * stride, -space.dtype.type(np.inf)
+    floor = space.dtype.type(0) if kind == RELU else infinite
+    copied = (n_in + 1) * n_out * space.itemsize >= COPIED_FROM
+    # z_i = sum_k w_ki a_k + b_i: row n_in of W is b, and a_(n_in) is 1
+    for k in range(0, n_in + 1, LAYER_KC):
+        depth, source = min(LAYER_KC, n_in + 1 - k), layout[l, PARAMS_AT] + k * n_out + i0
+        weights = params, source, 1, n_out, MR
+        if copied:
+            for part in range(0, depth, COPIED_ROWS):
+                rows = params, source + part * n_out, 1, n_out
+                pack_tiles((units, min(COPIED_ROWS, depth - part)), rows, (tiles, at + part * MR, TILE))
+            weights = tiles, at, 1, MR, TILE
+        least = floor if k + depth > n_in else infinite
+        inputs, start = (space, a + k * stride, stride, 1), (space, z, -1 if k == 0 else stride)
+        gemm((units, columns, depth), weights, inputs, start, (space, z, stride), least)
+    activate_units(micro, l, i0, units)
 
 
 @inner
@@ -271,16 +304,6 @@ def block_update(block, layout, params, gradient, rule, step, factor):
         update_weights(rule, step, count, params, gradient, at + i * n_out, step.decay)
     if i1 > n_in:
         update_weights(rule, step, j1 - j0, params, gradient, at + weights * n_out, 0.0)
-
-
-@inner
-def repack(block, layout, params, packed):
-    """The packed copy of a block of weights follows its update."""
-    l, i0, i1, j0, j1 = block
-    n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
-    if layout[l + 1, PACKED_AT] > layout[l, PACKED_AT]:
-        tiles = packed, layout[l, PACKED_AT] + j0 * (n_in + 1) + i0 * MR, MR * (n_in + 1)
-        pack_tiles((j1 - j0, i1 - i0), (params, layout[l, PARAMS_AT] + i0 * n_out + j0, 1, n_out), tiles)
 
 
 @inner

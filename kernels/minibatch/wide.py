@@ -13,11 +13,13 @@ from ..compiler.jit import njit
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Microbatch, Rule, Step
-from ..network.forward import LAYER_MC, unit_outputs
-from ..network.layout import ERROR_ROWS_AT, GROUP, UNITS, fill_ones, pack_weights
+from ..network.forward import LAYER_MC
+from ..network.layout import ERROR_ROWS_AT, GROUP, UNITS, fill_ones
 from ..product.sparse import csr_band
 from .steps import (
+    COPY,
     MICROBATCH,
+    band_outputs,
     block_gradient,
     block_length,
     block_of,
@@ -32,7 +34,6 @@ from .steps import (
     part_of,
     penalty,
     read_samples,
-    repack,
     sparse_gradient,
     turn_errors,
     unit_errors,
@@ -45,7 +46,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
     objective = net.loss, net.loss_parameter, net.decision
     rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
-    layout, stride, blocks, packed, space, begin, gradient, lengths, results = work
+    layout, stride, blocks, tiles, space, begin, gradient, lengths, results = work
     kind, layers, itemsize = params.dtype.type, layout.shape[0] - 1, params.itemsize
     # Plain descent adds -alpha/B delta to the weights themselves; the others need the gradient first.
     plain = is_plain(rule.optimizer, batch_size)
@@ -56,7 +57,6 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
     begun, done = 0, 0
     if csr is not None:
         begun, done, plain = 1, blocks_of(layout[0, UNITS], layout[1, UNITS], itemsize), False
-    pack_weights(layout, params, packed)
     for m in range((min(batch_size, order.size) + MICROBATCH - 1) // MICROBATCH):
         fill_ones(layout, stride, space, begin + m * layout[layers, ERROR_ROWS_AT])
     results[:] = 0
@@ -79,13 +79,18 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
         # A(l) = f(A(l-1) W(l) + b(l))
         for l in range(begun, layers):
             bands = (layout[l + 1, UNITS] + LAYER_MC - 1) // LAYER_MC
-            for task in prange(microbatches * bands):  # no race: each writes units of its own, for samples of its own
-                m, i = np.int64(task) // bands, np.int64(task) % bands * LAYER_MC
-                micro = part_of(whole, m * MICROBATCH, MICROBATCH)
-                unit_outputs(micro, l, i, params, packed)
-                if dropout is not None and l + 1 < layers:
-                    units = min(LAYER_MC, layout[l + 1, UNITS] - i)
-                    drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
+            tasks = microbatches * bands
+            parts = min(tasks, tiles.size // COPY)
+            # no race: each has tiles of its own, and each task writes units of its own, for samples of its own
+            for taken in prange(parts):
+                part = np.int64(taken)
+                for task in range(part * tasks // parts, (part + 1) * tasks // parts):
+                    m, i = task // bands, task % bands * LAYER_MC
+                    micro = part_of(whole, m * MICROBATCH, MICROBATCH)
+                    band_outputs(micro, l, i, params, tiles, part * COPY)
+                    if dropout is not None and l + 1 < layers:
+                        units = min(LAYER_MC, layout[l + 1, UNITS] - i)
+                        drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
         # delta(L) = dJ/dZ(L)
         for group in prange(groups):  # no race: each writes the columns of its own samples, and results of its own
             g = np.int64(group)
@@ -121,17 +126,14 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                 block_gradient(whole, block, params, gradient, plain, shrink)
             if clip is not None:
                 lengths[task] = np.sqrt(block_length(block, layout, gradient))
-            else:
-                if not plain:
-                    block_update(block, layout, params, gradient, rule, step, kind(1))
-                repack(block, layout, params, packed)
+            elif not plain:
+                block_update(block, layout, params, gradient, rule, step, kind(1))
         if clip is not None:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)
             for k in range(blocks):  # bound by memory: one thread does
                 block = block_of(layout, k, itemsize)
                 block_update(block, layout, params, gradient, rule, step, factor)
-                repack(block, layout, params, packed)
 
 
 learn_wide_serial = learn_wide.serial

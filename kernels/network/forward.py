@@ -11,9 +11,10 @@ from numba import prange
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
+from ..compiler.processor import VECTOR_BYTES, caches
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from ..product.pack import read_transposed, transpose_exact
-from ..product.tile import MR, gemm
+from ..product.tile import MR, NR, gemm
 from .arguments import Microbatch
 from .layout import (
     ACTIVATION,
@@ -30,9 +31,10 @@ from .layout import (
     pack_weights,
 )
 
-# Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights
-# between them and the activations of a microbatch stay in the second cache.
-LAYER_MC, LAYER_KC = 32, 512
+# Units of a layer whose outputs are computed at a time: whole tiles. And the inputs whose terms are added at a time: of
+# these rows of activations, a panel of samples takes half of the first cache, and stays there for all these units.
+PANEL_LINES = NR * VECTOR_BYTES // 64 + (NR * VECTOR_BYTES % 64 > 0)
+LAYER_MC, LAYER_KC = 64 // MR * MR, caches()[0] // 2 // (64 * PANEL_LINES)
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FORWARD = 500_000
 # The largest int64.
@@ -135,7 +137,14 @@ def unit_outputs(micro, l, i0, params, packed):
         else:
             weights = params, layout[l, PARAMS_AT] + k * n_out + i0, 1, n_out, MR
             gemm((units, columns, depth), weights, inputs, start, (space, z, stride), least)
-    # a_i = f(z_i): relu is done, softmax needs all units
+    activate_units(micro, l, i0, units)
+
+
+@inner
+def activate_units(micro, l, i0, units):
+    """Activation of some units of layer l, from i0 on: a_i = f(z_i). ReLU is done, and softmax needs all units."""
+    layout, stride, space, at, _, _ = micro
+    kind, z = layout[l, ACTIVATION], at + layout[l, SLOPES_AT] + i0 * stride
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
         outputs = at + layout[l + 1, INPUTS_AT] + i0 * stride if takes_input(kind) else z
         activate(kind, units * stride, (space, z, 1), (space, outputs, 1))
