@@ -90,6 +90,22 @@ def workspace(batch_size, net, dropout, params, plain, sparse, parallel):
 
 
 @python_or_compiled
+def check_pass(order, rows, step):
+    """Raise ValueError unless the numbers in `order` are those of rows, and `step` is one of updates."""
+    if step < 0 or step > LAST_STEP:
+        raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
+    if not order.flags.c_contiguous:
+        raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
+    if order.size > 0 and (order.min() < 0 or order.max() >= rows):
+        raise ValueError(
+            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) are",
+            order.min(),
+            order.max(),
+            rows,
+        )
+
+
+@python_or_compiled
 def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
     """Raise ValueError unless the arguments of a pass over so many rows fit together."""
     X, Y, weight, sizes, first, second = samples.X, samples.Y, samples.weight, net.sizes, rule.first, rule.second
@@ -118,25 +134,11 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
             first.size,
             second.size,
         )
-    if not (
-        X.flags.c_contiguous
-        and Y.flags.c_contiguous
-        and order.flags.c_contiguous
-        and first.flags.c_contiguous
-        and second.flags.c_contiguous
-    ):
+    if not (X.flags.c_contiguous and Y.flags.c_contiguous and first.flags.c_contiguous and second.flags.c_contiguous):
         raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
-    if step < 0 or step > LAST_STEP:
-        raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
-    if order.size > 0 and (order.min() < 0 or order.max() >= rows):
-        raise ValueError(
-            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) are",
-            order.min(),
-            order.max(),
-            rows,
-        )
+    check_pass(order, rows, step)
 
 
 @python_or_compiled
@@ -386,10 +388,10 @@ def minibatch_epoch_parallel(  # noqa: PLR0913
     ValueError
         As `minibatch_epoch`.
     """
-    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
-    net = frozen_net(sizes, activations, loss, loss_parameter, decision)
-    check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
     if order.size == 0:
+        rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
+        net = frozen_net(sizes, activations, loss, loss_parameter, decision)
+        check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
         return np.nan, np.nan, step
     epoch = prepare_minibatch(
         X,
@@ -411,6 +413,7 @@ def minibatch_epoch_parallel(  # noqa: PLR0913
         epsilon,
         parallel=True,
     )
+    check_pass(order, len(X), step)
     found = epoch(order, step, learning_rate, l2)
     return found.loss, found.correct, step - (-order.size // batch_size)
 

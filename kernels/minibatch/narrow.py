@@ -16,6 +16,7 @@ from ..network.arguments import Batch, Block, Microbatch, Rule, Step
 from ..network.forward import LAYER_MC, unit_outputs
 from ..network.layout import ERROR_ROWS_AT, GROUP, PARAMS_AT, UNITS, fill_ones
 from .steps import (
+    BAND,
     SUM_LENGTH,
     add_gradient,
     drop_errors,
@@ -75,7 +76,7 @@ def learn_narrow(samples, dropout, clip, training, order, updates):
                     turn_errors(micro, l, kind(1) / kind(rows))
                     # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
                     if l > 0:
-                        for i in range(0, layout[l, UNITS], LAYER_MC):
+                        for i in range(0, layout[l, UNITS], BAND):
                             unit_errors(micro, l, i, params)
                             if dropout is not None:
                                 drop_errors(micro, l - 1, i, dropout[l - 1], layer_key(rule.seed, update, l - 1))

@@ -13,10 +13,10 @@ from ..compiler.jit import njit
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Microbatch, Rule, Step
-from ..network.forward import LAYER_MC
-from ..network.layout import ERROR_ROWS_AT, GROUP, UNITS, fill_ones
+from ..network.layout import ERROR_ROWS_AT, GROUP, PARTS, UNITS, fill_ones
 from ..product.sparse import csr_band
 from .steps import (
+    BAND,
     COPY,
     MICROBATCH,
     band_outputs,
@@ -28,6 +28,7 @@ from .steps import (
     drop_errors,
     drop_outputs,
     finite,
+    first_block,
     is_plain,
     output_errors,
     outputs_of_sparse,
@@ -78,18 +79,18 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                     drop_outputs(micro, 0, 0, layout[1, UNITS], dropout[0], layer_key(rule.seed, update, 0))
         # A(l) = f(A(l-1) W(l) + b(l))
         for l in range(begun, layers):
-            bands = (layout[l + 1, UNITS] + LAYER_MC - 1) // LAYER_MC
+            bands = (layout[l + 1, UNITS] + BAND - 1) // BAND
             tasks = microbatches * bands
             parts = min(tasks, tiles.size // COPY)
             # no race: each has tiles of its own, and each task writes units of its own, for samples of its own
             for taken in prange(parts):
                 part = np.int64(taken)
                 for task in range(part * tasks // parts, (part + 1) * tasks // parts):
-                    m, i = task // bands, task % bands * LAYER_MC
+                    m, i = task // bands, task % bands * BAND
                     micro = part_of(whole, m * MICROBATCH, MICROBATCH)
                     band_outputs(micro, l, i, params, tiles, part * COPY)
                     if dropout is not None and l + 1 < layers:
-                        units = min(LAYER_MC, layout[l + 1, UNITS] - i)
+                        units = min(BAND, layout[l + 1, UNITS] - i)
                         drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
         # delta(L) = dJ/dZ(L)
         for group in prange(groups):  # no race: each writes the columns of its own samples, and results of its own
@@ -100,7 +101,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
             break
         # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
         for l in range(layers - 1, -1, -1):
-            bands = (layout[l, UNITS] + LAYER_MC - 1) // LAYER_MC if l > 0 else 0
+            bands = (layout[l, UNITS] + BAND - 1) // BAND if l > 0 else 0
             # no race: each writes errors of units of its own below the layer, or those of the layer as rows
             for task in prange(microbatches * (bands + 1)):
                 m, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
@@ -108,10 +109,10 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                 if band == bands:
                     turn_errors(micro, l, scale)
                 else:
-                    unit_errors(micro, l, band * LAYER_MC, params)
+                    unit_errors(micro, l, band * BAND, params)
                     if dropout is not None:
                         key = layer_key(rule.seed, update, l - 1)
-                        drop_errors(micro, l - 1, band * LAYER_MC, dropout[l - 1], key)
+                        drop_errors(micro, l - 1, band * BAND, dropout[l - 1], key)
         # dW(l) = A(l-1)^T delta(l) / B, and w <- w - alpha dW, or as the rule says: every block is updated while it is
         # in cache, if its length is not asked for.
         if csr is not None:
@@ -120,14 +121,19 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                 j = np.int64(task) * width
                 sparse_gradient(csr, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)
         shrink = kind(1 - rate * decay)
-        for task in prange(blocks):  # no race: each writes a block of its own
-            block = block_of(layout, task, itemsize)
-            if np.int64(task) >= done:
-                block_gradient(whole, block, params, gradient, plain, shrink)
-            if clip is not None:
-                lengths[task] = np.sqrt(block_length(block, layout, gradient))
-            elif not plain:
-                block_update(block, layout, params, gradient, rule, step, kind(1))
+        parts = min(PARTS, blocks)
+        for taken in prange(parts):  # no race: each writes blocks of its own
+            part = np.int64(taken)
+            for task in range(
+                first_block(layout, part, parts, itemsize), first_block(layout, part + 1, parts, itemsize)
+            ):
+                block = block_of(layout, task, itemsize)
+                if task >= done:
+                    block_gradient(whole, block, params, gradient, plain, shrink)
+                if clip is not None:
+                    lengths[task] = np.sqrt(block_length(block, layout, gradient))
+                elif not plain:
+                    block_update(block, layout, params, gradient, rule, step, kind(1))
         if clip is not None:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)

@@ -11,10 +11,9 @@ from numba import prange
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
-from ..compiler.processor import VECTOR_BYTES, caches
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from ..product.pack import read_transposed, transpose_exact
-from ..product.tile import MR, NR, gemm
+from ..product.tile import MR, gemm
 from .arguments import Microbatch
 from .layout import (
     ACTIVATION,
@@ -31,10 +30,9 @@ from .layout import (
     pack_weights,
 )
 
-# Units of a layer whose outputs are computed at a time: whole tiles. And the inputs whose terms are added at a time: of
-# these rows of activations, a panel of samples takes half of the first cache, and stays there for all these units.
-PANEL_LINES = NR * VECTOR_BYTES // 64 + (NR * VECTOR_BYTES % 64 > 0)
-LAYER_MC, LAYER_KC = 64 // MR * MR, caches()[0] // 2 // (64 * PANEL_LINES)
+# Units of a layer whose outputs are computed at a time, and the inputs whose terms are added at a time: the weights
+# between them and the activations of a microbatch stay in the second cache.
+LAYER_MC, LAYER_KC = 32, 512
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FORWARD = 500_000
 # The largest int64.
