@@ -428,9 +428,9 @@ def _a_work_space(g, say):
     say("reads past the end of a work space of Python")
     net = network(g)
     work = minibatch.workspace(
-        9, minibatch.frozen_net(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False
+        9, minibatch.frozen_net(*net.layers, *net.rest), np.zeros(len(net.names)), net.params, False, False, True
     )
-    for side in (work.space, work.packed, work.gradient):
+    for side in (work.space, work.tiles, work.gradient):
         kernels.exp(_around(side), np.empty(side.size + 2, g.dtype))
 
 

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from fastbp import kernels
 from fastbp.kernels.minibatch import epoch as batches
+from fastbp.kernels.minibatch import steps
 from fastbp.kernels.network import forward as tiles
 
 seeds = st.integers(0, 2**32 - 1)
@@ -24,9 +25,10 @@ LECTURE |= {"optimizer": "sgd", "batch_size": 1, "scale": False}
 LECTURE_PAIR = ("squared_error", "logistic")
 # Networks on both sides of every block size: units of a layer that are computed at once, inputs that are added at once,
 # weights that are copied into tiles, columns of weights that are updated at once.
-DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
-LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
 assert (tiles.LAYER_KC, tiles.LAYER_MC) == (512, 32)
+DEEP = [(n_in, n_out, 3) for n_in in range(510, 515) for n_out in (127, 128, 129)]
+DEEP += [(steps.DEPTH + k, steps.BAND + 2 * k, 3) for k in (-2, -1, 0, 1, 2)]
+LARGE = [(260, 280, 7), (4, 6, 513, 2), (90, 800, 3), (5, 65, 64, 63)]
 
 
 def frozen(values, dtype=None):

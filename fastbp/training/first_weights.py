@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from .. import checks, options
 
+# Numbers that are drawn at a time: they stay in the second cache until they are rounded to the type of the weights.
+DRAWN = 1 << 15
+
 
 def random_streams(seed: int) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
     """Independent generators for the first weights, the validation split, and the order of the samples."""
@@ -28,16 +31,27 @@ def initial_parameters(
     layer's weights. They are drawn in float64, so that both dtypes start from the same numbers. glorot is the default
     for relu, too: its numbers are smaller than those of he, with which small tables were learnt less well.
     """
-    bounds = parameter_bounds(net, init)
-    return random.uniform(-bounds, bounds).astype(dtype)
+    layers = _bounds(net, init)
+    params, start = np.empty(sum(count for count, _ in layers), dtype), 0
+    for count, bound in layers:
+        for first in range(start, start + count, DRAWN):
+            part = params[first : min(first + DRAWN, start + count)]
+            part[:] = random.uniform(-bound, bound, len(part))
+        start += count
+    return params
 
 
 def parameter_bounds(net: options.Architecture, init: str | None) -> NDArray[np.float64]:
     """r of each weight and bias, see `initial_parameters`."""
+    return np.concatenate([np.full(count, bound) for count, bound in _bounds(net, init)])
+
+
+def _bounds(net: options.Architecture, init: str | None) -> list[tuple[int, float]]:
+    """Parameters of each layer, and their r."""
     if init is not None:
         checks.one_of("init", init, options.INITS)
-    parts = []
+    layers = []
     for n_in, n_out in itertools.pairwise(net.sizes):
         bound = {"glorot": math.sqrt(6 / (n_in + n_out)), "he": math.sqrt(6 / n_in), "uniform": 1.0}[init or "glorot"]
-        parts.append(np.full((n_in + 1) * n_out, bound))
-    return np.concatenate(parts)
+        layers.append(((n_in + 1) * n_out, bound))
+    return layers

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.jit import frozen, python_or_compiled
-from ..compiler.memory import aligned, whole_vectors
+from ..compiler.memory import aligned
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.optimizer import GRADIENT, SGD, rates_of, states_of
 from ..network.arguments import Csr, Net, Rule, Samples, Training, Updates, Work
 from ..network.epochs import Batches, batch_epochs
 from ..network.forward import check_network
-from ..network.layout import ERROR_ROWS_AT, GROUP, PACKED_AT, PACKED_FROM, PARAMS_AT, PARTS, layout_of
+from ..network.layout import ERROR_ROWS_AT, GROUP, PACKED_FROM, PARAMS_AT, PARTS, layout_of, microbatch_stride
 from .narrow import learn_narrow, learn_narrow_serial
-from .steps import MICROBATCH, SUM_LENGTH, blocks_of, is_plain
+from .steps import COPY, MICROBATCH, SUM_LENGTH, blocks_of, is_plain
 from .wide import learn_wide, learn_wide_serial
 
-# Up to this many bytes of parameters a network is narrow. None of its layers is packed.
+# With fewer bytes of parameters a network is narrow. None of its layers is packed.
 NARROW = PACKED_FROM
 # Multiply-adds of a forward pass of a batch from which threads pay, in the narrow way and in the wide one.
 PARALLEL_NARROW, PARALLEL_WIDE = 500_000, 2_000_000
@@ -35,7 +35,7 @@ narrow_epochs, wide_epochs = batch_epochs(learn_narrow_serial), batch_epochs(lea
 @python_or_compiled
 def is_narrow(batch_size, param_bytes):
     """Whether batches of this size go through a network of so many bytes of parameters by `narrow`."""
-    return batch_size > GROUP and param_bytes <= NARROW
+    return batch_size > GROUP and param_bytes < NARROW
 
 
 class Memory(NamedTuple):
@@ -55,7 +55,7 @@ class Memory(NamedTuple):
 @python_or_compiled
 def memory_of(sizes, activations, dropout, batch_size, itemsize, narrow, plain):
     """What batches of at most `batch_size` samples take; `plain` needs no gradient (see `wide`)."""
-    stride = whole_vectors(min(batch_size, GROUP if narrow else MICROBATCH), itemsize)
+    stride = microbatch_stride(min(batch_size, GROUP if narrow else MICROBATCH), itemsize)
     layout, layers = layout_of(sizes, activations, dropout, stride, itemsize), sizes.size - 1
     groups = (batch_size + GROUP - 1) // GROUP
     parts = min(groups, PARTS) if narrow else 1  # gradients that are added up at the same time
@@ -67,7 +67,13 @@ def memory_of(sizes, activations, dropout, batch_size, itemsize, narrow, plain):
 
 
 @python_or_compiled
-def workspace(batch_size, net, dropout, params, plain, sparse):
+def copies(parallel):
+    """Elements of the weights that are copied into tiles at a time, for each of the parts of a layer."""
+    return COPY * (PARTS if parallel else 1)
+
+
+@python_or_compiled
+def workspace(batch_size, net, dropout, params, plain, sparse, parallel):
     """Memory for passes in batches of at most so many samples, in the narrow or in the wide way."""
     sizes, itemsize = net.sizes, params.itemsize
     narrow = is_narrow(batch_size, params.nbytes) and not sparse
@@ -75,12 +81,28 @@ def workspace(batch_size, net, dropout, params, plain, sparse):
     blocks = 0
     for l in range(sizes.size - 1):
         blocks += blocks_of(sizes[l], sizes[l + 1], itemsize)
-    packed = np.empty(need.layout[sizes.size - 1, PACKED_AT], params.dtype)
+    tiles = np.empty(0 if narrow else copies(parallel), params.dtype)
     space = np.empty(need.space + 16, params.dtype)
     gradient = np.empty(need.gradient, params.dtype)
     # results: loss and right decisions of each part of a batch, the penalty, and 1 + the batch that failed
     lengths, results = np.empty(blocks), np.empty(2 * need.parts + 2)
-    return Work(need.layout, need.stride, blocks, packed, space, aligned(space), gradient, lengths, results)
+    return Work(need.layout, need.stride, blocks, tiles, space, aligned(space), gradient, lengths, results)
+
+
+@python_or_compiled
+def check_pass(order, rows, step):
+    """Raise ValueError unless the numbers in `order` are those of rows, and `step` is one of updates."""
+    if step < 0 or step > LAST_STEP:
+        raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
+    if not order.flags.c_contiguous:
+        raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
+    if order.size > 0 and (order.min() < 0 or order.max() >= rows):
+        raise ValueError(
+            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) are",
+            order.min(),
+            order.max(),
+            rows,
+        )
 
 
 @python_or_compiled
@@ -112,25 +134,11 @@ def check_minibatch(samples, rows, net, params, rule, order, batch_size, step):
             first.size,
             second.size,
         )
-    if not (
-        X.flags.c_contiguous
-        and Y.flags.c_contiguous
-        and order.flags.c_contiguous
-        and first.flags.c_contiguous
-        and second.flags.c_contiguous
-    ):
+    if not (X.flags.c_contiguous and Y.flags.c_contiguous and first.flags.c_contiguous and second.flags.c_contiguous):
         raise ValueError("minibatch_epoch: X, Y, order, first and second must be C-contiguous")
-    if step < 0 or step > LAST_STEP:
-        raise ValueError("minibatch_epoch: step counts the updates made so far, from 0; got", step)
     if batch_size < 1:
         raise ValueError("minibatch_epoch: batch_size must be at least 1, got", batch_size)
-    if order.size > 0 and (order.min() < 0 or order.max() >= rows):
-        raise ValueError(
-            "minibatch_epoch: order must hold sample numbers from 0 to n-1; (smallest, largest, n) are",
-            order.min(),
-            order.max(),
-            rows,
-        )
+    check_pass(order, rows, step)
 
 
 @python_or_compiled
@@ -221,7 +229,7 @@ def minibatch_epoch(  # noqa: PLR0913
         return np.nan, np.nan, step
     n, batch_size = order.size, min(batch_size, order.size)
     batches = (n + batch_size - 1) // batch_size
-    work = workspace(batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False)
+    work = workspace(batch_size, net, np.zeros(activations.size), params, is_plain(optimizer, batch_size), False, False)
     training = Training(net, params, rule, work)
     rates, penalties = rates_of(batches, learning_rate, l2)
     updates = Updates(batch_size, step, rates, penalties)
@@ -314,7 +322,7 @@ def prepare_minibatch(  # noqa: PLR0913
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
     data = (samples, *more) if narrow else (samples, csr, *more)
     plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
-    work = workspace(batch_size, net, shares, params, plain, csr is not None)
+    work = workspace(batch_size, net, shares, params, plain, csr is not None, parallel)
     # compiled for the usual cases alone
     several = None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]
     return Batches(loops[parallel], several, data, Training(net, params, rule, work), n, batch_size)
@@ -380,10 +388,10 @@ def minibatch_epoch_parallel(  # noqa: PLR0913
     ValueError
         As `minibatch_epoch`.
     """
-    rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
-    net = frozen_net(sizes, activations, loss, loss_parameter, decision)
-    check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
     if order.size == 0:
+        rule = Rule(optimizer, first, second, beta1, beta2, epsilon, 0)
+        net = frozen_net(sizes, activations, loss, loss_parameter, decision)
+        check_minibatch(Samples(X, Y, weight), len(X), net, params, rule, order, batch_size, step)
         return np.nan, np.nan, step
     epoch = prepare_minibatch(
         X,
@@ -405,6 +413,7 @@ def minibatch_epoch_parallel(  # noqa: PLR0913
         epsilon,
         parallel=True,
     )
+    check_pass(order, len(X), step)
     found = epoch(order, step, learning_rate, l2)
     return found.loss, found.correct, step - (-order.size // batch_size)
 

@@ -16,6 +16,7 @@ from ..network.arguments import Batch, Block, Microbatch, Rule, Step
 from ..network.forward import LAYER_MC, unit_outputs
 from ..network.layout import ERROR_ROWS_AT, GROUP, PARAMS_AT, UNITS, fill_ones
 from .steps import (
+    BAND,
     SUM_LENGTH,
     add_gradient,
     drop_errors,
@@ -36,7 +37,7 @@ def learn_narrow(samples, dropout, clip, training, order, updates):
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
     objective = net.loss, net.loss_parameter, net.decision
     rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
-    layout, stride, _, packed, space, begin, gradient, _, results = work
+    layout, stride, _, tiles, space, begin, gradient, _, results = work
     kind, layers = params.dtype.type, layout.shape[0] - 1
     size, zero = layout[layers, ERROR_ROWS_AT], np.int64(0)  # typed: for a literal, a callee is compiled once more
     parts = (results.size - 2) // 2
@@ -64,7 +65,7 @@ def learn_narrow(samples, dropout, clip, training, order, updates):
                 # A(l) = f(A(l-1) W(l) + b(l))
                 for l in range(layers):
                     for i in range(0, layout[l + 1, UNITS], LAYER_MC):
-                        unit_outputs(micro, l, i, params, packed)
+                        unit_outputs(micro, l, i, params, tiles)
                         # Numba leaves out of the compiled code what follows `is not None` where an argument is None.
                         if dropout is not None and l + 1 < layers:
                             units = min(LAYER_MC, layout[l + 1, UNITS] - i)
@@ -75,7 +76,7 @@ def learn_narrow(samples, dropout, clip, training, order, updates):
                     turn_errors(micro, l, kind(1) / kind(rows))
                     # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
                     if l > 0:
-                        for i in range(0, layout[l, UNITS], LAYER_MC):
+                        for i in range(0, layout[l, UNITS], BAND):
                             unit_errors(micro, l, i, params)
                             if dropout is not None:
                                 drop_errors(micro, l - 1, i, dropout[l - 1], layer_key(rule.seed, update, l - 1))

@@ -9,20 +9,21 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
-from ..layer.activation import IDENTITY, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
+from ..compiler.processor import VECTOR_BYTES, caches
+from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop
 from ..layer.loss import LOWEST_ADDRESS, takes_outputs, tile_loss
 from ..layer.optimizer import SGD, sum_of_squares
 from ..network.arguments import Block, Microbatch
-from ..network.forward import LAYER_KC, LAYER_MC
+from ..network.forward import activate_units
 from ..network.layout import (
     ACTIVATION,
     ERROR_ROWS_AT,
     ERRORS_AT,
     FACTORS_AT,
     INPUTS_AT,
-    PACKED_AT,
+    LINE,
     PARAMS_AT,
     SLOPES_AT,
     TARGETS_AT,
@@ -31,11 +32,20 @@ from ..network.layout import (
 )
 from ..product.pack import gather_transposed, pack_tiles, transpose
 from ..product.sparse import csr_forward, csr_gradient
-from ..product.tile import MR, gemm, panel_columns
+from ..product.tile import MR, NR, gemm, panel_columns
 from .update import update_weights
 
 # Samples of a microbatch in the wide way: its activations stay in the second cache.
 MICROBATCH = 128
+# Units of a layer that are computed at a time: whole tiles. And the terms that are added at a time: with so many rows,
+# a panel of samples takes half of the first cache, and stays there for all of these units. Lines count as a whole: what
+# they hold of the next panel is there, too.
+BAND, DEPTH = 64 // MR * MR, max(128, caches()[0] // 2 // (-(-NR * VECTOR_BYTES // LINE) * LINE))
+# Bytes of a layer's weights from which they are copied into tiles: less stays in the first cache as it lies. Rows of W
+# that are copied at a time: a cache line of each serves several tiles. Elements from a tile to the next, which lies on
+# other cache sets; and of all tiles that are used at a time.
+COPIED_FROM, COPIED_ROWS, TILE = 1 << 15, 16, MR * DEPTH + LINE // 4
+COPY = BAND // MR * TILE
 # Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a
 # gradient hardly grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all
 # weights of the first layer.
@@ -68,6 +78,35 @@ def read_samples(samples, batch, micro):
 
 
 @inner
+def band_outputs(micro, l, i0, params, tiles, at):
+    """
+    Outputs of BAND units of layer l, from unit i0 on, as `unit_outputs` computes them.
+
+    Weights of a large layer are copied to `tiles`, from `at` on, into the order in which they are read, DEPTH inputs
+    at a time. A copy of all of them would be one more matrix that the caches have to hold.
+    """
+    layout, stride, space, begin, _, count = micro
+    n_in, n_out, kind = layout[l, UNITS], layout[l + 1, UNITS], layout[l, ACTIVATION]
+    units, columns = min(BAND, n_out - i0), whole_vectors(count, space.itemsize)
+    a, z, infinite = begin + layout[l, INPUTS_AT], begin + layout[l, SLOPES_AT] + i0 * stride, -space.dtype.type(np.inf)
+    floor = space.dtype.type(0) if kind == RELU else infinite
+    copied = (n_in + 1) * n_out * space.itemsize >= COPIED_FROM
+    # z_i = sum_k w_ki a_k + b_i: row n_in of W is b, and a_(n_in) is 1
+    for k in range(0, n_in + 1, DEPTH):
+        depth, source = min(DEPTH, n_in + 1 - k), layout[l, PARAMS_AT] + k * n_out + i0
+        weights = params, source, 1, n_out, MR
+        if copied:
+            for part in range(0, depth, COPIED_ROWS):
+                rows = params, source + part * n_out, 1, n_out
+                pack_tiles((units, min(COPIED_ROWS, depth - part)), rows, (tiles, at + part * MR, TILE))
+            weights = tiles, at, 1, MR, TILE
+        least = floor if k + depth > n_in else infinite
+        inputs, start = (space, a + k * stride, stride, 1), (space, z, -1 if k == 0 else stride)
+        gemm((units, columns, depth), weights, inputs, start, (space, z, stride), least)
+    activate_units(micro, l, i0, units)
+
+
+@inner
 def drop_outputs(micro, l, i0, units, share, key):
     """Drop some of the outputs of units i0 ... of layer l: a' = a / (1 - p), or 0."""
     layout, stride, space, at, first, count = micro
@@ -79,10 +118,10 @@ def drop_outputs(micro, l, i0, units, share, key):
 
 @inner
 def drop_errors(micro, l, i0, share, key):
-    """Errors of those of LAYER_MC units, from i0 on, of layer l that were dropped are 0."""
+    """Errors of those of BAND units, from i0 on, of layer l that were dropped are 0."""
     layout, stride, space, at, first, count = micro
     errors = space, at + layout[l, ERRORS_AT] + i0 * stride, stride, 1
-    units, columns = min(LAYER_MC, layout[l + 1, UNITS] - i0), whole_vectors(count, space.itemsize)
+    units, columns = min(BAND, layout[l + 1, UNITS] - i0), whole_vectors(count, space.itemsize)
     drop(key, (i0, units), (first, columns), share, errors, errors)
 
 
@@ -130,17 +169,17 @@ def output_errors(micro, objective, results, k):
 
 @inner
 def unit_errors(micro, l, i0, params):
-    """Errors of LAYER_MC units, from i0 on, below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
+    """Errors of BAND units, from i0 on, below layer l: delta_i = f'(z_i) sum_j w_ij delta_j."""
     layout, stride, space, at, _, count = micro
     n_out = layout[l + 1, UNITS]
-    units, columns = min(LAYER_MC, layout[l, UNITS] - i0), whole_vectors(count, space.itemsize)
+    units, columns = min(BAND, layout[l, UNITS] - i0), whole_vectors(count, space.itemsize)
     delta, below = at + layout[l, ERRORS_AT], at + layout[l - 1, ERRORS_AT] + i0 * stride
     infinite = -space.dtype.type(np.inf)
     # sum_j w_ij delta_j
-    for j in range(0, n_out, LAYER_KC):
+    for j in range(0, n_out, DEPTH):
         weights = params, layout[l, PARAMS_AT] + i0 * n_out + j, n_out, 1, MR * n_out
         errors, start = (space, delta + j * stride, stride, 1), (space, below, -1 if j == 0 else stride)
-        gemm((units, columns, min(LAYER_KC, n_out - j)), weights, errors, start, (space, below, stride), infinite)
+        gemm((units, columns, min(DEPTH, n_out - j)), weights, errors, start, (space, below, stride), infinite)
     # delta_i = f'(z_i) times that
     slopes = at + layout[l - 1, SLOPES_AT] + i0 * stride
     multiply_derivative(layout[l - 1, ACTIVATION], units * stride, (space, slopes, 1), (space, below, 1))
@@ -207,6 +246,18 @@ def block_of(layout, number, itemsize):
     return Block(l, i0, min(i0 + height, n_in + 1), j0, min(j0 + width, n_out))
 
 
+@inner
+def first_block(layout, part, parts, itemsize):
+    """The block with which a part of the weights begins. The parts are of about the same size."""
+    layers, l, number = layout.shape[0] - 1, 0, 0
+    weight = layout[layers, PARAMS_AT] * part // parts
+    while l + 1 < layers and weight >= layout[l + 1, PARAMS_AT]:
+        number += blocks_of(layout[l, UNITS], layout[l + 1, UNITS], itemsize)
+        l += 1
+    blocks, begin = blocks_of(layout[l, UNITS], layout[l + 1, UNITS], itemsize), layout[l, PARAMS_AT]
+    return number + (weight - begin) * blocks // (layout[l + 1, PARAMS_AT] - begin)
+
+
 @python_or_compiled
 def is_plain(optimizer, batch_size):
     """
@@ -271,16 +322,6 @@ def block_update(block, layout, params, gradient, rule, step, factor):
         update_weights(rule, step, count, params, gradient, at + i * n_out, step.decay)
     if i1 > n_in:
         update_weights(rule, step, j1 - j0, params, gradient, at + weights * n_out, 0.0)
-
-
-@inner
-def repack(block, layout, params, packed):
-    """The packed copy of a block of weights follows its update."""
-    l, i0, i1, j0, j1 = block
-    n_in, n_out = layout[l, UNITS], layout[l + 1, UNITS]
-    if layout[l + 1, PACKED_AT] > layout[l, PACKED_AT]:
-        tiles = packed, layout[l, PACKED_AT] + j0 * (n_in + 1) + i0 * MR, MR * (n_in + 1)
-        pack_tiles((j1 - j0, i1 - i0), (params, layout[l, PARAMS_AT] + i0 * n_out + j0, 1, n_out), tiles)
 
 
 @inner

@@ -13,11 +13,13 @@ from ..compiler.jit import njit
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Microbatch, Rule, Step
-from ..network.forward import LAYER_MC, unit_outputs
-from ..network.layout import ERROR_ROWS_AT, GROUP, UNITS, fill_ones, pack_weights
+from ..network.layout import ERROR_ROWS_AT, GROUP, PARTS, UNITS, fill_ones
 from ..product.sparse import csr_band
 from .steps import (
+    BAND,
+    COPY,
     MICROBATCH,
+    band_outputs,
     block_gradient,
     block_length,
     block_of,
@@ -26,13 +28,13 @@ from .steps import (
     drop_errors,
     drop_outputs,
     finite,
+    first_block,
     is_plain,
     output_errors,
     outputs_of_sparse,
     part_of,
     penalty,
     read_samples,
-    repack,
     sparse_gradient,
     turn_errors,
     unit_errors,
@@ -45,7 +47,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
     objective = net.loss, net.loss_parameter, net.decision
     rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
-    layout, stride, blocks, packed, space, begin, gradient, lengths, results = work
+    layout, stride, blocks, tiles, space, begin, gradient, lengths, results = work
     kind, layers, itemsize = params.dtype.type, layout.shape[0] - 1, params.itemsize
     # Plain descent adds -alpha/B delta to the weights themselves; the others need the gradient first.
     plain = is_plain(rule.optimizer, batch_size)
@@ -56,7 +58,6 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
     begun, done = 0, 0
     if csr is not None:
         begun, done, plain = 1, blocks_of(layout[0, UNITS], layout[1, UNITS], itemsize), False
-    pack_weights(layout, params, packed)
     for m in range((min(batch_size, order.size) + MICROBATCH - 1) // MICROBATCH):
         fill_ones(layout, stride, space, begin + m * layout[layers, ERROR_ROWS_AT])
     results[:] = 0
@@ -78,14 +79,19 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                     drop_outputs(micro, 0, 0, layout[1, UNITS], dropout[0], layer_key(rule.seed, update, 0))
         # A(l) = f(A(l-1) W(l) + b(l))
         for l in range(begun, layers):
-            bands = (layout[l + 1, UNITS] + LAYER_MC - 1) // LAYER_MC
-            for task in prange(microbatches * bands):  # no race: each writes units of its own, for samples of its own
-                m, i = np.int64(task) // bands, np.int64(task) % bands * LAYER_MC
-                micro = part_of(whole, m * MICROBATCH, MICROBATCH)
-                unit_outputs(micro, l, i, params, packed)
-                if dropout is not None and l + 1 < layers:
-                    units = min(LAYER_MC, layout[l + 1, UNITS] - i)
-                    drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
+            bands = (layout[l + 1, UNITS] + BAND - 1) // BAND
+            tasks = microbatches * bands
+            parts = min(tasks, tiles.size // COPY)
+            # no race: each has tiles of its own, and each task writes units of its own, for samples of its own
+            for taken in prange(parts):
+                part = np.int64(taken)
+                for task in range(part * tasks // parts, (part + 1) * tasks // parts):
+                    m, i = task // bands, task % bands * BAND
+                    micro = part_of(whole, m * MICROBATCH, MICROBATCH)
+                    band_outputs(micro, l, i, params, tiles, part * COPY)
+                    if dropout is not None and l + 1 < layers:
+                        units = min(BAND, layout[l + 1, UNITS] - i)
+                        drop_outputs(micro, l, i, units, dropout[l], layer_key(rule.seed, update, l))
         # delta(L) = dJ/dZ(L)
         for group in prange(groups):  # no race: each writes the columns of its own samples, and results of its own
             g = np.int64(group)
@@ -95,7 +101,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
             break
         # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
         for l in range(layers - 1, -1, -1):
-            bands = (layout[l, UNITS] + LAYER_MC - 1) // LAYER_MC if l > 0 else 0
+            bands = (layout[l, UNITS] + BAND - 1) // BAND if l > 0 else 0
             # no race: each writes errors of units of its own below the layer, or those of the layer as rows
             for task in prange(microbatches * (bands + 1)):
                 m, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
@@ -103,10 +109,10 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                 if band == bands:
                     turn_errors(micro, l, scale)
                 else:
-                    unit_errors(micro, l, band * LAYER_MC, params)
+                    unit_errors(micro, l, band * BAND, params)
                     if dropout is not None:
                         key = layer_key(rule.seed, update, l - 1)
-                        drop_errors(micro, l - 1, band * LAYER_MC, dropout[l - 1], key)
+                        drop_errors(micro, l - 1, band * BAND, dropout[l - 1], key)
         # dW(l) = A(l-1)^T delta(l) / B, and w <- w - alpha dW, or as the rule says: every block is updated while it is
         # in cache, if its length is not asked for.
         if csr is not None:
@@ -115,23 +121,25 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                 j = np.int64(task) * width
                 sparse_gradient(csr, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)
         shrink = kind(1 - rate * decay)
-        for task in prange(blocks):  # no race: each writes a block of its own
-            block = block_of(layout, task, itemsize)
-            if np.int64(task) >= done:
-                block_gradient(whole, block, params, gradient, plain, shrink)
-            if clip is not None:
-                lengths[task] = np.sqrt(block_length(block, layout, gradient))
-            else:
-                if not plain:
+        parts = min(PARTS, blocks)
+        for taken in prange(parts):  # no race: each writes blocks of its own
+            part = np.int64(taken)
+            for task in range(
+                first_block(layout, part, parts, itemsize), first_block(layout, part + 1, parts, itemsize)
+            ):
+                block = block_of(layout, task, itemsize)
+                if task >= done:
+                    block_gradient(whole, block, params, gradient, plain, shrink)
+                if clip is not None:
+                    lengths[task] = np.sqrt(block_length(block, layout, gradient))
+                elif not plain:
                     block_update(block, layout, params, gradient, rule, step, kind(1))
-                repack(block, layout, params, packed)
         if clip is not None:
             length = np.sqrt(sum_of_squares(blocks, lengths, 0))
             factor = kind(clip / length if length > clip else 1.0)
             for k in range(blocks):  # bound by memory: one thread does
                 block = block_of(layout, k, itemsize)
                 block_update(block, layout, params, gradient, rule, step, factor)
-                repack(block, layout, params, packed)
 
 
 learn_wide_serial = learn_wide.serial

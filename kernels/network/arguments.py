@@ -47,7 +47,7 @@ class Work(NamedTuple):
     layout: Any
     stride: Any
     blocks: Any
-    packed: Any
+    tiles: Any
     space: Any
     begin: Any
     gradient: Any

@@ -140,7 +140,14 @@ def unit_outputs(micro, l, i0, params, packed):
         else:
             weights = params, layout[l, PARAMS_AT] + k * n_out + i0, 1, n_out, MR
             gemm((units, columns, depth), weights, inputs, start, (space, z, stride), least)
-    # a_i = f(z_i): relu is done, softmax needs all units
+    activate_units(micro, l, i0, units)
+
+
+@inner
+def activate_units(micro, l, i0, units):
+    """Activation of some units of layer l, from i0 on: a_i = f(z_i). ReLU is done, and softmax needs all units."""
+    layout, stride, space, at, _, _ = micro
+    kind, z = layout[l, ACTIVATION], at + layout[l, SLOPES_AT] + i0 * stride
     if kind != RELU and kind != IDENTITY and kind != SOFTMAX:
         outputs = at + layout[l + 1, INPUTS_AT] + i0 * stride if takes_input(kind) else z
         activate(kind, units * stride, (space, z, 1), (space, outputs, 1))

@@ -10,7 +10,6 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
-from ..compiler.processor import VECTOR_BYTES
 from ..layer.activation import takes_input
 from ..product.pack import pack_tiles
 from ..product.tile import MR
@@ -22,6 +21,9 @@ ERRORS_AT, ERROR_ROWS_AT, COLUMNS = 8, 9, 10
 GROUP = 64
 # Parts into which work is cut for threads, each with work space of its own.
 PARTS = 16
+# Bytes of a cache line, and of rows that are too far apart for the first cache: of 64 sets of lines (of 32 KB with 8
+# lines a set, or 48 KB with 12), they would meet in 8.
+LINE, CROWDED = 64, 512
 # From this many bytes on, weights are copied into the order in which the forward pass reads them.
 PACKED_FROM = 1 << 18
 
@@ -34,8 +36,20 @@ def packed_size(n_in, n_out, itemsize):
 
 @python_or_compiled
 def error_row(units, itemsize):
-    """Elements from one row of errors to the next: one vector more, so that rows do not all meet in one cache set."""
-    return whole_vectors(units, itemsize) + VECTOR_BYTES // itemsize
+    """Elements from one row of errors to the next: an odd number of cache lines, so that rows meet in no cache set."""
+    return ((units * itemsize + LINE - 1) // LINE | 1) * LINE // itemsize
+
+
+@python_or_compiled
+def microbatch_stride(samples, itemsize):
+    """
+    Columns of a microbatch of so many samples: whole vectors.
+
+    Where units would lie a multiple of CROWDED bytes apart, one cache line more: else the rows that a panel of samples
+    is made of would meet in a few sets of the first cache, and each use would take them from the second.
+    """
+    stride = whole_vectors(samples, itemsize)
+    return stride + LINE // itemsize if stride * itemsize % CROWDED == 0 else stride
 
 
 @python_or_compiled
