@@ -12,8 +12,9 @@ from numba import prange
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
+from ..product.blocking import MR
 from ..product.pack import read_transposed, transpose_exact
-from ..product.tile import MR, gemm
+from ..product.tile import gemm
 from .arguments import Microbatch
 from .layout import (
     ACTIVATION,

@@ -17,18 +17,15 @@ from numba import prange
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import from_element, memory, steps, written_memory
 from ..compiler.processor import VECTOR_BYTES
+from .blocking import KC, MR, NC, NR, PACKED, block_start, blocks_of, cut, panel_columns
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
-from .tile import MR, NR, STACKED, gemm, panel_columns
+from .tile import STACKED, gemm
 
-# KC rows of B are packed at a time: a panel of them stays in the first cache.
-KC = 256
-# MC rows of A meet BLOCK_PANELS panels of B at a time: the rows stay in the second cache.
-MC, BLOCK_PANELS = 96, 16
-# NC columns of B are packed at a time: they stay in the last cache.
-NC = 4096
 # Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache only with 512-bit
 # vectors.
 PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
+# Rows of A so many bytes apart meet in a few sets of the caches, and drive each other out: they are packed.
+PAGE = 4096
 # Rows of C from which packing B pays.
 PACKED_ROWS = 32
 # Rows of C up to which a B with contiguous columns is not packed as a whole.
@@ -49,17 +46,6 @@ def _is_direct(shape, a_column, b_column, alpha, itemsize):
     if n < PACKED_ROWS:
         return True
     return depth * min(m * itemsize, NR * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= KC)
-
-
-@inner
-def _blocks(n, m, split, itemsize):
-    """Rows and columns of a block of C: fit for the second cache, or (`split`) smaller, some sixteen for threads."""
-    panel = panel_columns(itemsize)
-    if not split:
-        return MC, BLOCK_PANELS * panel
-    height = min(MC, max(16, (n + 8 * MR - 1) // (8 * MR) * MR))
-    across = max(1, 16 * height // n)  # blocks next to one another, so that there are enough
-    return height, min(BLOCK_PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
 
 
 @njit(parallel=True)
@@ -83,50 +69,62 @@ def _product(shape, A, B, C, alpha, add, split):
             start = c, 0, c_row if add or k > 0 else -1
             gemm((n, m, min(STACKED, depth - k)), tiles, columns, start, (c, 0, c_row), infinite)
         return
-    lanes = VECTOR_BYTES // c.itemsize
-    height, width = _blocks(n, m, split, c.itemsize)
-    bands = (n + height - 1) // height
+    panel, (bands, chunks) = panel_columns(c.itemsize), blocks_of(n, m, split, c.itemsize)
     if direct:
-        chunks = (m + width - 1) // width
         for t in prange(bands * chunks):
-            i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * width  # prange counts in unsigned numbers
-            block, at = (min(height, n - i), min(width, m - j), depth), i * c_row + j
-            start = c, at, c_row if add else -1
-            gemm(block, (a, i * a_row, a_row, a_column, MR * a_row), (b, j, b_row, 1), start, (c, at, c_row), infinite)
+            band, chunk = np.int64(t) // chunks, np.int64(t) % chunks  # prange counts in unsigned numbers
+            i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, m, panel)
+            rows, columns = block_start(band + 1, bands, n, MR) - i, block_start(chunk + 1, chunks, m, panel) - j
+            start = c, i * c_row + j, c_row if add else -1
+            tiles = a, i * a_row, a_row, a_column, MR * a_row
+            gemm((rows, columns, depth), tiles, (b, j, b_row, 1), start, (c, i * c_row + j, c_row), infinite)
         return
-    deepest, tiled = min(depth, KC), a_column != 1
-    # B in panels, followed by A in tiles
-    b_space = deepest * ((min(m, NC) + lanes - 1) // lanes * lanes)
-    work = np.empty(b_space + (deepest * (n + MR) if tiled else 0), c.dtype)
+    # B is packed in pieces of up to KC rows, as many at a time as there is room for; A in tiles for each of them
+    tiled = a_column != 1 or (a_row * c.itemsize % PAGE == 0 and m > panel and n * KC <= PACKED)
+    high, wide = (n + MR - 1) // MR * MR if tiled else 0, (min(m, NC) + panel - 1) // panel * panel
+    deepest = cut(depth, KC)
+    span = max(1, PACKED // (deepest * max(wide, high, 1))) * deepest
+    b_space = min(span, depth) * wide
+    work = np.empty(b_space + min(span, depth) * high, c.dtype)
     for j0 in range(0, m, NC):
         columns = min(NC, m - j0)
-        chunks = (columns + width - 1) // width
-        for k0 in range(0, max(depth, 1), KC):
-            deep = min(KC, depth - k0)
-            start_row = c_row if add or k0 > 0 else -1
-            for t in prange(chunks):
-                j = np.int64(t) * width
-                part = deep, min(width, columns - j)
-                if b_column == 1:
-                    pack_rows(part, (b, k0 * b_row + j0 + j, b_row), alpha, work, j * deep)
+        for k0 in range(0, max(depth, 1), span):
+            pieces = max(1, (min(span, depth - k0) + deepest - 1) // deepest)
+            parts = chunks + bands if tiled else chunks
+            for t in prange(pieces * parts):
+                piece, part = np.int64(t) // parts, np.int64(t) % parts
+                k = k0 + piece * deepest
+                deep = min(deepest, depth - k)
+                if part < chunks:
+                    j = block_start(part, chunks, columns, panel)
+                    size = deep, block_start(part + 1, chunks, columns, panel) - j
+                    at = piece * deepest * wide + j * deep
+                    if b_column == 1:
+                        pack_rows(size, (b, k * b_row + j0 + j, b_row), alpha, work, at)
+                    else:
+                        pack_transposed(size, (b, k + (j0 + j) * b_column, b_column), alpha, work, at)
                 else:
-                    pack_transposed(part, (b, k0 + (j0 + j) * b_column, b_column), alpha, work, j * deep)
-            for t in prange(bands if tiled else 0):
-                i = np.int64(t) * height
-                rows = a, i * a_row + k0 * a_column, a_row, a_column
-                pack_tiles((min(height, n - i), deep), rows, (work, b_space + i * deep, MR * deep))
+                    i = block_start(part - chunks, bands, n, MR)
+                    size = block_start(part - chunks + 1, bands, n, MR) - i, deep
+                    at = b_space + piece * deepest * high + i * deep
+                    pack_tiles(size, (a, i * a_row + k * a_column, a_row, a_column), (work, at, MR * deep))
             for t in prange(bands * chunks):
-                i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * width
-                block, at = (min(height, n - i), min(width, columns - j), deep), i * c_row + j0 + j
-                panels, start, out = (work, j * deep, 0, deep), (c, at, start_row), (c, at, c_row)
-                if tiled:
-                    gemm(block, (work, b_space + i * deep, 1, MR, MR * deep), panels, start, out, infinite)
-                else:
-                    tiles = a, i * a_row + k0 * a_column, a_row, a_column, MR * a_row
-                    gemm(block, tiles, panels, start, out, infinite)
-
-
-_product_serial = _product.serial
+                band, chunk = np.int64(t) // chunks, np.int64(t) % chunks
+                i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, columns, panel)
+                rows = block_start(band + 1, bands, n, MR) - i
+                across, at = block_start(chunk + 1, chunks, columns, panel) - j, i * c_row + j0 + j
+                for piece in range(pieces):
+                    k = k0 + piece * deepest
+                    deep = min(deepest, depth - k)
+                    block, out = (rows, across, deep), (c, at, c_row)
+                    panels = work, piece * deepest * wide + j * deep, 0, deep
+                    start = c, at, c_row if add or k > 0 else -1
+                    if tiled:
+                        tiles = work, b_space + piece * deepest * high + i * deep, 1, MR, MR * deep
+                        gemm(block, tiles, panels, start, out, infinite)
+                    else:
+                        tiles = a, i * a_row + k * a_column, a_row, a_column, MR * a_row
+                        gemm(block, tiles, panels, start, out, infinite)
 
 
 @python_or_compiled
@@ -135,65 +133,74 @@ def _fits(b_row, b_column, c_row, c_column):
     return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
 
 
-@inner
-def _oriented(shape, A, B, C, alpha, add):
-    """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
-    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
-    if _fits(b_row, b_column, c_row, c_column):
-        _product_serial(shape, A, B, (c, c_row), alpha, add, False)
-    elif _fits(a_column, a_row, c_column, c_row):
-        # C^T = B^T A^T
-        _product_serial((m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, False)
-    else:
-        # Gaps between all elements of an operand, or rows that run backwards: copies.
-        rows, result = np.empty(depth * m, c.dtype), np.empty(n * m, c.dtype)
-        one = np.int64(1)  # typed: a literal would compile the callee once more
-        copy((depth, m), (b, 0, b_row, b_column), (rows, 0, m, one))
-        copy((n if add else 0, m), (c, 0, c_row, c_column), (result, 0, m, one))
-        _product_serial(shape, A, (rows, m, one), (result, m), alpha, add, False)
-        copy((n, m), (result, 0, m, one), (c, 0, c_row, c_column))
-
-
 @python_or_compiled
 def summed_rows(m):
     """Rows of C of m columns whose long sums are added up at a time."""
     return max(SUMMED_ROWS, SUMMED // max(m, 1))
 
 
-@inner
-def _summed(shape, A, B, C, alpha, add):
-    """The same for long sums of float32: pieces of LONG terms are added up in float64."""
-    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
-    high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
-    piece, total = np.empty(high * m, c.dtype), np.empty(high * m, np.float64)
-    flat = memory(piece)
-    for i in range(0, n, high):
-        rows = min(high, n - i)
-        copy((rows if add else 0, m), (c, i * c_row, c_row, c_column), (flat, 0, m, one))
-        for e in range(rows * m):
-            total[e] = piece[e] if add else 0
-        for k in range(0, depth, LONG):
-            left = from_element(a, i * a_row + k * a_column), a_row, a_column
-            right = from_element(b, k * b_row), b_row, b_column
-            _oriented((rows, m, min(LONG, depth - k)), left, right, (flat, m, one), alpha, new)
+def _multiplier(product, split):
+    """C = alpha A B, or C += alpha A B, for arrays of any layout, by a serial or a parallel `_product`. Unchecked."""
+
+    @inner
+    def oriented(shape, A, B, C, alpha, add):
+        """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
+        (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
+        cut_up = np.bool_(split)
+        if _fits(b_row, b_column, c_row, c_column):
+            product(shape, A, B, (c, c_row), alpha, add, cut_up)
+        elif _fits(a_column, a_row, c_column, c_row):
+            # C^T = B^T A^T
+            product(
+                (m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, np.bool_(split)
+            )
+        else:
+            # Gaps between all elements of an operand, or rows that run backwards: copies.
+            rows, result = np.empty(depth * m, c.dtype), np.empty(n * m, c.dtype)
+            one = np.int64(1)  # typed: a literal would compile the callee once more
+            copy((depth, m), (b, 0, b_row, b_column), (rows, 0, m, one))
+            copy((n if add else 0, m), (c, 0, c_row, c_column), (result, 0, m, one))
+            product(shape, A, (rows, m, one), (result, m), alpha, add, cut_up)
+            copy((n, m), (result, 0, m, one), (c, 0, c_row, c_column))
+
+    @inner
+    def summed(shape, A, B, C, alpha, add):
+        """The same for long sums of float32: pieces of LONG terms are added up in float64."""
+        (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
+        high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
+        piece, total = np.empty(high * m, c.dtype), np.empty(high * m, np.float64)
+        flat = memory(piece)
+        for i in range(0, n, high):
+            rows = min(high, n - i)
+            copy((rows if add else 0, m), (c, i * c_row, c_row, c_column), (flat, 0, m, one))
             for e in range(rows * m):
-                total[e] += piece[e]
-        for e in range(rows * m):
-            piece[e] = total[e]
-        copy((rows, m), (flat, 0, m, one), (c, i * c_row, c_row, c_column))
+                total[e] = piece[e] if add else 0
+            for k in range(0, depth, LONG):
+                left = from_element(a, i * a_row + k * a_column), a_row, a_column
+                right = from_element(b, k * b_row), b_row, b_column
+                oriented((rows, m, min(LONG, depth - k)), left, right, (flat, m, one), alpha, new)
+                for e in range(rows * m):
+                    total[e] += piece[e]
+            for e in range(rows * m):
+                piece[e] = total[e]
+            copy((rows, m), (flat, 0, m, one), (c, i * c_row, c_row, c_column))
+
+    @inner
+    def multiply(A, B, C, alpha, add):
+        """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
+        (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
+        (n, m), depth = C.shape, A.shape[1]
+        a, b, c = (memory(A), a_row, a_column), (memory(B), b_row, b_column), (written_memory(C), c_row, c_column)
+        factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
+        if C.itemsize == 8 or depth <= LONG:
+            oriented((n, m, depth), a, b, c, factor, add)
+        else:
+            summed((n, m, depth), a, b, c, factor, add)
+
+    return multiply
 
 
-@inner
-def multiply(A, B, C, alpha, add):
-    """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
-    (n, m), depth = C.shape, A.shape[1]
-    a, b, c = (memory(A), a_row, a_column), (memory(B), b_row, b_column), (written_memory(C), c_row, c_column)
-    factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
-    if C.itemsize == 8 or depth <= LONG:
-        _oriented((n, m, depth), a, b, c, factor, add)
-    else:
-        _summed((n, m, depth), a, b, c, factor, add)
+multiply, _multiply_parallel = _multiplier(_product.serial, False), _multiplier(_product, True)
 
 
 @python_or_compiled
@@ -264,16 +271,7 @@ def scaled_matmul(alpha, A, B, beta, out):
     multiply(A, B, out, alpha, beta != 0)
 
 
-def _flat(array, written):
-    """The memory of an array as a flat one: the parallel product is compiled once, whatever the layouts and flags."""
-    flat = (
-        array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
-    )
-    if not written:
-        flat.flags.writeable = False
-    return flat
-
-
+@njit
 def matmul_parallel(A, B, out):
     """
     C = A B on the threads that `threads` has set: bit for bit what `matmul` gives.
@@ -281,7 +279,7 @@ def matmul_parallel(A, B, out):
     Parameters
     ----------
     A, B, out
-        As in `matmul`. Called from Python, inside ``with threads(n)``.
+        As in `matmul`. Called inside ``with threads(n)``.
 
     Raises
     ------
@@ -290,34 +288,10 @@ def matmul_parallel(A, B, out):
 
     Notes
     -----
-    B (and a transposed A) are packed once and shared; the threads get blocks of C that the shapes alone fix.
+    The threads get blocks of C that the shapes alone fix, and share the packed operands.
     """
     check_product(A, B, out)
-    n, m = out.shape
-    if out.itemsize == 4 and A.shape[1] > LONG:
-        height = summed_rows(m)
-        for i in range(0, n, height):
-            rows = slice(i, i + height)
-            piece, total = np.empty(out[rows].shape, out.dtype), np.zeros(out[rows].shape)
-            for k in range(0, A.shape[1], LONG):
-                matmul_parallel(A[rows, k : k + LONG], B[k : k + LONG], piece)
-                total += piece
-            out[rows] = total
-        return
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
-        [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)]
-        for x in (A, B, out)
-    )
-    aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
-    one, forward = out.dtype.type(1), _fits(b_row, b_column, c_row, c_column)
-    if not aligned or not (forward or _fits(a_column, a_row, c_column, c_row)):
-        matmul(A, B, out)
-        return
-    a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)
-    if forward:
-        _product((n, m, A.shape[1]), (a, a_row, a_column), (b, b_row, b_column), (c, c_row), one, False, True)
-    else:
-        _product((m, n, A.shape[1]), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), one, False, True)
+    _multiply_parallel(A, B, out, 1, False)
 
 
 def matmul_parallel_pays(n, k, m):

@@ -7,7 +7,8 @@ import functools
 from ..compiler.assembler import Assembler
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float
-from .tile import MR, panels
+from .blocking import MR
+from .tile import panels
 from .transpose import transpose_block
 
 # Rows that are copied panel after panel: few, so that few pages are open at once.
@@ -63,17 +64,21 @@ def _turn(v: Assembler, shape: tuple, source: tuple, target: tuple, scale: Float
 def pack_tiles(v: Assembler, shape: tuple, A: tuple, out: tuple) -> None:
     """Tiles of A, n x depth: every MR rows, column after column, out_tile apart. Nothing is written after row n."""
     (n, depth), (A, a_row, a_column), (out, out_tile) = shape, A, out
-    whole, contiguous = v.round_down(n, MR), a_row == 1
+    whole, small = v.round_down(n, MR), Assembler(v.b, v.size, MR)
     for i in v.range(0, whole, MR):
-        for k in v.range(depth):
-            source = A + i * a_row + k * a_column
-            target = out + (i // MR) * out_tile + k * MR
-            with v.if_else(contiguous) as (at_once, singly):
-                with at_once:
-                    target.with_lanes(MR)[0] = source.with_lanes(MR)[0]
+        source, target = A + i * a_row, out + (i // MR) * out_tile
+        with v.if_else(a_column == 1) as (rows, others):
+            with rows:
+                row = lambda r, source=source: source.with_lanes(MR) + r * a_row  # noqa: E731
+                transpose_block(small, (v.index(MR), depth), row, target.with_lanes(MR), v.index(MR))
+            with others, v.if_else(a_row == 1) as (columns, singly):
+                with columns:
+                    for k in v.range(depth):
+                        (target + k * MR).with_lanes(MR)[0] = (source + k * a_column).with_lanes(MR)[0]
                 with singly:
-                    for r in range(MR):
-                        target.set_item(r, source.item(a_row * r))
+                    for k in v.range(depth):
+                        for r in range(MR):
+                            (target + k * MR).set_item(r, (source + k * a_column).item(a_row * r))
     for i in v.range(whole, n):
         for k in v.range(depth):
             target = out + (i // MR) * out_tile + (k * MR + (i - whole))
