@@ -141,7 +141,7 @@ def edges(dtype):
             (n, blocking.KC + 44, 2 * lanes),
             (n, blocking.KC + 1, 3 * lanes * blocking.BLOCK_PANELS + 1),
         ]
-    for n in (blocks.TURNED_ROWS, blocks.TURNED_ROWS + 1):
+    for n in (blocking.FEW_ROWS, blocks.TURNED_ROWS + 1):
         yield from [(n, 3, 2 * lanes + 1), (n, tile.STACKED + 1, lanes)]
     yield blocks.PACKED_ROWS + 1, blocking.KC + 1, blocking.NC + 3
 
@@ -445,7 +445,7 @@ def test_no_allocation(allocations, user, inputs):
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 def test_small_and_transposed_products_allocate_nothing(allocations):
-    few, many = blocks.PACKED_ROWS - 1, blocks.TURNED_ROWS
+    few, many = blocks.PACKED_ROWS - 1, blocking.FEW_ROWS
     cases = {
         "few rows": (np.ones((few, 600)), np.ones((600, 700))),
         "turned": (np.ones((few, 300)), np.ones((500, 300)).T),

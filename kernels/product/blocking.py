@@ -35,6 +35,8 @@ FIRST, SECOND, LAST = caches()
 KC = rows_at_once(FIRST, VECTOR_BYTES)
 # Panels of B that MC rows of A meet in a block.
 MC, BLOCK_PANELS = tile_rows(SECOND, KC), 16
+# Rows of C that use each panel of B too seldom for packing it all at once, and the panels that they meet in a block.
+FEW_ROWS, FEW_PANELS = 384, 4
 # PACKED elements of B are packed at a time: NC columns or fewer.
 PACKED = packed_elements(LAST)
 NC = PACKED // KC
@@ -54,15 +56,20 @@ def cut(count, most):
 
 
 @python_or_compiled
-def blocks_of(n, m, split, itemsize):
+def blocks_of(n, m, few, split, itemsize):
     """
     Bands of rows and chunks of columns that C is cut into.
 
-    A block fits the second cache; for threads (`split`) there are sixteen or more, as far as none gets too small.
+    A block fits the second cache; for threads (`split`) there are sixteen or more, as far as none gets too small. A C
+    of `few` rows is one band, unless it has too few panels for the threads.
     """
     panels = (m + panel_columns(itemsize) - 1) // panel_columns(itemsize)
     bands, chunks = (n + MC - 1) // MC, (panels + BLOCK_PANELS - 1) // BLOCK_PANELS
-    if split:
+    if few:
+        bands, chunks = 1, (panels + FEW_PANELS - 1) // FEW_PANELS
+    if split and few and panels >= 16:
+        chunks = max(chunks, 16)
+    elif split:
         bands = max(bands, min(8, n // 16))
         bands += bands & 1  # a half each for two threads
         chunks = max(chunks, min(panels, (16 + bands - 1) // max(bands, 1)))

@@ -17,7 +17,7 @@ from numba import prange
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import from_element, memory, steps, written_memory
 from ..compiler.processor import VECTOR_BYTES
-from .blocking import KC, MR, NC, NR, PACKED, block_start, blocks_of, cut, panel_columns
+from .blocking import FEW_PANELS, FEW_ROWS, KC, MR, NC, NR, PACKED, block_start, blocks_of, cut, panel_columns
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .tile import STACKED, gemm
 
@@ -28,8 +28,6 @@ PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
 PAGE = 4096
 # Rows of C from which packing B pays.
 PACKED_ROWS = 32
-# Rows of C up to which a B with contiguous columns is not packed as a whole.
-TURNED_ROWS = 384
 # Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows,
 # whose pieces of so many terms are added up at a time.
 LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
@@ -48,6 +46,16 @@ def _is_direct(shape, a_column, b_column, alpha, itemsize):
     return depth * min(m * itemsize, NR * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= KC)
 
 
+@inner
+def _pack(shape, B, alpha, out):
+    """Panels of alpha B, whose rows or columns are contiguous."""
+    (b, at, b_row, b_column), (work, to) = B, out
+    if b_column == 1:
+        pack_rows(shape, (b, at, b_row), alpha, work, to)
+    else:
+        pack_transposed(shape, (b, at, b_column), alpha, work, to)
+
+
 @njit(parallel=True)
 def _product(shape, A, B, C, alpha, add, split):
     """
@@ -62,72 +70,63 @@ def _product(shape, A, B, C, alpha, add, split):
         start = c, 0, c_row if add else -1
         gemm(shape, (a, 0, a_row, a_column, MR * a_row), (b, 0, b_row, 1), start, (c, 0, c_row), infinite)
         return
-    if b_column != 1 and alpha == 1 and n <= TURNED_ROWS and not split:
-        # few rows use each panel of B: it is turned on the stack when its turn comes
-        for k in range(0, max(depth, 1), STACKED):
-            tiles, columns = (a, k * a_column, a_row, a_column, MR * a_row), (b, k, -1, b_column)
-            start = c, 0, c_row if add or k > 0 else -1
-            gemm((n, m, min(STACKED, depth - k)), tiles, columns, start, (c, 0, c_row), infinite)
-        return
-    panel, (bands, chunks) = panel_columns(c.itemsize), blocks_of(n, m, split, c.itemsize)
-    if direct:
-        for t in prange(bands * chunks):
-            band, chunk = np.int64(t) // chunks, np.int64(t) % chunks  # prange counts in unsigned numbers
-            i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, m, panel)
-            rows, columns = block_start(band + 1, bands, n, MR) - i, block_start(chunk + 1, chunks, m, panel) - j
-            start = c, i * c_row + j, c_row if add else -1
-            tiles = a, i * a_row, a_row, a_column, MR * a_row
-            gemm((rows, columns, depth), tiles, (b, j, b_row, 1), start, (c, i * c_row + j, c_row), infinite)
-        return
-    # B is packed in pieces of up to KC rows, as many at a time as there is room for; A in tiles for each of them
-    tiled = a_column != 1 or (a_row * c.itemsize % PAGE == 0 and m > panel and n * KC <= PACKED)
+    few, panel = n <= FEW_ROWS, panel_columns(c.itemsize)
+    turned = few and b_column != 1 and alpha == 1  # on the stack, panel after panel
+    packed, tiled = not (direct or turned), a_column != 1 or (a_row * c.itemsize % PAGE == 0 and n * KC <= PACKED)
+    tiled = tiled and not direct
+    bands, chunks = blocks_of(n, m, few, split, c.itemsize)
+    alone = packed and bands == 1  # each chunk of B is packed when its turn comes
+    # Pieces of the operands that are packed at a time: as many as there is room for
+    deepest = depth if direct else cut(depth, STACKED if turned else KC)
     high, wide = (n + MR - 1) // MR * MR if tiled else 0, (min(m, NC) + panel - 1) // panel * panel
-    deepest = cut(depth, KC)
-    span = max(1, PACKED // (deepest * max(wide, high, 1))) * deepest
-    b_space = min(span, depth) * wide
-    work = np.empty(b_space + min(span, depth) * high, c.dtype)
+    wide = 0 if not packed else 2 * FEW_PANELS * panel if alone and not split else wide
+    most = max(1, PACKED // (max(deepest, 1) * max(high, 1 if alone else wide, 1)))
+    span = min(most, max(1, (depth + deepest - 1) // max(deepest, 1))) * deepest
+    b_space = (deepest if alone else span) * wide
+    work = np.empty(b_space + span * high, c.dtype) if packed or tiled else c
     for j0 in range(0, m, NC):
         columns = min(NC, m - j0)
-        for k0 in range(0, max(depth, 1), span):
-            pieces = max(1, (min(span, depth - k0) + deepest - 1) // deepest)
-            parts = chunks + bands if tiled else chunks
+        for k0 in range(0, max(depth, 1), max(span, 1)):
+            pieces = max(1, (min(span, depth - k0) + deepest - 1) // max(deepest, 1))
+            shared = chunks if packed and not alone else 0
+            parts = shared + (bands if tiled else 0)
             for t in prange(pieces * parts):
-                piece, part = np.int64(t) // parts, np.int64(t) % parts
+                piece, part = np.int64(t) // parts, np.int64(t) % parts  # prange counts in unsigned numbers
                 k = k0 + piece * deepest
                 deep = min(deepest, depth - k)
-                if part < chunks:
-                    j = block_start(part, chunks, columns, panel)
-                    size = deep, block_start(part + 1, chunks, columns, panel) - j
+                if part < shared:
+                    j, end = block_start(part, chunks, columns, panel), block_start(part + 1, chunks, columns, panel)
                     at = piece * deepest * wide + j * deep
-                    if b_column == 1:
-                        pack_rows(size, (b, k * b_row + j0 + j, b_row), alpha, work, at)
-                    else:
-                        pack_transposed(size, (b, k + (j0 + j) * b_column, b_column), alpha, work, at)
+                    _pack((deep, end - j), (b, k * b_row + (j0 + j) * b_column, b_row, b_column), alpha, (work, at))
                 else:
-                    i = block_start(part - chunks, bands, n, MR)
-                    size = block_start(part - chunks + 1, bands, n, MR) - i, deep
+                    i = block_start(part - shared, bands, n, MR)
+                    size = block_start(part - shared + 1, bands, n, MR) - i, deep
                     at = b_space + piece * deepest * high + i * deep
                     pack_tiles(size, (a, i * a_row + k * a_column, a_row, a_column), (work, at, MR * deep))
             for t in prange(bands * chunks):
                 band, chunk = np.int64(t) // chunks, np.int64(t) % chunks
                 i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, columns, panel)
                 rows = block_start(band + 1, bands, n, MR) - i
-                across, at = block_start(chunk + 1, chunks, columns, panel) - j, i * c_row + j0 + j
+                across, out = block_start(chunk + 1, chunks, columns, panel) - j, i * c_row + j0 + j
                 for piece in range(pieces):
                     k = k0 + piece * deepest
                     deep = min(deepest, depth - k)
-                    block, out = (rows, across, deep), (c, at, c_row)
-                    panels = work, piece * deepest * wide + j * deep, 0, deep
-                    start = c, at, c_row if add or k > 0 else -1
+                    at = k * b_row + (j0 + j) * b_column
+                    right = b, at, -1 if turned else b_row, b_column
+                    if alone:
+                        own = j * deepest if split else 0
+                        _pack((deep, across), (b, at, b_row, b_column), alpha, (work, own))
+                        right = work, own, 0, deep
+                    elif packed:
+                        right = work, piece * deepest * wide + j * deep, 0, deep
+                    left = a, i * a_row + k * a_column, a_row, a_column, MR * a_row
                     if tiled:
-                        tiles = work, b_space + piece * deepest * high + i * deep, 1, MR, MR * deep
-                        gemm(block, tiles, panels, start, out, infinite)
-                    else:
-                        tiles = a, i * a_row + k * a_column, a_row, a_column, MR * a_row
-                        gemm(block, tiles, panels, start, out, infinite)
+                        left = work, b_space + piece * deepest * high + i * deep, 1, MR, MR * deep
+                    start = c, out, c_row if add or k > 0 else -1
+                    gemm((rows, across, deep), left, right, start, (c, out, c_row), infinite)
 
 
-@python_or_compiled
+@inner
 def _fits(b_row, b_column, c_row, c_column):
     """Whether `_product` takes a B and a C of these steps; to `gemm`, steps of 0 or less mean something else."""
     return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
