@@ -32,7 +32,7 @@ PACKED_ROWS = 32
 # whose pieces of so many terms are added up at a time.
 LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
 # Multiply-adds, and elements of C, from which threads pay.
-PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
+PARALLEL_FROM, PARALLEL_ELEMENTS = 500_000, 2_000
 
 
 @inner
@@ -71,10 +71,10 @@ def _product(shape, A, B, C, alpha, add, split):
         gemm(shape, (a, 0, a_row, a_column, MR * a_row), (b, 0, b_row, 1), start, (c, 0, c_row), infinite)
         return
     few, panel = n <= FEW_ROWS, panel_columns(c.itemsize)
-    turned = few and b_column != 1 and alpha == 1  # on the stack, panel after panel
+    bands, chunks = blocks_of(n, m, few, split, c.itemsize)
+    turned = few and bands == 1 and b_column != 1 and alpha == 1  # on the stack, panel after panel
     packed, tiled = not (direct or turned), a_column != 1 or (a_row * c.itemsize % PAGE == 0 and n * KC <= PACKED)
     tiled = tiled and not direct
-    bands, chunks = blocks_of(n, m, few, split, c.itemsize)
     alone = packed and bands == 1  # each chunk of B is packed when its turn comes
     # Pieces of the operands that are packed at a time: as many as there is room for
     deepest = depth if direct else cut(depth, STACKED if turned else KC)

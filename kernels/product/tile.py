@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from ..compiler.assembler import Assembler
 from ..compiler.routine import routine
 from ..compiler.values import Float, Integer
-from .blocking import MR, NR
+from .blocking import CACHE_LINE, MR, NR
 from .transpose import transpose_block
 
 # Rows of B that `gemm` can hold on the stack.
 STACKED = 256
-# Bytes that are read at a time from memory.
-CACHE_LINE = 64
 
 
 def panels(v: Assembler, m: Integer) -> Iterator[tuple[int, Integer, Integer | None]]:
