@@ -14,8 +14,8 @@ from widths import run_at_other_widths
 
 from fastbp import kernels
 from fastbp.kernels.compiler import processor
+from fastbp.kernels.product import blocking, tile
 from fastbp.kernels.product import matmul as blocks
-from fastbp.kernels.product import tile
 
 side = st.integers(0, 19)
 seeds = st.integers(0, 2**32 - 1)
@@ -124,24 +124,26 @@ def edges(dtype):
     """Shapes around the register tile, the blocks, and the switches between code paths."""
     lanes = processor.VECTOR_BYTES // np.dtype(dtype).itemsize
     widths = sorted({w + d for w in (0, *(lanes * i for i in range(1, 9))) for d in (-1, 0, 1) if w + d >= 0})
-    rows = range(1, 2 * tile.MR + 2)
-    yield from itertools.product((0, 1, tile.MR - 1, tile.MR + 3), (0, 1, 5), widths)
+    rows = range(1, 2 * blocking.MR + 2)
+    yield from itertools.product((0, 1, blocking.MR - 1, blocking.MR + 3), (0, 1, 5), widths)
     yield from itertools.product(rows, (1, 7), (1, lanes, 2 * lanes + 1, 3 * lanes, 4 * lanes + 3))
-    for depth in (255, 256, 257, 511, 512, 513):
+    around = {size * i + d for size in (tile.STACKED, blocking.KC) for i in (1, 2) for d in (-1, 0, 1)}
+    for depth in sorted(around):
         yield from [
             (1, depth, 1),
             (3, depth, lanes + 1),
             (blocks.PACKED_ROWS, depth, 3 * lanes),
             (9, depth, 3 * lanes + 1),
         ]
-    for n in (blocks.PACKED_ROWS - 1, blocks.PACKED_ROWS, blocks.PACKED_ROWS + 1, blocks.MC - 1, blocks.MC + 1):
-        yield from [(n, 3, 5), (n, 300, 2 * lanes), (n, 257, 3 * lanes * blocks.BLOCK_PANELS + 1)]
-    for n in (blocks.TURNED_ROWS, blocks.TURNED_ROWS + 1):
-        yield from [(n, 3, 2 * lanes + 1), (n, 257, lanes)]
-    yield blocks.PACKED_ROWS + 1, 257, blocks.NC + 3
-
-
-assert {tile.STACKED, blocks.KC} == {256}  # the depths above are around multiples of both
+    for n in (blocks.PACKED_ROWS - 1, blocks.PACKED_ROWS, blocks.PACKED_ROWS + 1, blocking.MC - 1, blocking.MC + 1):
+        yield from [
+            (n, 3, 5),
+            (n, blocking.KC + 44, 2 * lanes),
+            (n, blocking.KC + 1, 3 * lanes * blocking.BLOCK_PANELS + 1),
+        ]
+    for n in (blocking.FEW_ROWS, blocks.TURNED_ROWS + 1):
+        yield from [(n, 3, 2 * lanes + 1), (n, tile.STACKED + 1, lanes)]
+    yield blocks.PACKED_ROWS + 1, blocking.KC + 1, blocking.NC + 3
 
 
 def operands(dtype, n, k, m, seed=0):
@@ -443,7 +445,7 @@ def test_no_allocation(allocations, user, inputs):
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="about compiled code")
 def test_small_and_transposed_products_allocate_nothing(allocations):
-    few, many = blocks.PACKED_ROWS - 1, blocks.TURNED_ROWS
+    few, many = blocks.PACKED_ROWS - 1, blocking.FEW_ROWS
     cases = {
         "few rows": (np.ones((few, 600)), np.ones((600, 700))),
         "turned": (np.ones((few, 300)), np.ones((500, 300)).T),

@@ -280,6 +280,11 @@ class Address(Value):
             arguments = [x, p, *self._alignment(), mask.x]
             call(self.b, f"llvm.masked.store.{suffix(kind)}.p0", ir.VoidType(), arguments)
 
+    def prefetch(self, index: Number = 0) -> None:
+        """Have the line of the cache around the number `index` elements on read soon; it need not exist."""
+        p = self._at(index)[0]
+        call(self.b, "llvm.prefetch.p0", ir.VoidType(), [p, I32(0), I32(3), I32(1)])
+
     def item(self, index: Number = 0) -> Any:
         """The number `index` elements on."""
         return self._wrap(self.b.load(self._at(index)[0], typ=self.element, align=self._size))

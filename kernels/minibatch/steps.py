@@ -30,9 +30,10 @@ from ..network.layout import (
     UNITS,
     error_row,
 )
+from ..product.blocking import MR, NR, panel_columns
 from ..product.pack import gather_transposed, pack_tiles, transpose
 from ..product.sparse import csr_forward, csr_gradient
-from ..product.tile import MR, NR, gemm, panel_columns
+from ..product.tile import gemm
 from .update import update_weights
 
 # Samples of a microbatch in the wide way: its activations stay in the second cache.

@@ -13,8 +13,9 @@ from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
 from ..compiler.processor import caches
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
+from ..product.blocking import MR, panel_columns
 from ..product.pack import read_transposed, transpose_exact
-from ..product.tile import MR, gemm, panel_columns
+from ..product.tile import gemm
 from .arguments import Microbatch
 from .layout import (
     ACTIVATION,

@@ -11,8 +11,8 @@ import numpy as np
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
 from ..layer.activation import takes_input
+from ..product.blocking import MR
 from ..product.pack import pack_tiles
-from ..product.tile import MR
 
 # Columns of a layout (see `layout_of`): the layers, and offsets.
 UNITS, ACTIVATION, PARAMS_AT, PACKED_AT, INPUTS_AT, TARGETS_AT, FACTORS_AT, SLOPES_AT = range(8)

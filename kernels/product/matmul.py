@@ -17,27 +17,22 @@ from numba import prange
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import from_element, memory, steps, written_memory
 from ..compiler.processor import VECTOR_BYTES
+from .blocking import FEW_PANELS, FEW_ROWS, KC, MR, NC, NR, PACKED, block_start, blocks_of, cut, panel_columns
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
-from .tile import MR, NR, STACKED, gemm, panel_columns
+from .tile import STACKED, gemm
 
-# KC rows of B are packed at a time: a panel of them stays in the first cache.
-KC = 256
-# MC rows of A meet BLOCK_PANELS panels of B at a time: the rows stay in the second cache.
-MC, BLOCK_PANELS = 96, 16
-# NC columns of B are packed at a time: they stay in the last cache.
-NC = 4096
 # Bytes of a panel of B up to which it is read where it lies: a row of it is whole lines of the cache only with 512-bit
 # vectors.
 PANEL_BYTES = (1 << 17) if VECTOR_BYTES == 64 else (1 << 13)
+# Rows of A so many bytes apart meet in a few sets of the caches, and drive each other out: they are packed.
+PAGE = 4096
 # Rows of C from which packing B pays.
 PACKED_ROWS = 32
-# Rows of C up to which a B with contiguous columns is not packed as a whole.
-TURNED_ROWS = 384
 # Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows,
 # whose pieces of so many terms are added up at a time.
 LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
 # Multiply-adds, and elements of C, from which threads pay.
-PARALLEL_FROM, PARALLEL_ELEMENTS = 8_000_000, 16_000
+PARALLEL_FROM, PARALLEL_ELEMENTS = 500_000, 2_000
 
 
 @inner
@@ -52,14 +47,13 @@ def _is_direct(shape, a_column, b_column, alpha, itemsize):
 
 
 @inner
-def _blocks(n, m, split, itemsize):
-    """Rows and columns of a block of C: fit for the second cache, or (`split`) smaller, some sixteen for threads."""
-    panel = panel_columns(itemsize)
-    if not split:
-        return MC, BLOCK_PANELS * panel
-    height = min(MC, max(16, (n + 8 * MR - 1) // (8 * MR) * MR))
-    across = max(1, 16 * height // n)  # blocks next to one another, so that there are enough
-    return height, min(BLOCK_PANELS, max(1, (m + across * panel - 1) // (across * panel))) * panel
+def _pack(shape, B, alpha, out):
+    """Panels of alpha B, whose rows or columns are contiguous."""
+    (b, at, b_row, b_column), (work, to) = B, out
+    if b_column == 1:
+        pack_rows(shape, (b, at, b_row), alpha, work, to)
+    else:
+        pack_transposed(shape, (b, at, b_column), alpha, work, to)
 
 
 @njit(parallel=True)
@@ -76,82 +70,66 @@ def _product(shape, A, B, C, alpha, add, split):
         start = c, 0, c_row if add else -1
         gemm(shape, (a, 0, a_row, a_column, MR * a_row), (b, 0, b_row, 1), start, (c, 0, c_row), infinite)
         return
-    if b_column != 1 and alpha == 1 and n <= TURNED_ROWS and not split:
-        # few rows use each panel of B: it is turned on the stack when its turn comes
-        for k in range(0, max(depth, 1), STACKED):
-            tiles, columns = (a, k * a_column, a_row, a_column, MR * a_row), (b, k, -1, b_column)
-            start = c, 0, c_row if add or k > 0 else -1
-            gemm((n, m, min(STACKED, depth - k)), tiles, columns, start, (c, 0, c_row), infinite)
-        return
-    lanes = VECTOR_BYTES // c.itemsize
-    height, width = _blocks(n, m, split, c.itemsize)
-    bands = (n + height - 1) // height
-    if direct:
-        chunks = (m + width - 1) // width
-        for t in prange(bands * chunks):
-            i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * width  # prange counts in unsigned numbers
-            block, at = (min(height, n - i), min(width, m - j), depth), i * c_row + j
-            start = c, at, c_row if add else -1
-            gemm(block, (a, i * a_row, a_row, a_column, MR * a_row), (b, j, b_row, 1), start, (c, at, c_row), infinite)
-        return
-    deepest, tiled = min(depth, KC), a_column != 1
-    # B in panels, followed by A in tiles
-    b_space = deepest * ((min(m, NC) + lanes - 1) // lanes * lanes)
-    work = np.empty(b_space + (deepest * (n + MR) if tiled else 0), c.dtype)
+    few, panel = n <= FEW_ROWS, panel_columns(c.itemsize)
+    bands, chunks = blocks_of(n, m, few, split, c.itemsize)
+    turned = few and bands == 1 and b_column != 1 and alpha == 1  # on the stack, panel after panel
+    packed, tiled = not (direct or turned), a_column != 1 or (a_row * c.itemsize % PAGE == 0 and n * KC <= PACKED)
+    tiled = tiled and not direct
+    alone = packed and bands == 1  # each chunk of B is packed when its turn comes
+    # Pieces of the operands that are packed at a time: as many as there is room for
+    deepest = depth if direct else cut(depth, STACKED if turned else KC)
+    high, wide = (n + MR - 1) // MR * MR if tiled else 0, (min(m, NC) + panel - 1) // panel * panel
+    wide = 0 if not packed else 2 * FEW_PANELS * panel if alone and not split else wide
+    most = max(1, PACKED // (max(deepest, 1) * max(high, 1 if alone else wide, 1)))
+    span = min(most, max(1, (depth + deepest - 1) // max(deepest, 1))) * deepest
+    b_space = (deepest if alone else span) * wide
+    work = np.empty(b_space + span * high, c.dtype) if packed or tiled else c
     for j0 in range(0, m, NC):
         columns = min(NC, m - j0)
-        chunks = (columns + width - 1) // width
-        for k0 in range(0, max(depth, 1), KC):
-            deep = min(KC, depth - k0)
-            start_row = c_row if add or k0 > 0 else -1
-            for t in prange(chunks):
-                j = np.int64(t) * width
-                part = deep, min(width, columns - j)
-                if b_column == 1:
-                    pack_rows(part, (b, k0 * b_row + j0 + j, b_row), alpha, work, j * deep)
+        for k0 in range(0, max(depth, 1), max(span, 1)):
+            pieces = max(1, (min(span, depth - k0) + deepest - 1) // max(deepest, 1))
+            shared = chunks if packed and not alone else 0
+            parts = shared + (bands if tiled else 0)
+            for t in prange(pieces * parts):
+                piece, part = np.int64(t) // parts, np.int64(t) % parts  # prange counts in unsigned numbers
+                k = k0 + piece * deepest
+                deep = min(deepest, depth - k)
+                if part < shared:
+                    j, end = block_start(part, chunks, columns, panel), block_start(part + 1, chunks, columns, panel)
+                    at = piece * deepest * wide + j * deep
+                    _pack((deep, end - j), (b, k * b_row + (j0 + j) * b_column, b_row, b_column), alpha, (work, at))
                 else:
-                    pack_transposed(part, (b, k0 + (j0 + j) * b_column, b_column), alpha, work, j * deep)
-            for t in prange(bands if tiled else 0):
-                i = np.int64(t) * height
-                rows = a, i * a_row + k0 * a_column, a_row, a_column
-                pack_tiles((min(height, n - i), deep), rows, (work, b_space + i * deep, MR * deep))
+                    i = block_start(part - shared, bands, n, MR)
+                    size = block_start(part - shared + 1, bands, n, MR) - i, deep
+                    at = b_space + piece * deepest * high + i * deep
+                    pack_tiles(size, (a, i * a_row + k * a_column, a_row, a_column), (work, at, MR * deep))
             for t in prange(bands * chunks):
-                i, j = np.int64(t) // chunks * height, np.int64(t) % chunks * width
-                block, at = (min(height, n - i), min(width, columns - j), deep), i * c_row + j0 + j
-                panels, start, out = (work, j * deep, 0, deep), (c, at, start_row), (c, at, c_row)
-                if tiled:
-                    gemm(block, (work, b_space + i * deep, 1, MR, MR * deep), panels, start, out, infinite)
-                else:
-                    tiles = a, i * a_row + k0 * a_column, a_row, a_column, MR * a_row
-                    gemm(block, tiles, panels, start, out, infinite)
-
-
-_product_serial = _product.serial
-
-
-@python_or_compiled
-def _fits(b_row, b_column, c_row, c_column):
-    """Whether `_product` takes a B and a C of these steps; to `gemm`, steps of 0 or less mean something else."""
-    return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
+                band, chunk = np.int64(t) // chunks, np.int64(t) % chunks
+                i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, columns, panel)
+                rows = block_start(band + 1, bands, n, MR) - i
+                across, out = block_start(chunk + 1, chunks, columns, panel) - j, i * c_row + j0 + j
+                for piece in range(pieces):
+                    k = k0 + piece * deepest
+                    deep = min(deepest, depth - k)
+                    at = k * b_row + (j0 + j) * b_column
+                    right = b, at, -1 if turned else b_row, b_column
+                    if alone:
+                        own = j * deepest if split else 0
+                        _pack((deep, across), (b, at, b_row, b_column), alpha, (work, own))
+                        right = work, own, 0, deep
+                    elif packed:
+                        right = work, piece * deepest * wide + j * deep, 0, deep
+                    left = a, i * a_row + k * a_column, a_row, a_column, MR * a_row
+                    if tiled:
+                        left = work, b_space + piece * deepest * high + i * deep, 1, MR, MR * deep
+                    start = c, out, c_row if add or k > 0 else -1
+                    gemm((rows, across, deep), left, right, start, (c, out, c_row), infinite)
 
 
 @inner
-def _oriented(shape, A, B, C, alpha, add):
-    """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
-    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
-    if _fits(b_row, b_column, c_row, c_column):
-        _product_serial(shape, A, B, (c, c_row), alpha, add, False)
-    elif _fits(a_column, a_row, c_column, c_row):
-        # C^T = B^T A^T
-        _product_serial((m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, False)
-    else:
-        # Gaps between all elements of an operand, or rows that run backwards: copies.
-        rows, result = np.empty(depth * m, c.dtype), np.empty(n * m, c.dtype)
-        one = np.int64(1)  # typed: a literal would compile the callee once more
-        copy((depth, m), (b, 0, b_row, b_column), (rows, 0, m, one))
-        copy((n if add else 0, m), (c, 0, c_row, c_column), (result, 0, m, one))
-        _product_serial(shape, A, (rows, m, one), (result, m), alpha, add, False)
-        copy((n, m), (result, 0, m, one), (c, 0, c_row, c_column))
+def _fits(b_row, b_column, c_row, c_column):
+    """Whether `_product` takes a B and a C of these steps; to `gemm`, steps of 0 or less mean something else."""
+    return c_column == 1 and c_row > 0 and ((b_column == 1 and b_row > 0) or (b_row == 1 and b_column > 0))
 
 
 @python_or_compiled
@@ -160,40 +138,68 @@ def summed_rows(m):
     return max(SUMMED_ROWS, SUMMED // max(m, 1))
 
 
-@inner
-def _summed(shape, A, B, C, alpha, add):
-    """The same for long sums of float32: pieces of LONG terms are added up in float64."""
-    (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
-    high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
-    piece, total = np.empty(high * m, c.dtype), np.empty(high * m, np.float64)
-    flat = memory(piece)
-    for i in range(0, n, high):
-        rows = min(high, n - i)
-        copy((rows if add else 0, m), (c, i * c_row, c_row, c_column), (flat, 0, m, one))
-        for e in range(rows * m):
-            total[e] = piece[e] if add else 0
-        for k in range(0, depth, LONG):
-            left = from_element(a, i * a_row + k * a_column), a_row, a_column
-            right = from_element(b, k * b_row), b_row, b_column
-            _oriented((rows, m, min(LONG, depth - k)), left, right, (flat, m, one), alpha, new)
+def _multiplier(product, split):
+    """C = alpha A B, or C += alpha A B, for arrays of any layout, by a serial or a parallel `_product`. Unchecked."""
+
+    @inner
+    def oriented(shape, A, B, C, alpha, add):
+        """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
+        (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
+        cut_up = np.bool_(split)
+        if _fits(b_row, b_column, c_row, c_column):
+            product(shape, A, B, (c, c_row), alpha, add, cut_up)
+        elif _fits(a_column, a_row, c_column, c_row):
+            # C^T = B^T A^T
+            product(
+                (m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, np.bool_(split)
+            )
+        else:
+            # Gaps between all elements of an operand, or rows that run backwards: copies.
+            rows, result = np.empty(depth * m, c.dtype), np.empty(n * m, c.dtype)
+            one = np.int64(1)  # typed: a literal would compile the callee once more
+            copy((depth, m), (b, 0, b_row, b_column), (rows, 0, m, one))
+            copy((n if add else 0, m), (c, 0, c_row, c_column), (result, 0, m, one))
+            product(shape, A, (rows, m, one), (result, m), alpha, add, cut_up)
+            copy((n, m), (result, 0, m, one), (c, 0, c_row, c_column))
+
+    @inner
+    def summed(shape, A, B, C, alpha, add):
+        """The same for long sums of float32: pieces of LONG terms are added up in float64."""
+        (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
+        high, one, new = min(n, summed_rows(m)), np.int64(1), np.bool_(False)
+        piece, total = np.empty(high * m, c.dtype), np.empty(high * m, np.float64)
+        flat = memory(piece)
+        for i in range(0, n, high):
+            rows = min(high, n - i)
+            copy((rows if add else 0, m), (c, i * c_row, c_row, c_column), (flat, 0, m, one))
             for e in range(rows * m):
-                total[e] += piece[e]
-        for e in range(rows * m):
-            piece[e] = total[e]
-        copy((rows, m), (flat, 0, m, one), (c, i * c_row, c_row, c_column))
+                total[e] = piece[e] if add else 0
+            for k in range(0, depth, LONG):
+                left = from_element(a, i * a_row + k * a_column), a_row, a_column
+                right = from_element(b, k * b_row), b_row, b_column
+                oriented((rows, m, min(LONG, depth - k)), left, right, (flat, m, one), alpha, new)
+                for e in range(rows * m):
+                    total[e] += piece[e]
+            for e in range(rows * m):
+                piece[e] = total[e]
+            copy((rows, m), (flat, 0, m, one), (c, i * c_row, c_row, c_column))
+
+    @inner
+    def multiply(A, B, C, alpha, add):
+        """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
+        (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
+        (n, m), depth = C.shape, A.shape[1]
+        a, b, c = (memory(A), a_row, a_column), (memory(B), b_row, b_column), (written_memory(C), c_row, c_column)
+        factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
+        if C.itemsize == 8 or depth <= LONG:
+            oriented((n, m, depth), a, b, c, factor, add)
+        else:
+            summed((n, m, depth), a, b, c, factor, add)
+
+    return multiply
 
 
-@inner
-def multiply(A, B, C, alpha, add):
-    """C = alpha A B, or C += alpha A B, for arrays of any layout. Unchecked."""
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = steps(A), steps(B), steps(C)
-    (n, m), depth = C.shape, A.shape[1]
-    a, b, c = (memory(A), a_row, a_column), (memory(B), b_row, b_column), (written_memory(C), c_row, c_column)
-    factor, add = C.dtype.type(alpha), np.bool_(add)  # typed: for literals, the callees would be compiled once more
-    if C.itemsize == 8 or depth <= LONG:
-        _oriented((n, m, depth), a, b, c, factor, add)
-    else:
-        _summed((n, m, depth), a, b, c, factor, add)
+multiply, _multiply_parallel = _multiplier(_product.serial, False), _multiplier(_product, True)
 
 
 @python_or_compiled
@@ -264,16 +270,7 @@ def scaled_matmul(alpha, A, B, beta, out):
     multiply(A, B, out, alpha, beta != 0)
 
 
-def _flat(array, written):
-    """The memory of an array as a flat one: the parallel product is compiled once, whatever the layouts and flags."""
-    flat = (
-        array.ravel(order="K") if array.flags.forc else np.lib.stride_tricks.as_strided(array, (0,), (array.itemsize,))
-    )
-    if not written:
-        flat.flags.writeable = False
-    return flat
-
-
+@njit
 def matmul_parallel(A, B, out):
     """
     C = A B on the threads that `threads` has set: bit for bit what `matmul` gives.
@@ -281,7 +278,7 @@ def matmul_parallel(A, B, out):
     Parameters
     ----------
     A, B, out
-        As in `matmul`. Called from Python, inside ``with threads(n)``.
+        As in `matmul`. Called inside ``with threads(n)``.
 
     Raises
     ------
@@ -290,34 +287,10 @@ def matmul_parallel(A, B, out):
 
     Notes
     -----
-    B (and a transposed A) are packed once and shared; the threads get blocks of C that the shapes alone fix.
+    The threads get blocks of C that the shapes alone fix, and share the packed operands.
     """
     check_product(A, B, out)
-    n, m = out.shape
-    if out.itemsize == 4 and A.shape[1] > LONG:
-        height = summed_rows(m)
-        for i in range(0, n, height):
-            rows = slice(i, i + height)
-            piece, total = np.empty(out[rows].shape, out.dtype), np.zeros(out[rows].shape)
-            for k in range(0, A.shape[1], LONG):
-                matmul_parallel(A[rows, k : k + LONG], B[k : k + LONG], piece)
-                total += piece
-            out[rows] = total
-        return
-    (a_row, a_column), (b_row, b_column), (c_row, c_column) = (
-        [step // x.itemsize if length > 1 else 1 for length, step in zip(x.shape, x.strides, strict=True)]
-        for x in (A, B, out)
-    )
-    aligned = A.flags.aligned and B.flags.aligned and out.flags.aligned
-    one, forward = out.dtype.type(1), _fits(b_row, b_column, c_row, c_column)
-    if not aligned or not (forward or _fits(a_column, a_row, c_column, c_row)):
-        matmul(A, B, out)
-        return
-    a, b, c = _flat(A, False), _flat(B, False), _flat(out, True)
-    if forward:
-        _product((n, m, A.shape[1]), (a, a_row, a_column), (b, b_row, b_column), (c, c_row), one, False, True)
-    else:
-        _product((m, n, A.shape[1]), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), one, False, True)
+    _multiply_parallel(A, B, out, 1, False)
 
 
 def matmul_parallel_pays(n, k, m):

@@ -6,8 +6,9 @@ import functools
 
 from ..compiler.assembler import Assembler
 from ..compiler.routine import routine
-from ..compiler.values import Address, Float
-from .tile import MR, panels
+from ..compiler.values import Address, Float, Integer
+from .blocking import CACHE_LINE, MR
+from .tile import panels
 from .transpose import transpose_block
 
 # Rows that are copied panel after panel: few, so that few pages are open at once.
@@ -35,6 +36,8 @@ def pack_rows(v: Assembler, shape: tuple, B: tuple, alpha: Float, out: Address) 
             source, target = B + j, out + j * depth
             for k in v.range(k0, stop):
                 for i in range(width):
+                    if i * v.lanes * v.size % 64 == 0:
+                        (source + (k + BLOCK) * b_row).prefetch(i * v.lanes)
                     x = (source + k * b_row)[i * v.lanes, last if i == width - 1 else None]
                     (target + k * (width * v.lanes))[i * v.lanes] = scale * x
 
@@ -63,21 +66,42 @@ def _turn(v: Assembler, shape: tuple, source: tuple, target: tuple, scale: Float
 def pack_tiles(v: Assembler, shape: tuple, A: tuple, out: tuple) -> None:
     """Tiles of A, n x depth: every MR rows, column after column, out_tile apart. Nothing is written after row n."""
     (n, depth), (A, a_row, a_column), (out, out_tile) = shape, A, out
-    whole, contiguous = v.round_down(n, MR), a_row == 1
-    for i in v.range(0, whole, MR):
+    whole, tile = v.round_down(n, MR), Assembler(v.b, v.size, MR)
+
+    def columns(i: Integer, tiles: int) -> None:
+        """Whole lines of the cache at a time: rows of A are contiguous, and its columns may be pages apart."""
         for k in v.range(depth):
-            source = A + i * a_row + k * a_column
-            target = out + (i // MR) * out_tile + k * MR
-            with v.if_else(contiguous) as (at_once, singly):
-                with at_once:
-                    target.with_lanes(MR)[0] = source.with_lanes(MR)[0]
-                with singly:
-                    for r in range(MR):
-                        target.set_item(r, source.item(a_row * r))
+            for q in range(tiles):
+                source, target = A + (i + q * MR) + k * a_column, out + (i // MR + q) * out_tile
+                (target + k * MR).with_lanes(MR)[0] = source.with_lanes(MR)[0]
+
+    def rows(i: Integer) -> None:
+        source, target = (A + i * a_row).with_lanes(MR), (out + (i // MR) * out_tile).with_lanes(MR)
+        transpose_block(tile, (v.index(MR), depth), lambda r: source + r * a_row, target, v.index(MR))
+
+    def element(i: Integer, k: Integer) -> None:
+        target = out + (i // MR) * out_tile + (k * MR + i % MR)
+        target.set_item(0, (A + i * a_row + k * a_column).item())
+
+    with v.if_else(a_row == 1) as (down, others):
+        with down:
+            together = max(1, CACHE_LINE // (MR * v.size))
+            lines = v.round_down(n, together * MR)
+            for i in v.range(0, lines, together * MR):
+                columns(i, together)
+            for i in v.range(lines, whole, MR):
+                columns(i, 1)
+        with others, v.if_else(a_column == 1) as (across, scattered):
+            with across:
+                for i in v.range(0, whole, MR):
+                    rows(i)
+            with scattered:
+                for i in v.range(whole):
+                    for k in v.range(depth):
+                        element(i, k)
     for i in v.range(whole, n):
         for k in v.range(depth):
-            target = out + (i // MR) * out_tile + (k * MR + (i - whole))
-            target.set_item(0, (A + i * a_row + k * a_column).item())
+            element(i, k)
 
 
 @routine("(ii)(ai)s(Ai)")

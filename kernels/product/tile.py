@@ -6,23 +6,13 @@ import functools
 from collections.abc import Iterator
 
 from ..compiler.assembler import Assembler
-from ..compiler.jit import python_or_compiled
-from ..compiler.processor import REGISTERS, VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import Float, Integer
+from .blocking import CACHE_LINE, MR, NR
 from .transpose import transpose_block
 
-# A tile of C has MR rows and up to NR vectors: 24 of 32 registers, or 12 of 16. The others hold a row of B and an
-# element of A. So many sums run at once because a multiply-add takes four cycles, and two begin in each.
-MR, NR = (8, 3) if REGISTERS == 32 else (4, 3)
 # Rows of B that `gemm` can hold on the stack.
 STACKED = 256
-
-
-@python_or_compiled
-def panel_columns(itemsize):
-    """Columns of a whole panel: NR vectors."""
-    return NR * VECTOR_BYTES // itemsize
 
 
 def panels(v: Assembler, m: Integer) -> Iterator[tuple[int, Integer, Integer | None]]:
@@ -132,6 +122,9 @@ def _tile(
     (A, a_row, a_column), (B, b_row), (S, start_row), (C, c_row) = A, B, start, C
     cells = [(r, j) for r in range(rows) for j in range(len(masks))]
     c = [(S + start_row * r)[j * v.lanes, masks[j]] for r, j in cells]
+    for r in range(rows if rows == MR else 0):  # of the next tile
+        for j in range(0, NR * v.lanes, CACHE_LINE // v.size):
+            (C + c_row * (MR + r)).prefetch(j)
     for k in v.range(depth, carry=c):
         Bk, Ak = B + k * b_row, A + k * a_column
         b = [Bk[j * v.lanes, mask] for j, mask in enumerate(masks)]
