@@ -141,7 +141,7 @@ def edges(dtype):
             (n, blocking.KC + 44, 2 * lanes),
             (n, blocking.KC + 1, 3 * lanes * blocking.BLOCK_PANELS + 1),
         ]
-    for n in (blocking.FEW_ROWS, blocks.TURNED_ROWS + 1):
+    for n in (blocking.FEW_ROWS, blocking.FEW_ROWS + 1):
         yield from [(n, 3, 2 * lanes + 1), (n, tile.STACKED + 1, lanes)]
     yield blocks.PACKED_ROWS + 1, blocking.KC + 1, blocking.NC + 3
 

@@ -16,6 +16,8 @@ _ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
 _X86 = {16: ("x86-64-v2", "+fma,+prefer-128-bit"), 32: ("x86-64-v3", "")}
 # Bytes of the first and second cache of a core, and of the last one, where the system does not give them.
 CACHES = (32 << 10, 512 << 10, 8 << 20)
+# Bytes that the caches read and keep together.
+CACHE_LINE = 64
 
 
 def host_features() -> dict[str, bool]:

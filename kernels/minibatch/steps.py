@@ -9,7 +9,7 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
-from ..compiler.processor import VECTOR_BYTES, caches
+from ..compiler.processor import CACHE_LINE, VECTOR_BYTES, caches
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop
@@ -23,7 +23,6 @@ from ..network.layout import (
     ERRORS_AT,
     FACTORS_AT,
     INPUTS_AT,
-    LINE,
     PARAMS_AT,
     SLOPES_AT,
     TARGETS_AT,
@@ -41,11 +40,11 @@ MICROBATCH = 128
 # Units of a layer that are computed at a time: whole tiles. And the terms that are added at a time: with so many rows,
 # a panel of samples takes half of the first cache, and stays there for all of these units. Lines count as a whole: what
 # they hold of the next panel is there, too.
-BAND, DEPTH = 64 // MR * MR, max(128, caches()[0] // 2 // (-(-NR * VECTOR_BYTES // LINE) * LINE))
+BAND, DEPTH = 64 // MR * MR, max(128, caches()[0] // 2 // (-(-NR * VECTOR_BYTES // CACHE_LINE) * CACHE_LINE))
 # Bytes of a layer's weights from which they are copied into tiles: less stays in the first cache as it lies. Rows of W
 # that are copied at a time: a cache line of each serves several tiles. Elements from a tile to the next, which lies on
 # other cache sets; and of all tiles that are used at a time.
-COPIED_FROM, COPIED_ROWS, TILE = 1 << 15, 16, MR * DEPTH + LINE // 4
+COPIED_FROM, COPIED_ROWS, TILE = 1 << 15, 16, MR * DEPTH + CACHE_LINE // 4
 COPY = BAND // MR * TILE
 # Samples whose gradients are added up one after another. The sums of more are added up in their turn: so the error of a
 # gradient hardly grows with the batch. And how many, where samples are sparse: each of these sums takes a pass over all

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
+from ..compiler.processor import CACHE_LINE
 from ..layer.activation import takes_input
 from ..product.blocking import MR
 from ..product.pack import pack_tiles
@@ -21,9 +22,9 @@ ERRORS_AT, ERROR_ROWS_AT, COLUMNS = 8, 9, 10
 GROUP = 64
 # Parts into which work is cut for threads, each with work space of its own.
 PARTS = 16
-# Bytes of a cache line, and of rows that are too far apart for the first cache: of 64 sets of lines (of 32 KB with 8
+# Bytes that are too far from row to row for the first cache: of 64 sets of lines (of 32 KB with 8
 # lines a set, or 48 KB with 12), they would meet in 8.
-LINE, CROWDED = 64, 512
+CROWDED = 512
 # From this many bytes on, weights are copied into the order in which the forward pass reads them.
 PACKED_FROM = 1 << 18
 
@@ -37,7 +38,7 @@ def packed_size(n_in, n_out, itemsize):
 @python_or_compiled
 def error_row(units, itemsize):
     """Elements from one row of errors to the next: an odd number of cache lines, so that rows meet in no cache set."""
-    return ((units * itemsize + LINE - 1) // LINE | 1) * LINE // itemsize
+    return ((units * itemsize + CACHE_LINE - 1) // CACHE_LINE | 1) * CACHE_LINE // itemsize
 
 
 @python_or_compiled
@@ -49,7 +50,7 @@ def microbatch_stride(samples, itemsize):
     is made of would meet in a few sets of the first cache, and each use would take them from the second.
     """
     stride = whole_vectors(samples, itemsize)
-    return stride + LINE // itemsize if stride * itemsize % CROWDED == 0 else stride
+    return stride + CACHE_LINE // itemsize if stride * itemsize % CROWDED == 0 else stride
 
 
 @python_or_compiled

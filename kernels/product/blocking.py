@@ -31,8 +31,6 @@ def packed_elements(last: int) -> int:
     return min(1 << 20, max(1 << 18, last // 4 // 4))
 
 
-# Bytes that are read at a time from memory.
-CACHE_LINE = 64
 FIRST, SECOND, LAST = caches()
 KC = rows_at_once(FIRST, VECTOR_BYTES)
 # Panels of B that MC rows of A meet in a block.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 
 from ..compiler.assembler import Assembler
+from ..compiler.processor import CACHE_LINE
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float, Integer
-from .blocking import CACHE_LINE, MR
+from .blocking import MR
 from .tile import panels
 from .transpose import transpose_block
 

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Iterator
 
 from ..compiler.assembler import Assembler
+from ..compiler.processor import CACHE_LINE
 from ..compiler.routine import routine
 from ..compiler.values import Float, Integer
-from .blocking import CACHE_LINE, MR, NR
+from .blocking import MR, NR
 from .transpose import transpose_block
 
 # Rows of B that `gemm` can hold on the stack.
