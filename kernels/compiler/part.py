@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba.core import cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
-
-class _NoEnvironments:
-    """Where Numba sets the address of a function's environment: a part has no memory for it."""
-
-    def set_env(self, name: str, env: Any) -> None:
-        """Do nothing."""
+ENVIRONMENT = "_ZN08NumbaEnv"  # how Numba's names of environments begin
 
 
 class PartLibrary(JITCodeLibrary):
@@ -23,10 +21,14 @@ class PartLibrary(JITCodeLibrary):
     calls. Without the latter, an empty cache costs a third less.
     """
 
-    @property
-    def codegen(self) -> Any:
-        """Where environments are set."""
-        return _NoEnvironments()
+    def add_ir_module(self, ir_module: Any) -> None:
+        """As Numba's; and see whether the code reads the environment of its function: to raise errors with numbers."""
+        text = cgutils.normalize_ir_text(str(ir_module))
+        names = [name for name in ir_module.globals if name.startswith(ENVIRONMENT)]
+        self._environments = {name for name in names if text.count(f'"{name}"') > 1}
+        module = llvm.parse_assembly(text)
+        module.name = ir_module.name
+        self.add_llvm_module(module)
 
     def finalize(self) -> None:
         """Link the code of what it calls."""
@@ -41,6 +43,20 @@ class PartLibrary(JITCodeLibrary):
         """None."""
         self._ensure_finalized()
         return 0
+
+    @property
+    def codegen(self) -> Any:
+        """What Numba sets the environment by, and nothing else."""
+        return self
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Keep the environment where the callers' code finds it, if it is read."""
+        if name in self._environments:
+            module = self._codegen._create_empty_module(name)
+            place = ir.GlobalVariable(module, ir.PointerType(), name)
+            place.linkage, place.initializer = "common", ir.Constant(place.value_type, None)
+            self._codegen._add_module(llvm.parse_assembly(str(module)))
+            self._codegen.set_env(name, environment)
 
 
 class PartCompiler(Compiler):
