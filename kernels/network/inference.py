@@ -167,16 +167,16 @@ def row_space(sizes, itemsize):
 
 
 @inner
-def infer_row(X, i, scaling, net, space, at, out):
+def infer_row(X, i, scaling, net, space, out):
     """
     Outputs for row i of X; whether its inputs are finite. Unchecked.
 
-    `net` is sizes, activations and params; work space of `row_space` elements from `at` on.
+    `net` is sizes, activations and params; `space` has `row_space` elements.
     """
     (sizes, activations, params), lanes = net, VECTOR_BYTES // out.itemsize
     layers, n_out = activations.size, sizes[-1]
-    columns = at + row_space(sizes, out.itemsize) - n_out * lanes
-    a, z, W = at, at + (columns - at) // 2, np.int64(0)
+    columns = space.size - n_out * lanes
+    a, z, W = np.int64(0), columns // 2, np.int64(0)
     standardise(X, i, 1, scaling, space, a)
     finite = all_finite((1, sizes[0], sizes[0]), space, a) != 0
     for l in range(layers):
@@ -272,7 +272,7 @@ def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, 
     """What `infer` does with few rows, one by one. Unchecked: `fastbp.Network` has checked its arrays once."""
     net, finite, space = (sizes, activations, params), True, np.empty(row_space(sizes, out.itemsize), out.dtype)
     for i in range(X.shape[0]):
-        if not infer_row(X, i, scaling, net, space, 0, out):
+        if not infer_row(X, i, scaling, net, space, out):
             finite = False
     finish(X.shape[0], rescaling, threshold, out, 0, decision)
     return finite
