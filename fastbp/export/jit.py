@@ -58,8 +58,9 @@ def _evaluation(net: Network) -> Any:
             missing = value != value
             row[0, j] = np.float64(missing) if flag[j] else fill[j] if missing else value
         space, y = carray(stacked_space(), space_size), carray(stacked_outputs(), (1, units))
-        finite = infer_row(row, 0, scaling, (sizes, activations, params), space, 0, y)
-        rescale(rescaling, 0, 1, y)
+        finite = infer_row(row, 0, scaling, (sizes, activations, params), space, y)
+        if rescaling.shape[1] > 0:
+            rescale((1, units), rescaling, 0, y, 0)
         for k in range(units):
             out[k] = y[0, k]
         return finite

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numba
+from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
 from numba.extending import overload, register_jitable
 
 from .cache import KernelCache
+from .part import PartCompiler
 from .threads import uninterrupted
 
 # Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
@@ -25,19 +28,26 @@ POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FAS
 def numba_config(**settings: object) -> Iterator[None]:
     """Numba's settings while we compile, one thread at a time; they are restored for everybody else's functions."""
     with global_compiler_lock:
-        before = {name: getattr(numba.config, name) for name in settings}
+        before, collecting = {name: getattr(numba.config, name) for name in settings}, gc.isenabled()
         vars(numba.config).update(settings)
+        # Python would search for garbage a tenth of the time, and find next to nothing: Numba keeps what it makes.
+        gc.disable()
         try:
             yield
         finally:
             vars(numba.config).update(before)
+            if collecting:
+                gc.enable()
 
 
-def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
+def _dispatcher(function: Callable[..., Any], pipeline: Any = Compiler, **options: Any) -> Any:
     """As ``numba.njit``, even if NUMBA_DISABLE_JIT is set: routines have no version in Python."""
-    return CPUDispatcher(
-        function, locals={}, targetoptions={"nopython": True, "boundscheck": None, **POLICY, **options}
-    )
+    targetoptions = {"nopython": True, "boundscheck": None, **POLICY, **options}
+    return CPUDispatcher(function, locals={}, targetoptions=targetoptions, pipeline_class=pipeline)
+
+
+def _part(function: Callable[..., Any], **options: Any) -> Any:
+    return _dispatcher(function, PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
 
 def njit(
@@ -96,17 +106,17 @@ def plain_njit(function: Callable[..., Any] | None = None, *, parallel: bool = F
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a part of kernels, called by compiled code only; on disk it is kept within its callers."""
-    return _dispatcher(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _part(function)
 
 
 def exact(function: Callable[..., Any]) -> Any:
     """As `inner`, but every operation is rounded as written: NumPy gives the same bits."""
-    return _dispatcher(function, fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return _part(function, fastmath=False)
 
 
 def python_or_compiled(function: Callable[..., Any]) -> Any:
     """Leave a function as it is for Python, which need not wait for its compilation; compiled code compiles it."""
-    return register_jitable(**POLICY)(function)
+    return register_jitable(pipeline_class=PartCompiler, no_cfunc_wrapper=True, **POLICY)(function)
 
 
 def frozen(array: Any) -> Any:

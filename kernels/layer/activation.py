@@ -35,6 +35,8 @@ ACTIVATIONS = {
 LEAK = 0.01  # slope of the leaky ReLU for z < 0
 # Klambauer et al. (2017): with these, outputs keep mean 0 and variance 1 from layer to layer
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+# Vectors of elements that are copied at a time, where they lie apart.
+SPREAD = 8
 
 
 def _exponential(v: Assembler, z: Float, positive: float, negative: float) -> Float:
@@ -133,37 +135,50 @@ def takes_input(kind):
 @routine("ii(ai)(Ai)")
 def activate(v: Assembler, kind: Integer, count: Integer, z: tuple, a: tuple) -> None:
     """Compute a = f(z) for `count` elements; `z` and `a` are (array, step) and may be the same."""
-    (z, z_step), (a, a_step) = z, a
 
-    def apply(f: Callable[..., Float], z: Any, a: Any) -> None:
-        for i, mask in v.vectors(count):
-            a[i, mask] = f(v, z[i, mask])
+    def apply(kind: Integer, count: Integer, z: Address, a: Address) -> None:
+        for code in v.cases(kind, FORWARD):
+            for i, mask in v.vectors(count):
+                a[i, mask] = FORWARD[code](v, z[i, mask])
 
-    plain = (z_step == 1) & (a_step == 1)
-    for code in v.cases(kind, FORWARD):
-        with v.if_else(plain) as (contiguous, spread):
-            with contiguous:
-                apply(FORWARD[code], z, a)
-            with spread:
-                apply(FORWARD[code], z.strided(z_step), a.strided(a_step))
+    _apply(v, apply, (kind, count), z, a, False)
 
 
 @routine("ii(ai)(Ai)")
 def multiply_derivative(v: Assembler, kind: Integer, count: Integer, a: tuple, delta: tuple) -> None:
     """Compute delta_j *= f'(z_j) for `count` elements, from a_j (z_j: see `takes_input`); both are (array, step)."""
-    (a, a_step), (delta, delta_step) = a, delta
 
-    def apply(times: Callable[..., Float], a: Any, delta: Any) -> None:
-        for i, mask in v.vectors(count):
-            delta[i, mask] = times(v, a[i, mask], delta[i, mask])
+    def apply(kind: Integer, count: Integer, a: Address, delta: Address) -> None:
+        for code in v.cases(kind, BACKWARD):
+            for i, mask in v.vectors(count):
+                delta[i, mask] = BACKWARD[code](v, a[i, mask], delta[i, mask])
 
-    plain = (a_step == 1) & (delta_step == 1)
-    for code in v.cases(kind, BACKWARD):
-        with v.if_else(plain) as (contiguous, spread):
-            with contiguous:
-                apply(BACKWARD[code], a, delta)
-            with spread:
-                apply(BACKWARD[code], a.strided(a_step), delta.strided(delta_step))
+    _apply(v, apply, (kind, count), a, delta, True)
+
+
+def _apply(v: Assembler, apply: Callable[..., None], work: tuple, source: tuple, target: tuple, changed: bool) -> None:
+    """
+    Run `apply` on two arrays; on copies of some elements at a time, where they do not lie one after another.
+
+    So the formulas are there once: they are most of the code, and of the time in which it is compiled. `changed`: the
+    target is read, too.
+    """
+    (kind, count), (s, s_step), (t, t_step), some = work, source, target, SPREAD * v.lanes
+    s_copy, t_copy = v.stack(some), v.stack(some)
+    with v.if_else((s_step == 1) & (t_step == 1)) as (contiguous, spread):
+        with contiguous:
+            v.outlined("apply", apply, kind, count, s, t)
+        with spread:
+            for start in v.range(0, count, some):
+                left = v.min(count - start, some)
+                sources, targets = (s + start * s_step).strided(s_step), (t + start * t_step).strided(t_step)
+                for i, mask in v.vectors(left):
+                    s_copy[i, mask] = sources[i, mask]
+                    if changed:
+                        t_copy[i, mask] = targets[i, mask]
+                v.outlined("apply", apply, kind, left, s_copy, t_copy)
+                for i, mask in v.vectors(left):
+                    targets[i, mask] = t_copy[i, mask]
 
 
 @routine("iiiA")

@@ -57,7 +57,11 @@ PANELS, BLOCK_BYTES = 16, 1 << 15
 
 @inner
 def part_of(whole, first, most):
-    """At most `most` samples of a batch from its sample `first` on, where its microbatches follow each other."""
+    """
+    At most `most` samples of a batch from its sample `first` on, where its microbatches follow each other.
+
+    `most` is typed: for each literal, this would be compiled once more.
+    """
     layout, stride, space, at, _, rows = whole
     size = layout[layout.shape[0] - 1, ERROR_ROWS_AT]
     at += first // MICROBATCH * size + first % MICROBATCH
@@ -287,7 +291,7 @@ def block_gradient(whole, block, params, gradient, plain, shrink):
     for start in range(0, rows, MICROBATCH):
         into = at if start < SUM_LENGTH else at + gradient.size // 2
         start_row = n_out if plain or start % SUM_LENGTH > 0 else -1
-        add_gradient(part_of(whole, start, MICROBATCH), block, start_row, params if plain else gradient, into)
+        add_gradient(part_of(whole, start, np.int64(MICROBATCH)), block, start_row, params if plain else gradient, into)
         end = start + MICROBATCH
         if start >= SUM_LENGTH and (end % SUM_LENGTH == 0 or end >= rows):
             for i in range(i1 - i0):
@@ -335,7 +339,7 @@ def sparse_gradient(csr, batch, whole, j0, j1, gradient):
             for i in range(n_in + 1):
                 for j in range(j0, j1):
                     gradient[into + i * n_out + j] = 0
-        micro = part_of(whole, start, MICROBATCH)
+        micro = part_of(whole, start, np.int64(MICROBATCH))
         delta = micro.space, micro.at + layout[0, ERROR_ROWS_AT], error_row(n_out, gradient.itemsize)
         shape, matrix = (micro.count, n_in, n_out), (data, 0, indices, 0, indptr, 0)
         csr_gradient(shape, (j0, j1), batch.order, batch.start + start, matrix, delta, gradient, into)

@@ -71,7 +71,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
         batch, whole = Batch(order, start, rows), Microbatch(layout, stride, space, begin, 0, rows)
         microbatches, groups = (rows + MICROBATCH - 1) // MICROBATCH, (rows + GROUP - 1) // GROUP
         for group in prange(groups):  # no race: each writes the columns of its own samples
-            micro = part_of(whole, np.int64(group) * GROUP, GROUP)  # prange counts in unsigned numbers
+            micro = part_of(whole, np.int64(group) * GROUP, np.int64(GROUP))  # prange counts in unsigned numbers
             read_samples(samples, batch, micro)
             if csr is not None:
                 outputs_of_sparse(csr, batch, micro, params)
@@ -87,7 +87,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
                 part = np.int64(taken)
                 for task in range(part * tasks // parts, (part + 1) * tasks // parts):
                     m, i = task // bands, task % bands * BAND
-                    micro = part_of(whole, m * MICROBATCH, MICROBATCH)
+                    micro = part_of(whole, m * MICROBATCH, np.int64(MICROBATCH))
                     band_outputs(micro, l, i, params, tiles, part * COPY)
                     if dropout is not None and l + 1 < layers:
                         units = min(BAND, layout[l + 1, UNITS] - i)
@@ -95,7 +95,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
         # delta(L) = dJ/dZ(L)
         for group in prange(groups):  # no race: each writes the columns of its own samples, and results of its own
             g = np.int64(group)
-            output_errors(part_of(whole, g * GROUP, GROUP), objective, results, 2 * g)
+            output_errors(part_of(whole, g * GROUP, np.int64(GROUP)), objective, results, 2 * g)
         if not finite(results, groups):
             results[-1] = 1 + number
             break
@@ -105,7 +105,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
             # no race: each writes errors of units of its own below the layer, or those of the layer as rows
             for task in prange(microbatches * (bands + 1)):
                 m, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
-                micro = part_of(whole, m * MICROBATCH, MICROBATCH)
+                micro = part_of(whole, m * MICROBATCH, np.int64(MICROBATCH))
                 if band == bands:
                     turn_errors(micro, l, scale)
                 else:

@@ -7,15 +7,17 @@ standardised, computed and decided while they are in the cache. Both ways add up
 give the same bits.
 """
 
+import math
+
 import numpy as np
 from numba import prange
 from numba.extending import overload, register_jitable
 
 from ..compiler.assembler import Assembler
-from ..compiler.jit import POLICY, exact, frozen, inner, njit, python_or_compiled
+from ..compiler.jit import POLICY, frozen, inner, njit, python_or_compiled
 from ..compiler.processor import REGISTERS, VECTOR_BYTES
 from ..compiler.routine import routine
-from ..compiler.values import Address, Float, Integer, Mask
+from ..compiler.values import DOUBLE, I64, Address, Float, Integer, Mask
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns
 from ..product.pack import read_transposed
 from .arguments import Microbatch
@@ -56,59 +58,104 @@ def row_product(v: Assembler, shape: tuple, x: Address, W: Address, y: Address, 
         columns(done, 1, v.first(m - done))
 
 
-@exact
+def _standardise(v: Assembler, shape: tuple, X: Address, scaling: Address, z: Address) -> None:
+    """
+    (x_j - mean_j) r_j of rows of X in float64, row after row; without a scaling (`scaled` is 0) x_j itself.
+
+    `gather` does so with rows in any order.
+    """
+    rows, columns, scaled = shape
+    with v.if_else(scaled == 0) as (plain, changed):
+        with plain:
+            for j, mask in v.vectors(rows * columns):
+                z[j, mask] = X[j, mask].to(v.scalar)
+        with changed:
+            for i in v.range(rows):
+                x, row = X + i * columns, z + i * columns
+                for j, mask in v.vectors(columns):
+                    centred = x[j, mask].to(DOUBLE) - scaling[j, mask]
+                    row[j, mask] = (centred * (scaling + columns)[j, mask]).to(v.scalar)
+
+
+@routine("(iii)afA")
+def standardise_own(v: Assembler, shape: tuple, X: Address, scaling: Address, z: Address) -> None:
+    """`_standardise` for an X of the routine's dtype."""
+    _standardise(v, shape, X, scaling, z)
+
+
+@routine("(iii)ffA")
+def standardise_wide(v: Assembler, shape: tuple, X: Address, scaling: Address, z: Address) -> None:
+    """`_standardise` for an X of float64."""
+    _standardise(v, shape, X, scaling, z)
+
+
 def standardise(X, first, rows, scaling, space, at):
-    """
-    (x_j - mean_j) r_j of some rows of X in float64, row after row from `at` on; without a scaling x_j itself.
-
-    `gather` does so with rows in any order: with one function for both, it takes twice, or this a third more time.
-    """
-    x, z = X[first : first + rows], space[at : at + rows * X.shape[1]].reshape((rows, X.shape[1]))
-    number = space.dtype.type
-    for i in range(rows):
-        if scaling.shape[1]:
-            for j in range(X.shape[1]):
-                z[i, j] = number((x[i, j] - scaling[0, j]) * scaling[1, j])
-        else:
-            for j in range(X.shape[1]):
-                z[i, j] = number(x[i, j])
+    """Standardised inputs of some rows, row after row from `at` on."""
 
 
-@exact
-def all_finite(units, samples, stride, space, at):
+@overload(standardise, jit_options=POLICY)
+def _standardise_rows(X, first, rows, scaling, space, at):
+    emitted = standardise_own if X.dtype == space.dtype else standardise_wide
+
+    def rows_of(X, first, rows, scaling, space, at):
+        columns = X.shape[1]
+        emitted((rows, columns, scaling.shape[1]), X, first * columns, scaling, 0, space, at)
+
+    return rows_of
+
+
+@routine("(iii)a", result="i")
+def all_finite(v: Assembler, shape: tuple, a: Address) -> Integer:
     """Whether the first `samples` elements of each of `units` rows, `stride` apart, are finite."""
-    a, infinite, strange = space[at : at + units * stride].reshape((units, stride)), space.dtype.type(np.inf), 0
-    for j in range(units):
-        for s in range(samples):
-            strange |= not abs(a[j, s]) < infinite
-    return strange == 0
+    (units, samples, stride), finite = shape, [v.const(0) < 1]
+    for j in v.range(units, carry=finite):
+        row = a + j * stride
+        for s in v.range(0, samples, v.lanes, carry=finite):
+            finite[0] &= abs(row[s, v.first(samples - s)]) < math.inf
+    return v.where(v.any(~finite[0]), v.index(0), 1)
 
 
-@exact
-def rescale(rescaling, first, rows, out):
-    """y_k deviation_k + mean_k of some rows of outputs, computed in float64."""
-    y = out[first : first + rows]
-    for i in range(rows):
-        for k in range(rescaling.shape[1]):
-            y[i, k] = out.dtype.type(y[i, k] * rescaling[1, k] + rescaling[0, k])
+@routine("(ii)fA")
+def rescale(v: Assembler, shape: tuple, rescaling: Address, y: Address) -> None:
+    """y_k deviation_k + mean_k of rows of outputs, computed in float64."""
+    rows, columns = shape
+    for i in v.range(rows):
+        row = y + i * columns
+        for k, mask in v.vectors(columns):
+            scaled = row[k, mask].to(DOUBLE) * (rescaling + columns)[k, mask]
+            row[k, mask] = (scaled + rescaling[k, mask]).to(v.scalar)
 
 
-@inner
-def decide(threshold, first, rows, out, decision):
+@routine("(ii)saN")
+def decide(v: Assembler, shape: tuple, threshold: Float, y: Address, number: Address) -> None:
     """
-    Number of the largest output of some rows: the first, if several are equal. Nothing, if `decision` is empty.
+    Number of the largest output of each row: the first, if several are equal.
 
     With one or two outputs 1 where the last one is above the threshold, else 0.
     """
-    y, number = out[first : first + rows], decision[first : first + rows]
-    for i in range(number.size):
-        best = np.int64(0)
-        if y.shape[1] <= 2:
-            best = np.int64(y[i, y.shape[1] - 1] > out.dtype.type(threshold))
-        else:
-            for k in range(1, y.shape[1]):
-                best = np.int64(k) if y[i, k] > y[i, best] else best
-        number[i] = best
+    rows, units = shape
+    with v.if_else(units <= 2) as (two, several):
+        with two:
+            for i in v.range(rows):
+                number.set_item(i, (y.item((i + 1) * units - 1) > threshold).to(I64))
+        with several:
+            for i in v.range(rows):
+                row = y + i * units
+                best = [v.index(0), row.item()]
+                for k in v.range(1, units, carry=best):
+                    above = row.item(k) > best[1]
+                    best[:] = [v.where(above, k, best[0]), v.where(above, row.item(k), best[1])]
+                number.set_item(i, best[0])
+
+
+@inner
+def finish(rows, rescaling, threshold, out, first, decision):
+    """Rescale some rows of outputs, and decide, unless `decision` is empty."""
+    units = out.shape[1]
+    if rescaling.shape[1] > 0:
+        rescale((rows, units), rescaling, 0, out, first * units)
+    if decision.size > 0:
+        decide((rows, units), threshold, out, first * units, decision, first)
 
 
 @python_or_compiled
@@ -121,18 +168,18 @@ def row_space(sizes, itemsize):
 
 
 @inner
-def infer_row(X, i, scaling, net, space, at, out):
+def infer_row(X, i, scaling, net, space, out):
     """
     Outputs for row i of X; whether its inputs are finite. Unchecked.
 
-    `net` is sizes, activations and params; work space of `row_space` elements from `at` on.
+    `net` is sizes, activations and params; `space` has `row_space` elements.
     """
     (sizes, activations, params), lanes = net, VECTOR_BYTES // out.itemsize
     layers, n_out = activations.size, sizes[-1]
-    columns = at + row_space(sizes, out.itemsize) - n_out * lanes
-    a, z, W = at, at + (columns - at) // 2, np.int64(0)
+    columns = space.size - n_out * lanes
+    a, z, W = np.int64(0), columns // 2, np.int64(0)
     standardise(X, i, 1, scaling, space, a)
-    finite = all_finite(1, sizes[0], sizes[0], space, a)
+    finite = all_finite((1, sizes[0], sizes[0]), space, a) != 0
     for l in range(layers):
         n_in, units, kind = sizes[l], sizes[l + 1], activations[l]
         # z_j = sum_k a_k w_kj: row n_in of W is b, and a_(n_in) is 1
@@ -191,11 +238,10 @@ def _infer_rows(inputs, params, outputs, work, finite):
             read_columns(X, first, rows, scaling, space, at + layout[0, ERROR_ROWS_AT], at, stride)
             # a whole microbatch is one long row
             units, length = (1, n_in * stride) if rows == stride else (n_in, rows)
-            if not all_finite(units, length, n_in * stride // units, space, at):
+            if all_finite((units, length, n_in * stride // units), space, at) == 0:
                 finite[part] = False
             write_outputs(Microbatch(layout, stride, space, at, first, rows), params, packed, out)
-            rescale(rescaling, first, rows, out)
-            decide(threshold, first, rows, out, decision)
+            finish(rows, rescaling, threshold, out, first, decision)
 
 
 _infer_rows_serial = _infer_rows.serial
@@ -227,10 +273,9 @@ def few_rows(X, scaling, sizes, activations, params, rescaling, threshold, out, 
     """What `infer` does with few rows, one by one. Unchecked: `fastbp.Network` has checked its arrays once."""
     net, finite, space = (sizes, activations, params), True, np.empty(row_space(sizes, out.itemsize), out.dtype)
     for i in range(X.shape[0]):
-        if not infer_row(X, i, scaling, net, space, 0, out):
+        if not infer_row(X, i, scaling, net, space, out):
             finite = False
-    rescale(rescaling, 0, X.shape[0], out)
-    decide(threshold, 0, X.shape[0], out, decision)
+    finish(X.shape[0], rescaling, threshold, out, 0, decision)
     return finite
 
 
@@ -275,7 +320,8 @@ def infer(X, scaling, sizes, activations, params, rescaling, threshold, out, dec
     inverse are computed in float64. The outputs have the same bits whatever the number of rows. Work space is allocated
     once a call, nothing per sample.
     """
-    X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
+    X, params = frozen(X), frozen(params)
+    scaling, rescaling = frozen(np.ascontiguousarray(scaling)), frozen(np.ascontiguousarray(rescaling))
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     if X.shape[0] <= FEW:
@@ -310,7 +356,8 @@ def infer_parallel(X, scaling, sizes, activations, params, rescaling, threshold,
     -----
     Samples are independent: each thread takes rows of its own, and writes to rows of its own.
     """
-    X, scaling, rescaling, params = frozen(X), frozen(scaling), frozen(rescaling), frozen(params)
+    X, params = frozen(X), frozen(params)
+    scaling, rescaling = frozen(np.ascontiguousarray(scaling)), frozen(np.ascontiguousarray(rescaling))
     sizes, activations = frozen(sizes), frozen(activations)
     check_infer(X, scaling, sizes, activations, params, rescaling, out, decision)
     # each part has room for a copy of its inputs as rows
