@@ -87,7 +87,7 @@ def test_order_of_one_sample_and_of_many(learning_rate):
 
 
 # All others are trained by sweeps, in whole vectors of units, several vectors at a time.
-WIDTHS = [1, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 130]
+WIDTHS = [1, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 43, 54, 63, 64, 65, 85, 100, 130]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -130,18 +130,17 @@ def swept(task, sparse, learning_rate=0.1):
 
 
 def adds_row_after_row(width, dtype):
-    """Whether a sweep has one sum per unit: parts of up to four vectors add several rows at once, in another order."""
-    vectors = one_by_one.whole_rows(width, np.dtype(dtype).itemsize) * np.dtype(dtype).itemsize // sweep.SWEEP_BYTES
-    parts = -(-vectors // sweep.SWEEP_VECTORS)
-    return vectors // parts > 4
+    """Whether a sweep has one sum per unit: panels of up to three vectors add several rows at once, in another order."""
+    lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
+    return -(-width // lanes) not in (1, 2, 3, 6, 7, 11)  # all others are sums of fours and fives
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_leaving_out_zeros_changes_nothing(dtype):
-    # one vector; one part of as many vectors as the registers hold; three such parts
+    # one vector; one panel of as many vectors as the registers hold; three such panels; one of three and two of four
     lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
-    widths = [lanes, lanes * sweep.SWEEP_VECTORS, 3 * lanes * sweep.SWEEP_VECTORS]
-    assert [adds_row_after_row(width, dtype) for width in widths] == [False, True, True]
+    widths = [lanes * vectors for vectors in (1, 4, sweep.SWEEP_VECTORS, 3 * sweep.SWEEP_VECTORS, 11)]
+    assert [adds_row_after_row(width, dtype) for width in widths] == [False, True, True, True, False]
     shapes = [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]
     for sizes in shapes + [(80, width, 3) for width in widths]:
         task = mostly_zeros(sizes, dtype)

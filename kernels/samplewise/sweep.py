@@ -147,12 +147,9 @@ def errors_below(
                 sums[:] = [v.fma(row[k], d, total) for row, total in zip(rows, sums, strict=True)]
         total = v.sums(sums)
         total = v.where(v.first(n - i), total, 0)
-        below[i] = total
-        for code in v.cases(kind, BACKWARD):
-            # delta_i = f'(z_i) sum_j w_ij delta_j
-            found = BACKWARD[code](v, a[i], total)
-            below[i] = found
-            step[i] = alpha * found
+        found = v.switch(kind, BACKWARD, v, a[i], total)  # delta_i = f'(z_i) sum_j w_ij delta_j
+        below[i] = found
+        step[i] = alpha * found
 
 
 @routine("iaaN", result="i")
