@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastbp.kernels as kernels
-from fastbp.kernels.internal import is_narrow, is_plain, memory_of, packed_size
+from fastbp.kernels.internal import copies, is_narrow, is_plain, memory_of
 
 from .options import Architecture, Hyperparameters
 
@@ -59,10 +59,9 @@ def require_training(net: Architecture, hyper: Hyperparameters, n: int, dtype: n
 
 
 def network_bytes(net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> int:
-    """What depends on the weights alone: copies of them, the optimizer's state, packed weights of large layers."""
+    """What depends on the weights alone: copies of them, and the optimizer's state."""
     arrays = COPIES + kernels.states_of(kernels.OPTIMIZERS[hyper.optimizer])
-    packed = sum(packed_size(n_in, n_out, dtype.itemsize) for n_in, n_out in itertools.pairwise(net.sizes))
-    return dtype.itemsize * (arrays * _weights(net) + packed)
+    return dtype.itemsize * arrays * _weights(net)
 
 
 def batch_bytes(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dtype[Any]) -> int:
@@ -73,7 +72,7 @@ def batch_bytes(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dty
     shares = np.zeros(len(net.activations))
     shares[: len(hyper.dropout)] = hyper.dropout
     need = memory_of(net.size_array, net.activation_codes, shares, largest, size, narrow, plain)
-    return size * int(need.space + need.gradient)
+    return size * int(need.space + need.gradient + (0 if narrow else copies(parallel=False)))
 
 
 def _weights(net: Architecture) -> int:

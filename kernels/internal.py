@@ -4,12 +4,12 @@ from .compiler.jit import POLICY, frozen
 from .compiler.processor import FUSED
 from .compiler.threads import hold_at_fork
 from .layer import activation, elementary
-from .minibatch.epoch import is_narrow, memory_of
+from .minibatch.epoch import copies, is_narrow, memory_of
 from .minibatch.steps import is_plain
 from .network import epochs, random
 from .network.gather import gather
 from .network.inference import FEW, check_infer, few_rows, infer_row, rescale, row_space
-from .network.layout import GROUP, packed_size
+from .network.layout import GROUP
 from .samplewise.online import SPARSE, SPARSE_INPUTS
 from .samplewise.tiny import TINY_UNITS, is_tiny
 from .samplewise.tiny_lanes import ROW_BYTES
@@ -25,6 +25,7 @@ __all__ = [
     "TINY_UNITS",
     "activation",
     "check_infer",
+    "copies",
     "elementary",
     "epochs",
     "few_rows",
@@ -36,7 +37,6 @@ __all__ = [
     "is_plain",
     "is_tiny",
     "memory_of",
-    "packed_size",
     "random",
     "rescale",
     "row_space",

@@ -55,7 +55,7 @@ class LocalLearner:
         self.step = len(state.rows) * self.batches
         self.loss = net.loss_for(params.dtype)
         # Losses are added up block by block, in the same blocks whether the inputs are copied or not: the same bits.
-        # The weights are packed for each block, so their size counts, too.
+        # The weights come through the caches anew for each block, so their size counts, too.
         bounds = blocks.bounds(n, row_bytes(net, params), size, params.nbytes).tolist()
         self.parts = [
             (slice(start, end), slice(start // size, -(-end // size))) for start, end in itertools.pairwise(bounds)

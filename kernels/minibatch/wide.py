@@ -102,11 +102,12 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
         # delta(l-1) = (delta(l) W(l)^T) f'(Z(l-1))
         for l in range(layers - 1, -1, -1):
             bands = (layout[l, UNITS] + BAND - 1) // BAND if l > 0 else 0
-            # no race: each writes errors of units of its own below the layer, or those of the layer as rows
+            # No race: each writes errors of units of its own below the layer, or, first, those of the layer as rows: it
+            # takes least, and of an odd number of tasks the first threads get one more.
             for task in prange(microbatches * (bands + 1)):
-                m, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1)
+                m, band = np.int64(task) // (bands + 1), np.int64(task) % (bands + 1) - 1
                 micro = part_of(whole, m * MICROBATCH, np.int64(MICROBATCH))
-                if band == bands:
+                if band < 0:
                     turn_errors(micro, l, scale)
                 else:
                     unit_errors(micro, l, band * BAND, params)
