@@ -17,8 +17,9 @@ class PartLibrary(JITCodeLibrary):
     """
     The code of a part, to be linked into its callers.
 
-    Numba optimises a function once in each of its callers, and before that on its own, with machine code that nobody
-    calls. Without the latter, an empty cache costs a third less.
+    Numba would also generate machine code that nobody calls, from code optimised once on its own and once in each
+    caller. The machine code is left out. The first optimisation is not: without it LLVM inlines less in the callers,
+    and mini-batches of 32 take 4 to 7 % longer.
     """
 
     def add_ir_module(self, ir_module: Any) -> None:
@@ -31,11 +32,12 @@ class PartLibrary(JITCodeLibrary):
         self.add_llvm_module(module)
 
     def finalize(self) -> None:
-        """Link the code of what it calls."""
+        """Link the code of what it calls, and optimise all of it."""
         self._raise_if_finalized()
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._optimize_final_module()
         self._finalize_dynamic_globals()
         self._finalized = True
 
