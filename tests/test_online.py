@@ -130,7 +130,7 @@ def swept(task, sparse, learning_rate=0.1):
 
 
 def adds_row_after_row(width, dtype):
-    """Whether a sweep has one sum per unit: panels of up to three vectors add several rows at once, in another order."""
+    """Whether a sweep has one sum per unit: panels of up to three vectors add several rows at once."""
     lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
     return -(-width // lanes) not in (1, 2, 3, 6, 7, 11)  # all others are sums of fours and fives
 
