@@ -14,11 +14,10 @@ def rows_at_once(first: int, vector_bytes: int) -> int:
     """
     KC: rows of B that are packed at a time, by the bytes of the first cache.
 
-    A panel of them is read once per tile, and stays in three quarters of the cache. With vectors of 64 bytes it may
-    fill the cache: the second one feeds it fast enough, and C is read less often.
+    A panel of them is read once per tile, and stays in three quarters of the cache. Fewer than 256 do not pay, even if
+    the panel comes from the second cache: C is read and written once per KC rows.
     """
-    room = first if vector_bytes == 64 else first * 3 // 4
-    return min(512, max(64, room // (NR * vector_bytes) // 8 * 8))
+    return min(512, max(256, first * 3 // 4 // (NR * vector_bytes) // 8 * 8))
 
 
 def tile_rows(second: int, depth: int) -> int:
