@@ -8,8 +8,8 @@ import time
 # To a trained XOR and its first predictions: 3000 epochs in each. (scikit-learn's solver for few samples, lbfgs, would
 # need 50, and takes 0.3 s less.)
 PROGRAMS = {
-    "import numba": "import numba",
-    "import fastbp": "import numba, fastbp",
+    "import numba": "import numba\n",
+    "import fastbp": "import numba, fastbp\n",
     "fastbp": """
 import fastbp
 X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
@@ -61,26 +61,30 @@ counted = event.RecordingListener()
 event.register("numba:compile", counted)
 atexit.register(lambda: print(sum(happening.is_start for _, happening in counted.buffer)))
 """
+# After a program: prints its peak memory in KiB. `getrusage` would count that of the parent before it, and so is only
+# for systems that do not say it of a process alone.
+PEAK = """
+try:
+    with open("/proc/self/status") as lines:
+        print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+except OSError:
+    import resource, sys
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1))
+"""
 
 
 def start(program, folder):
-    """Seconds and peak memory in MB of a new process that keeps what it compiles in `folder`; and its output."""
+    """Seconds of a new process that keeps what it compiles in `folder`, its peak memory in MB, and its output."""
     jax = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/jax", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     environment = os.environ | {"NUMBA_CACHE_DIR": f"{folder}/numba", "JAX_PLATFORMS": "cpu"} | jax
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    output = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
+    output = subprocess.check_output([sys.executable, "-c", program + PEAK], cwd=folder, env=environment, text=True)
     seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"a process ended with {process.returncode}")
-    return seconds, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6, output
+    peak, *rest = output.split()
+    return seconds, int(peak) * 1024 / 1e6, rest
 
 
 def functions_compiled(folder):
     """How many functions pass through Numba's front end until XOR is trained and predicted; 0 from a full cache."""
-    return int(start(COUNT + PROGRAMS["fastbp"], folder)[2])
+    return int(start(COUNT + PROGRAMS["fastbp"], folder)[2][0])

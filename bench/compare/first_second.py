@@ -4,7 +4,7 @@ The first second: from starting Python to a trained XOR and its first prediction
 Run ``python bench/compare/first_second.py [TURNS]`` with the packages of ``pip install -e ".[peers]"``; missing
 packages are skipped. Every run is a new process, with bytecode there from the start. The candidates take turns: each
 with an empty compile cache, and again with the cache that it has filled. Prints a Markdown table of medians, then each
-target and what was measured. Not for Windows, which does not tell the peak memory of a process that has ended.
+target and what was measured. Not for Windows, which does not say how much memory a process took.
 """
 
 import sys
