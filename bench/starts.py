@@ -6,7 +6,7 @@ import sys
 import time
 
 # To a trained XOR and its first predictions: 3000 epochs in each. (scikit-learn's solver for few samples, lbfgs, would
-# need 50, and takes 0.3 s less.)
+# need 50, and takes 0.5 s less.)
 PROGRAMS = {
     "import numba": "import numba\n",
     "import fastbp": "import numba, fastbp\n",
