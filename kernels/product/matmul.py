@@ -32,7 +32,7 @@ PACKED_ROWS = 32
 # whose pieces of so many terms are added up at a time.
 LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
 # Multiply-adds, and elements of C, from which threads pay.
-PARALLEL_FROM, PARALLEL_ELEMENTS = 500_000, 2_000
+PARALLEL_FROM, PARALLEL_ELEMENTS = 1_500_000, 2_000
 
 
 @inner
