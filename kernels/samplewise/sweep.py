@@ -23,7 +23,7 @@ SWEEP_BYTES = min(VECTOR_BYTES, 32)
 # Vectors of outputs whose sums and steps stay in registers during a sweep: 16 registers hold five of each.
 SWEEP_VECTORS = 5
 # Rows of so many vectors that are summed at once, so that enough sums run: a multiply-add takes four cycles, and two
-# begin in each. (More sums do not fit in 16 registers; those in memory would take three times as long.)
+# begin in each. (Two rows of four do not fit in 16 registers: with a sum in memory they took 1.4 to 4 times as long.)
 ROWS_AT_ONCE = {1: 8, 2: 4, 3: 2}
 
 
