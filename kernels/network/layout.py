@@ -22,8 +22,8 @@ ERRORS_AT, ERROR_ROWS_AT, COLUMNS = 8, 9, 10
 GROUP = 64
 # Parts into which work is cut for threads, each with work space of its own.
 PARTS = 16
-# Bytes that are too far from row to row for the first cache: of 64 sets of lines (of 32 KB with 8
-# lines a set, or 48 KB with 12), they would meet in 8.
+# Bytes that are too far from row to row for the first cache: of 64 sets of lines (of 32 KB with 8 lines a set, or 48 KB
+# with 12), they would meet in 8.
 CROWDED = 512
 # From this many bytes on, weights are copied into the order in which the forward pass reads them.
 PACKED_FROM = 1 << 18

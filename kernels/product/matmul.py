@@ -73,13 +73,14 @@ def _product(shape, A, B, C, alpha, add, split):
     few, panel = n <= FEW_ROWS, panel_columns(c.itemsize)
     bands, chunks = blocks_of(n, m, few, split, c.itemsize)
     turned = few and bands == 1 and b_column != 1 and alpha == 1  # on the stack, panel after panel
-    packed, tiled = not (direct or turned), a_column != 1 or (a_row * c.itemsize % PAGE == 0 and n * KC <= PACKED)
-    tiled = tiled and not direct
+    packed = not (direct or turned)
+    tiled = not direct and (a_column != 1 or (a_row * c.itemsize % PAGE == 0 and n * KC <= PACKED))
     alone = packed and bands == 1  # each chunk of B is packed when its turn comes
     # Pieces of the operands that are packed at a time: as many as there is room for
     deepest = depth if direct else cut(depth, STACKED if turned else KC)
-    high, wide = (n + MR - 1) // MR * MR if tiled else 0, (min(m, NC) + panel - 1) // panel * panel
-    wide = 0 if not packed else 2 * FEW_PANELS * panel if alone and not split else wide
+    high, wide = (n + MR - 1) // MR * MR if tiled else 0, 0
+    if packed:
+        wide = FEW_PANELS * panel if alone and not split else (min(m, NC) + panel - 1) // panel * panel
     most = max(1, PACKED // (max(deepest, 1) * max(high, 1 if alone else wide, 1)))
     span = min(most, max(1, (depth + deepest - 1) // max(deepest, 1))) * deepest
     b_space = (deepest if alone else span) * wide
@@ -150,9 +151,7 @@ def _multiplier(product, split):
             product(shape, A, B, (c, c_row), alpha, add, cut_up)
         elif _fits(a_column, a_row, c_column, c_row):
             # C^T = B^T A^T
-            product(
-                (m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, np.bool_(split)
-            )
+            product((m, n, depth), (b, b_column, b_row), (a, a_column, a_row), (c, c_column), alpha, add, cut_up)
         else:
             # Gaps between all elements of an operand, or rows that run backwards: copies.
             rows, result = np.empty(depth * m, c.dtype), np.empty(n * m, c.dtype)
