@@ -76,6 +76,14 @@ def test_without_numba_cache_dir_the_users_cache_is_taken(monkeypatch, tmp_path)
     assert cache.cache_folder.__wrapped__() == tmp_path / ".cache" / "fastbp" / cache.source_digest()
 
 
+@pytest.mark.parametrize("name", ["VECTOR_BYTES", "FIRST", "SECOND", "LAST"])
+def test_processors_with_other_constants_have_folders_of_their_own(monkeypatch, name):
+    # Work space that Python reserves by its own constants must be that of the compiled code.
+    mine = cache.source_digest()
+    monkeypatch.setattr(cache, name, 2 * getattr(cache, name))
+    assert cache.source_digest() != mine
+
+
 def test_any_change_of_a_source_changes_the_folder(tmp_path, monkeypatch):
     # A copy of the sources, with an edit in a file whose functions other kernels call.
     tree = tmp_path / "kernels"

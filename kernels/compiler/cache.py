@@ -21,7 +21,7 @@ from numba.core.compiler import CompileResult
 from numba.core.runtime import _nrt_python
 from numba.core.serialize import dumps
 
-from .processor import VECTOR_BYTES
+from .processor import FIRST, LAST, SECOND, VECTOR_BYTES
 
 PACKAGE = __name__.rsplit(".", 2)[0]
 TREE = Path(__file__).parents[1]  # of all kernels
@@ -45,8 +45,13 @@ SETTINGS = (
 
 
 def source_digest() -> str:
-    """Digest of kernel sources, compilers and vector width; empty if the sources cannot be read (a zip file)."""
-    digest = hashlib.sha256(f"{VECTOR_BYTES} {numba.__version__} {llvmlite.__version__}".encode())
+    """
+    Digest of kernel sources, compilers and what constants are chosen by; empty if no source can be read (a zip file).
+
+    Compiled code holds the constants, and Python reserves memory by them: they have to be of one processor.
+    """
+    chosen_by = VECTOR_BYTES, FIRST, SECOND, LAST
+    digest = hashlib.sha256(f"{chosen_by} {numba.__version__} {llvmlite.__version__}".encode())
     paths = {path.relative_to(TREE): path for path in TREE.rglob("*.py*")}
     sources = sorted(name for name in paths if "__pycache__" not in name.parts)
     for name in sources:

@@ -104,3 +104,6 @@ def caches() -> tuple[int, int, int]:
         found = {}
     first, second, last = (found.get(level) or size for level, size in enumerate(CACHES, start=1))
     return first, second, max(second, last)
+
+
+FIRST, SECOND, LAST = caches()

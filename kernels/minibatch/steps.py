@@ -9,7 +9,7 @@ import numpy as np
 
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.memory import whole_vectors
-from ..compiler.processor import CACHE_LINE, VECTOR_BYTES, caches
+from ..compiler.processor import CACHE_LINE, FIRST, VECTOR_BYTES
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, multiply_derivative, softmax_columns, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.dropout import drop
@@ -40,7 +40,7 @@ MICROBATCH = 128
 # Units of a layer that are computed at a time: whole tiles. And the terms that are added at a time: with so many rows,
 # a panel of samples takes half of the first cache, and stays there for all of these units. Lines count as a whole: what
 # they hold of the next panel is there, too.
-BAND, DEPTH = 64 // MR * MR, max(128, caches()[0] // 2 // (-(-NR * VECTOR_BYTES // CACHE_LINE) * CACHE_LINE))
+BAND, DEPTH = 64 // MR * MR, max(128, FIRST // 2 // (-(-NR * VECTOR_BYTES // CACHE_LINE) * CACHE_LINE))
 # Bytes of a layer's weights from which they are copied into tiles: less stays in the first cache as it lies. Rows of W
 # that are copied at a time: a cache line of each serves several tiles. Elements from a tile to the next, which lies on
 # other cache sets; and of all tiles that are used at a time.

@@ -11,7 +11,7 @@ from numba import prange
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
-from ..compiler.processor import caches
+from ..compiler.processor import SECOND
 from ..layer.activation import IDENTITY, RELU, SOFTMAX, activate, softmax_columns, takes_input
 from ..product.blocking import MR, panel_columns
 from ..product.pack import read_transposed, transpose_exact
@@ -38,7 +38,7 @@ LAYER_MC, LAYER_KC = 32, 512
 # Bytes that the activations of a microbatch should not exceed: half the second cache. And bytes of a unit's row of them
 # at most: from here on, what is done once for a microbatch takes little of the time, and rows this far apart do not all
 # meet in the same sets of the first cache.
-HELD, LONGEST_ROW = caches()[1] // 2, 768
+HELD, LONGEST_ROW = SECOND // 2, 768
 # Multiply-adds of a call from which threads pay.
 PARALLEL_FORWARD = 500_000
 # The largest int64.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..compiler.jit import python_or_compiled
-from ..compiler.processor import REGISTERS, VECTOR_BYTES, caches
+from ..compiler.processor import FIRST, LAST, REGISTERS, SECOND, VECTOR_BYTES
 
 # A tile of C has MR rows and up to NR vectors: 24 of 32 registers, or 12 of 16. The others hold a row of B and an
 # element of A. So many sums run at once because a multiply-add takes four cycles, and two begin in each.
@@ -30,7 +30,6 @@ def packed_elements(last: int) -> int:
     return min(1 << 20, max(1 << 18, last // 4 // 4))
 
 
-FIRST, SECOND, LAST = caches()
 KC = rows_at_once(FIRST, VECTOR_BYTES)
 # Panels of B that MC rows of A meet in a block.
 MC, BLOCK_PANELS = tile_rows(SECOND, KC), 16
