@@ -99,7 +99,7 @@ def sweep_space(X, sizes, params, l2):
     end += whole_rows(1, itemsize) * widths[layers - 1]
     flat = np.empty(end + 16, params.dtype)
     begin = aligned(flat)
-    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
+    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X != 0) < (1 - SPARSE) * X.size
     space, rows = flat[begin : begin + end], np.empty(sizes[0], np.int64)
     return SweepMemory(starts, widths, units, space, rows, zeros_pay, np.zeros(3))
 
