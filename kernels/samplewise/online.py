@@ -162,10 +162,12 @@ def _swept_epoch(samples, net, params, rates, memory, order):
             else:
                 inputs = (space, units[l - 1, now], space, units[l - 1, before], rows, 0)
                 sweep((sizes[l], widths[l], EVERY), inputs, (space, w, space, step, space, z))
+            # made within the branches, these tuples would have their references counted
+            summed, output = (space, z, one), (space, a, one)
             if kind == SOFTMAX:
-                softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
+                softmax_row(sizes[l + 1], summed, output)
             else:
-                activate(kind, widths[l], (space, z, one), (space, a, one))
+                activate(kind, widths[l], summed, output)
         if ended:
             break
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.
