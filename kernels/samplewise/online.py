@@ -99,7 +99,7 @@ def sweep_space(X, sizes, params, l2):
     end += whole_rows(1, itemsize) * widths[layers - 1]
     flat = np.empty(end + 16, params.dtype)
     begin = aligned(flat)
-    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X) < (1 - SPARSE) * X.size
+    zeros_pay = l2 == 0 and X.shape[1] >= SPARSE_INPUTS and np.count_nonzero(X != 0) < (1 - SPARSE) * X.size
     space, rows = flat[begin : begin + end], np.empty(sizes[0], np.int64)
     return SweepMemory(starts, widths, units, space, rows, zeros_pay, np.zeros(3))
 
@@ -162,10 +162,12 @@ def _swept_epoch(samples, net, params, rates, memory, order):
             else:
                 inputs = (space, units[l - 1, now], space, units[l - 1, before], rows, 0)
                 sweep((sizes[l], widths[l], EVERY), inputs, (space, w, space, step, space, z))
+            # made within the branches, these tuples would have their references counted
+            summed, output = (space, z, one), (space, a, one)
             if kind == SOFTMAX:
-                softmax_row(sizes[l + 1], (space, z, one), (space, a, one))
+                softmax_row(sizes[l + 1], summed, output)
             else:
-                activate(kind, widths[l], (space, z, one), (space, a, one))
+                activate(kind, widths[l], summed, output)
         if ended:
             break
         # Step 4: backpropagation, from the output layer down; s = alpha delta is what the next sweep takes off.

@@ -25,6 +25,8 @@ SWEEP_VECTORS = 5
 # Rows of so many vectors that are summed at once, so that enough sums run: a multiply-add takes four cycles, and two
 # begin in each. (Two rows of four do not fit in 16 registers: with a sum in memory they took 1.4 to 4 times as long.)
 ROWS_AT_ONCE = {1: 8, 2: 4, 3: 2}
+# Rows of so many vectors have code of their own in `errors_below`: those of up to 16 outputs.
+FEW_VECTORS = (1, 2)
 
 
 @routine("(iii)(aan)(AaA)", vector_bytes=SWEEP_BYTES)
@@ -134,22 +136,41 @@ def errors_below(
     rate : alpha
     below : delta_i, s_i
     """
-    (n, m), (W, delta), (below, step) = shape, above, below
+    (n, m), (below, step) = shape, below
     alpha = v.broadcast(rate)
+    sums = {vectors: functools.partial(_sums_of_few, v, vectors, above) for vectors in FEW_VECTORS}
+    sums[-1] = functools.partial(_sums_of_panels, v, shape, above)
     for i in v.range(0, n, v.lanes):
-        sums = [v.const(0)] * v.lanes
-        for first, vectors in _panels(v, m, sums):
-            width, j = vectors * v.lanes, first * v.lanes
-            panel = W + ((n + 1) * j + i * width)
-            rows = [panel + r * width for r in range(v.lanes)]
-            for k in v.range(0, width, v.lanes, carry=sums):
-                d = delta[j + k]
-                sums[:] = [v.fma(row[k], d, total) for row, total in zip(rows, sums, strict=True)]
-        total = v.sums(sums)
+        total = v.switch(m // v.lanes, sums, i)  # sum_j w_ij delta_j
         total = v.where(v.first(n - i), total, 0)
         found = v.switch(kind, BACKWARD, v, a[i], total)  # delta_i = f'(z_i) sum_j w_ij delta_j
         below[i] = found
         step[i] = alpha * found
+
+
+def _sums_of_few(v: Assembler, vectors: int, above: tuple, i: Integer) -> Float:
+    """As `_sums_of_panels`, for rows of so many vectors: without loops, whose counting took longer than the sums."""
+    W, delta = above
+    rows = [W + (i + r) * (vectors * v.lanes) for r in range(v.lanes)]
+    sums = [v.const(0)] * v.lanes
+    for k in range(vectors):
+        d = delta[k * v.lanes]
+        sums = [v.fma(row[k * v.lanes], d, total) for row, total in zip(rows, sums, strict=True)]
+    return v.sums(sums)
+
+
+def _sums_of_panels(v: Assembler, shape: tuple, above: tuple, i: Integer) -> Float:
+    """The sums of row i of `W` and the following, each times delta."""
+    (n, m), (W, delta) = shape, above
+    sums = [v.const(0)] * v.lanes
+    for first, vectors in _panels(v, m, sums):
+        width, j = vectors * v.lanes, first * v.lanes
+        panel = W + ((n + 1) * j + i * width)
+        rows = [panel + r * width for r in range(v.lanes)]
+        for k in v.range(0, width, v.lanes, carry=sums):
+            d = delta[j + k]
+            sums[:] = [v.fma(row[k], d, total) for row, total in zip(rows, sums, strict=True)]
+    return v.sums(sums)
 
 
 @routine("iaaN", result="i")
