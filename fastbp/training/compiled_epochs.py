@@ -75,10 +75,10 @@ class CompiledEpochs:
         key = self.name, self.learner.params.dtype.name
         if compilation.is_ready(*key):
             return True
-        _run_singly[key] += 1
-        if _run_singly[key] == READ_FROM and self.learner.loop.kept:  # on disk
-            _run_singly[key] = COMPILED_FROM
-        if _run_singly[key] < COMPILED_FROM:
+        # Two threads may count the same epoch, but none passes over a number that is compared here.
+        count = _run_singly[key] = _run_singly[key] + 1
+        pays = count == READ_FROM and self.learner.loop.kept  # on disk
+        if not pays and count < COMPILED_FROM:
             return False
         compilation.prepare([self.name], key[1], False)
         return True
