@@ -99,6 +99,11 @@ def test_alike_variants(way):
         assert same(net, alone(X, CLASSES, variant, **COMMON | way))
 
 
+def test_alike_variants_share_their_examples():
+    one, other = fastbp.train_many(X, CLASSES, [{"seed": 1}, {"seed": 2}], **COMMON | {"seed": None})
+    assert one.examples is other.examples
+
+
 @pytest.mark.parametrize("way", [SIDE_BY_SIDE, {}])
 def test_long_arrays_are_distinguished(way):
     # their text is the same, because NumPy abbreviates it

@@ -44,6 +44,12 @@ def test_nothing_in_a_network_can_be_changed(nets):
     for array in (net.params, *net.weights):
         with pytest.raises(ValueError, match="WRITEABLE"):
             array.flags.writeable = True
+    W = net.weights[0]
+    reordered = dataclasses.replace(net, examples=W.T).examples  # another order in memory: a copy, frozen like all
+    np.testing.assert_array_equal(reordered, W.T)
+    for array in (reordered, dataclasses.replace(net, params=net.params).params):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.flags.writeable = True
     with pytest.raises(TypeError):
         net.options["seed"] = 1
     with pytest.raises(TypeError):

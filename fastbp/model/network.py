@@ -104,8 +104,8 @@ class Network(Exports):
 
     def __post_init__(self) -> None:
         for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes", "examples"):
-            object.__setattr__(self, name, _freeze(getattr(self, name)))
-        object.__setattr__(self, "history", MappingProxyType({k: _freeze(v) for k, v in self.history.items()}))
+            object.__setattr__(self, name, freeze(getattr(self, name)))
+        object.__setattr__(self, "history", MappingProxyType({k: freeze(v) for k, v in self.history.items()}))
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -397,11 +397,16 @@ class Network(Exports):
         storage.save(self, path)
 
 
-def _freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:
-    """A copy that can never be made writable again: its memory is a bytes object."""
+def freeze(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    """A copy that can never be made writable again: its memory is a bytes object. Of such a copy, the array itself."""
     if array is None:
         return None
     array = np.ascontiguousarray(array)
+    memory: Any = array
+    while isinstance(memory, np.ndarray):
+        memory = memory.base
+    if isinstance(memory, bytes) and len(memory) == array.nbytes:
+        return array
     if array.dtype.kind == "O":
         array = array.copy()
         array.flags.writeable = False

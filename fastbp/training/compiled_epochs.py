@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 # Seconds of a call, after which Ctrl-C takes effect and the bar moves.
 SECONDS = 0.1
 # Epochs run one by one before the loop over epochs pays: to run as many in Python takes as long as to compile the
-# loop, or to read it from the disk.
-COMPILED_FROM, READ_FROM = 20_000, 1000
+# loop (a second), or to read it from the disk (10 ms).
+COMPILED_FROM, READ_FROM = 20_000, 300
 # Columns of the rows of `epochs.Record`.
 MEASURED = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 _run_singly: Counter[tuple[str, str]] = Counter()
+# What ran last, and its seconds of an epoch: of many equal networks, only the first needs a call to find out.
+_last: tuple[tuple[Any, ...], float] = (), SECONDS
 
 
 def stream_of(generator: np.random.Generator | None) -> NDArray[np.uint64]:
@@ -63,23 +65,27 @@ class CompiledEpochs:
         self.name = f"{learner.kernel_names[0]} epochs{' validated' * (validation is not None)}"
         self._columns = history_columns(learner.net, validation is not None, False)
         self._kept = [MEASURED.index(name) for name in self._columns if name != "seconds"]
-        self._seconds = SECONDS  # of an epoch: the first call runs one
+        rows = len(learner.training.X), learner.hyper.batch_size, 0 if validation is None else len(validation.X)
+        self._work = self.name, learner.params.dtype, learner.net.sizes, *rows
+        work, seconds = _last
+        self._seconds = seconds if work == self._work else SECONDS  # of an epoch: the first call runs one
 
     def ready(self) -> bool:
         """Whether the loop is compiled, or now pays; if not, this epoch counts as one that was run singly."""
         key = self.name, self.learner.params.dtype.name
         if compilation.is_ready(*key):
             return True
-        _run_singly[key] += 1
-        if _run_singly[key] == READ_FROM and self.learner.loop.kept:  # on disk
-            _run_singly[key] = COMPILED_FROM
-        if _run_singly[key] < COMPILED_FROM:
+        # Two threads may count the same epoch, but none passes over a number that is compared here.
+        count = _run_singly[key] = _run_singly[key] + 1
+        pays = count == READ_FROM and self.learner.loop.kept  # on disk
+        if not pays and count < COMPILED_FROM:
             return False
         compilation.prepare([self.name], key[1], False)
         return True
 
     def advance(self, state: TrainingState, before: NDArray[Any], last: int, started: float) -> int | None:
         """Run as many epochs as fit into a tenth of a second, one at least."""
+        global _last
         learner, done = self.learner, len(state.rows)
         count = max(1, min(last - done, int(SECONDS / self._seconds)))
         best = state.best_params, np.array([state.best_cost]), np.array([state.best_epoch])
@@ -93,6 +99,8 @@ class CompiledEpochs:
         now = time.perf_counter()
         learner.step += good * learner.batches
         self._seconds = (now - begun) / max(1, good)
+        if failed is None:
+            _last = self._work, self._seconds
         if state.random is not None:
             set_state(state.random, orders.stream)
         state.best_cost, state.best_epoch = float(record.least[0]), int(record.best_epoch[0])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import compilation, memory, tables
 from ..data import samples
-from ..model.network import Network
+from ..model.network import Network, freeze
 from ..options import Architecture, Hyperparameters
 from . import checkpoint
 from .learner import LocalLearner
@@ -97,7 +97,8 @@ class MemorySource:
     ) -> tuple[NDArray[Any], tables.Columns | None]:
         """See `samples.read_inputs`."""
         encoded = samples.read_inputs(X, names, training, start)
-        self.examples = functools.cache(lambda: encoded.examples(training))
+        # Networks of many variants share them: a copy for each took more time than all else around their training.
+        self.examples = functools.cache(lambda: freeze(encoded.examples(training)))
         self.inputs = encoded.inputs
         return encoded.inputs, encoded.columns
 
