@@ -35,6 +35,12 @@ KERNELS = (
     "narrow parallel",
     "wide parallel",
 )
+# The loops over many epochs (see `loop_name`), which are otherwise compiled once they pay.
+LOOPS = tuple(
+    f"{loop} epochs{validated}"
+    for loop in ("tiny online", "online", "narrow", "wide")
+    for validated in ("", " validated")
+)
 SIDE_BY_SIDE = "tiny side by side"
 INFER = {"few": few_rows, "many": kernels.infer, "parallel": kernels.infer_parallel}
 _ready: set[tuple[str, str]] = set()
@@ -216,8 +222,8 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     """
     Compile every training and prediction kernel ahead, or load it from the cache on disk.
 
-    Except the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used. A
-    loop over many short epochs is compiled once enough epochs have been run singly.
+    Except the loops with dropout, clipped gradients or sparse samples: these are compiled when they are first used.
+    The loops over many short epochs, too: without `warmup`, one is compiled once enough epochs have been run singly.
 
     Parameters
     ----------
@@ -237,6 +243,6 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     >>> seconds = fastbp.warmup("float32", progress=False)
     """
     wanted = [dtype] if isinstance(dtype, str) else list(dtype)
-    names: dict[str, tuple[str, ...]] = dict.fromkeys(DTYPES, KERNELS)
+    names: dict[str, tuple[str, ...]] = dict.fromkeys(DTYPES, KERNELS + LOOPS)
     names["float32"] += tuple(infer_name(way, np.dtype(np.float64), np.dtype(np.float32)) for way in INFER)
     return sum(prepare(names[checks.one_of("dtype", name, DTYPES)], name, progress) for name in wanted)

@@ -9,6 +9,7 @@ __all__ = ["many", "version"]
 
 
 def many(case, threads):
+    fastbp.warmup("float32", progress=False)
     groups, options, params = case.groups(), case.options(), None
     seeds = [seed for group in groups for seed in group.seeds]
     if case.name == "folds":
