@@ -53,9 +53,19 @@ def test_parts_cover_everything_once(count, parts, size):
     assert all(start % size == 0 or start == count for start in starts)
 
 
-@given(n=counts, m=counts, few=st.booleans(), split=st.booleans(), itemsize=st.sampled_from([4, 8]))
-def test_there_is_a_block_wherever_there_is_something_to_do(n, m, few, split, itemsize):
-    bands, chunks = blocking.blocks_of(n, m, few, split, itemsize)
+@given(
+    n=counts, m=counts, few=st.booleans(), split=st.booleans(), apart=st.booleans(), itemsize=st.sampled_from([4, 8])
+)
+def test_there_is_a_block_wherever_there_is_something_to_do(n, m, few, split, apart, itemsize):
+    bands, chunks = blocking.blocks_of(n, m, few, split, apart, itemsize)
     assert bands * chunks > 0 or n == 0 or m == 0
     assert chunks <= max(1, -(-m // blocking.panel_columns(itemsize)))
     assert few or n <= bands * (blocking.MC + blocking.MR)
+
+
+@given(n=st.integers(1, blocking.FEW_ROWS), m=st.integers(1, 400), itemsize=st.sampled_from([4, 8]))
+def test_threads_that_work_apart_have_columns_of_their_own(n, m, itemsize):
+    bands, chunks = blocking.blocks_of(n, m, True, True, True, itemsize)
+    if m > blocking.panel_columns(itemsize):
+        assert bands == 1
+        assert chunks >= 2

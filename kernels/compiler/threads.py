@@ -113,10 +113,11 @@ def threads(count: int | None) -> Iterator[bool]:
         if wanted < 2 or (numba.threading_layer() == "workqueue" and not _alone()):
             yield False
             return
-        numba.set_num_threads(wanted)
+        if wanted != before:
+            numba.set_num_threads(wanted)
         yield True
     finally:
-        if before is not None:
+        if before is not None and numba.get_num_threads() != before:
             numba.set_num_threads(before)
         if _region.get("taken by") is token:
             del _region["taken by"]

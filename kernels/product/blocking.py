@@ -37,6 +37,8 @@ MC, BLOCK_PANELS = tile_rows(SECOND, KC), 16
 FEW_ROWS, FEW_PANELS = 384, 4
 # PACKED elements of B are packed at a time: NC columns or fewer.
 PACKED = packed_elements(LAST)
+# Bytes of A that stay in a quarter of the second cache, although every thread reads all of them.
+SMALL = SECOND // 4
 NC = PACKED // KC
 
 
@@ -54,19 +56,20 @@ def cut(count, most):
 
 
 @python_or_compiled
-def blocks_of(n, m, few, split, itemsize):
+def blocks_of(n, m, few, split, apart, itemsize):
     """
     Bands of rows and chunks of columns that C is cut into.
 
     A block fits the second cache; for threads (`split`) there are sixteen or more, as far as none gets too small. A C
-    of `few` rows is one band, unless it has too few panels for the threads.
+    of `few` rows is one band, unless it has too few panels for the threads. If they work `apart`, each on its own
+    columns of B, two panels are enough: for the caller then cuts between any two vectors.
     """
     panels = (m + panel_columns(itemsize) - 1) // panel_columns(itemsize)
     bands, chunks = (n + MC - 1) // MC, (panels + BLOCK_PANELS - 1) // BLOCK_PANELS
     if few:
         bands, chunks = 1, (panels + FEW_PANELS - 1) // FEW_PANELS
-    if split and few and panels >= 16:
-        chunks = max(chunks, 16)
+    if split and few and (panels >= 16 or (apart and panels >= 2)):
+        chunks = max(chunks, min(16, panels & -2))
     elif split:
         bands = max(bands, min(8, n // 16))
         bands += bands & 1  # a half each for two threads

@@ -17,7 +17,7 @@ from numba import prange
 from ..compiler.jit import inner, njit, python_or_compiled
 from ..compiler.memory import from_element, memory, steps, written_memory
 from ..compiler.processor import VECTOR_BYTES
-from .blocking import FEW_PANELS, FEW_ROWS, KC, MR, NC, NR, PACKED, block_start, blocks_of, cut, panel_columns
+from .blocking import FEW_PANELS, FEW_ROWS, KC, MR, NC, NR, PACKED, SMALL, block_start, blocks_of, cut, panel_columns
 from .pack import copy, pack_rows, pack_tiles, pack_transposed
 from .tile import STACKED, gemm
 
@@ -31,8 +31,9 @@ PACKED_ROWS = 32
 # Terms of an element of C up to which float32 is summed in float32; and elements of C, and at least how many rows,
 # whose pieces of so many terms are added up at a time.
 LONG, SUMMED, SUMMED_ROWS = 4096, 1 << 22, 512
-# Multiply-adds, and elements of C, from which threads pay.
-PARALLEL_FROM, PARALLEL_ELEMENTS = 1_500_000, 2_000
+# Multiply-adds, and elements of C, from which threads pay: entering them takes about 4 microseconds, in which 512-bit
+# vectors do twice as much.
+PARALLEL_FROM, PARALLEL_ELEMENTS = (1_500_000 if VECTOR_BYTES == 64 else 750_000), 2_000
 
 
 @inner
@@ -44,6 +45,14 @@ def _is_direct(shape, a_column, b_column, alpha, itemsize):
     if n < PACKED_ROWS:
         return True
     return depth * min(m * itemsize, NR * VECTOR_BYTES) <= PANEL_BYTES and (a_column == 1 or depth <= KC)
+
+
+@inner
+def _is_tiled(n, depth, a_row, a_column, itemsize):
+    """Whether A is copied into tiles, where the product does not run straight from its operands."""
+    if (a_row if a_column == 1 else a_column) * itemsize % PAGE == 0 and n * KC <= PACKED:
+        return True
+    return a_column != 1 and (a_row != 1 or n * depth * itemsize > SMALL)
 
 
 @inner
@@ -71,10 +80,14 @@ def _product(shape, A, B, C, alpha, add, split):
         gemm(shape, (a, 0, a_row, a_column, MR * a_row), (b, 0, b_row, 1), start, (c, 0, c_row), infinite)
         return
     few, panel = n <= FEW_ROWS, panel_columns(c.itemsize)
-    bands, chunks = blocks_of(n, m, few, split, c.itemsize)
+    tiled = not direct and _is_tiled(n, depth, a_row, a_column, c.itemsize)
+    # Each thread packs the columns of B that it uses: what another one packed would come from that one's cache, which
+    # takes as long as the product if the two share no cache.
+    apart = few and split and not direct and not tiled and n * depth * c.itemsize <= SMALL
+    bands, chunks = blocks_of(n, m, few, split, apart, c.itemsize)
+    unit = panel // NR if apart else panel
     turned = few and bands == 1 and b_column != 1 and alpha == 1  # on the stack, panel after panel
     packed = not (direct or turned)
-    tiled = not direct and (a_column != 1 or (a_row * c.itemsize % PAGE == 0 and n * KC <= PACKED))
     alone = packed and bands == 1  # each chunk of B is packed when its turn comes
     # Pieces of the operands that are packed at a time: as many as there is room for
     deepest = depth if direct else cut(depth, STACKED if turned else KC)
@@ -91,24 +104,25 @@ def _product(shape, A, B, C, alpha, add, split):
             pieces = max(1, (min(span, depth - k0) + deepest - 1) // max(deepest, 1))
             shared = chunks if packed and not alone else 0
             parts = shared + (bands if tiled else 0)
-            for t in prange(pieces * parts):
-                piece, part = np.int64(t) // parts, np.int64(t) % parts  # prange counts in unsigned numbers
-                k = k0 + piece * deepest
-                deep = min(deepest, depth - k)
-                if part < shared:
-                    j, end = block_start(part, chunks, columns, panel), block_start(part + 1, chunks, columns, panel)
-                    at = piece * deepest * wide + j * deep
-                    _pack((deep, end - j), (b, k * b_row + (j0 + j) * b_column, b_row, b_column), alpha, (work, at))
-                else:
-                    i = block_start(part - shared, bands, n, MR)
-                    size = block_start(part - shared + 1, bands, n, MR) - i, deep
-                    at = b_space + piece * deepest * high + i * deep
-                    pack_tiles(size, (a, i * a_row + k * a_column, a_row, a_column), (work, at, MR * deep))
+            if parts:  # an empty parallel region takes a microsecond
+                for t in prange(pieces * parts):
+                    piece, part = np.int64(t) // parts, np.int64(t) % parts  # prange counts in unsigned numbers
+                    k = k0 + piece * deepest
+                    deep = min(deepest, depth - k)
+                    if part < shared:
+                        j, end = block_start(part, chunks, columns, unit), block_start(part + 1, chunks, columns, unit)
+                        at = piece * deepest * wide + j * deep
+                        _pack((deep, end - j), (b, k * b_row + (j0 + j) * b_column, b_row, b_column), alpha, (work, at))
+                    else:
+                        i = block_start(part - shared, bands, n, MR)
+                        size = block_start(part - shared + 1, bands, n, MR) - i, deep
+                        at = b_space + piece * deepest * high + i * deep
+                        pack_tiles(size, (a, i * a_row + k * a_column, a_row, a_column), (work, at, MR * deep))
             for t in prange(bands * chunks):
                 band, chunk = np.int64(t) // chunks, np.int64(t) % chunks
-                i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, columns, panel)
+                i, j = block_start(band, bands, n, MR), block_start(chunk, chunks, columns, unit)
                 rows = block_start(band + 1, bands, n, MR) - i
-                across, out = block_start(chunk + 1, chunks, columns, panel) - j, i * c_row + j0 + j
+                across, out = block_start(chunk + 1, chunks, columns, unit) - j, i * c_row + j0 + j
                 for piece in range(pieces):
                     k = k0 + piece * deepest
                     deep = min(deepest, depth - k)
@@ -286,7 +300,7 @@ def matmul_parallel(A, B, out):
 
     Notes
     -----
-    The threads get blocks of C that the shapes alone fix, and share the packed operands.
+    The threads get blocks of C that the shapes alone fix, and share the packed operands unless A is small.
     """
     check_product(A, B, out)
     _multiply_parallel(A, B, out, 1, False)
