@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 import fastbp.kernels as kernels
 from fastbp.kernels.internal import FEW, GROUP, TINY_UNITS, epochs, few_rows, is_narrow, is_tiny, random
 
-from . import checks
+from . import ahead, checks
 from .options import Architecture
 from .runtime.progress import Bar, make_bar
 
@@ -128,12 +129,14 @@ def _call(loop: Any, words: Sequence[str], samples: tuple[Any, Any, Any], params
 class _CompilationBar(event.Listener):
     """A progress bar that names each function while Numba compiles it; it appears with the first one."""
 
-    def __init__(self, total: int, show: bool | None) -> None:
-        self.total, self.show, self.done = total, show, 0
+    def __init__(self, total: int, show: bool | None, at_first: Callable[[], None] | None = None) -> None:
+        self.total, self.show, self.done, self.at_first = total, show, 0, at_first
         self.bar: Bar | None = None
 
     def on_start(self, happening: Any) -> None:
         if self.bar is None:
+            if self.at_first is not None:
+                self.at_first()
             # How long the rest takes is not known: Numba finds out on the way which functions a kernel needs.
             count = "{n_fmt} of {total_fmt}, " if self.total > 1 else ""
             shape = f"{{desc}} kernels once for this processor: {count}{{elapsed}}{{postfix}}"
@@ -148,8 +151,10 @@ class _CompilationBar(event.Listener):
 
 
 @contextmanager
-def _showing(total: int, show: bool | None) -> Iterator[_CompilationBar]:
-    listener = _CompilationBar(total, show)
+def _showing(
+    total: int, show: bool | None, at_first: Callable[[], None] | None = None
+) -> Iterator[_CompilationBar]:
+    listener = _CompilationBar(total, show, at_first)
     try:
         event.register("numba:compile", listener)
         yield listener
@@ -168,7 +173,14 @@ def is_ready(name: str, dtype: str) -> bool:
     return (name, dtype) in _ready
 
 
-def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> float:
+def _for_second(names: Sequence[str], dtype: np.dtype[Any]) -> list[str]:
+    """What a second process compiles while this one compiles the first of these kernels."""
+    routines = ahead.ROUTINES if names[0].split()[0] in ("narrow", "wide") else ()
+    predicting = [infer_name(way, np.dtype(np.float64), dtype) for way in ("few", "many")]
+    return [*routines, *names[1:], *predicting]
+
+
+def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, *, to_train: bool = False) -> float:
     """
     Make whole-network kernels ready for `dtype`.
 
@@ -179,6 +191,9 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
     dtype : float32 or float64
     progress : bool or None
         Show on stderr what is being compiled; None: only on a terminal.
+    to_train : bool
+        Whether they train a network that will then predict. If they have to be compiled, a second process compiles all
+        but the first, and those that predict, meanwhile; see `ahead`.
 
     Returns
     -------
@@ -192,8 +207,10 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
     started = time.perf_counter()
     with global_compiler_lock:  # with a second lock, two threads might wait for each other
         wanted = [name for name in wanted if (name, dtype.name) not in _ready]
-        with _showing(len(wanted), progress) as listener:
+        second = functools.partial(ahead.start, _for_second(wanted, dtype), dtype.name) if to_train else None
+        with _showing(len(wanted), progress, second) as listener:
             for name in wanted:
+                ahead.wait(name, dtype.name)
                 _call_on_little(name, dtype)
                 _ready.add((name, dtype.name))
                 listener.done += 1

@@ -85,7 +85,8 @@ class LocalLearner:
 
     def prepare(self, measures: bool, progress: bool | None) -> float:
         """Make the kernels ready."""
-        return compilation.prepare(self.kernel_names + ["forward", "evaluate"] * measures, self.params.dtype, progress)
+        names = self.kernel_names + ["forward", "evaluate"] * measures
+        return compilation.prepare(names, self.params.dtype, progress, to_train=True)
 
     def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
         """One pass, block after block."""
