@@ -32,10 +32,13 @@ ROUTINES = (
 )
 # What the second process runs. It finds packages where the first one does.
 PROGRAM = """
-import sys
-sys.path[:] = sys.argv[3:]
-from fastbp import ahead, compilation
-ahead.work(compilation.prepare, sys.argv[1].split(","), sys.argv[2])
+import os, sys
+try:
+    sys.path[:] = sys.argv[3:]
+    from fastbp import ahead, compilation
+    ahead.work(compilation.prepare, sys.argv[1].split(","), sys.argv[2])
+finally:
+    os._exit(0)
 """
 _helper: Helper | None = None
 
@@ -71,11 +74,16 @@ class Helper:
         )
         atexit.register(self.end)
 
-    def wait(self, name: str, dtype: str) -> None:
-        """Wait until the kernel is in the cache, if it will be."""
+    def is_coming(self, name: str, dtype: str) -> bool:
+        """Whether it compiles the kernel, or will do so."""
         if os.getpid() != self.owner:  # a fork
-            return
-        while dtype == self.dtype and name in self.coming:
+            return False
+        self.process.poll()  # lets the system forget it, if it has ended
+        return name in self.coming and dtype == self.dtype
+
+    def wait(self, name: str) -> None:
+        """Wait until the kernel is in the cache, or the process has ended."""
+        while name in self.coming:
             line = self.process.stdout.readline()  # type: ignore[union-attr]
             self.coming = self.coming - {line.decode().strip()} if line else set()
         if not self.coming:
@@ -97,23 +105,40 @@ class Helper:
         atexit.unregister(self.end)
 
 
-def start(names: Sequence[str], dtype: str) -> None:
-    """Start the second process, unless there has been one, or it would not help."""
+def start(first: str, others: Sequence[str], dtype: str) -> None:
+    """
+    Start the second process, unless there has been one, or it would not help.
+
+    Parameters
+    ----------
+    first : str
+        The kernel that this process compiles now.
+    others : sequence of str
+        Kernels that it needs next.
+    dtype : str
+    """
     global _helper
     if _helper is None and _may_start():
+        routines = ROUTINES if first.split()[0] in ("narrow", "wide") else ()
         with suppress(OSError):
-            _helper = Helper(names, dtype)
+            _helper = Helper([*routines, *others], dtype)
 
 
-def wait(name: str, dtype: str) -> None:
-    """Wait for a kernel that the second process compiles, if there is one."""
+def is_coming(name: str, dtype: str) -> bool:
+    """Whether the second process compiles the kernel, or will do so."""
+    return _helper is not None and _helper.is_coming(name, dtype)
+
+
+def wait(name: str) -> None:
+    """Wait until a kernel that is coming is in the cache on disk; if the second process fails, it is not."""
     if _helper is not None:
-        _helper.wait(name, dtype)
+        _helper.wait(name)
 
 
 def _may_start() -> bool:
     """Whether a second process can run Python on a core of its own, and leave code where this one finds it."""
-    if numba.config.NUMBA_NUM_THREADS < 2 or multiprocessing.parent_process() is not None:
+    threads = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if threads < 2 or multiprocessing.parent_process() is not None:
         return False
     if getattr(sys, "frozen", False) or not Path(sys.executable or "").stem.lower().startswith("python"):
         return False  # a program with Python inside, which would start once more
@@ -132,7 +157,6 @@ def work(prepare: Callable[[Sequence[str], str, bool], object], names: Sequence[
         else:
             prepare([name], dtype, False)
         print(name, flush=True)
-    end_process()
 
 
 def _end_with_input() -> None:

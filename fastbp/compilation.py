@@ -134,26 +134,28 @@ class _CompilationBar(event.Listener):
         self.bar: Bar | None = None
 
     def on_start(self, happening: Any) -> None:
+        if self.bar is None and self.at_first is not None:
+            self.at_first()
+        bar, function = self.appear(), happening.data["dispatcher"].py_func
+        if function.__module__.startswith(kernels.__name__):
+            bar.set_postfix_str(function.__name__)
+
+    def appear(self) -> Bar:
+        """Show the bar, if it is not shown yet."""
         if self.bar is None:
-            if self.at_first is not None:
-                self.at_first()
             # How long the rest takes is not known: Numba finds out on the way which functions a kernel needs.
             count = "{n_fmt} of {total_fmt}, " if self.total > 1 else ""
             shape = f"{{desc}} kernels once for this processor: {count}{{elapsed}}{{postfix}}"
             self.bar = make_bar(self.show, self.total, desc="compiling", bar_format=shape)
         self.bar.n = self.done
-        function = happening.data["dispatcher"].py_func
-        if function.__module__.startswith(kernels.__name__):
-            self.bar.set_postfix_str(function.__name__)
+        return self.bar
 
     def on_end(self, happening: Any) -> None:
         pass
 
 
 @contextmanager
-def _showing(
-    total: int, show: bool | None, at_first: Callable[[], None] | None = None
-) -> Iterator[_CompilationBar]:
+def _showing(total: int, show: bool | None, at_first: Callable[[], None] | None = None) -> Iterator[_CompilationBar]:
     listener = _CompilationBar(total, show, at_first)
     try:
         event.register("numba:compile", listener)
@@ -173,14 +175,13 @@ def is_ready(name: str, dtype: str) -> bool:
     return (name, dtype) in _ready
 
 
-def _for_second(names: Sequence[str], dtype: np.dtype[Any]) -> list[str]:
-    """What a second process compiles while this one compiles the first of these kernels."""
-    routines = ahead.ROUTINES if names[0].split()[0] in ("narrow", "wide") else ()
-    predicting = [infer_name(way, np.dtype(np.float64), dtype) for way in ("few", "many")]
-    return [*routines, *names[1:], *predicting]
+def predicting(n: int, dtype: np.dtype[Any]) -> list[str]:
+    """The kernels that are likely to be called first after training on `n` samples."""
+    ways = ("few", "many") if n <= FEW else ("many", "few")
+    return [infer_name(way, np.dtype(np.float64), dtype) for way in ways]
 
 
-def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, *, to_train: bool = False) -> float:
+def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, then: Sequence[str] = ()) -> float:
     """
     Make whole-network kernels ready for `dtype`.
 
@@ -191,9 +192,9 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, *, to
     dtype : float32 or float64
     progress : bool or None
         Show on stderr what is being compiled; None: only on a terminal.
-    to_train : bool
-        Whether they train a network that will then predict. If they have to be compiled, a second process compiles all
-        but the first, and those that predict, meanwhile; see `ahead`.
+    then : sequence of str
+        Kernels that will be needed next. If the first of `names` has to be compiled, a second process meanwhile
+        compiles the others and these, see `ahead`; without it they would be compiled when they are needed.
 
     Returns
     -------
@@ -207,10 +208,13 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, *, to
     started = time.perf_counter()
     with global_compiler_lock:  # with a second lock, two threads might wait for each other
         wanted = [name for name in wanted if (name, dtype.name) not in _ready]
-        second = functools.partial(ahead.start, _for_second(wanted, dtype), dtype.name) if to_train else None
-        with _showing(len(wanted), progress, second) as listener:
+        others = [*wanted[1:], *then]
+        start = functools.partial(ahead.start, wanted[0], others, dtype.name) if then and wanted else None
+        with _showing(len(wanted), progress, start) as listener:
             for name in wanted:
-                ahead.wait(name, dtype.name)
+                if ahead.is_coming(name, dtype.name):
+                    listener.appear()
+                    ahead.wait(name)
                 _call_on_little(name, dtype)
                 _ready.add((name, dtype.name))
                 listener.done += 1
