@@ -109,6 +109,9 @@ def start(first: str, others: Sequence[str], dtype: str) -> None:
     """
     Start the second process, unless there has been one, or it would not help.
 
+    It takes 0.6 s to start and to load what Numba compiles with; a tiny loop is compiled by then, larger ones take 1 to
+    2 s more.
+
     Parameters
     ----------
     first : str
@@ -118,7 +121,7 @@ def start(first: str, others: Sequence[str], dtype: str) -> None:
     dtype : str
     """
     global _helper
-    if _helper is None and _may_start():
+    if _helper is None and not first.startswith("tiny") and _may_start():
         routines = ROUTINES if first.split()[0] in ("narrow", "wide") else ()
         with suppress(OSError):
             _helper = Helper([*routines, *others], dtype)

@@ -103,6 +103,19 @@ def test_a_program_that_cannot_be_started_is_done_without(monkeypatch):
     assert not ahead.is_coming("infer few", "float32")
 
 
+@pytest.mark.parametrize(("first", "routines"), [("wide sparse", True), ("narrow", True), ("online", False)])
+def test_it_compiles_routines_that_the_loop_calls(monkeypatch, first, routines):
+    started = []
+    monkeypatch.setattr(ahead, "_helper", None)
+    monkeypatch.setattr(ahead, "_may_start", lambda: True)
+    monkeypatch.setattr(ahead, "Helper", lambda *arguments: started.append(arguments) or "started")
+    ahead.start("tiny online", ["infer few"], "float32")
+    assert not started
+    for _ in range(2):  # there is one at most
+        ahead.start(first, ["infer few"], "float32")
+    assert started == [([*ahead.ROUTINES, "infer few"] if routines else ["infer few"], "float32")]
+
+
 FIRST = """
 import os, signal, sys, time
 from fastbp import ahead
