@@ -87,4 +87,6 @@ def start(program, folder):
 
 def functions_compiled(folder):
     """How many functions pass through Numba's front end until XOR is trained and predicted; 0 from a full cache."""
-    return int(start(COUNT + PROGRAMS["fastbp"], folder)[2][0])
+    # with one thread there is no second process, whose functions would not be counted
+    alone = "import os; os.environ['NUMBA_NUM_THREADS'] = '1'\n"
+    return int(start(alone + COUNT + PROGRAMS["fastbp"], folder)[2][0])

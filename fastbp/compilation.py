@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 import fastbp.kernels as kernels
 from fastbp.kernels.internal import FEW, GROUP, TINY_UNITS, epochs, few_rows, is_narrow, is_tiny, random
 
-from . import checks
+from . import ahead, checks
 from .options import Architecture
 from .runtime.progress import Bar, make_bar
 
@@ -134,28 +135,34 @@ def _call(loop: Any, words: Sequence[str], samples: tuple[Any, Any, Any], params
 class _CompilationBar(event.Listener):
     """A progress bar that names each function while Numba compiles it; it appears with the first one."""
 
-    def __init__(self, total: int, show: bool | None) -> None:
-        self.total, self.show, self.done = total, show, 0
+    def __init__(self, total: int, show: bool | None, at_first: Callable[[], None] | None = None) -> None:
+        self.total, self.show, self.done, self.at_first = total, show, 0, at_first
         self.bar: Bar | None = None
 
     def on_start(self, happening: Any) -> None:
+        if self.bar is None and self.at_first is not None:
+            self.at_first()
+        bar, function = self.appear(), happening.data["dispatcher"].py_func
+        if function.__module__.startswith(kernels.__name__):
+            bar.set_postfix_str(function.__name__)
+
+    def appear(self) -> Bar:
+        """Show the bar, if it is not shown yet."""
         if self.bar is None:
             # How long the rest takes is not known: Numba finds out on the way which functions a kernel needs.
             count = "{n_fmt} of {total_fmt}, " if self.total > 1 else ""
             shape = f"{{desc}} kernels once for this processor: {count}{{elapsed}}{{postfix}}"
             self.bar = make_bar(self.show, self.total, desc="compiling", bar_format=shape)
         self.bar.n = self.done
-        function = happening.data["dispatcher"].py_func
-        if function.__module__.startswith(kernels.__name__):
-            self.bar.set_postfix_str(function.__name__)
+        return self.bar
 
     def on_end(self, happening: Any) -> None:
         pass
 
 
 @contextmanager
-def _showing(total: int, show: bool | None) -> Iterator[_CompilationBar]:
-    listener = _CompilationBar(total, show)
+def _showing(total: int, show: bool | None, at_first: Callable[[], None] | None = None) -> Iterator[_CompilationBar]:
+    listener = _CompilationBar(total, show, at_first)
     try:
         event.register("numba:compile", listener)
         yield listener
@@ -174,7 +181,13 @@ def is_ready(name: str, dtype: str) -> bool:
     return (name, dtype) in _ready
 
 
-def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> float:
+def predicting(n: int, dtype: np.dtype[Any]) -> list[str]:
+    """The kernels that are likely to be called first after training on `n` samples."""
+    ways = ("few", "many") if n <= FEW else ("many", "few")
+    return [infer_name(way, np.dtype(np.float64), dtype) for way in ways]
+
+
+def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, then: Sequence[str] = ()) -> float:
     """
     Make whole-network kernels ready for `dtype`.
 
@@ -185,6 +198,9 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
     dtype : float32 or float64
     progress : bool or None
         Show on stderr what is being compiled; None: only on a terminal.
+    then : sequence of str
+        Kernels that will be needed next. If the first of `names` has to be compiled, a second process meanwhile
+        compiles the others and these, see `ahead`; without it they would be compiled when they are needed.
 
     Returns
     -------
@@ -198,8 +214,13 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None) -> fl
     started = time.perf_counter()
     with global_compiler_lock:  # with a second lock, two threads might wait for each other
         wanted = [name for name in wanted if (name, dtype.name) not in _ready]
-        with _showing(len(wanted), progress) as listener:
+        others = [*wanted[1:], *then]
+        start = functools.partial(ahead.start, wanted[0], others, dtype.name) if then and wanted else None
+        with _showing(len(wanted), progress, start) as listener:
             for name in wanted:
+                if ahead.is_coming(name, dtype.name):
+                    listener.appear()
+                    ahead.wait(name)
                 _call_on_little(name, dtype)
                 _ready.add((name, dtype.name))
                 listener.done += 1

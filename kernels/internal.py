@@ -1,7 +1,9 @@
 """What fastbp uses from the kernels besides their public names; it reaches into their rooms in no other way."""
 
+from .compiler.cache import end_process
 from .compiler.jit import POLICY, frozen
 from .compiler.processor import FUSED
+from .compiler.routine import ready
 from .compiler.threads import hold_at_fork
 from .layer import activation, elementary
 from .minibatch.epoch import copies, is_narrow, memory_of
@@ -27,6 +29,7 @@ __all__ = [
     "check_infer",
     "copies",
     "elementary",
+    "end_process",
     "epochs",
     "few_rows",
     "frozen",
@@ -38,6 +41,7 @@ __all__ = [
     "is_tiny",
     "memory_of",
     "random",
+    "ready",
     "rescale",
     "row_space",
 ]

@@ -128,11 +128,21 @@ def test_it_is_compiled_once_it_pays(monkeypatch):
     monkeypatch.setattr(
         compiled_epochs.CompiledEpochs, "advance", lambda self, *rest: calls.append(1) or advance(self, *rest)
     )
+    announced = []
+    prepare = compiled_epochs.compilation.prepare
+    monkeypatch.setattr(
+        compiled_epochs.compilation,
+        "prepare",
+        lambda names, dtype, progress, *rest: (
+            announced.append((names, progress)) or prepare(names, dtype, progress, *rest)
+        ),
+    )
     options = {"hidden": (7,), "epochs": 20, "seed": 3, "batch_size": 20, "threads": 1}
     fastbp.train(X, KIND, **options)
     assert not calls
-    fastbp.train(X, KIND, **options)
+    fastbp.train(X, KIND, **options, progress=True)
     assert calls
+    assert announced[-1] == (["wide epochs"], True)
     before = len(calls)
     for more in (
         {"callback": lambda epoch: None},

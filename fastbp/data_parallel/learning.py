@@ -233,7 +233,7 @@ class ShardedLearner:
         network = self.net.size_array, self.params, gradient
         kernels.network_update(*network, rule, first, second, step, rate, *numbers, hyper.l2)
 
-    def compiled_epochs(self) -> None:
+    def compiled_epochs(self, progress: bool | None) -> None:
         """None: a batch is several calls."""
 
     def measure(self, validation: bool) -> tuple[float, float]:

@@ -30,6 +30,8 @@ from .early_stopping import EarlyStopping
 from .outputs import flat, read, sparse_outputs
 
 SOLVERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "rprop")
+# The kernel that predicts.
+FORWARD = ("forward",)
 # Attributes of scikit-learn's optimizers that hold their state.
 _STATES = {"adam": ("ms", "vs"), "sgd": ("velocities",)}
 
@@ -128,7 +130,10 @@ class Compiled(EarlyStopping):
         if dtype not in (np.float32, np.float64):
             dtype = np.dtype(np.float64)
         X, params, net = read(X, dtype), flat(self.coefs_, self.intercepts_, dtype), self._architecture()
-        return sparse_outputs(X, params, net) if issparse(X) else net.outputs(X, params)
+        if issparse(X):
+            return sparse_outputs(X, params, net)
+        compilation.prepare(FORWARD, dtype, None)
+        return net.outputs(X, params)
 
     def _fit(self: Any, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
         units = self._hidden_units()
@@ -246,7 +251,7 @@ class Compiled(EarlyStopping):
         X, y, weight = samples
         samples = read(X, params.dtype), np.ascontiguousarray(y, params.dtype), weight
         passes = Passes(samples, self._architecture(), params, rule, size, seed=seed, threads=threads_here())
-        compilation.prepare(passes.kernel_names, params.dtype, None)
+        compilation.prepare(passes.kernel_names, params.dtype, None, () if issparse(X) else FORWARD)
         return passes
 
     def _new_optimizer(self: Any) -> Any:

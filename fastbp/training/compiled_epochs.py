@@ -55,10 +55,12 @@ class CompiledEpochs:
     Parameters
     ----------
     learner : LocalLearner
+    progress : bool or None
+        As in `fastbp.train`: whether to show that the loop is compiled.
     """
 
-    def __init__(self, learner: LocalLearner) -> None:
-        self.learner, self.validation, validation = learner, None, learner.validation
+    def __init__(self, learner: LocalLearner, progress: bool | None) -> None:
+        self.learner, self.progress, self.validation, validation = learner, progress, None, learner.validation
         if validation is not None:
             samples = map(checks.frozen, (validation.X, validation.Y, validation.weight))
             self.validation = epochs.Watched(*samples, np.empty(validation.Y.shape, learner.params.dtype))
@@ -80,7 +82,7 @@ class CompiledEpochs:
         pays = count == READ_FROM and self.learner.loop.kept  # on disk
         if not pays and count < COMPILED_FROM:
             return False
-        compilation.prepare([self.name], key[1], False)
+        compilation.prepare([self.name], key[1], self.progress)
         return True
 
     def advance(self, state: TrainingState, before: NDArray[Any], last: int, started: float) -> int | None:

@@ -85,7 +85,9 @@ class LocalLearner:
 
     def prepare(self, measures: bool, progress: bool | None) -> float:
         """Make the kernels ready."""
-        return compilation.prepare(self.kernel_names + ["forward", "evaluate"] * measures, self.params.dtype, progress)
+        names = self.kernel_names + ["forward", "evaluate"] * measures
+        then = compilation.predicting(len(self.training.X), self.params.dtype)
+        return compilation.prepare(names, self.params.dtype, progress, then)
 
     def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
         """One pass, block after block."""
@@ -112,13 +114,15 @@ class LocalLearner:
         self.step += self.batches
         return kernels.Pass(*blocks.mean(passes, rows), failed)
 
-    def compiled_epochs(self) -> CompiledEpochs | None:
+    def compiled_epochs(self, progress: bool | None) -> CompiledEpochs | None:
         """Where an epoch is one call on one thread, of a loop that has a compiled loop over epochs; else it is long."""
         serial = self.online or self.passes.parallel is None
         short = isinstance(self.training.X, np.ndarray) and len(self.parts) == 1
         validation = self.validation
         measured_at_once = validation is None or len(measured_parts(validation, self.net, self.params)) == 1
-        return CompiledEpochs(self) if serial and short and measured_at_once and self.loop.repeats else None
+        if not (serial and short and measured_at_once and self.loop.repeats):
+            return None
+        return CompiledEpochs(self, progress)
 
     def steps(self, epochs: int) -> tuple[Any, ...]:
         """The first arguments of the loop over the next epochs: number of updates so far, learning rates, penalty."""

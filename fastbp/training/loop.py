@@ -91,7 +91,7 @@ def run(
     if not (targets or hyper.max_seconds is not None or callback is not None or metric is not None) and (
         checkpointer is None or not checkpointer.during_run
     ):  # nothing has to look at each epoch
-        several = learner.compiled_epochs()
+        several = learner.compiled_epochs(progress)
     bar = make_bar(progress, hyper.epochs, initial=len(state.rows), desc="training", unit="epoch", delay=1.0)
     started = time.perf_counter() - state.seconds
     last = hyper.epochs if until is None else min(until, hyper.epochs)

@@ -201,5 +201,5 @@ class Learner(Protocol):
     def batch(self, number: int) -> tuple[str, NDArray[Any]]:
         """Batch `number` (from 0) of the last epoch in words, and inputs in it; if negative, "" and inputs."""
 
-    def compiled_epochs(self) -> EpochRunner | None:
+    def compiled_epochs(self, progress: bool | None) -> EpochRunner | None:
         """What runs many epochs in one call, if it can."""

@@ -8,10 +8,11 @@ import os
 import pickle
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -22,6 +23,7 @@ from numba.core.runtime import _nrt_python
 from numba.core.serialize import dumps
 
 from .processor import FIRST, LAST, SECOND, VECTOR_BYTES
+from .threads import hold_at_fork
 
 PACKAGE = __name__.rsplit(".", 2)[0]
 TREE = Path(__file__).parents[1]  # of all kernels
@@ -42,6 +44,9 @@ SETTINGS = (
     "SLP_VECTORIZE",
     "USING_SVML",
 )
+# Held while a file is written.
+_writing = threading.Lock()
+hold_at_fork(_writing)
 
 
 def source_digest() -> str:
@@ -111,17 +116,24 @@ def keep(file: Path, data: bytes) -> None:
         file.parents[2].mkdir(parents=True, exist_ok=True)
         for folder in (file.parents[1], file.parent):  # somebody may have deleted them
             folder.mkdir(mode=0o700, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(_signed(file, data) + data)
-            os.replace(temporary, file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with _writing:
+            handle, temporary = tempfile.mkstemp(dir=file.parent)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(_signed(file, data) + data)
+                os.replace(temporary, file)
+            except BaseException:
+                os.unlink(temporary)
+                raise
     except OSError as error:
         if read(file) is None:  # otherwise another process was faster, and holds the file open (Windows)
             _warn_uncached(error.strerror)
+
+
+def end_process() -> NoReturn:
+    """End this process at once, from any thread, but leave no file half written."""
+    _writing.acquire()
+    os._exit(0)
 
 
 @functools.cache
