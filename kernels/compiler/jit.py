@@ -21,7 +21,8 @@ from .threads import uninterrupted
 # Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
 # comparison such as `x != x` may be folded away, and a diverged run would look finite.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
-POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
+# "_nrt": arrays are counted as others refer to them, also in what a part of kernels calls (see `inner`).
+POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "_nrt": True}
 
 
 @contextmanager
@@ -104,14 +105,21 @@ def plain_njit(function: Callable[..., Any] | None = None, *, parallel: bool = F
     return function if numba.config.DISABLE_JIT else njit(function, parallel=parallel, fastmath=False)
 
 
-def inner(function: Callable[..., Any]) -> Any:
-    """Compile a part of kernels, called by compiled code only; on disk it is kept within its callers."""
-    return _part(function)
+def inner(function: Callable[..., Any] | None = None, *, arrays: bool = False) -> Any:
+    """
+    Compile a part of kernels, called by compiled code only; on disk it is kept within its callers.
+
+    A part neither makes nor returns arrays, unless it says so by ``@inner(arrays=True)``. So it need not count who
+    refers to its arguments, which its caller keeps: each count stops the processor for twenty cycles or more.
+    """
+    if function is None:
+        return functools.partial(inner, arrays=arrays)
+    return _part(function, _nrt=arrays)
 
 
 def exact(function: Callable[..., Any]) -> Any:
     """As `inner`, but every operation is rounded as written: NumPy gives the same bits."""
-    return _part(function, fastmath=False)
+    return _part(function, fastmath=False, _nrt=False)
 
 
 def python_or_compiled(function: Callable[..., Any]) -> Any:

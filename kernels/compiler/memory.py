@@ -71,6 +71,18 @@ def _view(context, builder, signature, array, data):
 
 
 @intrinsic
+def borrowed(typingctx, A):
+    """Return an array whose memory somebody else keeps: tuples that it is put into do not count (see `inner`)."""
+
+    def codegen(context, builder, signature, args):
+        array = context.make_array(A)(context, builder, args[0])
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        return array._getvalue()
+
+    return A(A), codegen
+
+
+@intrinsic
 def steps(typingctx, A):
     """Return for each axis the elements from one index to the next; 1 where an axis has one element, or none."""
     if not A.aligned:

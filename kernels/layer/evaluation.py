@@ -59,7 +59,7 @@ def sample_loss(codes, parameter, a, y, weight, space, results):
     )
 
 
-@inner
+@inner(arrays=True)
 def row_space(a):
     """Memory for `sample_loss` on rows of `a`."""
     units = max(a.shape[1], 1)  # the weight of a sample without outputs has a place, too

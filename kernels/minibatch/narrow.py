@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
+from ..compiler.memory import borrowed
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Block, Microbatch, Rule, Step
@@ -38,6 +39,7 @@ def learn_narrow(samples, dropout, clip, training, order, updates):
     objective = net.loss, net.loss_parameter, net.decision
     rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
     layout, stride, _, tiles, space, begin, gradient, _, results = work
+    layout, space = borrowed(layout), borrowed(space)
     kind, layers = params.dtype.type, layout.shape[0] - 1
     size, zero = layout[layers, ERROR_ROWS_AT], np.int64(0)  # typed: for a literal, a callee is compiled once more
     parts = (results.size - 2) // 2

@@ -55,7 +55,7 @@ SUM_LENGTH, SPARSE_SUM_LENGTH = 2048, 8192
 PANELS, BLOCK_BYTES = 16, 1 << 15
 
 
-@inner
+@inner(arrays=True)
 def part_of(whole, first, most):
     """
     At most `most` samples of a batch from its sample `first` on, where its microbatches follow each other.

@@ -10,6 +10,7 @@ import numpy as np
 from numba import prange
 
 from ..compiler.jit import njit
+from ..compiler.memory import borrowed
 from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Microbatch, Rule, Step
@@ -48,6 +49,7 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
     objective = net.loss, net.loss_parameter, net.decision
     rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
     layout, stride, blocks, tiles, space, begin, gradient, lengths, results = work
+    layout, space = borrowed(layout), borrowed(space)
     kind, layers, itemsize = params.dtype.type, layout.shape[0] - 1, params.itemsize
     # Plain descent adds -alpha/B delta to the weights themselves; the others need the gradient first.
     plain = is_plain(rule.optimizer, batch_size)

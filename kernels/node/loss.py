@@ -8,7 +8,7 @@ from ..layer.evaluation import row_space, sample_loss
 from ..layer.loss import LOG_LOSS, NO_DECISION, SQUARED_ERROR
 
 
-@inner
+@inner(arrays=True)
 def _total(loss, activation, A, Y):
     """Sum of the losses of all samples. Unchecked."""
     space, results = row_space(A), np.zeros(2)

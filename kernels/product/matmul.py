@@ -156,7 +156,7 @@ def summed_rows(m):
 def _multiplier(product, split):
     """C = alpha A B, or C += alpha A B, for arrays of any layout, by a serial or a parallel `_product`. Unchecked."""
 
-    @inner
+    @inner(arrays=True)
     def oriented(shape, A, B, C, alpha, add):
         """C = alpha A B, or C += alpha A B, for matrices of any steps in flat memory. Unchecked."""
         (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
@@ -175,7 +175,7 @@ def _multiplier(product, split):
             product(shape, A, (rows, m, one), (result, m), alpha, add, cut_up)
             copy((n, m), (result, 0, m, one), (c, 0, c_row, c_column))
 
-    @inner
+    @inner(arrays=True)
     def summed(shape, A, B, C, alpha, add):
         """The same for long sums of float32: pieces of LONG terms are added up in float64."""
         (n, m, depth), (a, a_row, a_column), (b, b_row, b_column), (c, c_row, c_column) = shape, A, B, C
