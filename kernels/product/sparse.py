@@ -84,7 +84,7 @@ def csr_gradient(
         add(n_in, v.const(1), d)
 
 
-@inner
+@inner(arrays=True)
 def _check_row(i, data, indices, indptr):
     """Raise ValueError unless row i lies within the matrix."""
     if i < 0 or i >= indptr.size - 1:  # i + 1 may be too large a number
