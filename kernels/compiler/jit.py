@@ -110,8 +110,8 @@ def inner(function: Callable[..., Any] | None = None, *, arrays: bool = False) -
     Compile a part of kernels, called by compiled code only; on disk it is kept within its callers.
 
     A part neither makes nor returns arrays, and raises no errors with numbers, unless it says so by
-    ``@inner(arrays=True)``. So it need not count who
-    refers to its arguments, which its caller keeps: each count stops the processor for twenty cycles or more.
+    ``@inner(arrays=True)``. So it need not count who refers to its arguments, which its caller keeps: each count stops
+    the processor for twenty cycles or more.
     """
     if function is None:
         return functools.partial(inner, arrays=arrays)
