@@ -102,7 +102,7 @@ def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
 
 
 def read_inputs(
-    X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+    X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
 ) -> EncodedInputs:
     """
     Encode the columns `names` of a frame, as the network `start` does, or as its training rows suggest.
@@ -114,6 +114,8 @@ def read_inputs(
     training : bool array
         Which rows are for training.
     start : Network or None
+    piecewise : bool
+        Whether numbers of a frame are encoded piece by piece, too; as `start` does it, if there is one.
 
     Raises
     ------
@@ -125,7 +127,10 @@ def read_inputs(
         array = X if names is None else checks.samples("X", X)
         return EncodedInputs(array, array if columns is None else None, columns)
     try:
-        columns, raw = tables.Columns.fit(X, names, training) if columns is None else (columns, columns.encode_raw(X))
+        if columns is None:
+            columns, raw = tables.Columns.fit(X, names, training, piecewise)
+        else:
+            raw = columns.encode_raw(X)
     except ValueError as error:
         raise ValueError(f"X: {error}") from None
     return EncodedInputs(columns.exported.expand(raw), raw, columns)

@@ -26,8 +26,9 @@ class Columns:
     How the columns of a frame become the inputs of a network. Plain data, saved in the model file.
 
     A missing number is replaced by the column's median, text gets one input for each frequent value, and dates are
-    split into their parts. A column with missing values gets one more input that marks them. ``print(net.columns)``
-    shows what became of each column.
+    split into their parts. A column with missing values gets one more input that marks them. Piecewise-linear numbers
+    get further inputs: how much of each piece of the column's range lies below the number. ``print(net.columns)`` shows
+    what became of each column.
 
     Attributes
     ----------
@@ -41,7 +42,9 @@ class Columns:
     rows: tuple[Row, ...]
 
     @classmethod
-    def fit(cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_]) -> tuple[Columns, NDArray[np.float64]]:
+    def fit(
+        cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool
+    ) -> tuple[Columns, NDArray[np.float64]]:
         """
         Learn from the training rows, and encode all rows; each column is read only once.
 
@@ -52,6 +55,8 @@ class Columns:
             The columns to learn from.
         training : bool array, shape (n,)
             Whether each row is a training row.
+        piecewise : bool
+            Whether numbers are encoded piece by piece, too.
 
         Returns
         -------
@@ -64,10 +69,10 @@ class Columns:
         ValueError
             No column can be learnt from.
         """
-        fitted, raw = [], []
+        fitted, raw, pieces = [], [], fitting.pieces(len(names)) if piecewise else 0
         for name in names:
             column = frames.read(frame, name)
-            encoder, row = fitting.fit(column, training)
+            encoder, row = fitting.fit(column, training, pieces)
             fitted.append((encoder, row))
             if encoder is not None:
                 raw.append(encoder.encode(column))
@@ -97,11 +102,13 @@ class Columns:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Name of each input of the network."""
-        exported = self.exported
-        return tuple(
-            f"{self._parts[k]} (missing)" if flag else self._parts[k]
-            for k, flag in zip(exported.source, exported.flag, strict=True)
-        )
+        names = []
+        for encoder in self.encoders:
+            names += encoder.parts
+            if isinstance(encoder, Number):
+                names += [f"{encoder.name} (missing)"] * encoder.flag
+                names += [f"{encoder.name} ({a:g} to {b:g})" for a, b in itertools.pairwise(encoder.edges)]
+        return tuple(names)
 
     @cached_property
     def _parts(self) -> tuple[str, ...]:
@@ -110,26 +117,22 @@ class Columns:
     @cached_property
     def exported(self) -> Inputs:
         """How raw values, NaN where one is missing, become inputs; an exported network does this itself."""
-        source: list[int] = []
-        fill: list[float] = []
-        flag: list[bool] = []
+        found: list[tuple[int, float, bool, float, float]] = []  # source, fill, flag, lower and width of each input
         start = 0
         for encoder in self.encoders:
-            indices = list(range(start, start + len(encoder.parts)))
-            fills, flags = list(encoder.fills), [False] * len(indices)
-            if isinstance(encoder, Number) and encoder.flag:
-                indices, fills, flags = indices * 2, fills * 2, [False, True]
-            source += indices
-            fill += fills
-            flag += flags
+            found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(encoder.fills)]
+            if isinstance(encoder, Number):
+                found += [(start, encoder.fill, True, 0.0, 0.0)] * encoder.flag
+                # filled with the lower end, a missing number is 0 in each piece
+                found += [(start, a, False, a, b - a) for a, b in itertools.pairwise(encoder.edges)]
             start += len(encoder.parts)
-        return Inputs(self._parts, np.array(source), np.array(fill), np.array(flag))
+        return Inputs(self._parts, *map(np.array, zip(*found, strict=True)))
 
     @cached_property
     def scaled(self) -> NDArray[np.bool_]:
         """Whether each input is standardised: inputs that are 0 or 1 are not, nor are points on circles."""
         parts = np.array(list(itertools.chain.from_iterable(encoder.scaled for encoder in self.encoders)))
-        return parts[self.exported.source] & ~self.exported.flag
+        return parts[self.exported.source] & ~self.exported.flag & ~self.exported.piece
 
     def require(self, frame: Any) -> None:
         """Raise ValueError unless the frame has all columns of `names`."""
@@ -184,7 +187,10 @@ class Columns:
         encoders = []
         for entry in stored["encoders"]:
             settings = dict(entry)
-            encoders.append(_checked(KINDS[settings.pop("kind")], settings))
+            kind = KINDS[settings.pop("kind")]
+            if kind is Number:
+                settings.setdefault("edges", [])  # files up to format 4 have none
+            encoders.append(_checked(kind, settings))
         columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]))
         names = columns.names
         if not names or len(set(names)) < len(names):
@@ -203,19 +209,28 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
         if expected == tuple[str, ...]:
             valid = isinstance(value, list) and all(isinstance(v, str) for v in value)
             value = tuple(value) if valid else value
+        elif expected == tuple[float, ...]:
+            valid = isinstance(value, list) and all(map(_is_number, value))
+            value = tuple(map(float, value)) if valid else value
         elif expected is float:
-            valid = isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+            valid = _is_number(value)
         else:
             valid = isinstance(value, expected) and not (expected is int and isinstance(value, bool))
         if not valid:
             raise ValueError(f"invalid columns: {name} is {value!r}")
         values[name] = value
     result = kind(**values)
+    if isinstance(result, Number) and not (np.diff(result.edges) > 0).all():
+        raise ValueError(f"invalid columns: the edges of {result.name!r} do not increase")
     if isinstance(result, Date) and not set(result.kept) <= set(DATE_PARTS):
         raise ValueError(f"invalid parts of a date {result.kept}")
     if isinstance(result, Category | Date) and not result.parts:
         raise ValueError(f"column {result.name!r} has no inputs")
     return result
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def text_names(*columns: Columns | None) -> frozenset[str]:

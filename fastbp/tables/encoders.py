@@ -37,6 +37,8 @@ class Number:
         Text among the numbers counts as missing, because the column was text in training; otherwise it is an error.
     boolean : bool
         The column contains yes and no.
+    edges : tuple of float
+        Ends of the pieces that have their own input, in increasing order; none: only the number itself is an input.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Number:
     flag: bool = False
     lenient: bool = False
     boolean: bool = False
+    edges: tuple[float, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class Source(Protocol):
         """See `samples.read_table`."""
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
     ) -> tuple[Any, tables.Columns | None]:
         """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
 
@@ -93,10 +93,10 @@ class MemorySource:
         return samples.read_table(X, y)
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
     ) -> tuple[NDArray[Any], tables.Columns | None]:
         """See `samples.read_inputs`."""
-        encoded = samples.read_inputs(X, names, training, start)
+        encoded = samples.read_inputs(X, names, training, start, piecewise)
         self.examples = functools.cache(lambda: encoded.examples(training))
         self.inputs = encoded.inputs
         return encoded.inputs, encoded.columns
