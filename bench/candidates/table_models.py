@@ -25,7 +25,9 @@ def histogram(X, y, task, seed):
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     options = {"categorical_features": "from_dtype", "random_state": seed}
-    return boosted(task, HistGradientBoostingRegressor, HistGradientBoostingClassifier, **options).fit(categorical(X), y)
+    return boosted(task, HistGradientBoostingRegressor, HistGradientBoostingClassifier, **options).fit(
+        categorical(X), y
+    )
 
 
 def lightgbm(X, y, task, seed):
@@ -61,7 +63,8 @@ def perceptron(X, y, task, seed):
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     texts = OneHotEncoder(handle_unknown="ignore")
     columns = make_column_transformer(
-        (numbers, make_column_selector(dtype_exclude="category")), (texts, make_column_selector(dtype_include="category"))
+        (numbers, make_column_selector(dtype_exclude="category")),
+        (texts, make_column_selector(dtype_include="category")),
     )
     model = make_pipeline(columns, boosted(task, MLPRegressor, MLPClassifier, random_state=seed))
     if task == "regression":

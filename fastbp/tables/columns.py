@@ -19,6 +19,9 @@ from .encoders import DATE_PARTS, KINDS, Category, Date, Encoder, Number
 from .fitting import Row
 from .raw_inputs import Inputs
 
+# Inputs for each row of weights that they are replaced by, from which `kernels.layer.piecewise` pays.
+PAYS = 4
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -61,23 +64,23 @@ class Columns:
         Returns
         -------
         Columns
-        array, shape (n, raw values)
-            As `encode_raw` returns it.
+        array
+            As `read` returns it.
 
         Raises
         ------
         ValueError
             No column can be learnt from.
         """
-        fitted, raw, pieces = [], [], fitting.pieces(len(names)) if piecewise else 0
+        fitted, values, pieces = [], [], fitting.pieces(len(names)) if piecewise else 0
         for name in names:
             column = frames.read(frame, name)
             encoder, row = fitting.fit(column, training, pieces)
             fitted.append((encoder, row))
             if encoder is not None:
-                raw.append(encoder.encode(column))
+                values.append(encoder.read(column))
         columns = cls.of(fitted)
-        return columns, np.concatenate(raw, axis=1)
+        return columns, np.concatenate(values, axis=1)
 
     @classmethod
     def of(cls, fitted: Sequence[tuple[Encoder | None, Row]]) -> Columns:
@@ -123,8 +126,9 @@ class Columns:
             found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(encoder.fills)]
             if isinstance(encoder, Number):
                 found += [(start, encoder.fill, True, 0.0, 0.0)] * encoder.flag
-                # filled with the lower end, a missing number is 0 in each piece
-                found += [(start, a, False, a, b - a) for a, b in itertools.pairwise(encoder.edges)]
+                # where an input marks missing numbers, they are 0 in each piece: filled with its lower end
+                pieces = itertools.pairwise(encoder.edges)
+                found += [(start, a if encoder.flag else encoder.fill, False, a, b - a) for a, b in pieces]
             start += len(encoder.parts)
         return Inputs(self._parts, *map(np.array, zip(*found, strict=True)))
 
@@ -144,9 +148,9 @@ class Columns:
             listed = files.first_names(missing)
             raise ValueError(f"expected the columns that the network was trained on; missing: {listed}{hint}")
 
-    def encode_raw(self, frame: Any) -> NDArray[np.float64]:
+    def read(self, frame: Any) -> NDArray[np.float64]:
         """
-        Raw values of every row, as exported networks take them.
+        The columns as numbers: raw values, but for a category only the place of the one that is 1, or -1.
 
         Parameters
         ----------
@@ -155,7 +159,7 @@ class Columns:
 
         Returns
         -------
-        array, shape (n, raw values)
+        array, shape (n, numbers)
 
         Raises
         ------
@@ -163,17 +167,45 @@ class Columns:
             A column is missing, or its values are of another kind than in training.
         """
         self.require(frame)
-        return np.concatenate([encoder.encode(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
+        return np.concatenate([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
+
+    def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Raw values, shape (n, raw values), of what `read` returns."""
+        widths = [1 if isinstance(encoder, Category) else len(encoder.parts) for encoder in self.encoders]
+        parts = np.split(values, np.cumsum(widths)[:-1], axis=1)
+        return np.concatenate([encoder.raw(part) for encoder, part in zip(self.encoders, parts, strict=True)], axis=1)
+
+    def encode_raw(self, frame: Any) -> NDArray[np.float64]:
+        """
+        Raw values of every row, as exported networks take them; see `read`.
+
+        Returns
+        -------
+        array, shape (n, raw values)
+        """
+        return self.raw(self.read(frame))
+
+    @cached_property
+    def in_pieces(self) -> bool:
+        """Whether the first layer works on pieces and categories instead of on inputs, because these are many more."""
+        kinds = [isinstance(encoder, Category) for encoder in self.encoders]
+        terms = sum(1 if category else 2 * len(e.parts) for e, category in zip(self.encoders, kinds, strict=True))
+        has_pieces = any(isinstance(encoder, Number) and encoder.edges for encoder in self.encoders)
+        return has_pieces and len(self.inputs) >= PAYS * terms
+
+    def expand(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Inputs of the network, shape (n, inputs), not yet standardised, of what `read` returns."""
+        return self.exported.expand(self.raw(values))
 
     def encode(self, frame: Any) -> NDArray[np.float64]:
         """
-        Inputs of the network for every row, not yet standardised; see `encode_raw`.
+        Inputs of the network for every row, not yet standardised; see `read`.
 
         Returns
         -------
         array, shape (n, inputs)
         """
-        return self.exported.expand(self.encode_raw(frame))
+        return self.expand(self.read(frame))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the model file."""
@@ -249,10 +281,18 @@ def opened(X: Any, *columns: Columns | None) -> Any:
 def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:
     """The `count` inputs of a network from the argument `name`: a table is encoded by `columns`, an array is not."""
     X = opened(X, columns)
-    if columns is None or checks.feature_names(X) is None:
+    values = None if columns is None else read(name, X, columns)
+    if columns is None or values is None:
         return checks.samples(name, X, count)
+    return columns.expand(values)
+
+
+def read(name: str, X: Any, columns: Columns) -> NDArray[np.float64] | None:
+    """What `Columns.read` returns of a table, the argument `name`; None if X is an array."""
+    if checks.feature_names(X) is None:
+        return None
     try:
-        return columns.encode(X)
+        return columns.read(X)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

@@ -84,9 +84,7 @@ def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _fit_number(
-    column: Column, pieces: int, lenient: bool = False, unread: int = 0
-) -> tuple[Encoder | None, Row]:
+def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int = 0) -> tuple[Encoder | None, Row]:
     """`unread`: how many cells contain text, and so count as missing."""
     missing = column.missing
     present = column.values[~missing]

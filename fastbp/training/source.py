@@ -78,6 +78,7 @@ class MemorySource:
     """Samples in memory, or in a memory-mapped file."""
 
     training: samples.Ready
+    in_pieces: bool
     validation: samples.Ready | None
     parts: samples.Parts
 
@@ -113,6 +114,8 @@ class MemorySource:
         """Leave them where they are; raises ValueError if there is no memory for the run."""
         memory.require_training(net, hyper, len(parts.train), dtype)
         self.parts = parts
+        # the lecture's own rule, and a network of one layer, take the inputs as they are
+        self.in_pieces = len(net.sizes) > 2 and not (hyper.optimizer == "sgd" and hyper.batch_size == 1)
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each input."""
@@ -133,8 +136,8 @@ class MemorySource:
     ) -> LearnerFactory:
         """The samples are standardised here, once."""
         train, validation = self.parts.train, self.parts.validation
-        self.training = scaling.apply(train, net, dtype)
-        self.validation = None if validation is None else scaling.apply(validation, net, dtype)
+        self.training = scaling.apply(train, net, dtype, self.in_pieces)
+        self.validation = None if validation is None else scaling.apply(validation, net, dtype, self.in_pieces)
 
         def made(state: TrainingState, hyper: Hyperparameters, seed: int) -> Learner:
             return LocalLearner(net, hyper, self.training, self.validation, state, seed, self.threads)

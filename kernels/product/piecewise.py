@@ -14,7 +14,6 @@ single row of W is read.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
@@ -137,7 +136,7 @@ def piecewise_forward(
     v: Assembler, shape: tuple, band: tuple, order: Address, rows: tuple, table: Address, W: Address, out: tuple
 ) -> None:
     """
-    z_j = b_j + sum of (1 - s) N_tj + s N_t+1,j over numbers and w_ij over categories, of the rows order_0 ... of samples.
+    z_j = b_j + sum of (1 - s) N_tj + s N_t+1,j over numbers + sum of w_ij over categories, for the rows order_0 ...
 
     Parameters
     ----------
@@ -182,7 +181,8 @@ def piecewise_gradient(
     """
     Gradients of the nodes and of the weights of categories and biases, on the rows order_0 ... of samples.
 
-    dN_tj += (1 - s) delta_j, dN_t+1,j += s delta_j for each number, dw_ij += delta_j for each category, db_j += delta_j.
+    dN_tj += (1 - s) delta_j and dN_t+1,j += s delta_j for each number; dw_ij += delta_j for each category; and
+    db_j += delta_j.
 
     Parameters
     ----------
