@@ -46,7 +46,7 @@ class Columns:
 
     @classmethod
     def fit(
-        cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool
+        cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool = False
     ) -> tuple[Columns, NDArray[np.float64]]:
         """
         Learn from the training rows, and encode all rows; each column is read only once.

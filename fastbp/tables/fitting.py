@@ -50,7 +50,7 @@ def pieces(columns: int) -> int:
     return min(max(ALL_PIECES // max(1, columns), LEAST_PIECES), MOST_PIECES)
 
 
-def fit(whole: Column, training: NDArray[np.bool_], pieces: int) -> tuple[Encoder | None, Row]:
+def fit(whole: Column, training: NDArray[np.bool_], pieces: int = 0) -> tuple[Encoder | None, Row]:
     """
     Learn from the training rows how to encode a column; no encoder if it is left out.
 
@@ -108,9 +108,9 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
 
 def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
     """Ends of pieces with about the same number of values; none of fewer than three different ones."""
-    if pieces == 0 or not np.isfinite(np.ptp(values)):
+    if pieces == 0 or not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
         return ()
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1)))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1), method="inverted_cdf"))
     return tuple(edges.tolist()) if len(edges) > 2 else ()
 
 
