@@ -29,8 +29,10 @@ class PieceEncoder:
 
     def __init__(self, columns: Columns, mean: Array, scale: Array, dtype: np.dtype[Any]) -> None:
         self.columns, self.inputs, self.dtype = columns, len(columns.inputs), dtype
-        fields, edges, heights, moments = [], [], [], []
-        numbers, categories, firsts = [], [], []  # places among what `Columns.read` returns; first inputs
+        fields: list[tuple[int, ...]] = []
+        edges, heights, moments = list[float](), list[float](), list[tuple[float, ...]]()
+        # places among what `Columns.read` returns; the first input of each category
+        numbers, categories, firsts = list[int](), list[int](), list[int]()
         at = read = 0
         for encoder in columns.encoders:
             if isinstance(encoder, Category):

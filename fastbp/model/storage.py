@@ -26,7 +26,7 @@ from .network import STOP_REASONS, Network
 
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
 # with its number and a dot; 5 brought numbers that are encoded piece by piece.
-FORMAT = 5
+FORMAT = PIECES = 5
 _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")

@@ -91,6 +91,13 @@ class Columns:
             raise ValueError(f"expected at least one column to learn from, but all are left out ({reasons})")
         return cls(tuple(filter(None, encoders)), rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"encoders": self.encoders, "rows": self.rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # pickles of earlier versions also hold what is computed from these two
+        vars(self).update(encoders=state["encoders"], rows=state["rows"])
+
     def __str__(self) -> str:
         table = [("column", "read as", "inputs", "")]
         table += [(row.name or "(no name)", row.kind, str(row.inputs), row.note) for row in self.rows]
@@ -105,7 +112,7 @@ class Columns:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Name of each input of the network."""
-        names = []
+        names: list[str] = []
         for encoder in self.encoders:
             names += encoder.parts
             if isinstance(encoder, Number):
@@ -242,7 +249,7 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
             valid = isinstance(value, list) and all(isinstance(v, str) for v in value)
             value = tuple(value) if valid else value
         elif expected == tuple[float, ...]:
-            valid = isinstance(value, list) and all(map(_is_number, value))
+            valid = isinstance(value, list | tuple) and all(map(_is_number, value))
             value = tuple(map(float, value)) if valid else value
         elif expected is float:
             valid = _is_number(value)

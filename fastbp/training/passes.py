@@ -51,8 +51,8 @@ class Passes:
     Parameters
     ----------
     samples : (X, Y, weight)
-        X, a C-contiguous array of the dtype of params, shape (n, features), a sparse matrix (CSR), or InPieces; Y, shape
-        (n, outputs); weight, shape (n,), the factors of the losses, which may be changed between passes.
+        X, a C-contiguous array of the dtype of params, shape (n, features), a sparse matrix (CSR), or InPieces; Y,
+        shape (n, outputs); weight, shape (n,), the factors of the losses, which may be changed between passes.
     net : Architecture
     params : array
         Parameters, updated in place.

@@ -14,11 +14,11 @@ from ..compiler.jit import frozen, python_or_compiled
 from ..compiler.memory import aligned
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.optimizer import GRADIENT, SGD, rates_of, states_of
-from ..layer.piecewise import PieceRows, check_pieces
-from ..network.arguments import Csr, Net, Pieces, Rule, Samples, Training, Updates, Work
+from ..network.arguments import Net, Rule, Samples, Training, Updates, Work
 from ..network.epochs import Batches, batch_epochs
 from ..network.forward import check_network
 from ..network.layout import ERROR_ROWS_AT, GROUP, PACKED_FROM, PARAMS_AT, PARTS, layout_of, microbatch_stride
+from .inputs import read_inputs
 from .narrow import learn_narrow, learn_narrow_serial
 from .steps import COPY, MICROBATCH, SUM_LENGTH, blocks_of, is_plain
 from .wide import learn_wide, learn_wide_serial
@@ -302,15 +302,8 @@ def prepare_minibatch(  # noqa: PLR0913
     A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it.
     Threads take samples or units, and then blocks of weights; each writes to places of its own, so there is no race.
     """
-    dense, csr, pieces = isinstance(X, np.ndarray), None, None
-    if isinstance(X, PieceRows):
-        rows, pieces = len(X.places), _pieces(X, sizes, params)
-    elif not dense:
-        csr = _csr(*X, sizes)
-        rows = csr.indptr.size - 1
-    else:
-        rows = len(X)
-    samples = Samples(frozen(X if dense else np.empty((0, sizes[0]), params.dtype)), frozen(Y), frozen(weight))
+    rows, X, csr, pieces = read_inputs(X, sizes, params.dtype)
+    dense, samples = csr is None and pieces is None, Samples(X, frozen(Y), frozen(weight))
     shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
         raise ValueError(
@@ -334,32 +327,6 @@ def prepare_minibatch(  # noqa: PLR0913
     # compiled for the usual cases alone
     several = None if parallel or shares.any() or clip < np.inf or not dense else loops[2]
     return Batches(loops[parallel], several, data, Training(net, params, rule, work), n, batch_size)
-
-
-def _csr(data, indices, indptr, sizes):
-    """A sparse matrix as the loops take it; raises ValueError unless it is one of sizes[0] columns."""
-    if (
-        indptr.size < 2
-        or indptr[0] < 0
-        or (indptr[1:] < indptr[:-1]).any()
-        or indptr[-1] > min(data.size, indices.size)
-    ):
-        raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
-    if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
-        raise ValueError(
-            "prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) are",
-            indices.min(),
-            indices.max(),
-        )
-    return Csr(frozen(data), frozen(indices), frozen(indptr))
-
-
-def _pieces(rows, sizes, params):
-    """Samples in pieces as the loops take them, with memory for nodes; raises ValueError unless they fit the layer."""
-    check_pieces(rows, sizes[0], "prepare_minibatch")
-    nodes, gradient = np.zeros((2, rows.heights.size * sizes[1]), params.dtype)
-    given = [frozen(np.ascontiguousarray(array)) for array in rows]
-    return Pieces(*given, nodes, gradient)
 
 
 def minibatch_epoch_parallel(  # noqa: PLR0913
