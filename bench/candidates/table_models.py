@@ -6,15 +6,16 @@ import pandas as pd
 THREADS = 2
 
 
-def fastbp_of(quality):
-    """`fastbp.train` with its defaults."""
+def fastbp_network(X, y, task, seed):
+    import fastbp
 
-    def fit(X, y, task, seed):
-        import fastbp
+    return fastbp.train(X, y, task=task, seed=seed, threads=THREADS, progress=False)
 
-        return fastbp.train(X, y, task=task, quality=quality, seed=seed, threads=THREADS, progress=False)
 
-    return fit
+def fastbp_ensemble(X, y, task, seed):
+    import fastbp
+
+    return fastbp.ensemble(X, y, task=task, seed=seed, threads=THREADS, progress=False)
 
 
 def boosted(task, regressor, classifier, **options):
@@ -87,9 +88,8 @@ def as_text(X):
 # What each needs installed, how it fits, and how it takes the test rows.
 MODELS = {
     "HistGradientBoosting": ("sklearn", histogram, categorical),
-    "fastbp fast": ("fastbp", fastbp_of("fast"), None),
-    "fastbp": ("fastbp", fastbp_of("default"), None),
-    "fastbp best": ("fastbp", fastbp_of("best"), None),
+    "fastbp.train": ("fastbp", fastbp_network, None),
+    "fastbp.ensemble": ("fastbp", fastbp_ensemble, None),
     "LightGBM": ("lightgbm", lightgbm, categorical),
     "XGBoost": ("xgboost", xgboost, categorical),
     "CatBoost": ("catboost", catboost, lambda X: as_text(categorical(X))),
