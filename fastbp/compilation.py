@@ -57,18 +57,18 @@ def loop_name(net: Architecture, params: NDArray[Any], batch_size: int, *ways: s
         The network, its parameters, and the samples per update.
     *ways : str
         ``"online"`` for the lecture's rule; for batches what the loop is compiled with: ``"parallel"``, ``"sparse"``,
-        ``"dropout"``, ``"clipped"``.
+        ``"pieces"``, ``"dropout"``, ``"clipped"``.
 
     Returns
     -------
     str
-        One out of `KERNELS`, or one followed by the last three. The name of the loop over many epochs has "epochs"
+        One out of `KERNELS`, or one followed by the last four. The name of the loop over many epochs has "epochs"
         appended, or "epochs validated" if validation samples are measured after each.
     """
     if "online" in ways:
         tiny = is_tiny(net.size_array, net.activation_codes, kernels.LOSSES.get(net.loss, np.inf))
         return "tiny online" if tiny else "online"
-    narrow = is_narrow(batch_size, params.nbytes) and "sparse" not in ways
+    narrow = is_narrow(batch_size, params.nbytes) and not {"sparse", "pieces"} & set(ways)
     return " ".join(["narrow" if narrow else "wide", *ways])
 
 
@@ -109,7 +109,9 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         loop = kernels.prepare_online(*samples, sizes, activations, 0, nothing, 0, params, 0.1, 0.0)
         _call(loop, words, samples, params)
     else:
-        X = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
+        X: Any = (none, np.empty(0, np.int64), np.zeros(n + 1, np.int64)) if "sparse" in words else rows
+        if "pieces" in words:
+            X = kernels.PieceRows(np.zeros((n, 1), np.int64), rows, np.array([[0, 0, -1, 0, 0]]), np.zeros(2, dtype))
         more: dict[str, Any] = {"dropout": np.array([0.5, 0.0])} if "dropout" in words else {}
         more |= {"clip": 1.0} if "clipped" in words else {}
         with kernels.threads(count) as allowed:

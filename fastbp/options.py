@@ -66,7 +66,9 @@ class Architecture:
         return kernels.LOSSES[self.loss], parameter
 
     def outputs(self, X: Any, params: Any) -> Any:
-        """Outputs of the last layer for all rows of a C-contiguous array in the dtype of the parameters."""
+        """Outputs of the last layer for all rows of X, C-contiguous in the dtype of the parameters, or in pieces."""
+        if not isinstance(X, np.ndarray):
+            return X.outputs(self, params)
         out = np.empty((len(X), self.sizes[-1]), params.dtype)
         kernels.forward(X, self.size_array, self.activation_codes, params, out)
         return out

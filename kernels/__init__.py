@@ -65,6 +65,7 @@ from .layer.optimizer import (
     SGD,
     states_of,
 )
+from .layer.piecewise import PieceRows, encode_pieces, piecewise_linear_forward, piecewise_weight_gradient
 from .layer.ufunc import erf, exp, log, logistic, softplus, tanh
 from .layer.updates import (
     adam_update,
@@ -130,6 +131,7 @@ __all__ = [
     "VECTOR_BYTES",
     "CustomLoss",
     "Pass",
+    "PieceRows",
     "activation_derivative",
     "activation_forward",
     "adam_update",
@@ -140,6 +142,7 @@ __all__ = [
     "csr_linear_forward",
     "csr_weight_gradient",
     "dropout",
+    "encode_pieces",
     "erf",
     "evaluate",
     "exp",
@@ -170,6 +173,8 @@ __all__ = [
     "parallel_pays",
     "parameter_count",
     "peak_gflops",
+    "piecewise_linear_forward",
+    "piecewise_weight_gradient",
     "prepare_minibatch",
     "prepare_online",
     "rmsprop_update",

@@ -17,6 +17,7 @@ import guarded
 import numpy as np
 from naive import ELEMENTWISE, LOSS_PAIRS, PARAMETRIC, STATES
 from numba import njit
+from table_rows import TableRows
 
 from fastbp import kernels
 from fastbp.kernels import node
@@ -109,6 +110,35 @@ def _csr_gradient(g, n, k, m):
     kernels.csr_weight_gradient(*g.csr(n, k), rows, g.read(rows.size, m), g.write(k, m))
 
 
+def _pieces(g, n):
+    """Rows of a table in pieces between guard pages, and its numbers and categories as drawn."""
+    table = TableRows(n, int(g.random.integers(4)), int(g.random.integers(4)), int(g.random.integers(1 << 30)), g.dtype)
+    return table, kernels.PieceRows(*(g.same(array, array.dtype) for array in table.rows))
+
+
+def _encode_pieces(g, n, k, m):
+    table, rows = _pieces(g, n)
+    places, shares = (g.same(array, array.dtype, written=True) for array in rows[:2])
+    raw, edges, moments = (g.same(array, np.float64) for array in (table.raw, table.edges, table.moments))
+    kernels.encode_pieces(raw, rows.columns, edges, moments, places, shares, parallel=bool(g.random.integers(2)))
+
+
+def _piecewise_forward(g, n, k, m):
+    table, samples = _pieces(g, n)
+    rows = g.same(g.random.integers(0, n, k) if n else [], np.int64)
+    weights = g.read(table.dense.shape[1] + 1, m, strided=False)
+    nodes, out = g.write(samples.heights.size, m, strided=False), g.write(rows.size, m, strided=False)
+    kernels.piecewise_linear_forward(samples, rows, weights, nodes, out, parallel=bool(g.random.integers(2)))
+
+
+def _piecewise_gradient(g, n, k, m):
+    table, samples = _pieces(g, n)
+    rows = g.same(g.random.integers(0, n, k) if n else [], np.int64)
+    nodes = g.write(samples.heights.size, m, strided=False)
+    delta, out = g.read(rows.size, m, strided=False), g.write(table.dense.shape[1] + 1, m, strided=False)
+    kernels.piecewise_weight_gradient(samples, rows, delta, nodes, out)
+
+
 def _loss(g, units):
     """Codes of a loss and of an output activation that goes with it, and the loss's parameter."""
     pair = LOSS_PAIRS[g.random.integers(len(LOSS_PAIRS))]
@@ -156,6 +186,9 @@ MATRICES = {
     "dropout": lambda g, n, k, m: kernels.dropout(g.read(n, m), g.one_of(0.0, 0.5), 3, 1, 0, g.write(n, m)),
     "csr_linear_forward": _csr_forward,
     "csr_weight_gradient": _csr_gradient,
+    "encode_pieces": _encode_pieces,
+    "piecewise_linear_forward": _piecewise_forward,
+    "piecewise_weight_gradient": _piecewise_gradient,
     "clip_gradient": lambda g, n, k, m: kernels.clip_gradient(g.write(n, strided=False), g.one_of(0.1, 1e9)),
     **{name: _elementwise(getattr(kernels, name)) for name in ("exp", "log", "tanh", "logistic", "softplus", "erf")},
     "sgd_update": _update(kernels.sgd_update, 0, 0.3),

@@ -80,7 +80,9 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
 def tables(draw):
     """Columns of numbers that may be missing."""
     names = draw(st.lists(st.sampled_from(ODD), min_size=1, unique=True))
-    encoders = tuple(Number(name, draw(st.floats(-2, 2)), draw(st.booleans())) for name in names)
+    edges = st.lists(st.sampled_from([-2.0, -0.7, -0.1, 0.0, 1e-3, 0.4, 3.0]), min_size=3, max_size=5, unique=True)
+    pieces = st.one_of(st.just(()), edges.map(sorted).map(tuple))
+    encoders = tuple(Number(name, draw(st.floats(-2, 2)), draw(st.booleans()), edges=draw(pieces)) for name in names)
     return Columns(encoders, tuple(Row(name, "number", 1, "") for name in names))
 
 
@@ -105,7 +107,7 @@ def raw_rows(net, n, seed=0):
     random = np.random.default_rng(seed)
     if net.columns is None:
         return random.normal(net.x_mean, net.x_scale, (n, net.sizes[0]))
-    values = ~net.columns.exported.flag
+    values = ~(net.columns.exported.flag | net.columns.exported.piece)
     raw = random.normal(net.x_mean[values], net.x_scale[values], (n, values.sum()))
     raw[random.random(raw.shape) < 0.2] = np.nan
     return raw

@@ -182,7 +182,7 @@ def test_bad_input(text, monkeypatch):
 def test_files_that_do_not_fit_together(tmp_path):
     fastbp.ensemble(X, CLASSES, 2, epochs=0).save(tmp_path / "e.fbp")
     header, tensors = storage.read(tmp_path / "e.fbp")
-    assert header["format"] == 4
+    assert header["format"] == storage.FORMAT
     other, _ = storage.contents(fastbp.train(X, TASKS["two"], epochs=0))
     for lie, text in (
         ({"networks": []}, "networks: expected at least one"),

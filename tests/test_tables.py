@@ -55,8 +55,10 @@ def encoded(values, later=None):
 
 
 def test_what_becomes_of_each_column():
-    columns, raw = Columns.fit(passengers(), list(passengers()), EVERY)
-    np.testing.assert_array_equal(raw, columns.encode_raw(passengers()))
+    columns, values = Columns.fit(passengers(), list(passengers()), EVERY)
+    np.testing.assert_array_equal(values, columns.read(passengers()))
+    assert values.shape[1] == 5 + len([name for name in columns.inputs if name.startswith("boarded")])
+    np.testing.assert_array_equal(columns.raw(values), columns.encode_raw(passengers()))
     assert [(row.name, row.kind, row.warning) for row in columns.rows] == [
         ("id", "left out", True),
         ("name", "left out", True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .. import checks, options, tables
 from ..model.network import Network
 from ..runtime import blocks
 from . import scaling, targets
+from .pieces import InPieces, PieceEncoder
 from .scaling import Gathered
 from .targets import Targets
 
@@ -65,20 +66,21 @@ class EncodedInputs:
     """
     X, read: the inputs of the network, not yet standardised, and how a frame was encoded.
 
-    `raw` holds what an exported network takes for the same rows (see `raw_inputs.Inputs`); None if X already had the
-    inputs.
+    `read` is what `Columns.read` returned; None if X is an array.
     """
 
-    inputs: NDArray[Any]
-    raw: NDArray[Any] | None
+    inputs: Any
+    read: NDArray[np.float64] | None
     columns: tables.Columns | None
 
     def examples(self, training: NDArray[np.bool_]) -> NDArray[np.float64] | None:
         """Raw values of some training rows, with which exports are verified."""
-        if self.raw is None:
-            return None
         rows = np.flatnonzero(training)
-        return self.raw[rows[example_rows(len(rows), self.raw.shape[1])]].astype(np.float64)
+        if self.columns is None:
+            return self.inputs[rows[example_rows(len(rows), self.inputs.shape[1])]].astype(np.float64)
+        if self.read is None:  # the array already had the inputs, and not what an exported network takes
+            return None
+        return self.columns.raw(self.read[rows[example_rows(len(rows), self.columns.exported.count)]])
 
 
 def example_rows(n: int, width: int) -> NDArray[np.int64]:
@@ -102,7 +104,7 @@ def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
 
 
 def read_inputs(
-    X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+    X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
 ) -> EncodedInputs:
     """
     Encode the columns `names` of a frame, as the network `start` does, or as its training rows suggest.
@@ -114,6 +116,8 @@ def read_inputs(
     training : bool array
         Which rows are for training.
     start : Network or None
+    piecewise : bool
+        Whether numbers of a frame are encoded piece by piece, too; as `start` does it, if there is one.
 
     Raises
     ------
@@ -123,19 +127,23 @@ def read_inputs(
     columns = None if start is None else start.columns
     if names is None or (start is not None and columns is None):
         array = X if names is None else checks.samples("X", X)
-        return EncodedInputs(array, array if columns is None else None, columns)
+        return EncodedInputs(array, None, columns)
     try:
-        columns, raw = tables.Columns.fit(X, names, training) if columns is None else (columns, columns.encode_raw(X))
+        if columns is None:
+            columns, read = tables.Columns.fit(X, names, training, piecewise)
+        else:
+            read = columns.read(X)
     except ValueError as error:
         raise ValueError(f"X: {error}") from None
-    return EncodedInputs(columns.exported.expand(raw), raw, columns)
+    encoded = tables.Encoded(columns, read)
+    return EncodedInputs(encoded if columns.in_pieces else encoded[:], read, columns)
 
 
 @dataclass(frozen=True)
 class Ready:
     """What the kernels read: inputs, targets and weights (of mean 1) in one dtype, contiguous and read-only."""
 
-    X: NDArray[Any] | Gathered
+    X: NDArray[Any] | Gathered | InPieces
     Y: NDArray[Any]
     weight: NDArray[Any]
 
@@ -272,12 +280,19 @@ class Scaling:
         y_moments = _deviations("y", *scaling.moments(y.values)) if scaled_targets else _unscaled(net.sizes[-1])
         return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y_moments))
 
-    def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any]) -> Ready:
+    def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any], in_pieces: bool = False) -> Ready:
         """Samples as the kernels take them; an array that needs no conversion is not copied."""
         weight = rows.factors.astype(dtype)
-        return Ready(self._inputs(rows, dtype), checks.frozen(self.targets(rows.y, net, dtype)), checks.frozen(weight))
+        return Ready(
+            self._inputs(rows, dtype, in_pieces), checks.frozen(self.targets(rows.y, net, dtype)), checks.frozen(weight)
+        )
 
-    def _inputs(self, rows: Rows, dtype: np.dtype[Any]) -> NDArray[Any] | Gathered:
+    def _inputs(self, rows: Rows, dtype: np.dtype[Any], in_pieces: bool) -> NDArray[Any] | Gathered | InPieces:
+        if isinstance(rows.X, tables.Encoded):
+            if in_pieces:
+                values = rows.X.values if rows.rows is None else rows.X.values[rows.rows]
+                return PieceEncoder(rows.X.columns, self.x_mean, self.x_scale, dtype)(values)
+            rows = replace(rows, X=rows.X[:])
         n, columns = len(rows), rows.X.shape[1]
         fits = rows.X.dtype == dtype and rows.X.flags.c_contiguous and rows.X.flags.aligned
         as_it_is = rows.rows is None and fits and not scaling.changes(self.x_mean, self.x_scale)

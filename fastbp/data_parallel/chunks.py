@@ -150,19 +150,21 @@ def _starts(name: str, chunks: Sequence[Any], lengths: Sequence[float], compute:
     return starts
 
 
-def fitted(table: Frame, names: Sequence[str], training: NDArray[np.bool_], compute: Compute) -> tables.Columns:
+def fitted(
+    table: Frame, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool, compute: Compute
+) -> tables.Columns:
     """How to encode the columns, learnt from the training rows; each is read on a worker that has a part of it."""
     from dask import delayed
 
     fit = delayed(_fitted, pure=False)
-    rows = delayed(training)
-    return tables.Columns.of(compute([fit(name, rows, table.partitions(name)) for name in names]))
+    rows, pieces = delayed(training), fitting.pieces(len(names)) if piecewise else 0
+    return tables.Columns.of(compute([fit(name, rows, pieces, table.partitions(name)) for name in names]))
 
 
-def _fitted(name: str, training: NDArray[np.bool_], parts: Sequence[Any]) -> Any:
+def _fitted(name: str, training: NDArray[np.bool_], pieces: int, parts: Sequence[Any]) -> Any:
     from dask.dataframe.dispatch import concat
 
-    return fitting.fit(frames.read({name: concat(list(parts))}, name), training)
+    return fitting.fit(frames.read({name: concat(list(parts))}, name), training, pieces)
 
 
 def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
@@ -190,6 +192,7 @@ def read_inputs(
     names: Sequence[str] | None,
     training: NDArray[np.bool_],
     start: Network | None,
+    piecewise: bool,
     compute: Compute,
 ) -> tuple[Chunked, tables.Columns | None]:
     """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
@@ -199,7 +202,7 @@ def read_inputs(
         return table, columns
     if start is None:
         try:
-            columns = fitted(table, names, training, compute)
+            columns = fitted(table, names, training, piecewise, compute)
         except ValueError as error:
             raise ValueError(f"X: {error}") from None
     return _plain(table, names) if columns is None else encoded("X", table, columns), columns

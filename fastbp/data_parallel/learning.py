@@ -78,10 +78,10 @@ class DaskSource:
         return table, self.gather(table.frame[y]).to_numpy(), tuple(name for name in names if name != y)
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
     ) -> tuple[chunks.Chunked, tables.Columns | None]:
         """The inputs, in chunks, and how a frame is encoded."""
-        inputs, columns = chunks.read_inputs(X, names, training, start, self.store.compute)
+        inputs, columns = chunks.read_inputs(X, names, training, start, piecewise, self.store.compute)
         # Else X already has the inputs, and not what an exported network takes.
         self._raw = columns is None or names is not None
         return inputs, columns

@@ -92,7 +92,8 @@ _FORWARD_PROTOTYPE = """
 _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
         const double value = x[$_source[i]];
-        const double input = $_flag[i] ? (isnan(value) ? 1 : 0) : isnan(value) ? $_fill[i] : value;"""
+        double input = $_flag[i] ? (isnan(value) ? 1 : 0) : isnan(value) ? $_fill[i] : value;"""
+_PIECE = "        if ($_width[i] > 0) input = fmin(fmax((input - $_lower[i]) / $_width[i], 0), 1);"
 _NORMALISE = """\
 static void $_normalise($t *p)
 {
@@ -185,6 +186,8 @@ def _network(net: Network) -> list[str]:
     if not inputs.is_plain:
         parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill)]
         parts.append(_array("int", "flag", inputs.flag))
+    if inputs.piece.any():
+        parts += [_array("double", "lower", inputs.lower), _array("double", "width", inputs.width)]
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
         parts += [_array("$t", f"W{k}", W.ravel()), _array("$t", f"b{k}", b)]
     if net.task == "regression":
@@ -246,10 +249,11 @@ def _quoted(text: str) -> str:
 
 def _forward(net: Network) -> str:
     """The function from raw values to outputs; in regression, these are the predictions."""
-    last, width = len(net.sizes) - 2, max(net.sizes[:-1])
+    inputs, last, width = Inputs.of(net), len(net.sizes) - 2, max(net.sizes[:-1])
     lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
     lines += [f"    $t a[{width}]{f', b[{width}]' if last else ''};", "    int i;"]
-    lines += [f"    for (i = 0; i < {net.sizes[0]}; i++) {{", _PLAIN_INPUT if Inputs.of(net).is_plain else _INPUT]
+    lines += [f"    for (i = 0; i < {net.sizes[0]}; i++) {{", _PLAIN_INPUT if inputs.is_plain else _INPUT]
+    lines += [_PIECE] * bool(inputs.piece.any())
     lines += ["        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);", "    }"]
     source, target = "a", "b"
     for k, name in enumerate(net.layer_activations):

@@ -39,7 +39,7 @@ def _stack(count: int, dtype: np.dtype[Any]) -> Any:
 def _evaluation(net: Network) -> Any:
     """A function (x, out) for compiled code: writes the outputs for one row, and returns whether x is finite."""
     inputs = Inputs.of(net)
-    source, fill, flag = inputs.source, inputs.fill, inputs.flag
+    source, fill, flag, lower, width = inputs.source, inputs.fill, inputs.flag, inputs.lower, inputs.width
     scaling, sizes, activations, params, rescaling = net.kernel_arguments
     units, dtype = net.sizes[-1], net.dtype
     space_size = int(row_space(sizes, dtype.itemsize))
@@ -56,7 +56,8 @@ def _evaluation(net: Network) -> Any:
         for j in range(sizes[0]):
             value = np.float64(x[source[j]])
             missing = value != value
-            row[0, j] = np.float64(missing) if flag[j] else fill[j] if missing else value
+            value = np.float64(missing) if flag[j] else fill[j] if missing else value
+            row[0, j] = min(max((value - lower[j]) / width[j], 0.0), 1.0) if width[j] > 0 else value
         space, y = carray(stacked_space(), space_size), carray(stacked_outputs(), (1, units))
         finite = infer_row(row, 0, scaling, (sizes, activations, params), space, y)
         if rescaling.shape[1] > 0:

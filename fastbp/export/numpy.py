@@ -76,6 +76,9 @@ _EXPAND = """\
     missing = np.isnan(X)
     X = np.where(FLAG, missing, np.where(missing, FILL, X))
 """
+_PIECES = """\
+    X = np.where(WIDTH > 0, np.clip((X - LOWER) / np.where(WIDTH > 0, WIDTH, 1), 0, 1), X)
+"""
 _PROBABILITIES = '''
 
 def predict_proba(X):
@@ -158,6 +161,8 @@ def _constants(net: Network) -> str:
     inputs, lines = Inputs.of(net), list[str]()
     if not inputs.is_plain:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
+    if inputs.piece.any():
+        lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("lower", "width")]
     lines += [f"X_MEAN = {_encoded(net.x_mean)}", f"X_SCALE = {_encoded(net.x_scale)}"]
     if net.task == "regression":
         mean, scale = net.y_mean.astype(net.dtype), net.y_scale.astype(net.dtype)
@@ -199,10 +204,11 @@ def _wrapped(values: list[Any]) -> str:
 
 
 def _forward(net: Network) -> str:
+    inputs = Inputs.of(net)
     return _FORWARD.format(
         outputs=net.sizes[-1],
-        count=Inputs.of(net).count,
-        expand="" if Inputs.of(net).is_plain else _EXPAND,
+        count=inputs.count,
+        expand=_EXPAND * (not inputs.is_plain) + _PIECES * bool(inputs.piece.any()),
         dtype=f"np.{net.dtype}",
         result="a * Y_SCALE + Y_MEAN" if net.task == "regression" else "a",
     )

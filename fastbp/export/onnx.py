@@ -112,6 +112,10 @@ def _standardised(graph: _Graph, net: Network) -> str:
         missing = graph("IsNaN", values)
         values = graph("Where", missing, inputs.fill, values)
         values = graph("Where", inputs.flag, graph("Cast", missing, to=double), values)
+    if inputs.piece.any():
+        width = np.where(inputs.piece, inputs.width, 1)
+        share = graph("Clip", graph("Div", graph("Sub", values, inputs.lower), width), np.array(0.0), np.array(1.0))
+        values = graph("Where", inputs.piece, share, values)
     scaled = graph("Div", graph("Sub", values, net.x_mean), net.x_scale)
     return graph("Cast", scaled, to=helper.np_dtype_to_tensor_dtype(net.dtype))
 

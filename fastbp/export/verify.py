@@ -63,7 +63,8 @@ def raw_rows(model: Network | Ensemble, X: ArrayLike | None) -> NDArray[np.float
 def _collapsed(inputs: Inputs, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Raw values from rows of inputs."""
     raw = np.empty((len(values), inputs.count))
-    raw[:, inputs.source[~inputs.flag]] = values[:, ~inputs.flag]
+    itself = ~(inputs.flag | inputs.piece)
+    raw[:, inputs.source[itself]] = values[:, itself]
     for k in np.flatnonzero(inputs.flag):
         raw[values[:, k] != 0, inputs.source[k]] = np.nan
     return raw

@@ -16,12 +16,13 @@ import fastbp.kernels as kernels
 
 from .. import checks, tables
 from ..data import targets
+from ..data.pieces import PieceEncoder
 from ..data.scaling import standardise
 from ..export.methods import Exports
 from ..options import Architecture
 from ..runtime import blocks
 from ..runtime.lazy import cached_property
-from .predictor import Predictor
+from .predictor import PiecePredictor, Predictor
 
 # Why a training stopped (lecture L29), in words
 STOP_REASONS = {
@@ -177,6 +178,14 @@ class Network(Exports):
         moments = np.array([self.x_mean, self.x_scale], np.float64), np.array([self.y_mean, self.y_scale], np.float64)
         return Predictor(self.architecture, self.params, *moments)
 
+    @cached_property
+    def _in_pieces(self) -> PiecePredictor | None:
+        """What predicts the rows of a table, if not all inputs need be made for that."""
+        if self.columns is None or not self.columns.in_pieces or len(self.sizes) < 3:
+            return None
+        encoder = PieceEncoder(self.columns, self.x_mean, self.x_scale, self.dtype)
+        return PiecePredictor(self.architecture, self.params, encoder, np.array([self.y_mean, self.y_scale]))
+
     @property
     def kernel_arguments(self) -> tuple[Any, ...]:
         """Arguments of `kernels.infer`: scaling, sizes, activations, params and rescaling."""
@@ -185,6 +194,9 @@ class Network(Exports):
     def _infer(self, X: ArrayLike, threshold: float = 0.5, decide: bool = False) -> NDArray[Any]:
         """Outputs for raw values (in regression, in the units of the targets), or the number of each row's class."""
         result = self._predictor(X, threshold, decide)
+        if result is None and self._in_pieces is not None:
+            X = tables.opened(X, self.columns)
+            result = self._in_pieces(X, threshold, decide)
         if result is None:
             if isinstance(X, np.ndarray) and X.ndim == 2:
                 self._predictor.space(len(X), decide)  # raises before all of X is checked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 from fastbp.kernels.internal import FEW, check_infer, few_rows
 
-from .. import compilation, memory
+from .. import compilation, memory, tables
+from ..data.pieces import PieceEncoder
 from ..options import Architecture
+from ..runtime import blocks
 
 FLOAT64 = np.dtype(np.float64)
 _NOTHING = np.empty(0, np.int64)
@@ -107,6 +110,40 @@ class Predictor:
         out = np.empty((n, self.outputs), self.dtype) if n <= MANY else self.space(n, False)
         decision = np.empty(n, np.int64) if decide else _NOTHING
         return (decision if decide else out) if kernel(X, *self.constants, threshold, out, decision) else None
+
+
+class PiecePredictor:
+    """
+    A network made ready for the rows of a table whose first layer takes pieces, see `kernels.PieceRows`.
+
+    Parameters
+    ----------
+    net : Architecture
+        Of at least two layers.
+    params : array
+    encoder : PieceEncoder
+    rescaling : float64 array, shape (2, outputs)
+    """
+
+    def __init__(
+        self, net: Architecture, params: NDArray[Any], encoder: PieceEncoder, rescaling: NDArray[np.float64]
+    ) -> None:
+        self.net, self.params, self.encoder = net, params, encoder
+        units, first = net.sizes[1], (net.sizes[0] + 1) * net.sizes[1]
+        rest = replace(net, sizes=net.sizes[1:], activations=net.activations[1:])
+        nothing = np.array([np.zeros(units), np.ones(units)])
+        self.rest = Predictor(rest, params[first:].copy(), nothing, rescaling)
+
+    def __call__(self, X: Any, threshold: float, decide: bool) -> NDArray[Any] | None:
+        """Outputs, or the number of each row's class; None if X is no table."""
+        values = tables.read("X", X, self.encoder.columns)
+        if values is None:
+            return None
+        found = self.rest.space(len(values), decide)
+        for rows in blocks.parts(len(values), 8 * values.shape[1]):
+            a = self.encoder(values[rows]).first_outputs(self.net, self.params)
+            found[rows] = self.rest(a, threshold, decide)
+        return found
 
 
 def _if_any(moments: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,10 +24,10 @@ from .. import compilation, losses, options, tables
 from .ensemble import Ensemble
 from .network import STOP_REASONS, Network
 
-# 1 had no columns, 2 no checksum; 4 is an ensemble: a list of headers as in 3; the names of the tensors of each begin
-# with its number and a dot.
-FORMAT = 4
-_NETWORK = _CHECKED = 3
+# 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
+# with its number and a dot; 5 brought numbers that are encoded piece by piece.
+FORMAT = PIECES = 5
+_CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
 _HISTORY = "history."
@@ -67,7 +67,7 @@ def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
     tensors: dict[str, NDArray[Any]] = {name: getattr(network, name) for name in _ARRAYS}
     tensors |= {_HISTORY + key: values for key, values in network.history.items()}
     header = {
-        "format": _NETWORK,
+        "format": FORMAT,
         "task": network.task,
         "sizes": network.sizes,
         "activations": network.layer_activations,

@@ -1,6 +1,19 @@
 """Turns real-world tables (files and frames with text, dates and missing values) into numbers for a network."""
 
-from .columns import Columns, inputs, opened, plain_columns, text_names
+from .columns import Columns, inputs, opened, plain_columns, read, text_names
+from .encoded import Encoded
+from .encoders import Category, Number
 from .hints import TableWarning
 
-__all__ = ["Columns", "TableWarning", "inputs", "opened", "plain_columns", "text_names"]
+__all__ = [
+    "Category",
+    "Columns",
+    "Encoded",
+    "Number",
+    "TableWarning",
+    "inputs",
+    "opened",
+    "plain_columns",
+    "read",
+    "text_names",
+]

@@ -19,6 +19,9 @@ from .encoders import DATE_PARTS, KINDS, Category, Date, Encoder, Number
 from .fitting import Row
 from .raw_inputs import Inputs
 
+# Inputs for each row of weights that they are replaced by, from which `kernels.layer.piecewise` pays.
+PAYS = 4
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -26,8 +29,9 @@ class Columns:
     How the columns of a frame become the inputs of a network. Plain data, saved in the model file.
 
     A missing number is replaced by the column's median, text gets one input for each frequent value, and dates are
-    split into their parts. A column with missing values gets one more input that marks them. ``print(net.columns)``
-    shows what became of each column.
+    split into their parts. A column with missing values gets one more input that marks them. Piecewise-linear numbers
+    get further inputs: how much of each piece of the column's range lies below the number. ``print(net.columns)`` shows
+    what became of each column.
 
     Attributes
     ----------
@@ -41,7 +45,9 @@ class Columns:
     rows: tuple[Row, ...]
 
     @classmethod
-    def fit(cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_]) -> tuple[Columns, NDArray[np.float64]]:
+    def fit(
+        cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool = False
+    ) -> tuple[Columns, NDArray[np.float64]]:
         """
         Learn from the training rows, and encode all rows; each column is read only once.
 
@@ -52,27 +58,29 @@ class Columns:
             The columns to learn from.
         training : bool array, shape (n,)
             Whether each row is a training row.
+        piecewise : bool
+            Whether numbers are encoded piece by piece, too.
 
         Returns
         -------
         Columns
-        array, shape (n, raw values)
-            As `encode_raw` returns it.
+        array
+            As `read` returns it.
 
         Raises
         ------
         ValueError
             No column can be learnt from.
         """
-        fitted, raw = [], []
+        fitted, values, pieces = [], [], fitting.pieces(len(names)) if piecewise else 0
         for name in names:
             column = frames.read(frame, name)
-            encoder, row = fitting.fit(column, training)
+            encoder, row = fitting.fit(column, training, pieces)
             fitted.append((encoder, row))
             if encoder is not None:
-                raw.append(encoder.encode(column))
+                values.append(encoder.read(column))
         columns = cls.of(fitted)
-        return columns, np.concatenate(raw, axis=1)
+        return columns, np.concatenate(values, axis=1)
 
     @classmethod
     def of(cls, fitted: Sequence[tuple[Encoder | None, Row]]) -> Columns:
@@ -82,6 +90,13 @@ class Columns:
             reasons = "; ".join(f"{row.name!r}: {row.note}" for row in rows[:5]) or "there are none"
             raise ValueError(f"expected at least one column to learn from, but all are left out ({reasons})")
         return cls(tuple(filter(None, encoders)), rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"encoders": self.encoders, "rows": self.rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # pickles of earlier versions also hold what is computed from these two
+        vars(self).update(encoders=state["encoders"], rows=state["rows"])
 
     def __str__(self) -> str:
         table = [("column", "read as", "inputs", "")]
@@ -97,11 +112,13 @@ class Columns:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Name of each input of the network."""
-        exported = self.exported
-        return tuple(
-            f"{self._parts[k]} (missing)" if flag else self._parts[k]
-            for k, flag in zip(exported.source, exported.flag, strict=True)
-        )
+        names: list[str] = []
+        for encoder in self.encoders:
+            names += encoder.parts
+            if isinstance(encoder, Number):
+                names += [f"{encoder.name} (missing)"] * encoder.flag
+                names += [f"{encoder.name} ({a:g} to {b:g})" for a, b in itertools.pairwise(encoder.edges)]
+        return tuple(names)
 
     @cached_property
     def _parts(self) -> tuple[str, ...]:
@@ -110,26 +127,23 @@ class Columns:
     @cached_property
     def exported(self) -> Inputs:
         """How raw values, NaN where one is missing, become inputs; an exported network does this itself."""
-        source: list[int] = []
-        fill: list[float] = []
-        flag: list[bool] = []
+        found: list[tuple[int, float, bool, float, float]] = []  # source, fill, flag, lower and width of each input
         start = 0
         for encoder in self.encoders:
-            indices = list(range(start, start + len(encoder.parts)))
-            fills, flags = list(encoder.fills), [False] * len(indices)
-            if isinstance(encoder, Number) and encoder.flag:
-                indices, fills, flags = indices * 2, fills * 2, [False, True]
-            source += indices
-            fill += fills
-            flag += flags
+            found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(encoder.fills)]
+            if isinstance(encoder, Number):
+                found += [(start, encoder.fill, True, 0.0, 0.0)] * encoder.flag
+                # where an input marks missing numbers, they are 0 in each piece: filled with its lower end
+                pieces = itertools.pairwise(encoder.edges)
+                found += [(start, a if encoder.flag else encoder.fill, False, a, b - a) for a, b in pieces]
             start += len(encoder.parts)
-        return Inputs(self._parts, np.array(source), np.array(fill), np.array(flag))
+        return Inputs(self._parts, *map(np.array, zip(*found, strict=True)))
 
     @cached_property
     def scaled(self) -> NDArray[np.bool_]:
         """Whether each input is standardised: inputs that are 0 or 1 are not, nor are points on circles."""
         parts = np.array(list(itertools.chain.from_iterable(encoder.scaled for encoder in self.encoders)))
-        return parts[self.exported.source] & ~self.exported.flag
+        return parts[self.exported.source] & ~self.exported.flag & ~self.exported.piece
 
     def require(self, frame: Any) -> None:
         """Raise ValueError unless the frame has all columns of `names`."""
@@ -141,9 +155,9 @@ class Columns:
             listed = files.first_names(missing)
             raise ValueError(f"expected the columns that the network was trained on; missing: {listed}{hint}")
 
-    def encode_raw(self, frame: Any) -> NDArray[np.float64]:
+    def read(self, frame: Any) -> NDArray[np.float64]:
         """
-        Raw values of every row, as exported networks take them.
+        The columns as numbers: raw values, but for a category only the place of the one that is 1, or -1.
 
         Parameters
         ----------
@@ -152,7 +166,7 @@ class Columns:
 
         Returns
         -------
-        array, shape (n, raw values)
+        array, shape (n, numbers)
 
         Raises
         ------
@@ -160,17 +174,45 @@ class Columns:
             A column is missing, or its values are of another kind than in training.
         """
         self.require(frame)
-        return np.concatenate([encoder.encode(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
+        return np.concatenate([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
+
+    def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Raw values, shape (n, raw values), of what `read` returns."""
+        widths = [1 if isinstance(encoder, Category) else len(encoder.parts) for encoder in self.encoders]
+        parts = np.split(values, np.cumsum(widths)[:-1], axis=1)
+        return np.concatenate([encoder.raw(part) for encoder, part in zip(self.encoders, parts, strict=True)], axis=1)
+
+    def encode_raw(self, frame: Any) -> NDArray[np.float64]:
+        """
+        Raw values of every row, as exported networks take them; see `read`.
+
+        Returns
+        -------
+        array, shape (n, raw values)
+        """
+        return self.raw(self.read(frame))
+
+    @cached_property
+    def in_pieces(self) -> bool:
+        """Whether the first layer works on pieces and categories instead of on inputs, because these are many more."""
+        kinds = [isinstance(encoder, Category) for encoder in self.encoders]
+        terms = sum(1 if category else 2 * len(e.parts) for e, category in zip(self.encoders, kinds, strict=True))
+        has_pieces = any(isinstance(encoder, Number) and encoder.edges for encoder in self.encoders)
+        return has_pieces and len(self.inputs) >= PAYS * terms
+
+    def expand(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Inputs of the network, shape (n, inputs), not yet standardised, of what `read` returns."""
+        return self.exported.expand(self.raw(values))
 
     def encode(self, frame: Any) -> NDArray[np.float64]:
         """
-        Inputs of the network for every row, not yet standardised; see `encode_raw`.
+        Inputs of the network for every row, not yet standardised; see `read`.
 
         Returns
         -------
         array, shape (n, inputs)
         """
-        return self.exported.expand(self.encode_raw(frame))
+        return self.expand(self.read(frame))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the model file."""
@@ -184,7 +226,10 @@ class Columns:
         encoders = []
         for entry in stored["encoders"]:
             settings = dict(entry)
-            encoders.append(_checked(KINDS[settings.pop("kind")], settings))
+            kind = KINDS[settings.pop("kind")]
+            if kind is Number:
+                settings.setdefault("edges", [])  # files up to format 4 have none
+            encoders.append(_checked(kind, settings))
         columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]))
         names = columns.names
         if not names or len(set(names)) < len(names):
@@ -203,19 +248,28 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
         if expected == tuple[str, ...]:
             valid = isinstance(value, list) and all(isinstance(v, str) for v in value)
             value = tuple(value) if valid else value
+        elif expected == tuple[float, ...]:
+            valid = isinstance(value, list | tuple) and all(map(_is_number, value))
+            value = tuple(map(float, value)) if valid else value
         elif expected is float:
-            valid = isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+            valid = _is_number(value)
         else:
             valid = isinstance(value, expected) and not (expected is int and isinstance(value, bool))
         if not valid:
             raise ValueError(f"invalid columns: {name} is {value!r}")
         values[name] = value
     result = kind(**values)
+    if isinstance(result, Number) and not (np.diff(result.edges) > 0).all():
+        raise ValueError(f"invalid columns: the edges of {result.name!r} do not increase")
     if isinstance(result, Date) and not set(result.kept) <= set(DATE_PARTS):
         raise ValueError(f"invalid parts of a date {result.kept}")
     if isinstance(result, Category | Date) and not result.parts:
         raise ValueError(f"column {result.name!r} has no inputs")
     return result
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def text_names(*columns: Columns | None) -> frozenset[str]:
@@ -234,10 +288,18 @@ def opened(X: Any, *columns: Columns | None) -> Any:
 def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:
     """The `count` inputs of a network from the argument `name`: a table is encoded by `columns`, an array is not."""
     X = opened(X, columns)
-    if columns is None or checks.feature_names(X) is None:
+    values = None if columns is None else read(name, X, columns)
+    if columns is None or values is None:
         return checks.samples(name, X, count)
+    return columns.expand(values)
+
+
+def read(name: str, X: Any, columns: Columns) -> NDArray[np.float64] | None:
+    """What `Columns.read` returns of a table, the argument `name`; None if X is an array."""
+    if checks.feature_names(X) is None:
+        return None
     try:
-        return columns.encode(X)
+        return columns.read(X)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 

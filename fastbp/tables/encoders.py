@@ -1,7 +1,8 @@
 """
 Encoders, one for each kind of column: plain data, learnt from the training rows.
 
-An encoder returns raw values, where a missing number is NaN; `Columns` fills these in.
+An encoder reads a column as numbers, and makes raw values of these, where a missing number is NaN; `Columns` fills
+these in. Only a category is read as something else than its raw values: as the place of the one that is 1.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class Number:
         Text among the numbers counts as missing, because the column was text in training; otherwise it is an error.
     boolean : bool
         The column contains yes and no.
+    edges : tuple of float
+        Ends of the pieces that have their own input, in increasing order; none: only the number itself is an input.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Number:
     flag: bool = False
     lenient: bool = False
     boolean: bool = False
+    edges: tuple[float, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -60,8 +64,12 @@ class Number:
         """What replaces each raw value if it is missing."""
         return (self.fill,)
 
-    def encode(self, column: Column) -> NDArray[np.float64]:
+    def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, 1)."""
+        return values
+
+    def read(self, column: Column) -> NDArray[np.float64]:
+        """The numbers, shape (n, 1)."""
         if column.kind in ("number", "boolean"):
             return column.values[:, None]
         text = column.as_text()
@@ -112,14 +120,17 @@ class Category:
         """Nothing is filled in: "missing" is a category, too."""
         return (math.nan,) * len(self.parts)
 
-    def encode(self, column: Column) -> NDArray[np.float64]:
+    def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
+        return (values == np.arange(len(self.parts))).astype(np.float64)
+
+    def read(self, column: Column) -> NDArray[np.float64]:
+        """The place of the part that is 1, or -1, shape (n, 1)."""
         text = column.as_text()
         indices = {value: k for k, value in enumerate(self.values)}
         other = len(indices) if self.other else -1
         missing = len(indices) + self.other if self.flag else -1
-        index = text.each(np.array([indices.get(word, other) for word in text.words], np.int64), missing)
-        return (index[:, None] == np.arange(len(self.parts))).astype(np.float64)
+        return text.each(np.array([indices.get(word, other) for word in text.words], np.float64), missing)[:, None]
 
 
 @dataclass(frozen=True)
@@ -161,8 +172,12 @@ class Date:
         """Nothing is filled in later: `encode` already replaces a missing date by the median."""
         return (math.nan,) * len(self.parts)
 
-    def encode(self, column: Column) -> NDArray[np.float64]:
+    def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
+        return values
+
+    def read(self, column: Column) -> NDArray[np.float64]:
+        """The parts, shape (n, parts)."""
         dates = self._dates(column)
         missing = np.isnat(dates)
         days = np.where(missing, self.fill, dates.astype(np.int64) / 86_400e6)

@@ -16,6 +16,8 @@ from .frames import Column
 MOST_CATEGORIES = 100
 # A category is rare in fewer rows than this or in fewer than 1 % of them, and always if only a single row has it.
 RARE = 10
+# Pieces of a number's range, from the least to the most of all numbers of a row together.
+LEAST_PIECES, MOST_PIECES, ALL_PIECES = 6, 16, 480
 _ROW_NUMBER = re.compile(r"(unnamed: \d+|index|row|row.?(id|no|nr|number)|(.*[^a-z])?id|)", re.IGNORECASE)
 
 
@@ -43,11 +45,17 @@ class Row:
     warning: bool = False
 
 
-def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row]:
+def pieces(columns: int) -> int:
+    """Pieces that a number is encoded in, in a table of so many columns: fewer of each where there are many."""
+    return min(max(ALL_PIECES // max(1, columns), LEAST_PIECES), MOST_PIECES)
+
+
+def fit(whole: Column, training: NDArray[np.bool_], pieces: int = 0) -> tuple[Encoder | None, Row]:
     """
     Learn from the training rows how to encode a column; no encoder if it is left out.
 
-    Only the format of dates is determined from all rows: 13/4 in a validation row shows how to read 10/4.
+    Only the format of dates is determined from all rows: 13/4 in a validation row shows how to read 10/4. A number is
+    encoded in `pieces`, too, unless that is 0.
     """
     column = whole.take(training)
     missing = int(column.missing.sum())
@@ -58,14 +66,14 @@ def fit(whole: Column, training: NDArray[np.bool_]) -> tuple[Encoder | None, Row
         read = int((~np.isnan(numbers)).sum())
         unread = len(numbers) - missing - read
         if read >= text.MOST * (len(numbers) - missing):
-            return _fit_number(Column(column.name, "number", numbers), lenient=True, unread=unread)
+            return _fit_number(Column(column.name, "number", numbers), pieces, lenient=True, unread=unread)
         formats = text.date_formats(whole.words, whole.counts)
         if formats:
             dates = column.each(text.read_date(column.words, formats[0]), np.datetime64("NaT"))
             return _fit_date(Column(column.name, "date", dates), formats)
     if column.kind == "text":
         return _fit_category(column)
-    return _fit_date(column, []) if column.kind == "date" else _fit_number(column)
+    return _fit_date(column, []) if column.kind == "date" else _fit_number(column, pieces)
 
 
 def _left_out(column: Column, reason: str, warning: bool = False) -> Row:
@@ -76,7 +84,7 @@ def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _fit_number(column: Column, lenient: bool = False, unread: int = 0) -> tuple[Encoder | None, Row]:
+def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int = 0) -> tuple[Encoder | None, Row]:
     """`unread`: how many cells contain text, and so count as missing."""
     missing = column.missing
     present = column.values[~missing]
@@ -87,13 +95,23 @@ def _fit_number(column: Column, lenient: bool = False, unread: int = 0) -> tuple
     boolean = column.kind == "boolean"
     median = np.float64(np.median(present))
     fill = float(np.round(median)) if boolean else float(median)
-    count = int(missing.sum()) - unread
+    count, edges = int(missing.sum()) - unread, () if boolean else _edges(present, pieces)
     notes = (
+        f"{len(edges) - 1} pieces" if edges else "",
         f"{count} missing, filled with the median {fill:g}" if count else "",
         f"{unread} cell{'s' * (unread > 1)} of text treated as missing" if unread else "",
     )
-    encoder = Number(column.name, fill, bool(missing.any()), lenient, boolean)
-    return encoder, Row(column.name, "yes/no" if boolean else "number", 1 + encoder.flag, _joined(*notes))
+    encoder = Number(column.name, fill, bool(missing.any()), lenient, boolean, edges)
+    inputs = 1 + encoder.flag + max(0, len(edges) - 1)
+    return encoder, Row(column.name, "yes/no" if boolean else "number", inputs, _joined(*notes))
+
+
+def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
+    """Ends of pieces with about the same number of values; none of fewer than three different ones."""
+    if pieces == 0 or not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
+        return ()
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1), method="inverted_cdf"))
+    return tuple(edges.tolist()) if len(edges) > 2 else ()
 
 
 def _is_row_number(column: Column) -> bool:

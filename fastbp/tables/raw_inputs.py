@@ -27,12 +27,16 @@ class Inputs:
         Replaces a missing raw value (NaN); NaN if the value must not be missing.
     flag : bool array, shape (inputs of the network,)
         The input is 1 if the raw value is missing, otherwise 0.
+    lower, width : float64 array, shape (inputs of the network,)
+        The input is a piece of the raw value x, clip((x - lower) / width, 0, 1); it is x itself where the width is 0.
     """
 
     names: tuple[str, ...] | None
     source: NDArray[np.int64]
     fill: NDArray[np.float64]
     flag: NDArray[np.bool_]
+    lower: NDArray[np.float64]
+    width: NDArray[np.float64]
 
     @classmethod
     def of(cls, net: Network) -> Inputs:
@@ -42,7 +46,8 @@ class Inputs:
     @classmethod
     def plain(cls, names: tuple[str, ...] | None, count: int) -> Inputs:
         """Raw values that are used as they are."""
-        return cls(names, np.arange(count), np.full(count, np.nan), np.zeros(count, bool))
+        nothing = np.zeros(count)
+        return cls(names, np.arange(count), np.full(count, np.nan), np.zeros(count, bool), nothing, nothing)
 
     @property
     def count(self) -> int:
@@ -52,7 +57,12 @@ class Inputs:
     @property
     def is_plain(self) -> bool:
         """Whether the raw values are used as they are."""
-        return not self.flag.any() and bool(np.isnan(self.fill).all())
+        return not (self.flag | self.piece).any() and bool(np.isnan(self.fill).all())
+
+    @property
+    def piece(self) -> NDArray[np.bool_]:
+        """Which inputs are pieces."""
+        return self.width > 0
 
     def expand(self, raw: NDArray[Any]) -> NDArray[np.float64]:
         """
@@ -70,4 +80,6 @@ class Inputs:
         missing = np.isnan(values)
         np.copyto(values, self.fill, where=missing)
         values[:, self.flag] = missing[:, self.flag]
+        piece = self.piece
+        values[:, piece] = np.clip((values[:, piece] - self.lower[piece]) / self.width[piece], 0, 1)
         return values

@@ -35,6 +35,8 @@ GIVEN = "given"
 _LISTS = ("hidden", "activation", "quantile", "dropout")  # options that may be lists
 _PARAMS, _STATE = "run.params", "run.state"
 # Bytes of an array that are read at a time
+# Options that came after the first checkpoints, and what the runs of these did.
+_ADDED = {"encode": "standard"}
 _BLOCK_BYTES = 1 << 22
 
 
@@ -239,6 +241,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         options, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
+        options = _ADDED | options if header["format"] < storage.PIECES else options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
         storable_only = all(storable(name, value) == value for name, value in options.items())

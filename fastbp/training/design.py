@@ -11,6 +11,7 @@ from ..data.targets import Targets
 from ..model.network import Network
 from ..options import Architecture, Hyperparameters
 
+ENCODINGS = ("standard", "piecewise")
 DEFAULT_HIDDEN, DEFAULT_ACTIVATION = (64,), "relu"
 
 
@@ -39,6 +40,7 @@ def design(
     """
     checks.one_of("dtype", asked["dtype"], compilation.DTYPES)
     checks.boolean("scale", asked["scale"])
+    checks.one_of("encode", asked["encode"], ENCODINGS)
     checks.boolean("shuffle", asked["shuffle"])
     metric, init = asked["metric"], asked["init"]
     if not callable(metric):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 import fastbp.kernels as kernels
 
 from .. import compilation
+from ..data.pieces import InPieces
 from ..options import Architecture
 
 Array = NDArray[Any]
@@ -50,8 +51,8 @@ class Passes:
     Parameters
     ----------
     samples : (X, Y, weight)
-        X, a C-contiguous array of the dtype of params, shape (n, features), or a sparse matrix (CSR); Y, shape
-        (n, outputs); weight, shape (n,), the factors of the losses, which may be changed between passes.
+        X, a C-contiguous array of the dtype of params, shape (n, features), a sparse matrix (CSR), or InPieces; Y,
+        shape (n, outputs); weight, shape (n,), the factors of the losses, which may be changed between passes.
     net : Architecture
     params : array
         Parameters, updated in place.
@@ -79,8 +80,10 @@ class Passes:
         X, Y, weight = samples
         self.threads, self.net, self.params = threads, net, params
         self.n = X.shape[0] if rows is None else rows
-        sparse = not isinstance(X, np.ndarray)
-        if sparse:
+        pieces, sparse = isinstance(X, InPieces), not isinstance(X, np.ndarray | InPieces)
+        if pieces:
+            X = X.rows
+        elif sparse:
             parts = X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)
             X = tuple(map(np.ascontiguousarray, parts))
         shares = np.zeros(len(net.activations))
@@ -96,7 +99,13 @@ class Passes:
             return kernels.prepare_minibatch(*data, *network, *update, **more, parallel=parallel)
 
         parallel = threads > 1 and kernels.parallel_pays(net.sizes, batch_size, params.itemsize)
-        ways = {"parallel": parallel, "sparse": sparse, "dropout": shares.any(), "clipped": rule.clip < np.inf}
+        ways = {
+            "parallel": parallel,
+            "sparse": sparse,
+            "pieces": pieces,
+            "dropout": shares.any(),
+            "clipped": rule.clip < np.inf,
+        }
         used = [way for way, asked in ways.items() if asked]
         self.kernel_names = [compilation.loop_name(net, params, batch_size, *used)]
         self.serial, self.parallel = prepared(False), prepared(True) if parallel else None

@@ -171,7 +171,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     task = asked["task"]
     target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     held_out = samples.held_out_rows(target, validation, split_random)
-    inputs, columns = source.read_inputs(table, names, ~held_out, network)
+    inputs, columns = source.read_inputs(table, names, ~held_out, network, asked["encode"] == "piecewise")
     if network is None and columns is not None:
         _warn_of_table(columns, target, ~held_out)
     weight = samples.sample_weights(n, source.gather(asked["sample_weight"]), asked["class_weight"], target)
@@ -231,6 +231,7 @@ def _recorded(
         "sample_weight": None if asked["sample_weight"] is None else "given",
         "class_weight": class_weight if class_weight is None or isinstance(class_weight, str) else "given",
         "scale": asked["scale"],
+        "encode": asked["encode"],
         "init": "network" if isinstance(asked["init"], Network) else asked["init"],
         "dtype": asked["dtype"],
         "seed": seed,

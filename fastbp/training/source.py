@@ -40,7 +40,7 @@ class Source(Protocol):
         """See `samples.read_table`."""
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
     ) -> tuple[Any, tables.Columns | None]:
         """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
 
@@ -78,6 +78,7 @@ class MemorySource:
     """Samples in memory, or in a memory-mapped file."""
 
     training: samples.Ready
+    in_pieces: bool
     validation: samples.Ready | None
     parts: samples.Parts
 
@@ -93,10 +94,10 @@ class MemorySource:
         return samples.read_table(X, y)
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None
+        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
     ) -> tuple[NDArray[Any], tables.Columns | None]:
         """See `samples.read_inputs`."""
-        encoded = samples.read_inputs(X, names, training, start)
+        encoded = samples.read_inputs(X, names, training, start, piecewise)
         # Networks of many variants share them: a copy for each took more time than all else around their training.
         self.examples = functools.cache(lambda: freeze(encoded.examples(training)))
         self.inputs = encoded.inputs
@@ -114,6 +115,8 @@ class MemorySource:
         """Leave them where they are; raises ValueError if there is no memory for the run."""
         memory.require_training(net, hyper, len(parts.train), dtype)
         self.parts = parts
+        # the lecture's own rule, and a network of one layer, take the inputs as they are
+        self.in_pieces = len(net.sizes) > 2 and not (hyper.optimizer == "sgd" and hyper.batch_size == 1)
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each input."""
@@ -134,8 +137,8 @@ class MemorySource:
     ) -> LearnerFactory:
         """The samples are standardised here, once."""
         train, validation = self.parts.train, self.parts.validation
-        self.training = scaling.apply(train, net, dtype)
-        self.validation = None if validation is None else scaling.apply(validation, net, dtype)
+        self.training = scaling.apply(train, net, dtype, self.in_pieces)
+        self.validation = None if validation is None else scaling.apply(validation, net, dtype, self.in_pieces)
 
         def made(state: TrainingState, hyper: Hyperparameters, seed: int) -> Learner:
             return LocalLearner(net, hyper, self.training, self.validation, state, seed, self.threads)

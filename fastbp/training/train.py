@@ -48,6 +48,7 @@ def train(  # noqa: PLR0913
     sample_weight: ArrayLike | None = None,
     class_weight: Mapping[Any, float] | str | None = None,
     scale: bool = True,
+    encode: str = "standard",
     init: Network | str | None = None,
     dtype: str = "float32",
     seed: int | None = None,
@@ -136,6 +137,10 @@ def train(  # noqa: PLR0913
     scale : bool
         Standardise the inputs (and the targets of a regression with identity outputs). The network keeps the scaling
         and takes raw values.
+    encode : {"standard", "piecewise"}
+        How the numbers of a frame become inputs: as they are, or, too, piece by piece: the range of a column is cut
+        into 6 to 16 pieces that have about the same number of rows, and for each a further input tells how much of it
+        lies below the number. Functions that bend often are learnt more easily so.
     init : Network or {"glorot", "he", "uniform"}, optional
         Continue from a trained network (its layers and scaling are kept), or draw the weights by a rule, by default
         glorot. uniform: all in (-1, 1).
@@ -213,6 +218,7 @@ def train(  # noqa: PLR0913
         "sample_weight": sample_weight,
         "class_weight": class_weight,
         "scale": scale,
+        "encode": encode,
         "init": init,
         "dtype": dtype,
         "seed": secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0),

@@ -14,10 +14,11 @@ from ..compiler.jit import frozen, python_or_compiled
 from ..compiler.memory import aligned
 from ..layer.evaluation import check_decision, check_loss
 from ..layer.optimizer import GRADIENT, SGD, rates_of, states_of
-from ..network.arguments import Csr, Net, Rule, Samples, Training, Updates, Work
+from ..network.arguments import Net, Rule, Samples, Training, Updates, Work
 from ..network.epochs import Batches, batch_epochs
 from ..network.forward import check_network
 from ..network.layout import ERROR_ROWS_AT, GROUP, PACKED_FROM, PARAMS_AT, PARTS, layout_of, microbatch_stride
+from .inputs import read_inputs
 from .narrow import learn_narrow, learn_narrow_serial
 from .steps import COPY, MICROBATCH, SUM_LENGTH, blocks_of, is_plain
 from .wide import learn_wide, learn_wide_serial
@@ -236,7 +237,7 @@ def minibatch_epoch(  # noqa: PLR0913
     if is_narrow(batch_size, params.nbytes):
         learn_narrow_serial(samples, None, None, training, order, updates)
     else:
-        learn_wide_serial(samples, None, None, None, training, order, updates)
+        learn_wide_serial(samples, None, None, None, None, training, order, updates)
     # In order, as `epochs.mean` does. Each is divided before the next is summed: LLVM may divide both by a reciprocal.
     loss = np.cumsum(work.results[:-2:2])[-1] / n
     correct = np.cumsum(work.results[1:-2:2])[-1] / n
@@ -272,8 +273,9 @@ def prepare_minibatch(  # noqa: PLR0913
 
     Parameters
     ----------
-    X : array, shape (samples, sizes[0]), or tuple (data, indices, indptr)
-        Samples, dense or as a sparse matrix in compressed rows (indices and indptr int64), which is not made dense.
+    X : array, shape (samples, sizes[0]), or tuple (data, indices, indptr), or PieceRows
+        Samples, dense, or as a sparse matrix in compressed rows (indices and indptr int64), or in pieces; the last two
+        are not made dense.
     Y, weight, batch_size, sizes, activations, loss, loss_parameter, decision, params
         As in `minibatch_epoch`.
     optimizer, first, second, beta1, beta2, epsilon
@@ -300,9 +302,8 @@ def prepare_minibatch(  # noqa: PLR0913
     A pass ends before the update of the first batch whose loss is not finite: the weights are then those before it.
     Threads take samples or units, and then blocks of weights; each writes to places of its own, so there is no race.
     """
-    csr = None if isinstance(X, np.ndarray) else _csr(*X, sizes)
-    rows = len(X) if csr is None else csr.indptr.size - 1
-    samples = Samples(frozen(X if csr is None else np.empty((0, sizes[0]), params.dtype)), frozen(Y), frozen(weight))
+    rows, X, csr, pieces = read_inputs(X, sizes, params.dtype)
+    dense, samples = csr is None and pieces is None, Samples(X, frozen(Y), frozen(weight))
     shares = np.zeros(len(activations)) if dropout is None else np.array(dropout, np.float64)
     if shares.shape != activations.shape or not ((shares >= 0) & (shares < 1)).all() or shares[-1] != 0:
         raise ValueError(
@@ -314,36 +315,18 @@ def prepare_minibatch(  # noqa: PLR0913
     if n < 1:
         raise ValueError("prepare_minibatch: n, the samples of a pass, must be at least 1, got", n)
     batch_size = min(batch_size, n)
-    narrow = is_narrow(batch_size, params.nbytes) and csr is None
+    narrow = is_narrow(batch_size, params.nbytes) and dense
     loops = (
         [learn_narrow_serial, learn_narrow, narrow_epochs] if narrow else [learn_wide_serial, learn_wide, wide_epochs]
     )
     # None where there is nothing of the kind: the loops are compiled without it
     more = shares if shares.any() else None, float(clip) if clip < np.inf else None
-    data = (samples, *more) if narrow else (samples, csr, *more)
-    plain = is_plain(optimizer, batch_size) and csr is None and clip == np.inf
-    work = workspace(batch_size, net, shares, params, plain, csr is not None, parallel)
+    data = (samples, *more) if narrow else (samples, csr, pieces, *more)
+    plain = is_plain(optimizer, batch_size) and dense and clip == np.inf
+    work = workspace(batch_size, net, shares, params, plain, not dense, parallel)
     # compiled for the usual cases alone
-    several = None if parallel or shares.any() or clip < np.inf or csr is not None else loops[2]
+    several = None if parallel or shares.any() or clip < np.inf or not dense else loops[2]
     return Batches(loops[parallel], several, data, Training(net, params, rule, work), n, batch_size)
-
-
-def _csr(data, indices, indptr, sizes):
-    """A sparse matrix as the loops take it; raises ValueError unless it is one of sizes[0] columns."""
-    if (
-        indptr.size < 2
-        or indptr[0] < 0
-        or (indptr[1:] < indptr[:-1]).any()
-        or indptr[-1] > min(data.size, indices.size)
-    ):
-        raise ValueError("prepare_minibatch: indptr must hold increasing places within data and indices")
-    if indices.size and not (indices.min() >= 0 and indices.max() < sizes[0]):
-        raise ValueError(
-            "prepare_minibatch: indices must be columns from 0 to sizes[0]-1; (smallest, largest) are",
-            indices.min(),
-            indices.max(),
-        )
-    return Csr(frozen(data), frozen(indices), frozen(indptr))
 
 
 def minibatch_epoch_parallel(  # noqa: PLR0913

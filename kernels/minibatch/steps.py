@@ -31,6 +31,7 @@ from ..network.layout import (
 )
 from ..product.blocking import MR, NR, panel_columns
 from ..product.pack import gather_transposed, pack_tiles, transpose
+from ..product.piecewise import piece_weight_gradient, piecewise_forward, piecewise_gradient
 from ..product.sparse import csr_forward, csr_gradient
 from ..product.tile import gemm
 from .update import update_weights
@@ -132,13 +133,43 @@ def drop_errors(micro, l, i0, share, key):
 @inner
 def outputs_of_sparse(csr, batch, micro, params):
     """Outputs of the first layer for GROUP samples of a sparse matrix."""
-    (data, indices, indptr), (layout, stride, space, at, first, count) = csr, micro
-    n_in, n_out, kind, one = layout[0, UNITS], layout[1, UNITS], layout[0, ACTIVATION], space.dtype.type(1)
-    # z as rows lies where the layer's errors will lie as rows; `at` is of column s of the microbatch
-    width, s = error_row(n_out, space.itemsize), first % MICROBATCH
-    rows = space, at - s + layout[0, ERROR_ROWS_AT] + s * width, width
-    matrix = data, 0, indices, 0, indptr, 0
-    csr_forward((count, n_in, n_out), batch.order, batch.start + first, matrix, params, 0, rows)
+    (data, indices, indptr), layout, rows = csr, micro.layout, sum_rows(micro)
+    shape, matrix = (micro.count, layout[0, UNITS], layout[1, UNITS]), (data, 0, indices, 0, indptr, 0)
+    csr_forward(shape, batch.order, batch.start + micro.first, matrix, params, 0, rows)
+    activate_sums(micro, rows)
+
+
+@inner
+def outputs_of_pieces(pieces, batch, micro, params):
+    """Outputs of the first layer for GROUP samples in pieces."""
+    layout, rows = micro.layout, sum_rows(micro)
+    shape, samples = piece_shape(pieces, layout, micro.count), (pieces.places, 0, pieces.shares, 0)
+    order, begin = batch.order, batch.start + micro.first
+    piecewise_forward(shape, (0, layout[1, UNITS]), order, begin, samples, pieces.nodes, 0, params, 0, rows)
+    activate_sums(micro, rows)
+
+
+@inner
+def piece_shape(pieces, layout, count):
+    """Samples, numbers, categories, inputs and outputs of a first layer."""
+    numbers = pieces.columns.shape[0]
+    return count, numbers, pieces.places.shape[1] - numbers, layout[0, UNITS], layout[1, UNITS]
+
+
+@inner
+def sum_rows(micro):
+    """Where z of the first layer lies as rows: where its errors will lie as rows."""
+    layout, _, space, at, first, _ = micro
+    # `at` is of column s of the microbatch
+    width, s = error_row(layout[1, UNITS], space.itemsize), first % MICROBATCH
+    return space, at - s + layout[0, ERROR_ROWS_AT] + s * width, width
+
+
+@inner
+def activate_sums(micro, rows):
+    """Outputs of the first layer from z, as rows."""
+    layout, stride, space, at, _, count = micro
+    n_out, kind, one = layout[1, UNITS], layout[0, ACTIVATION], space.dtype.type(1)
     z, columns = at + layout[0, SLOPES_AT], whole_vectors(count, space.itemsize)
     transpose((count, n_out), rows, one, (space, z, stride))
     if kind != IDENTITY and kind != SOFTMAX:
@@ -331,23 +362,60 @@ def block_update(block, layout, params, gradient, rule, step, factor):
 @inner
 def sparse_gradient(csr, batch, whole, j0, j1, gradient):
     """Gradient of columns j0 ... j1 of the first layer on the samples of a sparse matrix."""
-    (data, indices, indptr), layout, rows = csr, whole.layout, whole.count
-    n_in, n_out = layout[0, UNITS], layout[1, UNITS]
-    for start in range(0, rows, MICROBATCH):
-        into = 0 if start < SPARSE_SUM_LENGTH else gradient.size // 2
-        if start % SPARSE_SUM_LENGTH == 0:
-            for i in range(n_in + 1):
-                for j in range(j0, j1):
-                    gradient[into + i * n_out + j] = 0
+    (data, indices, indptr), layout = csr, whole.layout
+    for start in range(0, whole.count, MICROBATCH):
+        into = begun_sum(whole, start, j0, j1, gradient)
         micro = part_of(whole, start, np.int64(MICROBATCH))
-        delta = micro.space, micro.at + layout[0, ERROR_ROWS_AT], error_row(n_out, gradient.itemsize)
-        shape, matrix = (micro.count, n_in, n_out), (data, 0, indices, 0, indptr, 0)
+        shape, matrix = (micro.count, layout[0, UNITS], layout[1, UNITS]), (data, 0, indices, 0, indptr, 0)
+        delta = first_errors(micro)
         csr_gradient(shape, (j0, j1), batch.order, batch.start + start, matrix, delta, gradient, into)
+        end_sum(whole, start, j0, j1, gradient)
+
+
+@inner
+def pieces_gradient(pieces, batch, whole, j0, j1, gradient):
+    """Gradient of columns j0 ... j1 of the first layer on samples in pieces."""
+    layout, samples, band = whole.layout, (pieces.places, 0, pieces.shares, 0), (j0, j1)
+    for start in range(0, whole.count, MICROBATCH):
+        into = begun_sum(whole, start, j0, j1, gradient)
+        micro = part_of(whole, start, np.int64(MICROBATCH))
+        shape, delta, begin = piece_shape(pieces, layout, micro.count), first_errors(micro), batch.start + start
+        piecewise_gradient(shape, band, batch.order, begin, samples, delta, pieces.gradient, 0, gradient, into)
         end = start + MICROBATCH
-        if start >= SPARSE_SUM_LENGTH and (end % SPARSE_SUM_LENGTH == 0 or end >= rows):
-            for i in range(n_in + 1):
-                for j in range(j0, j1):
-                    gradient[i * n_out + j] += gradient[into + i * n_out + j]
+        if end % SPARSE_SUM_LENGTH == 0 or end >= whole.count:
+            numbers = pieces.columns.shape[0], layout[1, UNITS]
+            places = pieces.columns, 0, pieces.heights, 0
+            piece_weight_gradient(numbers, band, *places, pieces.gradient, 0, gradient, into)
+        end_sum(whole, start, j0, j1, gradient)
+
+
+@inner
+def first_errors(micro):
+    """Errors of the first layer, as rows."""
+    layout, space = micro.layout, micro.space
+    return space, micro.at + layout[0, ERROR_ROWS_AT], error_row(layout[1, UNITS], space.itemsize)
+
+
+@inner
+def begun_sum(whole, start, j0, j1, gradient):
+    """Where the sum lies to which samples from `start` on are added: zeros, if it begins there."""
+    n_in, n_out = whole.layout[0, UNITS], whole.layout[1, UNITS]
+    into = 0 if start < SPARSE_SUM_LENGTH else gradient.size // 2
+    if start % SPARSE_SUM_LENGTH == 0:
+        for i in range(n_in + 1):
+            for j in range(j0, j1):
+                gradient[into + i * n_out + j] = 0
+    return into
+
+
+@inner
+def end_sum(whole, start, j0, j1, gradient):
+    """Add a sum after the first one to it, if it ends with the microbatch that begins at `start`."""
+    n_in, n_out, end, half = whole.layout[0, UNITS], whole.layout[1, UNITS], start + MICROBATCH, gradient.size // 2
+    if start >= SPARSE_SUM_LENGTH and (end % SPARSE_SUM_LENGTH == 0 or end >= whole.count):
+        for i in range(n_in + 1):
+            for j in range(j0, j1):
+                gradient[i * n_out + j] += gradient[half + i * n_out + j]
 
 
 @python_or_compiled

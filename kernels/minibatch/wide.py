@@ -15,6 +15,7 @@ from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Microbatch, Rule, Step
 from ..network.layout import ERROR_ROWS_AT, GROUP, PARTS, UNITS, fill_ones
+from ..product.piecewise import piece_band, piece_nodes
 from ..product.sparse import csr_band
 from .steps import (
     BAND,
@@ -32,9 +33,11 @@ from .steps import (
     first_block,
     is_plain,
     output_errors,
+    outputs_of_pieces,
     outputs_of_sparse,
     part_of,
     penalty,
+    pieces_gradient,
     read_samples,
     sparse_gradient,
     turn_errors,
@@ -43,7 +46,7 @@ from .steps import (
 
 
 @njit(parallel=True)
-def learn_wide(samples, csr, dropout, clip, training, order, updates):
+def learn_wide(samples, csr, pieces, dropout, clip, training, order, updates):
     """One pass, layer after layer. Unchecked."""
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
     objective = net.loss, net.loss_parameter, net.decision
@@ -56,9 +59,9 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
     # Numba leaves out of the compiled code what follows `is not None` where an argument is None.
     if clip is not None:
         plain = False
-    # Where samples are sparse, the first layer and the first blocks of weights go a way of their own.
+    # Where samples are sparse, or in pieces, the first layer and the first blocks of weights go a way of their own.
     begun, done = 0, 0
-    if csr is not None:
+    if csr is not None or pieces is not None:
         begun, done, plain = 1, blocks_of(layout[0, UNITS], layout[1, UNITS], itemsize), False
     for m in range((min(batch_size, order.size) + MICROBATCH - 1) // MICROBATCH):
         fill_ones(layout, stride, space, begin + m * layout[layers, ERROR_ROWS_AT])
@@ -72,13 +75,21 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
             results[-2] += rows * 0.5 * penalties[number] * penalty(layout, params)
         batch, whole = Batch(order, start, rows), Microbatch(layout, stride, space, begin, 0, rows)
         microbatches, groups = (rows + MICROBATCH - 1) // MICROBATCH, (rows + GROUP - 1) // GROUP
+        if pieces is not None:
+            width, numbers = piece_band(itemsize), (pieces.columns.shape[0], layout[1, UNITS])
+            for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
+                j = np.int64(task) * width
+                band = j, min(j + width, layout[1, UNITS])
+                piece_nodes(numbers, band, pieces.columns, 0, pieces.heights, 0, params, 0, pieces.nodes, 0)
         for group in prange(groups):  # no race: each writes the columns of its own samples
             micro = part_of(whole, np.int64(group) * GROUP, np.int64(GROUP))  # prange counts in unsigned numbers
             read_samples(samples, batch, micro)
             if csr is not None:
                 outputs_of_sparse(csr, batch, micro, params)
-                if dropout is not None:
-                    drop_outputs(micro, 0, 0, layout[1, UNITS], dropout[0], layer_key(rule.seed, update, 0))
+            if pieces is not None:
+                outputs_of_pieces(pieces, batch, micro, params)
+            if dropout is not None and (csr is not None or pieces is not None):
+                drop_outputs(micro, 0, 0, layout[1, UNITS], dropout[0], layer_key(rule.seed, update, 0))
         # A(l) = f(A(l-1) W(l) + b(l))
         for l in range(begun, layers):
             bands = (layout[l + 1, UNITS] + BAND - 1) // BAND
@@ -123,6 +134,11 @@ def learn_wide(samples, csr, dropout, clip, training, order, updates):
             for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
                 j = np.int64(task) * width
                 sparse_gradient(csr, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)
+        if pieces is not None:
+            width = piece_band(itemsize)
+            for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
+                j = np.int64(task) * width
+                pieces_gradient(pieces, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)
         shrink = kind(1 - rate * decay)
         parts = min(PARTS, blocks)
         for taken in prange(parts):  # no race: each writes blocks of its own

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 
 class Samples(NamedTuple):
-    """What is learnt from; X has no rows where the samples are those of a sparse matrix."""
+    """What is learnt from; X has no rows where the samples are those of a sparse matrix, or in pieces."""
 
     X: Any
     Y: Any
@@ -17,6 +17,22 @@ class Csr(NamedTuple):
     data: Any
     indices: Any
     indptr: Any
+
+
+class Pieces(NamedTuple):
+    """
+    Samples in pieces, see `product.piecewise`.
+
+    `places` has a row for each sample, and so has `shares`; `columns` and `heights` say where nodes and inputs of each
+    number are. `nodes` and `gradient` are memory for the nodes of all numbers, and for their gradient: zeros.
+    """
+
+    places: Any
+    shares: Any
+    columns: Any
+    heights: Any
+    nodes: Any
+    gradient: Any
 
 
 class Net(NamedTuple):
