@@ -27,6 +27,7 @@ NUMBERS = dict.fromkeys(kernels.OPTIMIZERS, (0.9, 0.999, 1e-8)) | {
 }
 ADAMS = ("adam", "adamw", "nadam", "rmsprop")
 LEARNING_RATE = {"sgd": 0.1, "momentum": 0.01, "nesterov": 0.01, "rprop": 0.01} | dict.fromkeys(ADAMS, 0.001)
+DEFAULT_HIDDEN = (64,)
 # Squared error of logistic units reaches the weights through factors a (1 - a) of at most 1/4.
 LECTURE_RATE = 0.5
 
@@ -209,7 +210,8 @@ def hyperparameters(n: int, net: Architecture, asked: Mapping[str, Any], validat
         A value that is not valid.
     """
     optimizer = checks.one_of("optimizer", asked["optimizer"], kernels.OPTIMIZERS)
-    rate = _unless_none("learning_rate", asked, above=0) or default_learning_rate(optimizer, net)
+    rate = _unless_none("learning_rate", asked, above=0)
+    rate = rate or default_learning_rate(optimizer, net, asked.get("rate_factor", 1.0))
     size, epochs = asked["batch_size"], asked["epochs"]
     # rprop compares the signs of gradients of all samples.
     usual = (n, 500) if optimizer == "rprop" else (default_batch_size(n), default_epochs(n))
@@ -265,11 +267,15 @@ def dropout_shares(dropout: Any, layers: int) -> tuple[float, ...]:
     return shares
 
 
-def default_learning_rate(optimizer: str, net: Architecture) -> float:
-    """The usual rate of the optimizer; higher for narrow networks with adam and its kin, and for the lecture's rule."""
+def default_learning_rate(optimizer: str, net: Architecture, factor: float = 1.0) -> float:
+    """
+    The usual rate of the optimizer; higher for narrow networks with adam and its kin, and for the lecture's rule.
+
+    That of adam and its kin is `factor` times as high, but at most 0.01.
+    """
     if optimizer in ADAMS:
         # These move every weight by about the rate, so a unit's input moves by the rate times the width.
-        return LEARNING_RATE[optimizer] * min(10.0, max(1.0, 64 / max((1, *net.sizes[1:-1]))))
+        return LEARNING_RATE[optimizer] * min(10.0, factor * max(1.0, 64 / max((1, *net.sizes[1:-1]))))
     if optimizer == "sgd" and net.loss == "squared_error" and net.activations[-1] == "logistic":
         return LECTURE_RATE
     return LEARNING_RATE[optimizer]

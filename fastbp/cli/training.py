@@ -31,14 +31,19 @@ def add_table(options: Options) -> None:
 def add_options(options: Options) -> None:
     """Add the options of `fastbp.train`."""
 
-    def choice(name: str, text: str, default: str, choices: Iterable[str]) -> None:
+    def choice(name: str, text: str, default: str | None, choices: Iterable[str]) -> None:
         options.add(name, text, default=default, choices=tuple(choices))
 
     def number(name: str, text: str, metavar: str, kind: Any = float, default: Any = None) -> None:
         options.add(name, text, type=kind, default=default, metavar=metavar)
 
     choice("--task", "default: auto, from the values of the target", "auto", ("auto", *TASKS))
-    number("--hidden", "units of each hidden layer; none: a linear unit (default: 64)", "64,32", _hidden, (64,))
+    number(
+        "--hidden",
+        "units of each hidden layer; none: a linear unit (default: 64,64; for numbers 128,128)",
+        "64,32",
+        _hidden,
+    )
     choice("--activation", "of the hidden layers (default: relu)", "relu", ELEMENTWISE)
     choice("--output", "activation of the last layer (default: auto)", "auto", ("auto", *kernels.ACTIVATIONS))
     choice("--loss", "default: auto", "auto", ("auto", *kernels.LOSSES))
@@ -46,7 +51,7 @@ def add_options(options: Options) -> None:
     number("--huber-delta", "error above which --loss huber is linear (default: 1)", "D", default=losses.DELTA)
     choice("--optimizer", "default: adam", "adam", kernels.OPTIMIZERS)
     number("--learning-rate", "default: depends on optimizer and width", "RATE")
-    choice("--schedule", "of the learning rate (default: constant)", "constant", schedules.SCHEDULES)
+    choice("--schedule", "of the learning rate (default: cosine)", None, schedules.SCHEDULES)
     number("--warmup", "epochs in which the learning rate rises (default: 0)", "N", default=0.0)
     number("--batch-size", "rows per update (default: depends on the number of rows)", "N", int)
     number("--epochs", "the most passes over the rows (default: depends on their number)", "N", int)
@@ -59,7 +64,7 @@ def add_options(options: Options) -> None:
     number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)
     number("--clip-norm", "shorten gradients that are longer than this", "LENGTH")
     options.add("--no-scale", "do not standardise the columns", dest="scale", action="store_false")
-    choice("--encode", "of numbers: as they are, or piece by piece, too (default: standard)", "standard", ENCODINGS)
+    choice("--encode", "of numbers: as they are, or piece by piece, too (default: piecewise)", None, ENCODINGS)
     choice("--dtype", "default: float32", "float32", compilation.DTYPES)
     number("--seed", "make the run repeatable", "N", int)
     number("--threads", "the most threads to use (default: all)", "N", int)

@@ -39,7 +39,11 @@ MISTAKES, MISTAKE_COLUMNS, LONGEST = 10, 12, 40
 BINS = 12
 ONE_SIDED = 0.8  # share of a class from which accuracy says little
 
-FILLED_IN = ("learning_rate", "batch_size", "epochs", "seed", "threads")  # options whose default depends on the run
+# options whose default depends on the run
+FILLED_IN = (
+    *("hidden", "learning_rate", "schedule", "batch_size", "epochs", "validation", "patience", "encode"),
+    *("seed", "threads"),
+)
 
 Pair = tuple[Any, ArrayLike]
 

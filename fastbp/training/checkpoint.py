@@ -244,6 +244,8 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         options = _ADDED | options if header["format"] < storage.PIECES else options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
+        chosen = options["validation"]
+        storage.require(not isinstance(chosen, str) or chosen in (GIVEN, "auto"), "impossible options")
         storable_only = all(storable(name, value) == value for name, value in options.items())
         storage.require(storable_only, "impossible options")
         columns = [values.tolist() for values in network.history.values()]

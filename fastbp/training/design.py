@@ -9,10 +9,10 @@ from typing import Any
 from .. import checks, compilation, losses, options
 from ..data.targets import Targets
 from ..model.network import Network
-from ..options import Architecture, Hyperparameters
+from ..options import DEFAULT_HIDDEN, Architecture, Hyperparameters
 
 ENCODINGS = ("standard", "piecewise")
-DEFAULT_HIDDEN, DEFAULT_ACTIVATION = (64,), "relu"
+DEFAULT_ACTIVATION = "relu"
 
 
 def design(

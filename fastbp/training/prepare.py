@@ -20,6 +20,7 @@ from ..model.network import Network
 from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..tables import hints
 from . import checkpoint, first_weights, loop
+from .defaults import filled
 from .design import design
 from .source import LearnerFactory, MemorySource, Source
 from .state import Checkpointer, Digests, Epoch, StartingPoint, TrainingState, history_columns
@@ -52,6 +53,8 @@ class Run:
         Makes a network of weights, ``options`` (by default `recorded`) and the results of the run.
     start : StartingPoint or None
         The earlier run to continue; None: begin anew.
+    rate_factor : float
+        See `defaults.filled`.
     """
 
     net: Architecture
@@ -65,6 +68,7 @@ class Run:
     digests: Digests
     network: Callable[..., Network]
     start: StartingPoint | None
+    rate_factor: float
 
     @property
     def training(self) -> samples.Ready:
@@ -81,7 +85,7 @@ class Run:
         first, _, order = first_weights.random_streams(asked["seed"])
         params = first_weights.initial_parameters(self.net, asked["init"], first, self.initial.params.dtype)
         optimizer, rate, l2 = self.hyper.optimizer, asked["learning_rate"], float(asked["l2"])
-        rate = default_learning_rate(optimizer, self.net) if rate is None else float(rate)
+        rate = default_learning_rate(optimizer, self.net, self.rate_factor) if rate is None else float(rate)
         recorded = self.recorded | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
         return replace(
             self,
@@ -170,6 +174,13 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     network = init if isinstance(init, Network) else None
     task = asked["task"]
     target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
+    in_memory = isinstance(source, MemorySource)
+    asked = filled({**asked, "validation": validation}, names is not None and network is None and in_memory, target, n)
+    validation = asked["validation"]
+    if asked["encode"] == "piecewise" and names is None:
+        raise ValueError(
+            "encode: expected 'standard' for an array, got 'piecewise'; pass a frame, whose columns have names"
+        )
     held_out = samples.held_out_rows(target, validation, split_random)
     inputs, columns = source.read_inputs(table, names, ~held_out, network, asked["encode"] == "piecewise")
     if network is None and columns is not None:
@@ -199,7 +210,8 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     make = _network_maker(net, scaling, target, columns, source, recorded)
     initial = TrainingState.initial(params, hyper.optimizer, order_random if asked["shuffle"] else None)
     measure = _metric(metric, source, parts.validation, make)
-    return Run(net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start)
+    factor = asked["rate_factor"]
+    return Run(net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start, factor)
 
 
 def _warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from .. import checks, losses
 from ..model.network import Network
 from . import checkpoint as checkpoints
-from .design import DEFAULT_ACTIVATION, DEFAULT_HIDDEN
+from .defaults import AUTO
+from .design import DEFAULT_ACTIVATION
 from .prepare import prepare_run
 from .source import MemorySource, Source
 from .state import Epoch
@@ -24,7 +25,7 @@ def train(  # noqa: PLR0913
     y: ArrayLike,
     *,
     task: str = "auto",
-    hidden: int | Sequence[int] = DEFAULT_HIDDEN,
+    hidden: int | Sequence[int] | None = None,
     activation: str | Sequence[str] = DEFAULT_ACTIVATION,
     output: str = "auto",
     loss: str | tuple[Callable[[float, float], float], Callable[[float, float], float]] = "auto",
@@ -32,14 +33,14 @@ def train(  # noqa: PLR0913
     huber_delta: float = losses.DELTA,
     optimizer: str = "adam",
     learning_rate: float | None = None,
-    schedule: str = "constant",
+    schedule: str | None = None,
     warmup: float = 0,
     batch_size: int | None = None,
     epochs: int | None = None,
     target_loss: float | None = None,
     target_accuracy: float | None = None,
     max_seconds: float | None = None,
-    validation: float | tuple[ArrayLike, ...] | None = None,
+    validation: float | tuple[ArrayLike, ...] | str | None = AUTO,
     patience: int | None = None,
     metric: str | Callable[[Any, Any], float] = "loss",
     l2: float = 0.0,
@@ -48,7 +49,7 @@ def train(  # noqa: PLR0913
     sample_weight: ArrayLike | None = None,
     class_weight: Mapping[Any, float] | str | None = None,
     scale: bool = True,
-    encode: str = "standard",
+    encode: str | None = None,
     init: Network | str | None = None,
     dtype: str = "float32",
     seed: int | None = None,
@@ -73,8 +74,9 @@ def train(  # noqa: PLR0913
     task : {"auto", "regression", "classification", "multilabel"}
         auto: text, booleans, 0/1 and integers with few different values are classes (few: each twice on average, and
         at most 100); several columns of 0 and 1 are multilabel; everything else is regression.
-    hidden : int or sequence of int
-        Units per hidden layer; ``()`` is the linear unit (lecture L4).
+    hidden : int or sequence of int, optional
+        Units per hidden layer; ``()`` is the linear unit (lecture L4). By default 64; for a table, (128, 128) for
+        numbers and (64, 64) for classes.
     activation : str or sequence of one per hidden layer
         ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``,
         ``"silu"``, ``"mish"``, ``"softplus"``, ``"hard_sigmoid"`` or ``"exp"``; the formulas are in
@@ -98,10 +100,11 @@ def train(  # noqa: PLR0913
         rprop takes all samples at once, unless `batch_size` says otherwise.
     learning_rate : float, optional
         alpha; by default 0.001 for adam, adamw, nadam and rmsprop (up to 0.01 if layers have fewer than 64 units),
-        0.01 for momentum, nesterov and rprop, 0.1 for sgd (0.5 for the lecture's squared error of logistic units).
-    schedule : {"constant", "cosine", "one_cycle"}
+        0.01 for momentum, nesterov and rprop, 0.1 for sgd (0.5 for the lecture's squared error of logistic units); for
+        a table twice the usual rate for numbers, three times for classes.
+    schedule : {"constant", "cosine", "one_cycle"}, optional
         How the learning rate changes from update to update over all epochs: cosine falls to 0; one_cycle rises to the
-        rate and falls.
+        rate and falls. By default constant; for a table, cosine.
     warmup : float
         Epochs in which the rate rises from 0 in equal steps.
     batch_size : int, optional
@@ -109,15 +112,17 @@ def train(  # noqa: PLR0913
         from 1024 to 16 384. 1 with sgd is the lecture's per-sample rule.
     epochs : int, optional
         Most passes over the training samples; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
-        above 100 000; 500 for rprop. 0 gives a network with its first weights.
+        above 100 000; 500 for rprop; 40 to 100 for a table of 1000 to 100 000 rows. 0 gives a network with its first
+        weights.
     target_loss, target_accuracy : float, optional
         Stop once the network, measured on its training samples after an epoch, is as good as this.
     max_seconds : float, optional
         Stop after the epoch in which this training time is reached.
-    validation : float, (Xv, yv) or (Xv, yv, weights), optional
+    validation : float, (Xv, yv), (Xv, yv, weights), None or "auto"
         Fraction of the samples to set aside (drawn at random, each class in proportion), or your own validation set,
         whose third part is the weight of each sample in the validation loss. The weights kept are then those of the
-        epoch with the lowest validation loss, or the best `metric`.
+        epoch with the lowest validation loss, or the best `metric`. auto: 0.15 for a table of at least 300 rows, with
+        a `patience` of 16; otherwise none.
     patience : int, optional
         Stop when the validation loss (or metric) has not improved for this many epochs.
     metric : {"loss", "score"} or callable
@@ -137,10 +142,10 @@ def train(  # noqa: PLR0913
     scale : bool
         Standardise the inputs (and the targets of a regression with identity outputs). The network keeps the scaling
         and takes raw values.
-    encode : {"standard", "piecewise"}
+    encode : {"standard", "piecewise"}, optional
         How the numbers of a frame become inputs: as they are, or, too, piece by piece: the range of a column is cut
         into 6 to 16 pieces that have about the same number of rows, and for each a further input tells how much of it
-        lies below the number. Functions that bend often are learnt more easily so.
+        lies below the number. Functions that bend often are learnt more easily so. By default piecewise for a table.
     init : Network or {"glorot", "he", "uniform"}, optional
         Continue from a trained network (its layers and scaling are kept), or draw the weights by a rule, by default
         glorot. uniform: all in (-1, 1).
@@ -181,6 +186,9 @@ def train(  # noqa: PLR0913
     -----
     Ctrl-C ends the run after the current epoch with a warning, and returns the network as trained so far; a second
     Ctrl-C does not wait for the end of the epoch.
+
+    A table is a frame in memory, or a file. Its own defaults hold with adam and its kin and with ``scale=True``; "How
+    the defaults were chosen" in the guide has the measurements.
 
     Equal data, options and seed give equal weights to the last bit, for any number of threads, on one machine with one
     version of fastbp, Numba and NumPy.

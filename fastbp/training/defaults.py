@@ -1,0 +1,59 @@
+"""What is learnt with unless you choose: the plain defaults for arrays, and those that measured best for raw tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..data.targets import Targets
+from ..options import ADAMS, DEFAULT_HIDDEN, default_epochs
+
+AUTO = "auto"
+# Of a table: the share of the rows that choose the best epoch, and the epochs without progress after which a run ends.
+# Of fewer rows than this, a share would be too few to choose by.
+SHARE, PATIENCE, FEWEST = 0.15, 16, 300
+# Units of the layers, and how many times as high as usual the learning rate begins, which then falls to 0.
+NUMBERS, CLASSES = ((128, 128), 2.0), ((64, 64), 3.0)
+
+
+def filled(asked: Mapping[str, Any], table: bool, target: Targets, n: int) -> dict[str, Any]:
+    """
+    The options of `fastbp.train`, with defaults for what depends on whether X is a table.
+
+    Parameters
+    ----------
+    asked : mapping
+        All options.
+    table : bool
+        Whether X is a frame in memory, and the network a new one.
+    target : Targets
+    n : int
+        Rows.
+
+    Returns
+    -------
+    dict
+        ``"rate_factor"``, too: how many times as high as usual the learning rate is, if it is not given.
+    """
+    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard", "rate_factor": 1.0}
+    validation = patience = None
+    # The lecture's rule, and other rules than Adam's, are left as they are; so is a table that is not standardised.
+    if table and asked["scale"] is True and asked["optimizer"] in ADAMS:
+        hidden, factor = NUMBERS if target.task == "regression" else CLASSES
+        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise", "rate_factor": factor}
+        own["epochs"] = table_epochs(n)
+        if n >= FEWEST:
+            validation, patience = SHARE, PATIENCE
+    found = dict(asked)
+    for name, value in own.items():
+        if found.get(name) is None:
+            found[name] = value
+    if isinstance(found["validation"], str) and found["validation"] == AUTO:
+        found["validation"] = validation
+        found["patience"] = patience if found["patience"] is None else found["patience"]
+    return found
+
+
+def table_epochs(n: int) -> int:
+    """40 to 100 passes over a table, by its rows; more over a small one, fewer over a large one (20 or more)."""
+    return max(default_epochs(n) if n < 1000 else 0, min(100, max(40, 200_000 // n), max(20, 5_000_000 // n)))
