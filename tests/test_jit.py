@@ -92,3 +92,18 @@ def test_comparisons_with_nan_survive_the_optimizer():
 
     assert kept(np.nan).tolist() == [True, True, False, False]
     assert kept(np.inf).tolist() == [False, False, True, True]
+
+
+def test_a_part_that_returns_arrays_has_to_count_them():
+    def first(x):
+        return x, 1
+
+    for part, works in ((jit.inner(first), False), (jit.inner(first, arrays=True), True)):
+        caller = numba.njit(lambda x, part=part: part(x)[0].sum())
+        if works:
+            assert caller(np.ones(3)) == 3
+        else:
+            with pytest.raises(
+                numba.TypingError, match=r"first returns arrays: make it a part by @inner\(arrays=True\)"
+            ):
+                caller(np.ones(3))

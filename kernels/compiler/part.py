@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.errors import TypingError
 
 ENVIRONMENT = "_ZN08NumbaEnv"  # how Numba's names of environments begin
 
@@ -69,3 +70,11 @@ class PartCompiler(Compiler):
         state = self.state
         state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
         return super().define_pipelines()
+
+    def _compile_core(self) -> Any:
+        """As Numba's; and refuse a part that returns arrays without counting who refers to them."""
+        result, state = super()._compile_core(), self.state
+        model = state.targetctx.data_model_manager[result.signature.return_type]
+        if not state.flags.nrt and model.contains_nrt_meminfo():
+            raise TypingError(f"{state.func_id.func_qualname} returns arrays: make it a part by @inner(arrays=True)")
+        return result

@@ -156,7 +156,7 @@ def piece_shape(pieces, layout, count):
     return count, numbers, pieces.places.shape[1] - numbers, layout[0, UNITS], layout[1, UNITS]
 
 
-@inner
+@inner(arrays=True)
 def sum_rows(micro):
     """Where z of the first layer lies as rows: where its errors will lie as rows."""
     layout, _, space, at, first, _ = micro
@@ -389,7 +389,7 @@ def pieces_gradient(pieces, batch, whole, j0, j1, gradient):
         end_sum(whole, start, j0, j1, gradient)
 
 
-@inner
+@inner(arrays=True)
 def first_errors(micro):
     """Errors of the first layer, as rows."""
     layout, space = micro.layout, micro.space
