@@ -62,7 +62,7 @@ def test_train_info_and_predict(capsys, table, tmp_path):
     assert (status, err) == (0, "")
     shown = rows_of(out)
     assert shown["task"] == "classification"
-    assert shown["layers"] == "2 inputs - 8 relu - 4 relu - 1 logistic"
+    assert shown["layers"] == "34 inputs - 8 relu - 4 relu - 1 logistic"
     assert shown["saved"] == str(model)
     assert re.search(r"training \(160\) +baseline +validation \(40\) +baseline", out)
     net = fastbp.load(model)
@@ -127,7 +127,7 @@ def test_quantiles_and_the_options_of_training(capsys, table, tmp_path):
     frame = pd.read_csv(table)
     frame.assign(kind=frame["length"] * 2).to_csv(tmp_path / "t.csv", index=False)
     command = ["train", tmp_path / "t.csv", "--target", "kind", "--save", model]
-    command += ["--loss", "quantile", "--quantile", "0.1,0.9", "--epochs", 3]
+    command += ["--loss", "quantile", "--quantile", "0.1,0.9", "--epochs", 3, "--hidden", 64]
     assert run(capsys, *command, *plan)[0] == 0
     options = fastbp.load(model).options
     assert (options["quantile"], options["schedule"], options["warmup"]) == ([0.1, 0.9], "cosine", 1)
@@ -163,7 +163,7 @@ def test_a_raw_table_with_report_and_pictures(capsys, passengers, tmp_path):
     assert err.startswith("fastbp: warning: left out: 'name' (")
     assert err.count("\n") == 1
     lines = [line.split()[:3] for line in out.splitlines()]
-    for row in (["sex", "category", "2"], ["zip", "category", "3"], ["boarded", "date", "12"], ["age", "number", "2"]):
+    for row in (["sex", "category", "2"], ["zip", "category", "3"], ["boarded", "date", "12"], ["age", "number", "18"]):
         assert row in lines
     assert "class" not in [line[0] for line in lines if line]
     assert rows_of(out)["report"] == str(report)

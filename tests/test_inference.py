@@ -230,7 +230,7 @@ def test_missing_numbers_inside_compiled_code():
     frame = pd.DataFrame(
         {"a": np.where(rng.random(60) < 0.3, np.nan, rng.normal(size=60)), "kind": rng.choice(["x", "y"], 60)}
     )
-    net = fastbp.train(frame, rng.normal(size=60), hidden=(4,), epochs=3, seed=0)
+    net = fastbp.train(frame, rng.normal(size=60), hidden=(4,), epochs=3, seed=0, encode="standard")
     assert net.columns.exported.names == ("a", "kind=x", "kind=y")
     raw, out, f = net.columns.encode_raw(frame), np.empty(1), net.jit()
     assert np.isnan(raw).any()

@@ -316,6 +316,7 @@ def test_the_limit_is_that_of_the_machine_or_of_the_control_group(tmp_path, monk
 def test_the_estimated_bytes_are_those_that_training_takes(hidden, batch_size, optimizer):
     n = max(N, batch_size)
     asked = DEFAULTS | {"hidden": hidden, "optimizer": optimizer, "batch_size": batch_size, "epochs": 1}
+    asked |= {"schedule": "constant"}
     net = options.architecture(FEATURES, 1, "regression", asked)
     hyper = options.hyperparameters(n, net, asked, False)
     dtype = np.dtype("float32")

@@ -154,7 +154,8 @@ def test_a_frame_gives_the_axes_their_names():
     ax = plot.boundary(net, frame[["width", "length"]], TARGETS["two classes"])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("length", "width")
     np.testing.assert_allclose(points(ax), by_class(net, "two classes", X))
-    assert plot.layer_space(net, frame, TARGETS["two classes"], 0).get_xlabel() == "length (standardised)"
+    plain = fastbp.train(frame, TARGETS["two classes"], hidden=(), epochs=5, seed=0, encode="standard")
+    assert plot.layer_space(plain, frame, TARGETS["two classes"], 0).get_xlabel() == "length (standardised)"
 
 
 def test_the_animation_has_a_frame_for_each_network(nets, tmp_path):

@@ -241,8 +241,8 @@ def test_options_and_layers(classified):
     net, _, page = classified
     options = {name: (value, default) for name, value, default in page.table("Options of the training")[1:]}
     assert options.keys() == net.options.keys()
-    assert options["patience"] == ("10", "–")
-    assert options["hidden"] == ("8", "64")
+    assert options["patience"] == ("10", "auto")
+    assert options["hidden"] == ("8", "auto")
     assert options["learning_rate"] == (f"{net.options['learning_rate']:.4g}", "auto")
     layers = page.table(f"{len(net.params)} parameters")[1:]
     assert [int(row[1]) for row in layers] == list(net.sizes)

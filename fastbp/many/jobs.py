@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import checks
 from ..model.network import Network
 from ..options import default_learning_rate
 from ..runtime.progress import Bar, make_bar
@@ -114,7 +115,10 @@ def run_job(job: Job, dataset: Dataset) -> list[Result]:
 def _train_one(variant: Variant, dataset: Dataset, part: Round | None = None, alike: bool = False) -> Result:
     """The result of one variant: its network, or what went wrong."""
     found: Network | Paused
-    drawn = not isinstance(variant.asked["validation"], tuple | list | None)  # by the seed of each variant
+    validation = variant.asked["validation"]
+    drawn = not isinstance(validation, tuple | list | None)  # by the seed of each variant
+    if isinstance(validation, str):
+        drawn = checks.feature_names(dataset.table) is not None  # of an array, nothing is drawn unless asked for
     try:
         if part is not None:
             found = rounds.train_round(*dataset.of(variant), part)

@@ -162,7 +162,7 @@ class Network(Exports):
         ----------
         X : array-like, frame or path of a table, shape (n, features)
             The columns of a frame, or of a CSV or Parquet file, are found by their names, in any order, and encoded as
-            in training. An array must have the inputs themselves.
+            in training. An array must have the inputs themselves, or their raw values as exported networks take them.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,10 @@ def _frames(networks: Iterable[tuple[int, Network]]) -> list[tuple[int, Network]
 
 def _read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     samples = read_samples(net, X, y)
+    if net.columns is not None and net.columns.exported.count == 2:  # the plane of the two raw values
+        exported = net.columns.exported
+        values = ~(exported.flag | exported.piece)
+        return replace(samples, X=samples.X[:, values], names=exported.names or samples.names)
     if net.sizes[0] != 2:
         raise ValueError(f"net: expected a network with two inputs, whose plane can be drawn, got {net.sizes[0]}")
     return samples

@@ -286,12 +286,17 @@ def opened(X: Any, *columns: Columns | None) -> Any:
 
 
 def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:
-    """The `count` inputs of a network from the argument `name`: a table is encoded by `columns`, an array is not."""
+    """The `count` inputs of a network from the argument `name`: a table, an array of raw values, or the inputs."""
     X = opened(X, columns)
-    values = None if columns is None else read(name, X, columns)
-    if columns is None or values is None:
+    if columns is None:
         return checks.samples(name, X, count)
-    return columns.expand(values)
+    values = read(name, X, columns)
+    if values is not None:
+        return columns.expand(values)
+    raw = columns.exported.count
+    if raw != count and np.shape(X)[1:] == (raw,):
+        return columns.exported.expand(checks.samples(name, X, raw))
+    return checks.samples(name, X, count)
 
 
 def read(name: str, X: Any, columns: Columns) -> NDArray[np.float64] | None:

@@ -9,9 +9,10 @@ from ..data.targets import Targets
 from ..options import ADAMS, DEFAULT_HIDDEN, default_epochs
 
 AUTO = "auto"
-# Of a table: the share of the rows that choose the best epoch, and the epochs without progress after which a run ends.
-# Of fewer rows than this, a share would be too few to choose by.
-SHARE, PATIENCE, FEWEST = 0.15, 16, 300
+# Of a table: the rows from which it has its own defaults; the share of them that chooses the best epoch, of few and of
+# many rows; and the epochs without progress after which a run ends.
+FEWEST, MANY = 50, 500
+SHARE_OF_FEW, SHARE, PATIENCE = 0.2, 0.15, 16
 # Units of the layers, and how many times as high as usual the learning rate begins, which then falls to 0.
 NUMBERS, CLASSES = ((128, 128), 2.0), ((64, 64), 3.0)
 
@@ -38,12 +39,11 @@ def filled(asked: Mapping[str, Any], table: bool, target: Targets, n: int) -> di
     own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard", "rate_factor": 1.0}
     validation = patience = None
     # The lecture's rule, and other rules than Adam's, are left as they are; so is a table that is not standardised.
-    if table and asked["scale"] is True and asked["optimizer"] in ADAMS:
+    if table and n >= FEWEST and asked["scale"] is True and asked["optimizer"] in ADAMS:
         hidden, factor = NUMBERS if target.task == "regression" else CLASSES
         own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise", "rate_factor": factor}
         own["epochs"] = table_epochs(n)
-        if n >= FEWEST:
-            validation, patience = SHARE, PATIENCE
+        validation, patience = SHARE if n >= MANY else SHARE_OF_FEW, PATIENCE
     found = dict(asked)
     for name, value in own.items():
         if found.get(name) is None:

@@ -121,8 +121,8 @@ def train(  # noqa: PLR0913
     validation : float, (Xv, yv), (Xv, yv, weights), None or "auto"
         Fraction of the samples to set aside (drawn at random, each class in proportion), or your own validation set,
         whose third part is the weight of each sample in the validation loss. The weights kept are then those of the
-        epoch with the lowest validation loss, or the best `metric`. auto: 0.15 for a table of at least 300 rows, with
-        a `patience` of 16; otherwise none.
+        epoch with the lowest validation loss, or the best `metric`. auto: for a table 0.15 (0.2 below 500 rows), with a
+        `patience` of 16; otherwise none.
     patience : int, optional
         Stop when the validation loss (or metric) has not improved for this many epochs.
     metric : {"loss", "score"} or callable
@@ -187,8 +187,8 @@ def train(  # noqa: PLR0913
     Ctrl-C ends the run after the current epoch with a warning, and returns the network as trained so far; a second
     Ctrl-C does not wait for the end of the epoch.
 
-    A table is a frame in memory, or a file. Its own defaults hold with adam and its kin and with ``scale=True``; "How
-    the defaults were chosen" in the guide has the measurements.
+    A table is a frame in memory or a file, of at least 50 rows. Its own defaults hold with adam and its kin and with
+    ``scale=True``; "How the defaults were chosen" in the guide has the measurements.
 
     Equal data, options and seed give equal weights to the last bit, for any number of threads, on one machine with one
     version of fastbp, Numba and NumPy.
