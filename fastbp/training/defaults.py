@@ -55,5 +55,5 @@ def filled(asked: Mapping[str, Any], table: bool, target: Targets, n: int) -> di
 
 
 def table_epochs(n: int) -> int:
-    """40 to 100 passes over a table, by its rows; more over a small one, fewer over a large one (20 or more)."""
-    return max(default_epochs(n) if n < 1000 else 0, min(100, max(40, 200_000 // n), max(20, 5_000_000 // n)))
+    """100 passes over a table of 1000 rows, 20 of 5000 or more, and more than 100 of very few."""
+    return max(20, min(100, 100_000 // n), default_epochs(n) if n < 1000 else 0)

@@ -112,7 +112,7 @@ def train(  # noqa: PLR0913
         from 1024 to 16 384. 1 with sgd is the lecture's per-sample rule.
     epochs : int, optional
         Most passes over the training samples; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
-        above 100 000; 500 for rprop; 40 to 100 for a table of 1000 to 100 000 rows. 0 gives a network with its first
+        above 100 000; 500 for rprop; 100 for a table of 1000 rows, 20 from 5000 on. 0 gives a network with its first
         weights.
     target_loss, target_accuracy : float, optional
         Stop once the network, measured on its training samples after an epoch, is as good as this.
