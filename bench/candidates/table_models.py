@@ -35,14 +35,14 @@ def lightgbm(X, y, task, seed):
     from lightgbm import LGBMClassifier, LGBMRegressor
 
     options = {"random_state": seed, "n_jobs": THREADS, "verbose": -1}
-    return boosted(task, LGBMRegressor, LGBMClassifier, **options).fit(categorical(X), y)
+    return boosted(task, LGBMRegressor, LGBMClassifier, **options).fit(numbered(categorical(X)), y)
 
 
 def xgboost(X, y, task, seed):
     from xgboost import XGBClassifier, XGBRegressor
 
     options = {"random_state": seed, "n_jobs": THREADS, "enable_categorical": True}
-    return boosted(task, XGBRegressor, XGBClassifier, **options).fit(categorical(X), y)
+    return boosted(task, XGBRegressor, XGBClassifier, **options).fit(numbered(categorical(X)), y)
 
 
 def catboost(X, y, task, seed):
@@ -73,10 +73,16 @@ def perceptron(X, y, task, seed):
     return model.fit(categorical(X), y)
 
 
-def categorical(X):
-    """Text and truth values as categories."""
+def categorical(X, like=None):
+    """Text and truth values as categories: those of a training set, or its own. Others are missing."""
     texts = [name for name in X if not pd.api.types.is_numeric_dtype(X[name]) or X[name].dtype == bool]
-    return X.astype(dict.fromkeys(texts, "category"))
+    known = X if like is None else like
+    return X.astype({name: known[name].astype("category").dtype for name in texts})
+
+
+def numbered(X):
+    """Columns without their names, some of which LightGBM and XGBoost do not take."""
+    return X.set_axis([f"c{k}" for k in range(X.shape[1])], axis=1)
 
 
 def as_text(X):
@@ -90,9 +96,9 @@ MODELS = {
     "HistGradientBoosting": ("sklearn", histogram, categorical),
     "fastbp.train": ("fastbp", fastbp_network, None),
     "fastbp.ensemble": ("fastbp", fastbp_ensemble, None),
-    "LightGBM": ("lightgbm", lightgbm, categorical),
-    "XGBoost": ("xgboost", xgboost, categorical),
-    "CatBoost": ("catboost", catboost, lambda X: as_text(categorical(X))),
+    "LightGBM": ("lightgbm", lightgbm, lambda X, like: numbered(categorical(X, like))),
+    "XGBoost": ("xgboost", xgboost, lambda X, like: numbered(categorical(X, like))),
+    "CatBoost": ("catboost", catboost, lambda X, like: as_text(categorical(X, like))),
     "scikit-learn's MLP": ("sklearn", perceptron, categorical),
 }
 
@@ -101,5 +107,5 @@ def outcome(name, X, y, X_test, task, seed):
     """The fitted model's numbers for the test rows, or the probabilities of their classes."""
     _, fit, prepared = MODELS[name]
     model = fit(X, y, task, seed)
-    X_test = X_test if prepared is None else prepared(X_test)
+    X_test = X_test if prepared is None else prepared(X_test, X)
     return np.asarray(model.predict(X_test) if task == "regression" else model.predict_proba(X_test), np.float64)

@@ -31,7 +31,7 @@ def numba_config(**settings: object) -> Iterator[None]:
     with global_compiler_lock:
         before, collecting = {name: getattr(numba.config, name) for name in settings}, gc.isenabled()
         vars(numba.config).update(settings)
-        # Python would search for garbage a tenth of the time, and find next to nothing: Numba keeps what it makes.
+        # Python would search for garbage a tenth of the time: a single search afterwards takes far less.
         gc.disable()
         try:
             yield
