@@ -183,10 +183,10 @@ def is_ready(name: str, dtype: str) -> bool:
     return (name, dtype) in _ready
 
 
-def predicting(n: int, dtype: np.dtype[Any]) -> list[str]:
-    """The kernels that are likely to be called first after training on `n` samples."""
+def predicting(n: int, raw: np.dtype[Any], dtype: np.dtype[Any]) -> list[str]:
+    """The kernels that are likely to be called first, on values of type `raw`, after training on `n` samples."""
     ways = ("few", "many") if n <= FEW else ("many", "few")
-    return [infer_name(way, np.dtype(np.float64), dtype) for way in ways]
+    return [infer_name(way, raw, dtype) for way in ways]
 
 
 def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, then: Sequence[str] = ()) -> float:

@@ -26,6 +26,7 @@ from .. import checks
 from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
+from .defaults import AUTO
 from .state import Digests, TrainingState
 
 # Without `checkpoint_every`, a file is written when so many seconds have passed since the last one.
@@ -245,7 +246,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
         chosen = options["validation"]
-        storage.require(not isinstance(chosen, str) or chosen in (GIVEN, "auto"), "impossible options")
+        storage.require(not isinstance(chosen, str) or chosen in (GIVEN, AUTO), "impossible options")
         storable_only = all(storable(name, value) == value for name, value in options.items())
         storage.require(storable_only, "impossible options")
         columns = [values.tolist() for values in network.history.values()]

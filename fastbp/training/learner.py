@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 
 from .. import compilation
+from ..data.pieces import InPieces
 from ..data.samples import Ready
 from ..data.scaling import Window
 from ..options import NUMBERS, Architecture, Hyperparameters
@@ -86,8 +87,10 @@ class LocalLearner:
     def prepare(self, measures: bool, progress: bool | None) -> float:
         """Make the kernels ready."""
         names = self.kernel_names + ["forward", "evaluate"] * measures
-        then = compilation.predicting(len(self.training.X), self.params.dtype)
-        return compilation.prepare(names, self.params.dtype, progress, then)
+        X, dtype = self.training.X, self.params.dtype
+        # raw values are mostly float64; in pieces, what predicts takes the outputs of the first layer
+        raw = dtype if isinstance(X, InPieces) else np.dtype(np.float64)
+        return compilation.prepare(names, dtype, progress, compilation.predicting(len(X), raw, dtype))
 
     def epoch(self, random: np.random.Generator | None) -> kernels.Pass:
         """One pass, block after block."""

@@ -15,8 +15,8 @@ from ..layer.dropout import layer_key
 from ..layer.optimizer import step_rates, sum_of_squares
 from ..network.arguments import Batch, Microbatch, Rule, Step
 from ..network.layout import ERROR_ROWS_AT, GROUP, PARTS, UNITS, fill_ones
-from ..product.piecewise import piece_band, piece_nodes
-from ..product.sparse import csr_band
+from ..product.piecewise import piece_nodes
+from ..product.sparse import column_band
 from .steps import (
     BAND,
     COPY,
@@ -76,7 +76,7 @@ def learn_wide(samples, csr, pieces, dropout, clip, training, order, updates):
         batch, whole = Batch(order, start, rows), Microbatch(layout, stride, space, begin, 0, rows)
         microbatches, groups = (rows + MICROBATCH - 1) // MICROBATCH, (rows + GROUP - 1) // GROUP
         if pieces is not None:
-            width, numbers = piece_band(itemsize), (pieces.columns.shape[0], layout[1, UNITS])
+            width, numbers = column_band(itemsize), (pieces.columns.shape[0], layout[1, UNITS])
             for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
                 j = np.int64(task) * width
                 band = j, min(j + width, layout[1, UNITS])
@@ -130,12 +130,12 @@ def learn_wide(samples, csr, pieces, dropout, clip, training, order, updates):
         # dW(l) = A(l-1)^T delta(l) / B, and w <- w - alpha dW, or as the rule says: every block is updated while it is
         # in cache, if its length is not asked for.
         if csr is not None:
-            width = csr_band(itemsize)
+            width = column_band(itemsize)
             for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
                 j = np.int64(task) * width
                 sparse_gradient(csr, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)
         if pieces is not None:
-            width = piece_band(itemsize)
+            width = column_band(itemsize)
             for task in prange((layout[1, UNITS] + width - 1) // width):  # no race: each has columns of its own
                 j = np.int64(task) * width
                 pieces_gradient(pieces, batch, whole, j, min(j + width, layout[1, UNITS]), gradient)

@@ -16,23 +16,14 @@ single row of W is read.
 from collections.abc import Iterator
 
 from ..compiler.assembler import Assembler
-from ..compiler.jit import python_or_compiled
-from ..compiler.processor import VECTOR_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import I64, Address, Float, Integer, Mask
+from .sparse import TOGETHER
 
-# Vectors of a row of weights whose sums stay in registers.
-TOGETHER = 4
 # Of each number: its first node, its inputs (v, whether it is missing or -1, and c_1), and Q. Its nodes are those of
 # what is missing, if there is an input for it; the one on the left, the edges, and the one on the right; or, where Q is
 # 0, those of v = 0 and v = 1.
 FIRST, VALUE, MISSING, INSIDE, COUNT, FIELDS = range(6)
-
-
-@python_or_compiled
-def piece_band(itemsize):
-    """Columns of the weights that threads take at a time."""
-    return TOGETHER * VECTOR_BYTES // itemsize
 
 
 def _vectors(v: Assembler, band: tuple[Integer, Integer]) -> Iterator[tuple[Integer, int, Mask | None]]:

@@ -13,8 +13,8 @@ TOGETHER = 4
 
 
 @python_or_compiled
-def csr_band(itemsize):
-    """Columns of the gradient that are summed at a time: threads take one each."""
+def column_band(itemsize):
+    """Columns of the first layer's weights that are taken at a time: threads take one each."""
     return TOGETHER * VECTOR_BYTES // itemsize
 
 
