@@ -53,8 +53,15 @@ class Rows:
         """Mean and standard deviation of each column of X."""
         return scaling.moments(self.X, self.rows)
 
-    def predicted(self, net: Network) -> NDArray[Any]:
-        """What `net` predicts for the samples."""
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The targets, as `Network.predict` would have them."""
+        y = self.y
+        known = y.values if y.classes is None else y.classes[y.values]
+        return known[:, 0] if y.classes is None and y.single else known
+
+    def predicted(self, net: Any) -> NDArray[Any]:
+        """What a network or an ensemble predicts for the samples."""
         if self.rows is None:
             return net.predict(self.X)
         parts = blocks.parts(len(self), 8 * self.X.shape[1])
@@ -146,6 +153,16 @@ class Ready:
     X: NDArray[Any] | Gathered | InPieces
     Y: NDArray[Any]
     weight: NDArray[Any]
+
+    def take(self, rows: NDArray[np.int64]) -> Ready:
+        """A copy of the samples of these numbers, but not of inputs that are made when they are read."""
+        X = self.X.take(rows) if isinstance(self.X, Gathered) else self.X[rows]
+        if isinstance(X, np.ndarray):
+            X = checks.frozen(X)
+        weight = self.weight[rows]
+        total = weight.sum(dtype=np.float64)
+        factor = len(rows) / total if total > 0 else 1.0
+        return Ready(X, checks.frozen(self.Y[rows]), checks.frozen((weight * factor).astype(weight.dtype)))
 
 
 @dataclass(frozen=True)

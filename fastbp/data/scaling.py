@@ -117,6 +117,11 @@ class Gathered:
         self.read(numbers, out)
         return out
 
+    def take(self, numbers: Numbers) -> Gathered:
+        """The samples of these numbers."""
+        rows = numbers if self.rows is None else self.rows[numbers]
+        return Gathered(self.name, self.array, rows, self.mean, self.scale, self.dtype)
+
     def read(self, numbers: Numbers, out: Array) -> None:
         """Write the samples of these numbers to `out`; raises ValueError if one is out of the range of the dtype."""
         rows = numbers if self.rows is None else self.rows[numbers]

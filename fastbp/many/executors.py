@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Protocol
 
 from .. import compilation
-from ..runtime import interruption
 from .jobs import Dataset, Job, Result, not_trained, progress_bar, run_job
+from ..runtime.pool import run_tasks
 
 
 class Executor(Protocol):
@@ -65,23 +65,15 @@ class ThreadExecutor:
     def run(self, jobs: Sequence[Job], dataset: Dataset, progress: bool | None, what: str) -> dict[int, Result]:
         """See `Executor`."""
         found: dict[int, Result] = {}
-        bar = progress_bar(jobs, progress, what)
-        pool, aborted = ThreadPoolExecutor(self.size, "fastbp"), False
-        with interruption.awaited() as interrupt:
+        bar, ordered = progress_bar(jobs, progress, what), sorted(jobs, key=lambda job: -job.seconds)
 
-            def results(job: Job) -> Sequence[Result]:
-                interruption.shared.set(interrupt)
-                return [not_trained(variant) for variant in job.variants] if interrupt.came else run_job(job, dataset)
+        def done(number: int, results: Sequence[Result]) -> None:
+            variants = ordered[number].variants
+            found.update({variant.number: result for variant, result in zip(variants, results, strict=True)})
+            bar.update(len(variants))
 
-            waiting = {pool.submit(results, job): job for job in sorted(jobs, key=lambda job: -job.seconds)}
-            try:
-                for future in as_completed(waiting):
-                    variants = waiting[future].variants
-                    found |= {variant.number: result for variant, result in zip(variants, future.result(), strict=True)}
-                    bar.update(len(variants))
-            except KeyboardInterrupt:  # a second Ctrl-C, or another handler raised it at the first
-                interrupt.came = aborted = True
-            finally:
-                pool.shutdown(wait=not aborted, cancel_futures=True)
-                bar.close()
+        try:
+            run_tasks([functools.partial(run_job, job, dataset) for job in ordered], self.size, done)
+        finally:
+            bar.close()
         return {variant.number: not_trained(variant) for job in jobs for variant in job.variants} | found

@@ -213,7 +213,7 @@ def _estimate(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tup
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
     target = targets.read(own, asked["task"], n) if start is None else targets_of(start, own, asked["task"], n)
     samples.sample_weights(n, weight, asked["class_weight"], target)
-    asked = filled(asked, frame and start is None, target, n)
+    asked = filled(asked, frame, True, target, n)
     validation = asked["validation"]
     split_random = first_weights.random_streams(asked["seed"])[1]
     held_out = int(samples.held_out_rows(target, validation, split_random).sum())

@@ -107,10 +107,21 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
 
 
 def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
-    """Ends of pieces with about the same number of values; none of fewer than three different ones."""
+    """
+    Ends of pieces with about the same number of values; none of fewer than three different ones.
+
+    A value that alone would fill a piece, such as the zeros of a count, is an end and counts for no piece: else the
+    other values would have hardly any.
+    """
     if pieces == 0 or not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
         return ()
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1), method="inverted_cdf"))
+    distinct, counts = np.unique(values, return_counts=True)
+    frequent = counts > len(values) / pieces
+    left = max(1, pieces - int(frequent.sum()))
+    others = np.repeat(distinct[~frequent], counts[~frequent])
+    shares = np.linspace(0, 1, left + 1)
+    inner = np.quantile(others, shares, method="inverted_cdf") if len(others) else others
+    edges = np.unique(np.concatenate([distinct[frequent], distinct[[0, -1]], inner]))
     return tuple(edges.tolist()) if len(edges) > 2 else ()
 
 

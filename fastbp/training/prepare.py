@@ -22,8 +22,9 @@ from ..tables import hints
 from . import checkpoint, first_weights, loop
 from .defaults import filled
 from .design import design
+from .learner import LocalLearner
 from .source import LearnerFactory, MemorySource, Source
-from .state import Checkpointer, Digests, Epoch, StartingPoint, TrainingState, history_columns
+from .state import Checkpointer, Digests, Epoch, Learner, StartingPoint, TrainingState, history_columns
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,12 @@ class Run:
         Makes a network of weights, ``options`` (by default `recorded`) and the results of the run.
     start : StartingPoint or None
         The earlier run to continue; None: begin anew.
-    rate_factor : float
-        See `defaults.filled`.
+    asked : dict
+        The options of the user, with defaults for what depends on X: see `defaults.filled`.
+    target : Targets
+        Of the training samples.
+    maker : callable
+        Makes `network` of another architecture and its options.
     """
 
     net: Architecture
@@ -68,13 +73,20 @@ class Run:
     digests: Digests
     network: Callable[..., Network]
     start: StartingPoint | None
-    rate_factor: float
+    asked: dict[str, Any]
+    target: Targets
+    maker: Callable[[Architecture, Mapping[str, Any]], Callable[..., Network]]
+
+    @property
+    def memory(self) -> MemorySource:
+        """The source of samples that are in this process."""
+        assert isinstance(self.source, MemorySource)
+        return self.source
 
     @property
     def training(self) -> samples.Ready:
         """Training samples that are in this process."""
-        assert isinstance(self.source, MemorySource)
-        return self.source.training
+        return self.memory.training
 
     def variant(self, asked: Mapping[str, Any]) -> Run:
         """
@@ -85,7 +97,7 @@ class Run:
         first, _, order = first_weights.random_streams(asked["seed"])
         params = first_weights.initial_parameters(self.net, asked["init"], first, self.initial.params.dtype)
         optimizer, rate, l2 = self.hyper.optimizer, asked["learning_rate"], float(asked["l2"])
-        rate = default_learning_rate(optimizer, self.net, self.rate_factor) if rate is None else float(rate)
+        rate = default_learning_rate(optimizer, self.net, self.asked["rate_factor"]) if rate is None else float(rate)
         recorded = self.recorded | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
         return replace(
             self,
@@ -93,6 +105,40 @@ class Run:
             initial=TrainingState.initial(params, optimizer, order if asked["shuffle"] else None),
             recorded=recorded,
             network=functools.partial(self.network, options=recorded),
+        )
+
+    def member(self, options: Mapping[str, Any], held_out: NDArray[np.bool_] | None = None) -> Run:
+        """
+        A run on one thread over the same samples, as they were read, encoded and standardised for this one.
+
+        Parameters
+        ----------
+        options : mapping
+            Those of `asked` that differ; not ones that determine the samples.
+        held_out : bool array, shape (n,), or None
+            Samples that choose the best epoch, and are not trained on.
+        """
+        asked, samples, validation = {**self.asked, **options}, self.training, None
+        if held_out is not None:
+            samples, validation = (samples.take(np.flatnonzero(rows)) for rows in (~held_out, held_out))
+        net, hyper = design(self.target, self.net.sizes[0], len(samples.X), held_out is not None, asked)
+        kind, (first, _, order) = self.initial.params.dtype, first_weights.random_streams(asked["seed"])
+        params = first_weights.initial_parameters(net, asked["init"], first, kind)
+        recorded = _recorded(net, hyper, asked, asked["seed"], 1, len(samples.X))
+
+        def learner(state: TrainingState, hyper: Hyperparameters, seed: int) -> Learner:
+            return LocalLearner(net, hyper, samples, validation, state, seed, 1)
+
+        return replace(
+            self,
+            net=net,
+            hyper=hyper,
+            learner=learner,
+            validates=held_out is not None,
+            initial=TrainingState.initial(params, hyper.optimizer, order if asked["shuffle"] else None),
+            recorded=recorded,
+            network=self.maker(net, recorded),
+            asked=asked,
         )
 
     def result(self, state: TrainingState, compile_seconds: float = 0.0) -> Network:
@@ -175,7 +221,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     task = asked["task"]
     target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     in_memory = isinstance(source, MemorySource)
-    asked = filled({**asked, "validation": validation}, names is not None and network is None and in_memory, target, n)
+    asked = filled({**asked, "validation": validation}, names is not None, in_memory, target, n)
     validation = asked["validation"]
     if asked["encode"] == "piecewise" and names is None:
         raise ValueError(
@@ -207,11 +253,14 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     if net.custom_loss is not None:
         losses.check_derivative(net.custom_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     recorded = _recorded(net, hyper, asked, seed, source.threads, count)
-    make = _network_maker(net, scaling, target, columns, source, recorded)
+    maker = functools.partial(_network_maker, scaling, target, columns, source)
+    make = maker(net, recorded)
     initial = TrainingState.initial(params, hyper.optimizer, order_random if asked["shuffle"] else None)
     measure = _metric(metric, source, parts.validation, make)
-    factor = asked["rate_factor"]
-    return Run(net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start, factor)
+    known = parts.train.y
+    return Run(
+        net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start, asked, known, maker
+    )
 
 
 def _warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
@@ -254,11 +303,11 @@ def _recorded(
 
 
 def _network_maker(
-    net: Architecture,
     scaling: samples.Scaling,
     target: Targets,
     columns: tables.Columns | None,
     source: Source,
+    net: Architecture,
     recorded: Mapping[str, Any],
 ) -> Callable[..., Network]:
     """See `Run.network`."""
@@ -298,9 +347,7 @@ def _metric(
     """The metric as a function of the weights; None if the validation loss decides."""
     if metric == "loss" or validation is None:
         return None
-    y = validation.y
-    known = y.values if y.classes is None else y.classes[y.values]
-    known = known[:, 0] if y.classes is None and y.single else known
+    known = validation.labels
 
     def measure(weights: Any) -> float:
         net = network(weights)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import compilation, memory, tables
 from ..data import samples
+from ..model.ensemble import Ensemble, members
 from ..model.network import Network, freeze
 from ..options import Architecture, Hyperparameters
 from . import checkpoint
@@ -131,6 +132,12 @@ class MemorySource:
         """What `net` predicts for the validation samples."""
         assert self.parts.validation is not None
         return self.parts.validation.predicted(net)
+
+    def validation_score(self, model: Network | Ensemble) -> float:
+        """`Network.score` of the validation samples."""
+        rows = self.parts.validation
+        assert rows is not None
+        return members(model)[0]._score_of(rows.predicted(model), rows.labels)
 
     def learner(
         self, net: Architecture, scaling: samples.Scaling, dtype: np.dtype[Any], predicts: bool

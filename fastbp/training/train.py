@@ -10,12 +10,13 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from .. import checks, losses
+from .. import checks, compilation, losses
 from ..model.network import Network
 from . import checkpoint as checkpoints
-from .defaults import AUTO
+from .defaults import AUTO, SINGLE
 from .design import DEFAULT_ACTIVATION
 from .prepare import prepare_run
+from .quality import train_members
 from .source import MemorySource, Source
 from .state import Epoch
 
@@ -24,6 +25,7 @@ def train(  # noqa: PLR0913
     X: ArrayLike,
     y: ArrayLike,
     *,
+    quality: str = AUTO,
     task: str = "auto",
     hidden: int | Sequence[int] | None = None,
     activation: str | Sequence[str] = DEFAULT_ACTIVATION,
@@ -59,7 +61,7 @@ def train(  # noqa: PLR0913
     callback: Callable[[Epoch], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
-) -> Network:
+) -> Network | Any:  # usually a Network, of a table an Ensemble: type checkers are not asked to tell them apart
     """
     Train a multilayer perceptron by backpropagation.
 
@@ -200,7 +202,13 @@ def train(  # noqa: PLR0913
     >>> net.predict([[0, 1], [1, 1]])
     array([1, 0])
     """
+    if callback is not None or checkpoint is not None:
+        name = "a callback" if checkpoint is None else "a checkpoint"
+        if quality not in (AUTO, SINGLE):
+            raise ValueError(f"quality: expected 'single' with {name}, which is about one run, got {quality!r}")
+        quality = SINGLE
     asked = {
+        "quality": quality,
         "task": task,
         "hidden": hidden,
         "activation": activation,
@@ -240,7 +248,10 @@ def train(  # noqa: PLR0913
     writer = None if checkpoint is None else checkpoints.CheckpointWriter(checkpoint, checkpoint_every, asked)
     source = _source(X, threads)
     _check_callback(callback)
-    return prepare_run(X, y, asked, source).train(progress, callback, writer)
+    run = prepare_run(X, y, asked, source)
+    if run.asked["quality"] != SINGLE:
+        return train_members(run, compilation.thread_count(threads), progress)
+    return run.train(progress, callback, writer)
 
 
 # The options that determine the result, besides the data, and their defaults.
