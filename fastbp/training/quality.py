@@ -8,7 +8,6 @@ with a high learning rate. A member learns from all rows, for as many epochs as 
 from __future__ import annotations
 
 import functools
-import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -49,7 +48,7 @@ LEVELS = {"fast": Level(1, 1, 0), "default": Level(4, 8, 5e9), "best": Level(24,
 # Pilots, and how many with few rows, of which each says less.
 PILOTS, MORE_PILOTS, FEW = 2, 4, 1000
 # Share of its epochs that a pilot goes on after its best one.
-WAIT, LEAST_WAIT = 0.2, 4
+WAIT, LEAST_WAIT = 0.3, 5
 # Epochs of a member, whose learning rate falls to 0 in them, for each epoch of the pilots up to their best one; without
 # that fall, as many.
 LONGER, LEAST_EPOCHS = 1.5, 3
@@ -135,7 +134,7 @@ class _Training:
 
     def epochs(self, pilots: Sequence[Network]) -> int:
         """Epochs that suit a network that learns from all rows."""
-        best = math.exp(np.mean([math.log(net.best_epoch) for net in pilots]))
+        best = float(np.mean([net.best_epoch for net in pilots]))
         return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else LONGER * best))
 
     def members(self, epochs: int, pilots: Sequence[Network]) -> tuple[int, int]:
