@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime import blocks
 from . import text
 from .encoders import DATE_PARTS, Category, Date, Encoder, Number, date_parts
 from .frames import Column
@@ -95,7 +97,9 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
     boolean = column.kind == "boolean"
     median = np.float64(np.median(present))
     fill = float(np.round(median)) if boolean else float(median)
-    count, edges = int(missing.sum()) - unread, () if boolean else _edges(present, pieces)
+    count, edges = int(missing.sum()) - unread, tuple[float, ...]()
+    if pieces and not boolean:
+        edges = _edges(np.quantile(present, np.linspace(0, 1, pieces + 1), method="inverted_cdf"))
     notes = (
         f"{len(edges) - 1} pieces" if edges else "",
         f"{count} missing, filled with the median {fill:g}" if count else "",
@@ -106,12 +110,32 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
     return encoder, Row(column.name, "yes/no" if boolean else "number", inputs, _joined(*notes))
 
 
-def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
+def _edges(quantiles: NDArray[np.float64]) -> tuple[float, ...]:
     """Ends of pieces with about the same number of values; none of fewer than three different ones."""
-    if pieces == 0 or not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
+    if not quantiles[-1] / 2 - quantiles[0] / 2 < np.finfo(np.float64).max / 2:
         return ()
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, pieces + 1), method="inverted_cdf"))
+    edges = np.unique(quantiles)
     return tuple(edges.tolist()) if len(edges) > 2 else ()
+
+
+def fit_array(X: NDArray[Any], training: NDArray[np.bool_]) -> list[tuple[Number, Row]]:
+    """
+    Learn from the training rows of an array how its columns are encoded in pieces, as `fit` does it for one.
+
+    No column is left out: one with a single value or two becomes an input as it is. No number is missing.
+    """
+    rows, count = np.flatnonzero(training), pieces(X.shape[1])
+    # where the quantiles of sorted values are: all columns have as many
+    places = np.quantile(np.arange(len(rows)), np.linspace(0, 1, count + 1), method="inverted_cdf").astype(int)
+    found = []
+    for part in blocks.pieces(X.shape[1], len(rows)):
+        columns = np.sort(X[rows, part].T.astype(np.float64), axis=1)
+        for k, values in enumerate(columns, part.start + 1):
+            edges = _edges(values[places])
+            note = f"always {values[0]:g}" if values[0] == values[-1] else f"{len(edges) - 1} pieces" if edges else ""
+            encoder = Number(f"x{k}", float(values[(len(rows) - 1) // 2]), edges=edges)
+            found.append((encoder, Row(encoder.name, "number", max(1, len(edges)), note)))
+    return found
 
 
 def _is_row_number(column: Column) -> bool:
