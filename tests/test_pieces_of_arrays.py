@@ -347,11 +347,13 @@ def test_ensembles_of_both_encodings(net, tmp_path):
     np.testing.assert_allclose(both.predict(X), (net.predict(X) + plain.predict(X)) / 2, rtol=1e-5)
     both.save(tmp_path / "both.fbp")
     np.testing.assert_array_equal(fastbp.load(tmp_path / "both.fbp").predict(X), both.predict(X))
+    both.to_numpy(tmp_path / "both.py", X)
     few = fastbp.train(X[:, :2], WAVES, epochs=1, progress=False)
     with pytest.raises(ValueError, match=r"networks\[1\]: expected the features of networks\[0\] \('6 inputs'\)"):
         fastbp.Ensemble([net, few])
     drawn = fastbp.ensemble(X, WAVES, 2, **OPTIONS | {"validation": 0.2})
-    assert drawn.predict(X).shape == (N,)
+    assert drawn.networks[0].columns != drawn.networks[1].columns
+    drawn.to_numpy(tmp_path / "drawn.py")
 
 
 # What is shown
@@ -368,7 +370,7 @@ def test_importance_is_of_whole_columns(net):
 
 @pytest.mark.parametrize("rows", [X, FRAME.set_axis(list("abcdef"), axis=1)])
 def test_the_report(net, rows, tmp_path):
-    page.write(tmp_path / "r.html", net, (rows, WAVES), table="the array", target="waves")
+    page.write(tmp_path / "r.html", net, (rows, WAVES), None, table="the array", target="waves")
     text = (tmp_path / "r.html").read_text("utf-8")
     assert "16 pieces" in text
     assert "always 3" in text
