@@ -192,5 +192,5 @@ def test_importance_is_of_whole_columns():
 
 
 def test_bad_options():
-    with pytest.raises(ValueError, match="encode: expected one of 'standard', 'piecewise', got 'bins'"):
+    with pytest.raises(ValueError, match="encode: expected one of 'standard', 'piecewise', 'auto', got 'bins'"):
         fastbp.train(FRAME, WAVES, encode="bins")

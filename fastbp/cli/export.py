@@ -46,5 +46,6 @@ def run(args: argparse.Namespace) -> None:
     except RuntimeError as error:  # its answers differ from the network's
         raise ValueError(f"{args.model}: {error}") from None
     net = members(model)[0]
-    names = Inputs.of(net).names or [f"{net.sizes[0]} numbers, in the order of the training columns"]
+    inputs = Inputs.of(net)
+    names = inputs.names or [f"{inputs.count} numbers, in the order of the training columns"]
     show([("written", path), ("inputs", ", ".join(names)), ("compared on", rows)])

@@ -12,6 +12,7 @@ from ..model import storage
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..tables import files
+from ..tables.raw_inputs import Inputs
 from .outputs import check_writable, naming
 
 
@@ -68,7 +69,7 @@ def inputs(model: Network | Ensemble, table: files.Table) -> Any:
     if model.feature_names is not None:
         table.require(model.feature_names)
         return table.frame
-    expected, got = members(model)[0].sizes[0], len(table.names)
+    expected, got = Inputs.of(members(model)[0]).count, len(table.names)
     if got != expected:
         raise ValueError(f"{table.path}: expected {expected} columns, as in training without column names, got {got}")
     return table.numbers()

@@ -64,7 +64,7 @@ def add_options(options: Options) -> None:
     number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)
     number("--clip-norm", "shorten gradients that are longer than this", "LENGTH")
     options.add("--no-scale", "do not standardise the columns", dest="scale", action="store_false")
-    choice("--encode", "of numbers: as they are, or piece by piece, too (default: piecewise)", None, ENCODINGS)
+    choice("--encode", "of numbers: as they are, or piece by piece, too (default, auto: piecewise)", None, ENCODINGS)
     choice("--dtype", "default: float32", "float32", compilation.DTYPES)
     number("--seed", "make the run repeatable", "N", int)
     number("--threads", "the most threads to use (default: all)", "N", int)

@@ -62,8 +62,9 @@ class PieceEncoder:
         n, numbers = len(values), len(self.numbers)
         places = np.empty((n, numbers + len(self.categories)), np.int64)
         shares = np.empty((n, numbers), self.dtype)
-        if not kernels.encode_pieces(values[:, self.numbers], self.fields, self.edges, self.moments, places, shares):
-            largest = np.nanmax(np.abs(values[:, self.numbers]))
+        raw = values[:, self.numbers].astype(np.float64, copy=False)
+        if not kernels.encode_pieces(raw, self.fields, self.edges, self.moments, places, shares):
+            largest = np.nanmax(np.abs(raw))
             raise ValueError(f"X: expected numbers that can be standardised in {self.dtype}, got {largest:g}")
         chosen = values[:, self.categories]
         places[:, numbers:] = np.where(chosen < 0, -1, chosen + self.firsts)

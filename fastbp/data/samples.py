@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, options, tables
+from .. import checks, memory, options, tables
 from ..model.network import Network
 from ..runtime import blocks
 from . import scaling, targets
@@ -71,13 +71,13 @@ class Rows:
 @dataclass(frozen=True)
 class EncodedInputs:
     """
-    X, read: the inputs of the network, not yet standardised, and how a frame was encoded.
+    X, read: the inputs of the network, not yet standardised, and how a frame, or an array in pieces, was encoded.
 
-    `read` is what `Columns.read` returned; None if X is an array.
+    `read` is what `Columns.read` returned; None if X is an array of inputs.
     """
 
     inputs: Any
-    read: NDArray[np.float64] | None
+    read: NDArray[Any] | None
     columns: tables.Columns | None
 
     def examples(self, training: NDArray[np.bool_]) -> NDArray[np.float64] | None:
@@ -114,7 +114,7 @@ def read_inputs(
     X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
 ) -> EncodedInputs:
     """
-    Encode the columns `names` of a frame, as the network `start` does, or as its training rows suggest.
+    Encode the columns `names` of a frame, or an array, as the network `start` does, or as the training rows suggest.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def read_inputs(
         Which rows are for training.
     start : Network or None
     piecewise : bool
-        Whether numbers of a frame are encoded piece by piece, too; as `start` does it, if there is one.
+        Whether numbers are encoded piece by piece, too; as `start` does it, if there is one.
 
     Raises
     ------
@@ -132,9 +132,13 @@ def read_inputs(
         A network cannot learn from X, or `start` does not take it.
     """
     columns = None if start is None else start.columns
-    if names is None or (start is not None and columns is None):
+    if names is None or (start is not None and (columns is None or not columns.named)):
         array = X if names is None else checks.samples("X", X)
-        return EncodedInputs(array, None, columns)
+        if start is None and piecewise:
+            columns = tables.Columns.fit_array(array, training)
+        if columns is None or columns.named:
+            return EncodedInputs(array, None, columns)
+        return _array_in_pieces(array, columns)
     try:
         if columns is None:
             columns, read = tables.Columns.fit(X, names, training, piecewise)
@@ -144,6 +148,19 @@ def read_inputs(
         raise ValueError(f"X: {error}") from None
     encoded = tables.Encoded(columns, read)
     return EncodedInputs(encoded if columns.in_pieces else encoded[:], read, columns)
+
+
+def _array_in_pieces(array: NDArray[Any], columns: tables.Columns) -> EncodedInputs:
+    """An array of raw values, or of inputs that somebody else has made of them."""
+    (n, width), raw, inputs = array.shape, len(columns.encoders), len(columns.inputs)
+    if width == inputs != raw:
+        return EncodedInputs(array, None, columns)
+    if width != raw:
+        raise ValueError(f"X: expected the {raw} features of the network given as init, got {width}")
+    # a place and a share of each number, or all inputs in float64
+    memory.require("X", f"{n} rows encoded in pieces", n * (16 * raw if columns.in_pieces else 8 * inputs))
+    encoded = tables.Encoded(columns, array)
+    return EncodedInputs(encoded if columns.in_pieces else encoded[:], array, columns)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def raw_rows(model: Network | Ensemble, X: ArrayLike | None) -> NDArray[np.float
     inputs = Inputs.of(net)
     if X is None:
         return _drawn(net, inputs) if net.examples is None else net.examples
-    if net.columns is not None and checks.feature_names(X) is not None:
+    if net.columns is not None and net.columns.named and checks.feature_names(X) is not None:
         raw = net.columns.encode_raw(X)
     else:
         raw = _collapsed(inputs, net.encode(X).astype(np.float64))

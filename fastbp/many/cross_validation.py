@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, tables
 from ..data import targets
 from ..data.targets import Targets
+from ..training.defaults import AUTO
 from .jobs import take_rows
 from .train_many import Networks, require_one, train_variants, warn_of_failures
 from .variants import read_common
@@ -150,6 +151,7 @@ def cross_validate(  # noqa: PLR0913
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
+    options = {"quality": AUTO} | options
     nets = train_variants(table, known, variants, options, "networks[{}]", threads, progress, engine)
     require_one(nets)
     warn_of_failures(nets)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .. import compilation
-from .jobs import Dataset, Job, Result, not_trained, progress_bar, run_job
 from ..runtime.pool import run_tasks
+from .jobs import Dataset, Job, Result, not_trained, progress_bar, run_job
 
 
 class Executor(Protocol):

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
+from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..options import default_learning_rate
 from ..runtime.progress import Bar, make_bar
 from ..training import prepare
+from ..training.defaults import SINGLE
+from ..training.quality import finished
 from ..training.source import MemorySource
 from . import rounds, side_by_side
 from .rounds import Paused, Round
@@ -23,7 +26,7 @@ from .variants import Variant
 # Runs that are kept for further variants of the same key: each holds samples.
 KEPT = 4
 
-Result = Network | Exception | side_by_side.LazyNetwork | Paused
+Result = Network | Ensemble | Exception | side_by_side.LazyNetwork | Paused
 
 
 class NotTrainedError(Exception):
@@ -114,7 +117,7 @@ def run_job(job: Job, dataset: Dataset) -> list[Result]:
 
 def _train_one(variant: Variant, dataset: Dataset, part: Round | None = None, alike: bool = False) -> Result:
     """The result of one variant: its network, or what went wrong."""
-    found: Network | Paused
+    found: Network | Ensemble | Paused
     validation = variant.asked["validation"]
     drawn = not isinstance(validation, tuple | list | None)  # by the seed of each variant
     if isinstance(validation, str):
@@ -122,13 +125,14 @@ def _train_one(variant: Variant, dataset: Dataset, part: Round | None = None, al
     try:
         if part is not None:
             found = rounds.train_round(*dataset.of(variant), part)
-        elif alike and not drawn:
+        elif alike and not drawn and variant.asked["quality"] == SINGLE:
             found = dataset.run(variant).variant(variant.asked).train()
         else:
-            found = prepare.prepare_run(*dataset.of(variant), MemorySource(1)).train()
+            found = finished(prepare.prepare_run(*dataset.of(variant), MemorySource(1)), 1)
     except Exception as error:
         return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
-    return not_trained(variant) if found.stop_reason == "interrupted" else found
+    interrupted = not isinstance(found, Ensemble) and found.stop_reason == "interrupted"
+    return not_trained(variant) if interrupted else found
 
 
 def not_trained(variant: Variant, why: str = "Ctrl-C came") -> NotTrainedError:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..data import samples
 from ..model.network import Network
+from ..training.defaults import SINGLE
 from ..training.prepare import prepare_run
 from ..training.source import MemorySource
 from ..training.train import DEFAULTS
@@ -201,7 +202,7 @@ def search(  # noqa: PLR0913
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
     table, read_targets, names = samples.read_table(X, y)
-    common = DEFAULTS | {"validation": validation, "seed": seed} | options
+    common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options
     variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
     estimated = estimates(variants, read_targets, len(table), len(names or table[0]), names is not None)
     dataset = Dataset(table, y if isinstance(y, str) else read_targets)

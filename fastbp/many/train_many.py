@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, compilation
 from ..data import samples
+from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..training import prepare
+from ..training.defaults import SINGLE
 from ..training.train import DEFAULTS
 from . import side_by_side
 from .executors import make_executor
@@ -40,10 +42,10 @@ class Networks(Sequence[Network]):
         return len(self._results)
 
     @overload
-    def __getitem__(self, number: int) -> Network: ...
+    def __getitem__(self, number: int) -> Network | Any: ...
     @overload
     def __getitem__(self, number: slice) -> Networks: ...
-    def __getitem__(self, number: int | slice) -> Network | Networks:
+    def __getitem__(self, number: int | slice) -> Network | Any:
         if isinstance(number, slice):
             return Networks(self._results[number])
         found = self._results[number]
@@ -51,7 +53,7 @@ class Networks(Sequence[Network]):
             raise found
         if isinstance(found, side_by_side.LazyNetwork):
             found = self._results[number] = found()
-        assert isinstance(found, Network)
+        assert isinstance(found, Network | Ensemble)
         return found
 
     @property
@@ -81,7 +83,8 @@ def train_many(
     """
     Train many networks at once, one per thread.
 
-    Each has the same bits as if `fastbp.train` had trained it alone, on ``X[rows]`` and ``y[rows]`` with its options.
+    Each has the same bits as if `fastbp.train` had trained it alone, on ``X[rows]`` and ``y[rows]`` with its options
+    and, unless these say otherwise, ``quality="single"``.
 
     Parameters
     ----------
@@ -148,7 +151,7 @@ def train_variants(
     """Train as `train_many` does, without its warning; `name` is a template for the names of variants in messages."""
     executor = make_executor(threads, engine)
     table, read_targets, names = samples.read_table(X, y)
-    common = DEFAULTS | dict(options)
+    common = DEFAULTS | {"quality": SINGLE} | dict(options)
     known = [read_variant(name.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):

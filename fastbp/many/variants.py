@@ -16,7 +16,7 @@ from ..data import samples, targets
 from ..data.targets import targets_of
 from ..model.network import Network
 from ..training import first_weights
-from ..training.defaults import filled
+from ..training.defaults import encoding, filled
 from ..training.design import design
 from ..training.train import DEFAULTS
 from .side_by_side import VARYING
@@ -87,7 +87,7 @@ def read_common(
         The options, with the task: from some of the rows alone, another one might be guessed.
     """
     for key in options:
-        checks.one_of(who, key, [key for key in DEFAULTS if key != "seed"])
+        checks.one_of(who, key, [key for key in DEFAULTS if key != "seed" and (who, key) != ("ensemble", "quality")])
     table, values, names = samples.read_table(X, y)
     whole = Variant("", 0, None, None, DEFAULTS | dict(options) | {"seed": 0}, None)
     target, _ = _estimate(whole, values, len(table), len(names or table[0]), names is not None)
@@ -213,11 +213,13 @@ def _estimate(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tup
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
     target = targets.read(own, asked["task"], n) if start is None else targets_of(start, own, asked["task"], n)
     samples.sample_weights(n, weight, asked["class_weight"], target)
+    asked = asked | {"encode": encoding(asked, None if frame else inputs, n, start)}
     asked = filled(asked, frame, True, target, n)
     validation = asked["validation"]
     split_random = first_weights.random_streams(asked["seed"])[1]
     held_out = int(samples.held_out_rows(target, validation, split_random).sum())
-    columns = start.sizes[0] if frame and start else inputs
+    in_pieces = start is not None and start.columns is not None and inputs == len(start.columns.encoders)
+    columns = start.sizes[0] if start and (frame or in_pieces) else inputs
     net, hyper = design(target, columns, n - held_out, held_out > 0 or validation is not None, asked)
     weights = sum(n_in * n_out for n_in, n_out in itertools.pairwise(net.sizes))
     seconds = _NETWORK + hyper.epochs * (_EPOCH + (n - held_out) * (_SAMPLE + weights * _MULTIPLY_ADD))

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import tables
 from ..export.methods import FileExports
+from ..tables.raw_inputs import Inputs
 from .network import Network
 
 
@@ -201,7 +202,7 @@ def _common(net: Network) -> tuple[Any, ...]:
         None if net.classes is None else net.classes.tolist(),
         (net.sizes[-1], net.single_output),
         net.dtype.name,
-        f"{net.sizes[0]} inputs" if net.columns is None else "columns of a table",
+        "columns of a table" if net.feature_names is not None else f"{Inputs.of(net).count} inputs",
         net.loss_parameter if net.loss == "quantile" else None,
     )
 

@@ -60,7 +60,8 @@ class Network(Exports):
     classes : array or None
         Labels in the order of the columns of `predict_proba`; None unless it is classification.
     columns : Columns or None
-        How a frame becomes the inputs of the network (see `fastbp.tables.Columns`); None if it was trained on an array.
+        How a frame, or an array whose numbers are encoded piece by piece, becomes the inputs of the network (see
+        `fastbp.tables.Columns`); None if an array has the inputs themselves.
     history : mapping of str to array
         Per epoch ``loss``, ``accuracy`` (not in regression), with a validation set ``validation_loss``,
         ``validation_accuracy`` and, with a metric, ``validation_metric``; and ``seconds`` since the start of the
@@ -141,11 +142,11 @@ class Network(Exports):
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """Columns that a frame must have; None if the network was trained on an array."""
-        return None if self.columns is None else self.columns.names
+        return None if self.columns is None or not self.columns.named else self.columns.names
 
     @property
     def input_names(self) -> tuple[str, ...] | None:
-        """Name of each input: a column, or one of the values or parts of a column."""
+        """Name of each input: a column, or one of the values, parts or pieces of a column; None if it has none."""
         return None if self.columns is None else self.columns.inputs
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -138,7 +139,7 @@ def _read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
     if net.columns is not None and net.columns.exported.count == 2:  # the plane of the two raw values
         exported = net.columns.exported
         values = ~(exported.flag | exported.piece)
-        return replace(samples, X=samples.X[:, values], names=exported.names or samples.names)
+        return replace(samples, X=samples.X[:, values], names=tuple(itertools.compress(samples.names, values)))
     if net.sizes[0] != 2:
         raise ValueError(f"net: expected a network with two inputs, whose plane can be drawn, got {net.sizes[0]}")
     return samples

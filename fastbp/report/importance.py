@@ -74,6 +74,8 @@ def _groups(net: Network, X: ArrayLike) -> list[tuple[str, slice]]:
     if net.columns is None:
         names = checks.feature_names(X) or tuple(f"x{k + 1}" for k in range(net.sizes[0]))
         return [(name, slice(k, k + 1)) for k, name in enumerate(names)]
-    rows = [row for row in net.columns.rows if row.inputs]
+    given = None if net.columns.named else checks.feature_names(X)
+    columns = net.columns if given is None else net.columns.called(given)
+    rows = [row for row in columns.rows if row.inputs]
     ends = np.cumsum([row.inputs for row in rows]).tolist()
     return [(row.name, slice(end - row.inputs, end)) for row, end in zip(rows, ends, strict=True)]

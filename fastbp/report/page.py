@@ -194,7 +194,9 @@ def _guess(net: Network) -> str:
 
 def _encoded(net: Network, part: _Part) -> tables.Columns:
     names = [str(name) for name in part.X]
-    return net.columns or tables.plain_columns(names, [0.0] * len(names))
+    if net.columns is None:
+        return tables.plain_columns(names, [0.0] * len(names))
+    return net.columns if net.columns.named else net.columns.called(names)
 
 
 def _columns(net: Network, parts: list[_Part]) -> list[dict[str, Any]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -39,10 +40,14 @@ class Columns:
         In the order of the inputs.
     rows : tuple of Row
         What became of each column of the frame, including those that are left out.
+    named : bool
+        Whether the columns of a frame are found by their names. Those of an array are found by their places, and called
+        "x1", "x2" and so on.
     """
 
     encoders: tuple[Encoder, ...]
     rows: tuple[Row, ...]
+    named: bool = True
 
     @classmethod
     def fit(
@@ -83,6 +88,20 @@ class Columns:
         return columns, np.concatenate(values, axis=1)
 
     @classmethod
+    def fit_array(cls, X: NDArray[Any], training: NDArray[np.bool_]) -> Columns:
+        """
+        Learn from the training rows of an array of finite numbers how its columns are encoded piece by piece.
+
+        Parameters
+        ----------
+        X : array, shape (n, features)
+        training : bool array, shape (n,)
+            Whether each row is a training row.
+        """
+        encoders, rows = zip(*fitting.fit_array(X, training), strict=True)
+        return cls(encoders, rows, named=False)
+
+    @classmethod
     def of(cls, fitted: Sequence[tuple[Encoder | None, Row]]) -> Columns:
         """Columns from the results of `fitting.fit`; ValueError if none can be learnt from."""
         encoders, rows = zip(*fitted, strict=True) if fitted else ((), ())
@@ -92,11 +111,11 @@ class Columns:
         return cls(tuple(filter(None, encoders)), rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"encoders": self.encoders, "rows": self.rows}
+        return {"encoders": self.encoders, "rows": self.rows, "named": self.named}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # pickles of earlier versions also hold what is computed from these two
-        vars(self).update(encoders=state["encoders"], rows=state["rows"])
+        # pickles of earlier versions also hold what is computed from the encoders, and all their columns have names
+        vars(self).update(encoders=state["encoders"], rows=state["rows"], named=state.get("named", True))
 
     def __str__(self) -> str:
         table = [("column", "read as", "inputs", "")]
@@ -108,6 +127,12 @@ class Columns:
     def names(self) -> tuple[str, ...]:
         """Columns that a frame must have for `encode`."""
         return tuple(encoder.name for encoder in self.encoders)
+
+    def called(self, names: Sequence[str]) -> Columns:
+        """The columns of an array under the names that they have in a frame."""
+        encoders = (replace(encoder, name=name) for encoder, name in zip(self.encoders, names, strict=True))
+        rows = (replace(row, name=name) for row, name in zip(self.rows, names, strict=True))
+        return Columns(tuple(encoders), tuple(rows))
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -130,14 +155,15 @@ class Columns:
         found: list[tuple[int, float, bool, float, float]] = []  # source, fill, flag, lower and width of each input
         start = 0
         for encoder in self.encoders:
-            found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(encoder.fills)]
+            fills = encoder.fills if self.named else (math.nan,)  # in an array, a missing number is an error
+            found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(fills)]
             if isinstance(encoder, Number):
                 found += [(start, encoder.fill, True, 0.0, 0.0)] * encoder.flag
                 # where an input marks missing numbers, they are 0 in each piece: filled with its lower end
                 pieces = itertools.pairwise(encoder.edges)
-                found += [(start, a if encoder.flag else encoder.fill, False, a, b - a) for a, b in pieces]
+                found += [(start, a if encoder.flag else fills[0], False, a, b - a) for a, b in pieces]
             start += len(encoder.parts)
-        return Inputs(self._parts, *map(np.array, zip(*found, strict=True)))
+        return Inputs(self._parts if self.named else None, *map(np.array, zip(*found, strict=True)))
 
     @cached_property
     def scaled(self) -> NDArray[np.bool_]:
@@ -155,14 +181,14 @@ class Columns:
             listed = files.first_names(missing)
             raise ValueError(f"expected the columns that the network was trained on; missing: {listed}{hint}")
 
-    def read(self, frame: Any) -> NDArray[np.float64]:
+    def read(self, frame: Any) -> NDArray[Any]:
         """
         The columns as numbers: raw values, but for a category only the place of the one that is 1, or -1.
 
         Parameters
         ----------
         frame : DataFrame
-            Columns in any order; only those of `names` are used.
+            Columns in any order; only those of `names` are used. For columns without names an array, not copied.
 
         Returns
         -------
@@ -173,11 +199,15 @@ class Columns:
         ValueError
             A column is missing, or its values are of another kind than in training.
         """
+        if not self.named:
+            return checks.samples("X", frame, len(self.encoders))
         self.require(frame)
         return np.concatenate([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
 
-    def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def raw(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Raw values, shape (n, raw values), of what `read` returns."""
+        if not self.named:
+            return values.astype(np.float64, copy=False)
         widths = [1 if isinstance(encoder, Category) else len(encoder.parts) for encoder in self.encoders]
         parts = np.split(values, np.cumsum(widths)[:-1], axis=1)
         return np.concatenate([encoder.raw(part) for encoder, part in zip(self.encoders, parts, strict=True)], axis=1)
@@ -200,7 +230,7 @@ class Columns:
         has_pieces = any(isinstance(encoder, Number) and encoder.edges for encoder in self.encoders)
         return has_pieces and len(self.inputs) >= PAYS * terms
 
-    def expand(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def expand(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Inputs of the network, shape (n, inputs), not yet standardised, of what `read` returns."""
         return self.exported.expand(self.raw(values))
 
@@ -218,7 +248,8 @@ class Columns:
         """Plain data for the model file."""
         kinds = {kind: name for name, kind in KINDS.items()}
         encoders = [{"kind": kinds[type(encoder)]} | asdict(encoder) for encoder in self.encoders]
-        return {"encoders": encoders, "rows": [asdict(row) for row in self.rows]}
+        named = {} if self.named else {"named": False}
+        return {"encoders": encoders, "rows": [asdict(row) for row in self.rows]} | named
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Columns:
@@ -230,7 +261,11 @@ class Columns:
             if kind is Number:
                 settings.setdefault("edges", [])  # files up to format 4 have none
             encoders.append(_checked(kind, settings))
-        columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]))
+        named = stored.get("named", True)
+        columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]), named)
+        numbers = (isinstance(encoder, Number) and not encoder.flag for encoder in encoders)
+        if not isinstance(named, bool) or not (named or (all(numbers) and len(encoders) == len(columns.rows))):
+            raise ValueError("its columns without names are not numbers")
         names = columns.names
         if not names or len(set(names)) < len(names):
             raise ValueError("its columns do not have distinct names")
@@ -299,8 +334,12 @@ def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[An
     return checks.samples(name, X, count)
 
 
-def read(name: str, X: Any, columns: Columns) -> NDArray[np.float64] | None:
-    """What `Columns.read` returns of a table, the argument `name`; None if X is an array."""
+def read(name: str, X: Any, columns: Columns) -> NDArray[Any] | None:
+    """What `Columns.read` returns of the argument `name`; None of an array, unless its columns need no names."""
+    if not columns.named:
+        array, raw = checks.numeric(name, X), len(columns.encoders)
+        has_inputs = raw != len(columns.inputs) and array.shape[1:] == (len(columns.inputs),)
+        return None if has_inputs else checks.samples(name, array, raw)
     if checks.feature_names(X) is None:
         return None
     try:

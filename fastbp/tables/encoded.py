@@ -17,13 +17,13 @@ class Encoded:
     Parameters
     ----------
     columns : Columns
-    values : float64 array
+    values : array
         What `Columns.read` returns.
     """
 
     ndim, dtype = 2, np.dtype(np.float64)
 
-    def __init__(self, columns: Columns, values: NDArray[np.float64]) -> None:
+    def __init__(self, columns: Columns, values: NDArray[Any]) -> None:
         self.columns, self.values = columns, values
         self.shape = len(values), len(columns.inputs)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime import blocks
 from . import text
 from .encoders import DATE_PARTS, Category, Date, Encoder, Number, date_parts
 from .frames import Column
@@ -95,7 +97,9 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
     boolean = column.kind == "boolean"
     median = np.float64(np.median(present))
     fill = float(np.round(median)) if boolean else float(median)
-    count, edges = int(missing.sum()) - unread, () if boolean else _edges(present, pieces)
+    count, edges = int(missing.sum()) - unread, tuple[float, ...]()
+    if pieces and not boolean:
+        edges = _edges(present, pieces)
     notes = (
         f"{len(edges) - 1} pieces" if edges else "",
         f"{count} missing, filled with the median {fill:g}" if count else "",
@@ -113,7 +117,7 @@ def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
     A value that alone would fill a piece, such as the zeros of a count, is an end and counts for no piece: else the
     other values would have hardly any.
     """
-    if pieces == 0 or not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
+    if not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
         return ()
     distinct, counts = np.unique(values, return_counts=True)
     frequent = counts > len(values) / pieces
@@ -123,6 +127,24 @@ def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
     inner = np.quantile(others, shares, method="inverted_cdf") if len(others) else others
     edges = np.unique(np.concatenate([distinct[frequent], distinct[[0, -1]], inner]))
     return tuple(edges.tolist()) if len(edges) > 2 else ()
+
+
+def fit_array(X: NDArray[Any], training: NDArray[np.bool_]) -> list[tuple[Number, Row]]:
+    """
+    Learn from the training rows of an array how its columns are encoded in pieces, as `fit` does it for one.
+
+    No column is left out: one with a single value or two becomes an input as it is. No number is missing.
+    """
+    rows, count = np.flatnonzero(training), pieces(X.shape[1])
+    found = []
+    for part in blocks.pieces(X.shape[1], len(rows)):
+        columns = np.sort(X[rows, part].T.astype(np.float64), axis=1)
+        for k, values in enumerate(columns, part.start + 1):
+            edges = _edges(values, count)
+            note = f"always {values[0]:g}" if values[0] == values[-1] else f"{len(edges) - 1} pieces" if edges else ""
+            encoder = Number(f"x{k}", float(values[(len(rows) - 1) // 2]), edges=edges)
+            found.append((encoder, Row(encoder.name, "number", max(1, len(edges)), note)))
+    return found
 
 
 def _is_row_number(column: Column) -> bool:

@@ -26,7 +26,7 @@ from .. import checks
 from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
-from .defaults import AUTO
+from .defaults import AUTO, SINGLE
 from .state import Digests, TrainingState
 
 # Without `checkpoint_every`, a file is written when so many seconds have passed since the last one.
@@ -242,7 +242,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         options, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
-        options = _ADDED | options if header["format"] < storage.PIECES else options
+        options = _ADDED | options if header["format"] < storage.PIECES else {"quality": SINGLE} | options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
         chosen = options["validation"]

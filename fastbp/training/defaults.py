@@ -16,6 +16,9 @@ QUALITIES = (AUTO, SINGLE, "fast", "default", "best")
 # many rows; and the epochs without progress after which a run ends.
 FEWEST, MANY = 50, 500
 SHARE_OF_FEW, SHARE, PATIENCE = 0.2, 0.15, 16
+# Most features of an array whose numbers "auto" encodes piece by piece: more take several times as long, as each gets
+# too few pieces for the kernels of pieces. And its most numbers, whose pieces take 1.6 GB.
+MOST_FEATURES, MOST_NUMBERS = 64, 100_000_000
 # Units of the layers, and how many times as high as usual the learning rate begins, which then falls to 0. Of many
 # numbers, a narrower network with a third layer learns as well in a third of the time, from larger batches.
 CLASSES, NUMBERS, MANY_NUMBERS = ((64, 64), 3.0), ((128, 128), 2.0), ((64, 64, 64), 4.0)
@@ -69,7 +72,7 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     for name, value in own.items():
         if found.get(name) is None:
             found[name] = value
-    if isinstance(found["validation"], str) and found["validation"] == AUTO:
+    if _is_auto(found["validation"]):
         found["validation"] = validation
         found["patience"] = patience if found["patience"] is None else found["patience"]
     return found
@@ -82,9 +85,55 @@ def _check_quality(quality: str, asked: Mapping[str, Any], in_memory: bool, cont
         raise ValueError(wanted.format("for a Dask collection"))
     if continued:
         raise ValueError(wanted.format("with a network given as init"))
-    for name, default in (("target_loss", None), ("target_accuracy", None), ("metric", "loss")):
-        if asked[name] != default:
-            raise ValueError(wanted.format(f"with {name}, which ends or judges one run"))
+    for name in _OF_ONE_RUN[1:]:
+        if asked[name] is not None:
+            raise ValueError(wanted.format(f"with {name}, which is about one run"))
+    if asked["metric"] != "loss":
+        raise ValueError(wanted.format("with metric, which judges the epochs of one run"))
+
+
+def encoding(asked: Mapping[str, Any], features: int | None, n: int, start: Network | None) -> Any:
+    """
+    The option `encode`, with "auto" resolved; None if it depends on the other defaults.
+
+    Parameters
+    ----------
+    asked : mapping
+        All options.
+    features : int or None
+        Features of an array; None: X is a frame.
+    n : int
+        Rows, 0 of an array whose rows are elsewhere.
+    start : Network or None
+        The network to continue, whose encoding is kept.
+    """
+    asked_for = asked["encode"]
+    if start is not None and (asked_for is None or _is_auto(asked_for)):
+        return encoding_of(start)
+    if not _is_auto(asked_for):
+        return asked_for
+    return "piecewise" if features is None or _pays(asked, features, n) else "standard"
+
+
+def _pays(asked: Mapping[str, Any], features: int, n: int) -> bool:
+    """
+    Whether the numbers of an array had better be encoded piece by piece: measured, see `fastbp.train`.
+
+    Without validation samples, which choose the epoch, the many inputs of noisy data are learnt by heart.
+    """
+    validates = asked["validation"] is not None and not _is_auto(asked["validation"])
+    usual = asked["scale"] is True and asked["optimizer"] in ADAMS
+    return validates and usual and n >= MANY and features <= MOST_FEATURES and n * features <= MOST_NUMBERS
+
+
+def encoding_of(net: Network) -> str:
+    """How a network encodes numbers."""
+    in_pieces = net.columns is not None and bool(net.columns.exported.piece.any())
+    return "piecewise" if in_pieces or net.options.get("encode") == "piecewise" else "standard"
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == AUTO
 
 
 def table_epochs(n: int) -> int:

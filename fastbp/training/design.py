@@ -10,8 +10,9 @@ from .. import checks, compilation, losses, options
 from ..data.targets import Targets
 from ..model.network import Network
 from ..options import DEFAULT_HIDDEN, Architecture, Hyperparameters
+from .defaults import AUTO, encoding_of
 
-ENCODINGS = ("standard", "piecewise")
+ENCODINGS = ("standard", "piecewise", AUTO)
 DEFAULT_ACTIVATION = "relu"
 
 
@@ -73,12 +74,13 @@ def _continued(start: Network, inputs: int, asked: Mapping[str, Any]) -> Archite
     activations = options.hidden_activations(asked["activation"], layers)
     levels = losses.parameters("quantile", asked["quantile"], None)
     delta = losses.parameters("huber", None, asked["huber_delta"])
-    parameter, names = start.loss_parameter, start.layer_activations
+    parameter, names, encoding = start.loss_parameter, start.layer_activations, encoding_of(start)
     known: list[tuple[str, Any, Any, Any]] = [  # name, value, default, value of the network
         ("hidden", units, DEFAULT_HIDDEN, start.sizes[1:-1]),
         ("activation", activations, (DEFAULT_ACTIVATION,) * layers, names[:-1]),
         ("output", asked["output"], "auto", names[-1]),
         ("loss", "auto" if custom else loss, "auto", start.loss),
+        ("encode", asked["encode"], encoding, encoding),
         ("quantile", levels, (losses.LEVEL,), parameter if start.loss == "quantile" else None),
         ("huber_delta", delta, (losses.DELTA,), parameter if start.loss == "huber" else None),
     ]

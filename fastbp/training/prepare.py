@@ -20,7 +20,7 @@ from ..model.network import Network
 from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..tables import hints
 from . import checkpoint, first_weights, loop
-from .defaults import filled
+from .defaults import encoding, filled
 from .design import design
 from .learner import LocalLearner
 from .source import LearnerFactory, MemorySource, Source
@@ -221,15 +221,15 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     task = asked["task"]
     target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     in_memory = isinstance(source, MemorySource)
-    asked = filled({**asked, "validation": validation}, names is not None, in_memory, target, n)
+    asked = {**asked, "validation": validation}
+    asked["encode"] = encoding(asked, table.shape[1] if names is None else None, n if in_memory else 0, network)
+    asked = filled(asked, names is not None, in_memory, target, n)
     validation = asked["validation"]
-    if asked["encode"] == "piecewise" and names is None:
-        raise ValueError(
-            "encode: expected 'standard' for an array, got 'piecewise'; pass a frame, whose columns have names"
-        )
+    if not in_memory:
+        _require_no_pieces(asked["encode"], names, network)
     held_out = samples.held_out_rows(target, validation, split_random)
     inputs, columns = source.read_inputs(table, names, ~held_out, network, asked["encode"] == "piecewise")
-    if network is None and columns is not None:
+    if network is None and columns is not None and columns.named:
         _warn_of_table(columns, target, ~held_out)
     weight = samples.sample_weights(n, source.gather(asked["sample_weight"]), asked["class_weight"], target)
     rows = samples.Rows(inputs, target, weight)
@@ -261,6 +261,17 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     return Run(
         net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start, asked, known, maker
     )
+
+
+def _require_no_pieces(encode: Any, names: tuple[str, ...] | None, start: Network | None) -> None:
+    """Raise ValueError if a Dask array would have to be encoded piece by piece."""
+    if start is None and names is None and encode == "piecewise":
+        raise ValueError("encode: expected 'standard' for a dask array, got 'piecewise'; pass a dask dataframe")
+    if start is not None and start.columns is not None and not start.columns.named:
+        raise ValueError(
+            "init: expected a network that takes the numbers of an array as they are, for a dask collection, "
+            "got one that encodes them piece by piece"
+        )
 
 
 def _warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:

@@ -22,7 +22,7 @@ from ..model.network import Network
 from ..runtime.pool import run_tasks
 from ..runtime.progress import Bar, make_bar
 from . import first_weights
-from .defaults import MANY, SHARE, SHARE_OF_FEW
+from .defaults import MANY, SHARE, SHARE_OF_FEW, SINGLE
 from .prepare import Run
 
 
@@ -56,9 +56,9 @@ LONGER, LEAST_EPOCHS = 1.5, 3
 PILOT_SECONDS = 0.4
 
 
-def train_members(run: Run, threads: int, progress: bool | None) -> Network | Ensemble:
+def finished(run: Run, threads: int, progress: bool | None = False) -> Network | Ensemble:
     """
-    Train the networks of a quality.
+    Train a run, or the networks of its quality.
 
     Parameters
     ----------
@@ -73,8 +73,10 @@ def train_members(run: Run, threads: int, progress: bool | None) -> Network | En
     Returns
     -------
     Network or Ensemble
-        A network if the quality has one member.
+        A network of a single run, or if the quality has one member.
     """
+    if run.asked["quality"] == SINGLE:
+        return run.train(progress)
     level = LEVELS[run.asked["quality"]]
     bar = make_bar(progress, PILOTS + level.most, desc="training", unit="network", delay=1.0)
     try:
@@ -121,7 +123,7 @@ class _Training:
         few = self.rows < FEW
         count, share = MORE_PILOTS if few else PILOTS, SHARE if self.rows >= MANY else SHARE_OF_FEW
         epochs, seconds = self.run.hyper.epochs, None
-        wait = self.run.asked["patience"] or max(LEAST_WAIT, round(WAIT * epochs))
+        wait = max(LEAST_WAIT, round(WAIT * epochs))
         if self.most_seconds is not None:
             seconds = PILOT_SECONDS * self.most_seconds / -(-count // self.threads)
         runs = []

@@ -16,7 +16,7 @@ from . import checkpoint as checkpoints
 from .defaults import AUTO, SINGLE
 from .design import DEFAULT_ACTIVATION
 from .prepare import prepare_run
-from .quality import train_members
+from .quality import finished
 from .source import MemorySource, Source
 from .state import Epoch
 
@@ -144,10 +144,13 @@ def train(  # noqa: PLR0913
     scale : bool
         Standardise the inputs (and the targets of a regression with identity outputs). The network keeps the scaling
         and takes raw values.
-    encode : {"standard", "piecewise"}, optional
-        How the numbers of a frame become inputs: as they are, or, too, piece by piece: the range of a column is cut
-        into 6 to 16 pieces that have about the same number of rows, and for each a further input tells how much of it
-        lies below the number. Functions that bend often are learnt more easily so. By default piecewise for a table.
+    encode : {"standard", "piecewise", "auto"}, optional
+        How numbers become inputs: as they are, or, too, piece by piece: the range of a column is cut into 6 to 16
+        pieces that have about the same number of rows, and for each a further input tells how much of it lies below the
+        number. Functions that bend often are learnt more easily so; without a validation set, noise is, too. By default
+        piecewise for a table, and standard for an array. auto: piecewise for a table, and for an array of at least 500
+        rows and at most 64 features, if there is a validation set and adam or its kin learns from standardised inputs.
+        A memory map in pieces takes as much memory as its numbers in float64, twice; a Dask array has none.
     init : Network or {"glorot", "he", "uniform"}, optional
         Continue from a trained network (its layers and scaling are kept), or draw the weights by a rule, by default
         glorot. uniform: all in (-1, 1).
@@ -250,7 +253,7 @@ def train(  # noqa: PLR0913
     _check_callback(callback)
     run = prepare_run(X, y, asked, source)
     if run.asked["quality"] != SINGLE:
-        return train_members(run, compilation.thread_count(threads), progress)
+        return finished(run, compilation.thread_count(threads), progress)
     return run.train(progress, callback, writer)
 
 
