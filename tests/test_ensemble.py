@@ -3,13 +3,17 @@
 import ctypes
 import json
 import pickle
+import warnings
+from importlib.util import find_spec
 
+import naive
 import numpy as np
 import pandas as pd
 import pytest
 from command import assert_one_line, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from random_networks import networks, raw_rows
 from test_export import NEEDS_COMPILER, compiled
 from test_many import same
@@ -202,9 +206,9 @@ def test_files_that_do_not_fit_together(tmp_path):
 
 
 @st.composite
-def ensembles(draw):
+def ensembles(draw, **kinds):
     """A random network, and others of the same layers with other weights."""
-    net = draw(networks())
+    net = draw(networks(**kinds))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     others = [pickle.loads(pickle.dumps(net)) for _ in range(draw(st.integers(1, 2)))]
     for other in others:
@@ -266,6 +270,209 @@ def test_c(tmp_path_factory, model):
     if model.task == "regression":
         return agree(model, raw, out)
     return agree(model, raw, None, out, labels if net.classes is None else net.classes[index])
+
+
+@settings(max_examples=20)
+@given(ensembles())
+def test_torch(model):
+    torch = pytest.importorskip("torch")
+    module, raw = model.to_torch(), raw_rows(model.networks[0], 50, 1)
+    inputs = Inputs.of(model.networks[0]).expand(raw)
+    with torch.no_grad():
+        came = module(torch.tensor(inputs.astype(model.dtype))).numpy()
+    assert came.dtype == model.dtype
+    assert came.shape == (predictions(model, inputs).reshape(50, -1)).shape
+    agree(model, raw, *((came,) if model.task == "regression" else (None, came)))
+
+
+@settings(max_examples=20)
+@given(ensembles(hidden=naive.BASIC, outputs=("identity", "exp", "softmax"), same=True))
+def test_sklearn(model):
+    base = pytest.importorskip("sklearn.base")
+    if model.task == "regression" and model.networks[0].sizes[-1] > 1:
+        with pytest.raises(ValueError, match=r"to_sklearn: expected an ensemble .* got \d+ outputs; call to_sklearn"):
+            model.to_sklearn()
+        return
+    vote, raw = model.to_sklearn(), raw_rows(model.networks[0], 50, 1)
+    inputs = Inputs.of(model.networks[0]).expand(raw)
+    for other in (vote, pickle.loads(pickle.dumps(vote))):
+        predicted = other.predict(inputs)
+        if model.task == "regression":
+            agree(model, raw, predicted.reshape(50, -1))
+        else:
+            assert other.classes_.dtype == predicted.dtype == model.classes.dtype
+            agree(model, raw, None, other.predict_proba(inputs), predicted)
+    assert base.clone(vote).get_params().keys() == vote.get_params().keys()
+    assert (vote.n_features_in_, len(vote.estimators_)) == (inputs.shape[1], len(model.networks))
+    assert list(vote.named_estimators_) == [name for name, _ in vote.estimators]
+
+
+def test_sklearn_has_what_its_own_fit_leaves():
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    kinds = {
+        "two": ensemble.VotingClassifier,
+        "classes": ensemble.VotingClassifier,
+        "numbers": ensemble.VotingRegressor,
+    }
+    for name, kind in kinds.items():
+        vote = fastbp.ensemble(X, TASKS[name], 2, seed=0, **FEW).to_sklearn()
+        assert type(vote) is kind
+        own = kind(vote.estimators, **({} if name == "numbers" else {"voting": "soft"}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they have not converged
+            own.fit(X, TASKS[name])
+        assert vars(own).keys() == vars(vote).keys()
+        assert vote.transform(X).shape == own.transform(X).shape
+        if name != "numbers":
+            assert vote.estimators_[0].classes_.tolist() == own.estimators_[0].classes_.tolist()
+            assert vote.score(X, TASKS[name]) == (vote.predict(X) == TASKS[name]).mean()
+    with pytest.raises(ValueError, match=r"to_sklearn: expected an ensemble for classification, .* got multilabel"):
+        fastbp.ensemble(X, TASKS["labels"], 2, epochs=0).to_sklearn()
+
+
+def different(y, **options):
+    """An ensemble of networks with different layers."""
+    variants = [{"hidden": 2}, {"hidden": (4, 9), "activation": ["tanh", "gelu"]}, {"hidden": ()}]
+    return fastbp.Ensemble(fastbp.train_many(X, y, variants, epochs=3, seed=0, progress=False, **options))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", TASKS)
+def test_an_ensemble_inside_compiled_code(name, dtype, allocations):
+    model = different(TASKS[name], dtype=dtype)
+    f, wanted = model.jit(), predictions(model, X).reshape(60, -1)
+
+    @njit
+    def every_row(X, out):
+        for i in range(len(X)):
+            f(X[i], out[i])
+
+    out = np.empty_like(wanted)
+    every_row(X, out)
+    np.testing.assert_array_equal(out, wanted)
+    assert allocations(every_row, X, out) == allocations(every_row, X[:1], out[:1])
+    for x, y in ((X[0, 1:], out[0]), (X[0], np.empty(7, dtype))):
+        with pytest.raises(ValueError, match="predict: expected x with a number for each input"):
+            f(x, y)
+    with pytest.raises(ValueError, match="predict: expected finite numbers"):
+        f(np.array([0, np.nan, 0]), out[0])
+
+
+@settings(max_examples=6)
+@given(ensembles())
+def test_random_ensembles_inside_compiled_code(model):
+    f, raw = model.jit(), raw_rows(model.networks[0], 9, 1)
+    out = np.empty((9, predictions(model, Inputs.of(model.networks[0]).expand(raw)).reshape(9, -1).shape[1]))
+    for row, answer in zip(raw, out, strict=True):
+        f(row, answer)
+    agree(model, raw, *((out,) if model.task == "regression" else (None, out)))
+
+
+def test_an_ensemble_as_a_c_function():
+    for name in ("numbers", "two"):
+        model = different(TASKS[name])
+        wanted, function = predictions(model, X).reshape(60, -1)[:, -1], model.cfunc()
+        values = np.array([*X[5], 7.0])
+        call = lambda n, x, f=function: f.ctypes(n, x.ctypes.data_as(f.ctypes.argtypes[1]))  # noqa: E731
+        assert call(3, values) == wanted[5]
+        assert np.isnan(call(2, values))
+        assert np.isnan(call(3, np.array([0, 0, np.inf])))
+    with pytest.raises(ValueError, match="cfunc: expected a network with one output, got 3"):
+        different(CLASSES).cfunc()
+    wide = fastbp.train(np.zeros((2, 40_000)), [0.0, 1.0], hidden=(), epochs=0)
+    with pytest.raises(ValueError, match="jit: expected a network whose rows fit"):
+        fastbp.Ensemble([wide, wide]).jit()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_its_gradient_is_the_mean_of_those_of_the_networks(name):
+    model = different(TASKS[name], dtype="float64")
+    found = model.input_gradient(X[:7])
+    each = [net.input_gradient(X[:7]) for net in model.networks]
+    np.testing.assert_allclose(found, np.mean(each, axis=0), rtol=1e-12)
+    step = 1e-6
+    for j in range(3):
+        above, below = X[:7].copy(), X[:7].copy()
+        above[:, j] += step
+        below[:, j] -= step
+        slope = (predictions(model, above) - predictions(model, below)).reshape(7, -1) / (2 * step)
+        np.testing.assert_allclose(found[..., j], slope[:, -found.shape[1] :], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(model.encode(X), X)
+    assert (model.columns, model.input_names) == (None, None)
+    np.testing.assert_array_equal(model.examples, model.networks[0].examples)
+
+
+def table_of_all_kinds():
+    """Numbers, some of them missing, which are encoded in pieces, and categories."""
+    kinds = np.array(["high", "low", "odd"])[RANDOM.integers(3, size=240)]
+    a = np.where(RANDOM.random(240) < 0.1, np.nan, RANDOM.normal(size=240))
+    return pd.DataFrame({"a": a, "kind": kinds, "c": RANDOM.normal(5, 2, 240)})
+
+
+@pytest.mark.parametrize("name", ["numbers", "two", "classes", "labels"])
+def test_networks_that_encode_a_table_in_the_same_way(name, tmp_path):
+    frame = table_of_all_kinds()
+    score = np.nan_to_num(frame["a"]) + (frame["kind"] == "low") + (frame["c"] - 5) ** 2
+    y = {"numbers": score, "two": score > 3, "classes": np.digitize(score, [1, 4])}
+    y["labels"] = np.column_stack([score > 1, score > 4]).astype(int)
+    model = fastbp.ensemble(frame, y[name], 3, seed=0, validation=None, **FEW)
+    assert model.columns == model.networks[0].columns
+    assert any(encoder.edges for encoder in model.columns.encoders if encoder.name == "c")
+    assert model.input_names == model.networks[0].input_names
+    raw, inputs = model.columns.encode_raw(frame), model.encode(frame)
+    wanted = predictions(model, inputs)
+    np.testing.assert_allclose(predictions(model, frame), wanted, rtol=1e-4)
+    np.testing.assert_array_equal(inputs, model.networks[1].encode(frame))
+    shape = (240, model.networks[0].sizes[-1], inputs.shape[1])
+    assert model.input_gradient(frame).shape == shape
+    f, out = model.jit(), np.empty(wanted.reshape(240, -1).shape, np.float32)
+    for row, answer in zip(raw[:20], out, strict=False):
+        f(row, answer)
+    np.testing.assert_array_equal(out[:20], wanted.reshape(240, -1)[:20])
+    if name != "labels" and find_spec("sklearn"):
+        vote = model.to_sklearn(frame)
+        found = vote.predict(inputs) if name == "numbers" else vote.predict_proba(inputs)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    if find_spec("torch"):
+        import torch
+
+        found = model.to_torch(frame)(torch.tensor(inputs.astype(np.float32))).detach().numpy()
+        np.testing.assert_allclose(found.reshape(wanted.shape), wanted, atol=1e-4)
+    model.save(tmp_path / "e.fbp")
+    again = fastbp.load(tmp_path / "e.fbp")
+    assert again.examples is None
+    assert again.columns == model.columns
+
+
+def test_networks_that_encode_a_table_differently():
+    frame, y = table_of_all_kinds(), RANDOM.normal(size=240)
+    model = fastbp.ensemble(frame, y, 2, seed=0, validation=0.3, **FEW)
+    assert (model.columns, model.input_names) == (None, None)
+    f, out = model.jit(), np.empty(1, np.float32)
+    f(model.networks[0].columns.encode_raw(frame)[3], out)  # raw values are the same
+    assert out[0] == model.predict(frame)[3]
+    calls = {"encode": [frame], "input_gradient": [frame]}
+    calls |= {f"to_{name}": [] for name in ("sklearn", "torch") if find_spec(name)}
+    for name, arguments in calls.items():
+        with pytest.raises(
+            ValueError, match=f"{name}: expected networks that encode a table's .* differ in 'a'; train"
+        ):
+            getattr(model, name)(*arguments)
+    other = pd.DataFrame({"c": frame["c"], "a": frame["a"]})  # in another order
+    nets = [fastbp.train(one, y, epochs=0, encode="standard", validation=None) for one in (other, other[["a", "c"]])]
+    with pytest.raises(ValueError, match=r"jit: expected networks that encode .* differ in 'c'"):
+        fastbp.Ensemble(nets).jit()
+
+
+@pytest.mark.parametrize("kind", ["torch", "sklearn"])
+def test_a_wrong_module_or_estimator(kind, monkeypatch):
+    pytest.importorskip(kind)
+    module = pytest.importorskip(f"fastbp.export.{kind}")
+    layers = module.layers.folded
+    monkeypatch.setattr(module.layers, "folded", lambda net: [(1.1 * W, b) for W, b in layers(net)])
+    for y in (CLASSES, NUMBERS):
+        with pytest.raises(RuntimeError, match="was not kept"):
+            getattr(fastbp.ensemble(X, y, 2, seed=0, **FEW), f"to_{kind}")()
 
 
 @pytest.mark.parametrize("kind", ["onnx", "numpy"])

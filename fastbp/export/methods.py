@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ..model.network import Network
 
 
-class FileExports:
-    """Exports to files: a mixin of `fastbp.Network` and `fastbp.Ensemble`."""
+class Exports:
+    """A mixin of `fastbp.Network` and `fastbp.Ensemble`."""
 
     def to_onnx(self, path: str | os.PathLike[str], X: ArrayLike | None = None) -> None:
         """
@@ -102,13 +102,9 @@ class FileExports:
 
         to_numpy(cast("Network | Ensemble", self), path, X)
 
-
-class Exports(FileExports):
-    """Exports to objects: a mixin of `fastbp.Network`."""
-
     def to_sklearn(self, X: ArrayLike | None = None) -> Any:
         """
-        Return the network as an estimator of scikit-learn.
+        Return the network, or the ensemble, as an estimator of scikit-learn.
 
         Parameters
         ----------
@@ -118,7 +114,8 @@ class Exports(FileExports):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns.
+            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns. For an
+            ensemble it is a sklearn.ensemble.VotingClassifier (of probabilities) or VotingRegressor of these.
 
         Raises
         ------
@@ -126,17 +123,18 @@ class Exports(FileExports):
             scikit-learn is not installed.
         ValueError
             Activations that scikit-learn does not have: it has identity, logistic, tanh and relu, and only one for all
-            hidden layers.
+            hidden layers. Or an ensemble for multilabel, or with several outputs in regression, on which scikit-learn's
+            estimators cannot vote; or one whose networks encode a table's columns differently.
         RuntimeError
             Its predictions differ from those of the network.
         """
         from .sklearn import to_sklearn
 
-        return to_sklearn(cast("Network", self), X)
+        return to_sklearn(cast("Network | Ensemble", self), X)
 
     def to_torch(self, X: ArrayLike | None = None) -> Any:
         """
-        Return the network as a PyTorch module.
+        Return the network, or the ensemble, as a PyTorch module.
 
         Parameters
         ----------
@@ -147,7 +145,9 @@ class Exports(FileExports):
         -------
         torch.nn.Sequential
             Linear layers and activations of `dtype`, with the scaler in the first and the last layer. It takes what
-            `encode` returns, and returns what `forward` does.
+            `encode` returns, and returns what `forward` does. For an ensemble it is a torch.nn.Module whose attribute
+            ``networks`` has these layers; it returns the mean of the predicted numbers, shape (n, outputs), or of the
+            probabilities, with the shape of `predict_proba`.
 
         Raises
         ------
@@ -155,21 +155,32 @@ class Exports(FileExports):
             PyTorch is not installed.
         RuntimeError
             Its predictions differ from those of the network.
+        ValueError
+            The networks of the ensemble encode a table's columns differently.
         """
         from .torch import to_torch
 
-        return to_torch(cast("Network", self), X)
+        return to_torch(cast("Network | Ensemble", self), X)
 
     def jit(self) -> Any:
         """
-        The network as a function for your own ``@njit`` functions.
+        The network, or the ensemble, as a function for your own ``@njit`` functions.
 
         Returns
         -------
         function
             ``f(x, out)``: x, shape (features,), contains the raw values of one row, NaN for a missing number if there
             were missing ones in training; out, shape (units of the last layer,), is overwritten with what `forward`
-            returns. It allocates nothing, and raises ValueError if a size is wrong or a number is not finite.
+            returns. From an ensemble, out gets the mean of these in regression, otherwise the mean of the
+            probabilities, shape (classes,) or (labels,): also for two classes, whose networks may have a single unit,
+            it has 2 numbers, as in a row of `predict_proba`. The function allocates nothing, and raises ValueError if a
+            size is wrong or a number is not finite.
+
+        Raises
+        ------
+        ValueError
+            The layers do not fit the stack; or the networks of the ensemble encode a table's columns differently, so
+            that no row of numbers fits them all.
 
         Notes
         -----
@@ -195,24 +206,25 @@ class Exports(FileExports):
         """
         from .jit import jit
 
-        return jit(cast("Network", self))
+        return jit(cast("Network | Ensemble", self))
 
     def cfunc(self) -> Any:
         """
-        The network with one output as a C function, ``double f(int n, double *x)``.
+        The network with one output, or an ensemble of such, as a C function, ``double f(int n, double *x)``.
 
         Returns
         -------
         numba CFunc
             Pass ``scipy.LowLevelCallable(net.cfunc().ctypes)`` to SciPy's integration and filters, or ``.address`` to
-            any C code. It returns NaN if n is not the number of features or a number is not finite. Keep the object as
-            long as its address is in use.
+            any C code. It returns the output, for two classes the probability of the second one; from an ensemble, the
+            mean of these. It returns NaN if n is not the number of features or a number is not finite. Keep the object
+            as long as its address is in use.
 
         Raises
         ------
         ValueError
-            The network has several outputs.
+            The network has several outputs; or as for `jit`.
         """
         from .jit import c_function
 
-        return c_function(cast("Network", self))
+        return c_function(cast("Network | Ensemble", self))

@@ -1,14 +1,16 @@
-"""`Network.to_sklearn` and `fastbp.from_sklearn`: conversion to and from scikit-learn's multilayer perceptrons."""
+"""`to_sklearn` and `fastbp.from_sklearn`: conversion to and from scikit-learn's multilayer perceptrons."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import losses
+from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..options import hidden_activations
 from ..tables.raw_inputs import Inputs
@@ -16,10 +18,12 @@ from . import layers, verify
 from .verify import Answers, Array
 
 try:
+    from sklearn.base import clone
+    from sklearn.ensemble import VotingClassifier, VotingRegressor
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import LabelBinarizer, StandardScaler
-    from sklearn.utils import check_random_state
+    from sklearn.preprocessing import LabelBinarizer, LabelEncoder, StandardScaler
+    from sklearn.utils import Bunch, check_random_state
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in ("sklearn", "scipy", "joblib"):
         raise
@@ -28,12 +32,42 @@ except ImportError as error:
 _HIDDEN = ("identity", "logistic", "tanh", "relu")
 
 
-def to_sklearn(net: Network, X: ArrayLike | None = None) -> Any:
-    """Convert `net` to a fitted estimator of scikit-learn; see `Network.to_sklearn`."""
-    estimator = estimator_of(net)
-    raw = verify.raw_rows(net, X)
-    verify.require("to_sklearn", net, raw, answers(net, estimator, Inputs.of(net).expand(raw)))
+def to_sklearn(model: Network | Ensemble, X: ArrayLike | None = None) -> Any:
+    """Convert `model` to a fitted estimator of scikit-learn; see `Exports.to_sklearn`."""
+    verify.require_equal_inputs("to_sklearn", model, of_raw=False)
+    estimator = estimator_of(model) if isinstance(model, Network) else vote_of(model)
+    raw = verify.raw_rows(model, X)
+    inputs = Inputs.of(members(model)[0]).expand(raw)
+    verify.require("to_sklearn", model, raw, answers(model, estimator, inputs))
     return estimator
+
+
+def vote_of(model: Ensemble) -> Any:
+    """The fitted estimator that takes the mean of the networks' predictions."""
+    net, classes = model.networks[0], model.classes
+    if classes is None and (model.task == "multilabel" or net.sizes[-1] > 1):
+        got = model.task if model.task == "multilabel" else f"{net.sizes[-1]} outputs"
+        expected = "an ensemble for classification, or for regression with one output, as VotingRegressor has"
+        raise ValueError(f"to_sklearn: expected {expected}, got {got}; call to_sklearn of each of its networks")
+    nets = model.networks
+    if classes is not None:
+        encoder = _same_labels(LabelEncoder().fit(classes), classes)
+        nets = tuple(replace(one, classes=np.arange(len(classes))) for one in nets)  # they are fitted on numbers there
+    named = {f"network{k + 1}": estimator_of(one) for k, one in enumerate(nets)}
+    unfitted = [(name, clone(one)) for name, one in named.items()]
+    vote = VotingRegressor(unfitted) if classes is None else VotingClassifier(unfitted, voting="soft")
+    vote.estimators_, vote.named_estimators_ = list(named.values()), Bunch(**named)
+    if classes is not None:
+        vote.le_, vote.classes_ = encoder, encoder.classes_
+    return vote
+
+
+def _same_labels(fitted: Any, classes: Array) -> Any:
+    """An encoder of labels that was fitted on `classes`, with the data type of these."""
+    if fitted.classes_.tolist() != classes.tolist():
+        raise ValueError(f"to_sklearn: expected sorted classes, as in scikit-learn, got {classes.tolist()!r}")
+    fitted.classes_ = classes
+    return fitted
 
 
 def estimator_of(net: Network) -> Any:
@@ -82,21 +116,19 @@ def _classifier(net: Network, options: dict[str, Any], parts: list[layers.Layer]
         labels = np.arange(2) if units == 1 else np.eye(units, dtype=int)
     binarizer = LabelBinarizer().fit(labels)
     if classes is not None:
-        if binarizer.classes_.tolist() != classes.tolist():
-            raise ValueError(f"to_sklearn: expected sorted classes, as in scikit-learn, got {classes.tolist()!r}")
-        binarizer.classes_ = classes  # with the same data type
+        _same_labels(binarizer, classes)
     estimator._label_binarizer, estimator.classes_ = binarizer, binarizer.classes_
     return estimator
 
 
-def answers(net: Network, estimator: Any, inputs: Array) -> Answers:
+def answers(model: Network | Ensemble, estimator: Any, inputs: Array) -> Answers:
     """The predictions of the estimator for rows of inputs."""
     with np.errstate(all="ignore"):
         predicted = estimator.predict(inputs)
-        if net.task == "regression":
+        if model.task == "regression":
             return Answers(predicted.reshape(len(inputs), -1))
         probabilities = estimator.predict_proba(inputs)
-    if net.task == "multilabel" and net.sizes[-1] == 1:  # two classes to scikit-learn
+    if model.task == "multilabel" and members(model)[0].sizes[-1] == 1:  # two classes to scikit-learn
         return Answers(None, probabilities[:, 1:], predicted[:, None])
     return Answers(None, probabilities, predicted)
 

@@ -1,4 +1,4 @@
-"""`Network.to_torch` and `fastbp.from_torch`: conversion to and from a PyTorch Sequential."""
+"""`to_torch` and `fastbp.from_torch`: conversion to a PyTorch module, and from a Sequential."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, options
+from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..tables.raw_inputs import Inputs
 from . import layers, verify
@@ -28,6 +29,35 @@ class Exp(nn.Module):  # type: ignore[misc]
     def forward(self, z: Any) -> Any:
         """e^z of each element."""
         return torch.exp(z)
+
+
+class BothClasses(nn.Module):  # type: ignore[misc]
+    """Probabilities of two classes from that of the second one."""
+
+    def forward(self, p: Any) -> Any:
+        """1 - p and p, shape (n, 2)."""
+        return torch.cat([1 - p, p], dim=1)
+
+
+class Shares(nn.Module):  # type: ignore[misc]
+    """Probabilities of classes with a logistic unit each: their shares of the sum."""
+
+    def forward(self, a: Any) -> Any:
+        """a divided by the sum of each row; all classes alike where that is 0."""
+        total = a.sum(dim=1, keepdim=True)
+        return torch.where(total > 0, a / torch.where(total > 0, total, 1), 1 / a.shape[1])
+
+
+class Mean(nn.Module):  # type: ignore[misc]
+    """The mean of what several networks return for the same inputs."""
+
+    def __init__(self, networks: list[Any]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, X: Any) -> Any:
+        """Mean of the networks' outputs."""
+        return torch.stack([network(X) for network in self.networks]).mean(dim=0)
 
 
 # Modules of the activations; identity has none. PyTorch's threshold of 20 for Softplus would cost digits in float64.
@@ -64,12 +94,26 @@ _NAMES: dict[Any, tuple[str, dict[str, Any]]] = {
 }
 
 
-def to_torch(net: Network, X: ArrayLike | None = None) -> Any:
-    """Convert `net` to a PyTorch Sequential; see `Network.to_torch`."""
-    sequential = sequential_of(net)
-    raw = verify.raw_rows(net, X)
-    verify.require("to_torch", net, raw, answers(net, sequential, Inputs.of(net).expand(raw)))
-    return sequential
+def to_torch(model: Network | Ensemble, X: ArrayLike | None = None) -> Any:
+    """Convert `model` to a PyTorch module; see `Exports.to_torch`."""
+    verify.require_equal_inputs("to_torch", model, of_raw=False)
+    module = sequential_of(model) if isinstance(model, Network) else mean_of(model)
+    raw = verify.raw_rows(model, X)
+    inputs = Inputs.of(members(model)[0]).expand(raw)
+    verify.require("to_torch", model, raw, answers(model, module, inputs))
+    return module
+
+
+def mean_of(model: Ensemble) -> Any:
+    """The module of an ensemble, ready to predict."""
+    sequentials = [sequential_of(net) for net in model.networks]
+    if model.task == "classification":
+        for net, sequential in zip(model.networks, sequentials, strict=True):
+            if net.sizes[-1] == 1:
+                sequential.append(BothClasses())
+            elif net.layer_activations[-1] != "softmax":
+                sequential.append(Shares())
+    return Mean(sequentials).eval()
 
 
 def sequential_of(net: Network) -> Any:
@@ -85,10 +129,11 @@ def sequential_of(net: Network) -> Any:
     return nn.Sequential(*modules).eval()
 
 
-def answers(net: Network, sequential: Any, inputs: Array) -> Answers:
-    """The predictions of the Sequential for rows of inputs."""
+def answers(model: Network | Ensemble, module: Any, inputs: Array) -> Answers:
+    """The predictions of the module for rows of inputs."""
     with torch.no_grad(), np.errstate(over="ignore"):
-        return Answers(sequential(torch.tensor(inputs.astype(net.dtype))).numpy())
+        came = module(torch.tensor(inputs.astype(model.dtype))).numpy()
+    return Answers(came) if isinstance(model, Network) or model.task == "regression" else Answers(None, came)
 
 
 def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None = None) -> Network:

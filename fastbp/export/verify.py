@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network
-from ..tables.encoders import Number
 from ..tables.raw_inputs import Inputs
 
 Array = NDArray[Any]
@@ -31,18 +30,14 @@ class Answers:
     labels: Array | None = None
 
 
-def require_equal_inputs(export: str, model: Network | Ensemble) -> None:
-    """Raise ValueError unless one row of raw values, NaN for a missing number, fits all networks."""
-    columns = [net.columns for net in members(model) if net.columns is not None]
-    # Numbers may differ in what replaces a missing one.
-    encoders = [{e.name: e.name if isinstance(e, Number) else e for e in one.encoders} for one in columns]
-    for other in encoders:
-        if list(other.items()) != list(encoders[0].items()):
-            name = next(name for name in {**encoders[0], **other} if encoders[0].get(name) != other.get(name))
-            raise ValueError(
-                f"{export}: expected networks that encode a table's columns in the same way, those of the ensemble "
-                f"differ in {name!r}; train it without bootstrap, and with your own validation rows, or none"
-            )
+def require_equal_inputs(export: str, model: Network | Ensemble, of_raw: bool = True) -> None:
+    """
+    Raise ValueError unless one row fits all networks.
+
+    That is a row of raw values, NaN for a missing number, or else (not `of_raw`) what `encode` returns.
+    """
+    if isinstance(model, Ensemble):
+        model._require_equal_columns(export, of_raw)
 
 
 def raw_rows(model: Network | Ensemble, X: ArrayLike | None) -> NDArray[np.float64]:

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import tables
-from ..export.methods import FileExports
+from ..export.methods import Exports
 from ..tables.raw_inputs import Inputs
 from .network import Network
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ensemble(FileExports):
+class Ensemble(Exports):
     """
     Networks that predict together: their mean, and how far they disagree.
 
@@ -76,6 +76,67 @@ class Ensemble(FileExports):
         """Columns that a frame must have; None if the networks were trained on arrays."""
         names = [net.feature_names or () for net in self.networks]
         return tuple(dict.fromkeys(name for some in names for name in some)) or None
+
+    @property
+    def columns(self) -> tables.Columns | None:
+        """How a frame becomes the inputs of all networks; None if they encode it differently, or knew only arrays."""
+        return self.networks[0].columns if self._different_column(of_raw=False) is None else None
+
+    @property
+    def input_names(self) -> tuple[str, ...] | None:
+        """Name of each input, as of `Network`; None if there are no `columns`."""
+        return None if self.columns is None else self.columns.inputs
+
+    @property
+    def examples(self) -> NDArray[Any] | None:
+        """Raw values of some training rows of the first network, with which exports are verified; see `Network`."""
+        return self.networks[0].examples
+
+    def encode(self, X: ArrayLike) -> NDArray[Any]:
+        """
+        Inputs of the first layer of every network, not yet standardised.
+
+        Parameters
+        ----------
+        X : array-like, frame or path of a table, shape (n, features)
+            As in `Network.encode`.
+
+        Returns
+        -------
+        array, shape (n, inputs)
+
+        Raises
+        ------
+        ValueError
+            The networks encode a table's columns differently.
+        """
+        self._require_equal_columns("encode", of_raw=False)
+        return self.networks[0].encode(X)
+
+    def input_gradient(self, X: ArrayLike) -> NDArray[Any]:
+        """
+        Mean of the networks' gradients of `Network.forward` with respect to every input (lecture L13).
+
+        In regression, and wherever the outputs of the networks are probabilities, this is the gradient of their mean.
+
+        Parameters
+        ----------
+        X : array-like, frame or path of a table, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n, units of the last layer, inputs)
+            Per raw unit of the inputs; in regression, in the units of the targets. Two classes that the networks tell
+            apart by a single logistic unit have one gradient: that of the probability of the second class.
+
+        Raises
+        ------
+        ValueError
+            The networks encode a table's columns differently.
+        """
+        self._require_equal_columns("input_gradient", of_raw=False)
+        inputs = self.networks[0].encode(X)
+        return self._mean(net.input_gradient(inputs) for net in self.networks)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
         """
@@ -186,6 +247,20 @@ class Ensemble(FileExports):
         if len(self.classes) == 2:
             return self.classes[(probabilities[:, 1] > threshold).astype(np.int64)]
         return self.classes[probabilities.argmax(axis=1)]
+
+    def _different_column(self, of_raw: bool) -> str | None:
+        """Name of a column of a table for which not the same raw values, or inputs, fit all networks."""
+        columns = [net.columns for net in self.networks if net.columns is not None]
+        return tables.difference(columns, of_raw) if columns else None
+
+    def _require_equal_columns(self, name: str, of_raw: bool) -> None:
+        """Raise ValueError if there is such a column; `name` is what needs that there is none."""
+        different = self._different_column(of_raw)
+        if different is not None:
+            raise ValueError(
+                f"{name}: expected networks that encode a table's columns in the same way, those of the ensemble "
+                f"differ in {different!r}; train it without bootstrap, and with your own validation rows, or none"
+            )
 
     def _opened(self, X: Any) -> Any:
         """X, read once if it is the path of a table."""

@@ -1,13 +1,15 @@
-"""How much a network relies on each column: how its score falls if the column is shuffled (permutation importance)."""
+"""How much a model relies on each column: how its score falls if the column is shuffled (permutation importance)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import checks, tables
+from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 
 
@@ -29,16 +31,16 @@ class Importance:
 
 
 def permutation_importance(
-    net: Network, X: ArrayLike, y: ArrayLike, *, repeats: int = 5, seed: int | None = None
+    model: Network | Ensemble, X: ArrayLike, y: ArrayLike, *, repeats: int = 5, seed: int | None = None
 ) -> list[Importance]:
     """
-    How much `Network.score` falls if one column at a time is shuffled.
+    How much `Network.score`, or `Ensemble.score`, falls if one column at a time is shuffled.
 
     Parameters
     ----------
-    net : Network
+    model : Network or Ensemble
     X : array-like or frame, shape (n, features)
-        Rows that the network was not trained on: a validation set.
+        Rows that the model was not trained on: a validation set.
     y : array-like, shape (n,) or (n, outputs)
     repeats : int
         How often each column is shuffled.
@@ -48,34 +50,57 @@ def permutation_importance(
     Returns
     -------
     list of Importance
-        The columns that the network reads, the most important one first.
+        The columns that the model reads, the most important one first.
 
     Notes
     -----
-    If two columns say the same, each alone seems to matter little. All inputs from one column are shuffled together.
+    If two columns say the same, each alone seems to matter little. All inputs from one column are shuffled together,
+    in the same way for all networks of an ensemble.
     """
     checks.integer("repeats", repeats, 1)
     random = np.random.default_rng(seed)
-    inputs = net.encode(X)  # the network takes these, too, and a frame is encoded only once
-    score, shuffled = net.score(inputs, y), inputs.copy()
-    found = []
-    for name, own in _groups(net, X):
-        falls = []
+    X = tables.opened(X, *(net.columns for net in members(model)))
+    nets = members(model) if _encode_differently(model) else members(model)[:1]
+    groups = [_groups(net, X) for net in nets]
+    inputs = [net.encode(X) for net in nets]  # networks take these, too, and a frame is encoded only once
+    score, shuffled, found = _score(model, inputs, y), [array.copy() for array in inputs], []
+    for name in dict.fromkeys(name for columns in groups for name in columns):
+        places, falls = [columns.get(name, slice(0)) for columns in groups], []
         for _ in range(repeats):
-            shuffled[:, own] = random.permutation(inputs[:, own])
-            falls.append(score - net.score(shuffled, y))
-        shuffled[:, own] = inputs[:, own]
+            order = random.permutation(len(inputs[0]))
+            for array, own, place in zip(shuffled, inputs, places, strict=True):
+                array[:, place] = own[order, place]
+            falls.append(score - _score(model, shuffled, y))
+        for array, own, place in zip(shuffled, inputs, places, strict=True):
+            array[:, place] = own[:, place]
         found.append(Importance(name, float(np.mean(falls)), float(np.std(falls))))
     return sorted(found, key=lambda one: -one.mean)
 
 
-def _groups(net: Network, X: ArrayLike) -> list[tuple[str, slice]]:
-    """Name of each column, and the inputs that come from it."""
+def _encode_differently(model: Network | Ensemble) -> bool:
+    """Whether the networks of an ensemble make different inputs of the same table."""
+    return members(model)[0].columns is not None and model.columns is None
+
+
+def _score(model: Network | Ensemble, inputs: list[NDArray[Any]], y: ArrayLike) -> float:
+    """The score for the inputs of all networks, or for those of each."""
+    if isinstance(model, Network) or len(inputs) == 1:
+        return model.score(inputs[0], y)
+    pairs = list(zip(model.networks, inputs, strict=True))
+    if model.task == "regression":
+        predicted = model._mean(net.predict(own) for net, own in pairs)
+    else:
+        predicted = model._decision(model._mean(net.predict_proba(own) for net, own in pairs))
+    return model.networks[0]._score_of(predicted, y)
+
+
+def _groups(net: Network, X: ArrayLike) -> dict[str, slice]:
+    """The inputs that come from each column."""
     if net.columns is None:
         names = checks.feature_names(X) or tuple(f"x{k + 1}" for k in range(net.sizes[0]))
-        return [(name, slice(k, k + 1)) for k, name in enumerate(names)]
+        return {name: slice(k, k + 1) for k, name in enumerate(names)}
     given = None if net.columns.named else checks.feature_names(X)
     columns = net.columns if given is None else net.columns.called(given)
     rows = [row for row in columns.rows if row.inputs]
     ends = np.cumsum([row.inputs for row in rows]).tolist()
-    return [(row.name, slice(end - row.inputs, end)) for row, end in zip(rows, ends, strict=True)]
+    return {row.name: slice(end - row.inputs, end) for row, end in zip(rows, ends, strict=True)}

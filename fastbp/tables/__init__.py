@@ -1,6 +1,6 @@
 """Turns real-world tables (files and frames with text, dates and missing values) into numbers for a network."""
 
-from .columns import Columns, inputs, opened, plain_columns, read, text_names
+from .columns import Columns, difference, inputs, opened, plain_columns, read, text_names
 from .encoded import Encoded
 from .encoders import Category, Number
 from .hints import TableWarning
@@ -11,6 +11,7 @@ __all__ = [
     "Encoded",
     "Number",
     "TableWarning",
+    "difference",
     "inputs",
     "opened",
     "plain_columns",

@@ -307,6 +307,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
+def difference(columns: Sequence[Columns], of_raw: bool) -> str | None:
+    """
+    Name of a column of a table that these, at least one, encode in different ways; None if there is none.
+
+    With `of_raw` only raw values are compared: what replaces a missing number, and its pieces, may differ.
+    """
+    first, *others = [
+        {e.name: e.name if of_raw and isinstance(e, Number) else e for e in one.encoders} for one in columns
+    ]
+    for other in others:
+        unequal = [name for name in {**first, **other} if first.get(name) != other.get(name)]
+        moved = [name for name, another in zip(first, other, strict=False) if name != another]
+        if unequal or moved:
+            return (unequal or moved)[0]
+    return None
+
+
 def text_names(*columns: Columns | None) -> frozenset[str]:
     """Names of the columns that at least one network reads as text or dates, even if their cells look like numbers."""
     encoders = itertools.chain.from_iterable(one.encoders for one in columns if one is not None)
