@@ -51,7 +51,7 @@ PILOTS, MORE_PILOTS, FEW = 2, 4, 1000
 WAIT, LEAST_WAIT = 0.3, 5
 # Epochs of a member, whose learning rate falls to 0 in them, for each epoch of the pilots up to their best one; without
 # that fall, as many.
-LONGER, LEAST_EPOCHS = 1.5, 3
+LONGER, LEAST_EPOCHS = 1.75, 3
 # Share of `max_seconds` that the pilots may take.
 PILOT_SECONDS = 0.4
 
