@@ -37,21 +37,30 @@ class Level:
         Members.
     work : float
         Multiply-adds of all passes of all members, from which there are fewer of them.
+    pilots : int
+        With few rows, where each says less.
+    wait : float
+        Share of its epochs that a pilot goes on after its best one.
+    longer : float
+        Epochs of a member, whose learning rate falls to 0 in them, for each epoch of a pilot up to its best one.
     """
 
     fewest: int
     most: int
     work: float
+    pilots: int
+    wait: float
+    longer: float
 
 
-LEVELS = {"fast": Level(1, 1, 0), "default": Level(4, 8, 5e9), "best": Level(24, 24, 0)}
-# Pilots, and how many with few rows, of which each says less.
-PILOTS, MORE_PILOTS, FEW = 2, 4, 1000
-# Share of its epochs that a pilot goes on after its best one.
-WAIT, LEAST_WAIT = 0.3, 5
-# Epochs of a member, whose learning rate falls to 0 in them, for each epoch of the pilots up to their best one; without
-# that fall, as many.
-LONGER, LEAST_EPOCHS = 1.75, 3
+LEVELS = {
+    "fast": Level(1, 1, np.inf, pilots=2, wait=0.2, longer=1.25),
+    "default": Level(4, 8, 5e9, pilots=4, wait=0.3, longer=1.75),
+    "best": Level(24, 24, np.inf, pilots=4, wait=0.3, longer=1.75),
+}
+# Otherwise there are as many pilots as this. Fewer rows are few.
+PILOTS, FEW = 2, 1000
+LEAST_WAIT, LEAST_EPOCHS = 5, 3
 # Share of `max_seconds` that the pilots may take.
 PILOT_SECONDS = 0.4
 
@@ -120,10 +129,9 @@ class _Training:
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
         """Networks that were trained on a part of the rows, up to their best epoch on the other part."""
-        few = self.rows < FEW
-        count, share = MORE_PILOTS if few else PILOTS, SHARE if self.rows >= MANY else SHARE_OF_FEW
+        count, share = self.level.pilots if self.rows < FEW else PILOTS, SHARE if self.rows >= MANY else SHARE_OF_FEW
         epochs, seconds = self.run.hyper.epochs, None
-        wait = max(LEAST_WAIT, round(WAIT * epochs))
+        wait = max(LEAST_WAIT, round(self.level.wait * epochs))
         if self.most_seconds is not None:
             seconds = PILOT_SECONDS * self.most_seconds / -(-count // self.threads)
         runs = []
@@ -137,14 +145,12 @@ class _Training:
     def epochs(self, pilots: Sequence[Network]) -> int:
         """Epochs that suit a network that learns from all rows."""
         best = float(np.mean([net.best_epoch for net in pilots]))
-        return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else LONGER * best))
+        return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else self.level.longer * best))
 
     def members(self, epochs: int, pilots: Sequence[Network]) -> tuple[int, int]:
         """How many members to train, and for how many epochs, within the work of the level and `max_seconds`."""
         level, passes = self.level, self.rows * len(self.run.initial.params)
-        count = level.most
-        if level.work:
-            count = int(np.clip(level.work / (passes * epochs), level.fewest, level.most))
+        count = int(np.clip(level.work / (passes * epochs), level.fewest, level.most))
         if self.most_seconds is None or not pilots:
             return count, epochs
         left = self.most_seconds - (time.perf_counter() - self.started)
