@@ -93,6 +93,7 @@ _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
         const double value = x[$_source[i]];
         double input = $_flag[i] ? (isnan(value) ? 1 : 0) : isnan(value) ? $_fill[i] : value;"""
+_CUT = "        if (!isnan(value) && !$_flag[i]) input = fmin(fmax(value, $_least[i]), $_most[i]);"
 _PIECE = "        if ($_width[i] > 0) input = fmin(fmax((input - $_lower[i]) / $_width[i], 0), 1);"
 _NORMALISE = """\
 static void $_normalise($t *p)
@@ -186,6 +187,8 @@ def _network(net: Network) -> list[str]:
     if not inputs.is_plain:
         parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill)]
         parts.append(_array("int", "flag", inputs.flag))
+    if inputs.limited.any():
+        parts += [_array("double", "least", inputs.least), _array("double", "most", inputs.most)]
     if inputs.piece.any():
         parts += [_array("double", "lower", inputs.lower), _array("double", "width", inputs.width)]
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
@@ -193,6 +196,9 @@ def _network(net: Network) -> list[str]:
     if net.task == "regression":
         scale, mean = net.y_scale.astype(net.dtype), net.y_mean.astype(net.dtype)
         parts += [_array("$t", "y_scale", scale), _array("$t", "y_mean", mean)]
+    if net.target_range is not None:
+        least, most = net.target_range.astype(net.dtype)
+        parts += [_array("$t", "y_least", least), _array("$t", "y_most", most)]
     parts.append(_DENSE)
     for name in dict.fromkeys(net.layer_activations):
         if name != "identity":
@@ -253,7 +259,7 @@ def _forward(net: Network) -> str:
     lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
     lines += [f"    $t a[{width}]{f', b[{width}]' if last else ''};", "    int i;"]
     lines += [f"    for (i = 0; i < {net.sizes[0]}; i++) {{", _PLAIN_INPUT if inputs.is_plain else _INPUT]
-    lines += [_PIECE] * bool(inputs.piece.any())
+    lines += [_CUT] * bool(inputs.limited.any()) + [_PIECE] * bool(inputs.piece.any())
     lines += ["        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);", "    }"]
     source, target = "a", "b"
     for k, name in enumerate(net.layer_activations):
@@ -264,6 +270,11 @@ def _forward(net: Network) -> str:
         source, target = target, source
     if net.task == "regression":
         lines.append("    for (i = 0; i < $U_OUTPUTS; i++) out[i] = out[i] * $_y_scale[i] + $_y_mean[i];")
+    if net.target_range is not None:
+        lines.append("    for (i = 0; i < $U_OUTPUTS; i++)")
+        lines.append(
+            "        out[i] = out[i] < $_y_least[i] ? $_y_least[i] : out[i] > $_y_most[i] ? $_y_most[i] : out[i];"
+        )
     return "\n".join([*lines, "}", ""])
 
 

@@ -40,8 +40,10 @@ def _evaluation(net: Network) -> Any:
     """A function (x, out) for compiled code: writes the outputs for one row, and returns whether x is finite."""
     inputs = Inputs.of(net)
     source, fill, flag, lower, width = inputs.source, inputs.fill, inputs.flag, inputs.lower, inputs.width
+    least, most, limited = inputs.least, inputs.most, inputs.limited
     scaling, sizes, activations, params, rescaling = net.kernel_arguments
     units, dtype = net.sizes[-1], net.dtype
+    bounds = np.empty((2, 0), dtype) if net.target_range is None else net.target_range.astype(dtype)
     space_size = int(row_space(sizes, dtype.itemsize))
     if 8 * len(source) + (space_size + units) * dtype.itemsize > _MOST_STACK:
         raise ValueError(
@@ -56,12 +58,17 @@ def _evaluation(net: Network) -> Any:
         for j in range(sizes[0]):
             value = np.float64(x[source[j]])
             missing = value != value
+            if limited[j] and np.isfinite(value):  # an infinite one is reported
+                value = min(max(value, least[j]), most[j])
             value = np.float64(missing) if flag[j] else fill[j] if missing else value
             row[0, j] = min(max((value - lower[j]) / width[j], 0.0), 1.0) if width[j] > 0 else value
         space, y = carray(stacked_space(), space_size), carray(stacked_outputs(), (1, units))
         finite = infer_row(row, 0, scaling, (sizes, activations, params), space, y)
         if rescaling.shape[1] > 0:
             rescale((1, units), rescaling, 0, y, 0)
+        if bounds.shape[1] > 0:
+            for k in range(units):
+                y[0, k] = min(max(y[0, k], bounds[0, k]), bounds[1, k])
         for k in range(units):
             out[k] = y[0, k]
         return finite

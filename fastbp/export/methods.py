@@ -118,7 +118,8 @@ class Exports(FileExports):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns.
+            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns, and
+            predicts what the network would without its `Network.target_range`: scikit-learn cannot cut predictions.
 
         Raises
         ------
@@ -146,8 +147,9 @@ class Exports(FileExports):
         Returns
         -------
         torch.nn.Sequential
-            Linear layers and activations of `dtype`, with the scaler in the first and the last layer. It takes what
-            `encode` returns, and returns what `forward` does.
+            Linear layers and activations of `dtype`, with the scaler in the first and the last layer, and a module
+            that cuts the outputs to `Network.target_range`, if there is one. It takes what `encode` returns, and
+            returns what `forward` does.
 
         Raises
         ------

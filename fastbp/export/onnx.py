@@ -110,6 +110,9 @@ def _standardised(graph: _Graph, net: Network) -> str:
     if not inputs.is_plain:
         values = graph("Gather", values, inputs.source, axis=1)
         missing = graph("IsNaN", values)
+        if inputs.limited.any():  # before a missing value is filled in, so that no comparison with NaN is left
+            there = graph("Where", missing, np.array(0.0), values)
+            values = graph("Min", graph("Max", there, inputs.least), inputs.most)
         values = graph("Where", missing, inputs.fill, values)
         values = graph("Where", inputs.flag, graph("Cast", missing, to=double), values)
     if inputs.piece.any():
@@ -126,7 +129,11 @@ def _prediction(graph: _Graph, net: Network) -> str:
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         a = _ACTIVATIONS[name](graph, graph("Add", graph("MatMul", a, W), b))
     if net.task == "regression":
-        return graph("Add", graph("Mul", a, net.y_scale.astype(net.dtype)), net.y_mean.astype(net.dtype))
+        a = graph("Add", graph("Mul", a, net.y_scale.astype(net.dtype)), net.y_mean.astype(net.dtype))
+        if net.target_range is None:
+            return a
+        least, most = net.target_range.astype(net.dtype)
+        return graph("Min", graph("Max", a, least), most)
     return a if net.classes is None else _probabilities(graph, net, a)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def to_sklearn(net: Network, X: ArrayLike | None = None) -> Any:
     """Convert `net` to a fitted estimator of scikit-learn; see `Network.to_sklearn`."""
     estimator = estimator_of(net)
     raw = verify.raw_rows(net, X)
+    net = replace(net, target_range=None)  # an MLPRegressor cannot cut its predictions
     verify.require("to_sklearn", net, raw, answers(net, estimator, Inputs.of(net).expand(raw)))
     return estimator
 

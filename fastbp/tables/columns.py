@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import checks
 from ..runtime.lazy import cached_property
 from . import files, fitting, frames
-from .encoders import DATE_PARTS, KINDS, Category, Date, Encoder, Number
+from .encoders import DATE_PARTS, KINDS, UNLIMITED, Category, Date, Encoder, Number
 from .fitting import Row
 from .raw_inputs import Inputs
 
@@ -127,15 +127,19 @@ class Columns:
     @cached_property
     def exported(self) -> Inputs:
         """How raw values, NaN where one is missing, become inputs; an exported network does this itself."""
-        found: list[tuple[int, float, bool, float, float]] = []  # source, fill, flag, lower and width of each input
+        # source, fill, flag, lower, width, least and most of each input
+        found: list[tuple[int, float, bool, float, float, float, float]] = []
         start = 0
         for encoder in self.encoders:
-            found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(encoder.fills)]
+            own = zip(encoder.fills, encoder.ranges, strict=True)
+            found += [(start + k, fill, False, 0.0, 0.0, *limits) for k, (fill, limits) in enumerate(own)]
             if isinstance(encoder, Number):
-                found += [(start, encoder.fill, True, 0.0, 0.0)] * encoder.flag
+                found += [(start, encoder.fill, True, 0.0, 0.0, *UNLIMITED)] * encoder.flag
                 # where an input marks missing numbers, they are 0 in each piece: filled with its lower end
                 pieces = itertools.pairwise(encoder.edges)
-                found += [(start, a if encoder.flag else encoder.fill, False, a, b - a) for a, b in pieces]
+                found += [
+                    (start, a if encoder.flag else encoder.fill, False, a, b - a, *encoder.ranges[0]) for a, b in pieces
+                ]
             start += len(encoder.parts)
         return Inputs(self._parts, *map(np.array, zip(*found, strict=True)))
 
@@ -229,6 +233,8 @@ class Columns:
             kind = KINDS[settings.pop("kind")]
             if kind is Number:
                 settings.setdefault("edges", [])  # files up to format 4 have none
+            if kind in (Number, Date):
+                settings.setdefault("limits", [])  # files up to format 5 have none
             encoders.append(_checked(kind, settings))
         columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]))
         names = columns.names
@@ -261,11 +267,17 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
     result = kind(**values)
     if isinstance(result, Number) and not (np.diff(result.edges) > 0).all():
         raise ValueError(f"invalid columns: the edges of {result.name!r} do not increase")
+    if isinstance(result, Number | Date) and result.limits and not _is_range(result.limits):
+        raise ValueError(f"invalid columns: the limits of {result.name!r} are {result.limits}")
     if isinstance(result, Date) and not set(result.kept) <= set(DATE_PARTS):
         raise ValueError(f"invalid parts of a date {result.kept}")
     if isinstance(result, Category | Date) and not result.parts:
         raise ValueError(f"column {result.name!r} has no inputs")
     return result
+
+
+def _is_range(limits: tuple[float, ...]) -> bool:
+    return len(limits) == 2 and limits[0] <= limits[1]
 
 
 def _is_number(value: Any) -> bool:

@@ -20,6 +20,9 @@ from .text import read_date, read_number
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DATE_PARTS = ("days", "year sin", "year cos", *_DAYS, "hour sin", "hour cos")
+# The range of numbers that are not cut; finite, so that every export can write it.
+_LARGEST = float(np.finfo(np.float64).max)
+UNLIMITED = -_LARGEST, _LARGEST
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Number:
         The column contains yes and no.
     edges : tuple of float
         Ends of the pieces that have their own input, in increasing order; none: only the number itself is an input.
+    limits : tuple of float
+        Two numbers; what lies outside is taken for the nearer one. None: every number is used as it is.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Number:
     lenient: bool = False
     boolean: bool = False
     edges: tuple[float, ...] = ()
+    limits: tuple[float, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -64,14 +70,22 @@ class Number:
         """What replaces each raw value if it is missing."""
         return (self.fill,)
 
+    @property
+    def ranges(self) -> tuple[tuple[float, ...], ...]:
+        """The least and the largest number that each raw value may be."""
+        return (self.limits or UNLIMITED,)
+
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, 1)."""
         return values
 
     def read(self, column: Column) -> NDArray[np.float64]:
         """The numbers, shape (n, 1)."""
+        return np.clip(self._numbers(column), *self.ranges[0])[:, None]
+
+    def _numbers(self, column: Column) -> NDArray[np.float64]:
         if column.kind in ("number", "boolean"):
-            return column.values[:, None]
+            return column.values
         text = column.as_text()
         numbers = text.each(read_number(text.words), np.nan)
         wrong = np.isnan(numbers) & ~text.missing
@@ -80,7 +94,7 @@ class Number:
             word = text.words[text.values[row]]
             message = f"expected numbers in column {self.name!r}, as in training, got {word!r} in row {row}"
             raise CellError(message, self.name, row)
-        return numbers[:, None]
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,11 @@ class Category:
         """Nothing is filled in: "missing" is a category, too."""
         return (math.nan,) * len(self.parts)
 
+    @property
+    def ranges(self) -> tuple[tuple[float, ...], ...]:
+        """The least and the largest number that each raw value may be."""
+        return (UNLIMITED,) * len(self.parts)
+
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
         return (values == np.arange(len(self.parts))).astype(np.float64)
@@ -149,6 +168,8 @@ class Date:
         How text is read: ``"ISO"``, or as in `datetime.strptime`; None if the frame contains dates.
     flag : bool
         One more input marks missing dates.
+    limits : tuple of float
+        As of `Number`, of the days.
     """
 
     name: str
@@ -156,6 +177,7 @@ class Date:
     fill: float
     format: str | None = None
     flag: bool = False
+    limits: tuple[float, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -172,6 +194,12 @@ class Date:
         """Nothing is filled in later: `encode` already replaces a missing date by the median."""
         return (math.nan,) * len(self.parts)
 
+    @property
+    def ranges(self) -> tuple[tuple[float, ...], ...]:
+        """The least and the largest number that each raw value may be."""
+        days = self.limits or UNLIMITED
+        return tuple(days if part == "days" else UNLIMITED for part in self.kept) + (UNLIMITED,) * self.flag
+
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
         return values
@@ -182,6 +210,7 @@ class Date:
         missing = np.isnat(dates)
         days = np.where(missing, self.fill, dates.astype(np.int64) / 86_400e6)
         parts = date_parts(days)
+        parts["days"] = np.clip(days, *(self.limits or UNLIMITED))
         kept = [parts[part] for part in self.kept] + [missing.astype(np.float64)] * self.flag
         return np.stack(kept, axis=1)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .encoders import UNLIMITED
+
 if TYPE_CHECKING:
     from ..model.network import Network
 
@@ -29,6 +31,8 @@ class Inputs:
         The input is 1 if the raw value is missing, otherwise 0.
     lower, width : float64 array, shape (inputs of the network,)
         The input is a piece of the raw value x, clip((x - lower) / width, 0, 1); it is x itself where the width is 0.
+    least, most : float64 array, shape (inputs of the network,)
+        A raw value that is not missing is cut to this range first. The largest numbers of float64 cut nothing.
     """
 
     names: tuple[str, ...] | None
@@ -37,6 +41,8 @@ class Inputs:
     flag: NDArray[np.bool_]
     lower: NDArray[np.float64]
     width: NDArray[np.float64]
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
 
     @classmethod
     def of(cls, net: Network) -> Inputs:
@@ -46,8 +52,8 @@ class Inputs:
     @classmethod
     def plain(cls, names: tuple[str, ...] | None, count: int) -> Inputs:
         """Raw values that are used as they are."""
-        nothing = np.zeros(count)
-        return cls(names, np.arange(count), np.full(count, np.nan), np.zeros(count, bool), nothing, nothing)
+        nothing, limits = np.zeros(count), [np.full(count, limit) for limit in UNLIMITED]
+        return cls(names, np.arange(count), np.full(count, np.nan), np.zeros(count, bool), nothing, nothing, *limits)
 
     @property
     def count(self) -> int:
@@ -57,12 +63,17 @@ class Inputs:
     @property
     def is_plain(self) -> bool:
         """Whether the raw values are used as they are."""
-        return not (self.flag | self.piece).any() and bool(np.isnan(self.fill).all())
+        return not (self.flag | self.piece | self.limited).any() and bool(np.isnan(self.fill).all())
 
     @property
     def piece(self) -> NDArray[np.bool_]:
         """Which inputs are pieces."""
         return self.width > 0
+
+    @property
+    def limited(self) -> NDArray[np.bool_]:
+        """Which inputs come from raw values that are cut to a range."""
+        return (self.least > UNLIMITED[0]) | (self.most < UNLIMITED[1])
 
     def expand(self, raw: NDArray[Any]) -> NDArray[np.float64]:
         """
@@ -78,6 +89,7 @@ class Inputs:
         """
         values = raw[:, self.source].astype(np.float64, copy=False)
         missing = np.isnan(values)
+        np.clip(values, self.least, self.most, out=values)
         np.copyto(values, self.fill, where=missing)
         values[:, self.flag] = missing[:, self.flag]
         piece = self.piece

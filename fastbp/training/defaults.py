@@ -34,15 +34,17 @@ def filled(asked: Mapping[str, Any], table: bool, target: Targets, n: int) -> di
     Returns
     -------
     dict
-        ``"rate_factor"``, too: how many times as high as usual the learning rate is, if it is not given.
+        ``"rate_factor"``, too: how many times as high as usual the learning rate is, if it is not given; and
+        ``"within_range"``: whether predictions stay within the range of the targets.
     """
-    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard", "rate_factor": 1.0}
+    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard"}
+    own |= {"rate_factor": 1.0, "within_range": False}
     validation = patience = None
     # The lecture's rule, and other rules than Adam's, are left as they are; so is a table that is not standardised.
     if table and n >= FEWEST and asked["scale"] is True and asked["optimizer"] in ADAMS:
         hidden, factor = NUMBERS if target.task == "regression" else CLASSES
-        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise", "rate_factor": factor}
-        own["epochs"] = table_epochs(n)
+        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise"}
+        own |= {"rate_factor": factor, "within_range": True, "epochs": table_epochs(n)}
         validation, patience = SHARE if n >= MANY else SHARE_OF_FEW, PATIENCE
     found = dict(asked)
     for name, value in own.items():
