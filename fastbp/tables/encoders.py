@@ -25,6 +25,11 @@ _LARGEST = float(np.finfo(np.float64).max)
 UNLIMITED = -_LARGEST, _LARGEST
 
 
+def _range(limits: tuple[float, ...]) -> tuple[float, float]:
+    """The least and the largest number that these limits allow."""
+    return (limits[0], limits[1]) if limits else UNLIMITED
+
+
 @dataclass(frozen=True)
 class Number:
     """
@@ -71,9 +76,9 @@ class Number:
         return (self.fill,)
 
     @property
-    def ranges(self) -> tuple[tuple[float, ...], ...]:
+    def ranges(self) -> tuple[tuple[float, float], ...]:
         """The least and the largest number that each raw value may be."""
-        return (self.limits or UNLIMITED,)
+        return (_range(self.limits),)
 
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, 1)."""
@@ -81,7 +86,8 @@ class Number:
 
     def read(self, column: Column) -> NDArray[np.float64]:
         """The numbers, shape (n, 1)."""
-        return np.clip(self._numbers(column), *self.ranges[0])[:, None]
+        least, most = _range(self.limits)
+        return np.clip(self._numbers(column), least, most)[:, None]
 
     def _numbers(self, column: Column) -> NDArray[np.float64]:
         if column.kind in ("number", "boolean"):
@@ -135,7 +141,7 @@ class Category:
         return (math.nan,) * len(self.parts)
 
     @property
-    def ranges(self) -> tuple[tuple[float, ...], ...]:
+    def ranges(self) -> tuple[tuple[float, float], ...]:
         """The least and the largest number that each raw value may be."""
         return (UNLIMITED,) * len(self.parts)
 
@@ -195,9 +201,9 @@ class Date:
         return (math.nan,) * len(self.parts)
 
     @property
-    def ranges(self) -> tuple[tuple[float, ...], ...]:
+    def ranges(self) -> tuple[tuple[float, float], ...]:
         """The least and the largest number that each raw value may be."""
-        days = self.limits or UNLIMITED
+        days = _range(self.limits)
         return tuple(days if part == "days" else UNLIMITED for part in self.kept) + (UNLIMITED,) * self.flag
 
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -210,7 +216,7 @@ class Date:
         missing = np.isnat(dates)
         days = np.where(missing, self.fill, dates.astype(np.int64) / 86_400e6)
         parts = date_parts(days)
-        parts["days"] = np.clip(days, *(self.limits or UNLIMITED))
+        parts["days"] = np.clip(days, *_range(self.limits))
         kept = [parts[part] for part in self.kept] + [missing.astype(np.float64)] * self.flag
         return np.stack(kept, axis=1)
 
