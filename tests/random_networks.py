@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fastbp
 from fastbp.tables import Columns
-from fastbp.tables.encoders import Number
+from fastbp.tables.encoders import UNLIMITED, Number
 from fastbp.tables.fitting import Row
 
 # Names and labels that mean something in C, in Python or in JSON
@@ -121,8 +121,9 @@ def raw_rows(net, n, seed=0):
     random = np.random.default_rng(seed)
     if net.columns is None:
         return random.normal(net.x_mean, net.x_scale, (n, net.sizes[0]))
-    values, limited = ~(net.columns.exported.flag | net.columns.exported.piece), net.columns.exported.limited
+    values = ~(net.columns.exported.flag | net.columns.exported.piece)
+    limited = net.columns.exported.most < UNLIMITED[1]
     raw = random.normal(net.x_mean[values], net.x_scale[values], (n, values.sum()))
-    raw[(random.random(raw.shape) < 0.1) & limited[values]] *= 1e9
+    raw[(random.random(raw.shape) < 0.1) & limited] *= 1e9
     raw[random.random(raw.shape) < 0.2] = np.nan
     return raw

@@ -240,6 +240,20 @@ class TestModelFile:
             with pytest.raises(ValueError, match=f"'{name}' is missing"):
                 fastbp.load(path)
 
+    @pytest.mark.parametrize(
+        "wrong", [[[1.0], [0.0]], [[0.0], [np.inf]], [[np.nan], [1.0]], [[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0]]
+    )
+    def test_a_false_range_of_predictions(self, wrong, nets, tmp_path):
+        header, arrays = storage.contents(nets["regression"])
+        for false in (np.array(wrong), np.array([[0], [1]])):
+            storage.write(tmp_path / "net.fbp", header, arrays | {"target_range": false})
+            with pytest.raises(ValueError, match="target_range"):
+                fastbp.load(tmp_path / "net.fbp")
+        header, arrays = storage.contents(nets["text"])
+        storage.write(tmp_path / "net.fbp", header, arrays | {"target_range": np.array([[0.0] * 3, [1.0] * 3])})
+        with pytest.raises(ValueError, match="target_range does not fit the outputs"):
+            fastbp.load(tmp_path / "net.fbp")
+
     def test_a_missing_or_wrong_checksum(self, path):
         header, arrays = _header(path), load_file(path)
         for metadata, message in (({}, "it has no checksum"), ({"sha256": "0" * 64}, "its checksum differs")):

@@ -91,9 +91,11 @@ _FORWARD_PROTOTYPE = """
  *     Fills out with the $U_OUTPUTS outputs of the last layer."""
 _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
-        const double value = x[$_source[i]];
         double input = $_flag[i] ? (isnan(value) ? 1 : 0) : isnan(value) ? $_fill[i] : value;"""
-_CUT = "        if (!isnan(value) && !$_flag[i]) input = fmin(fmax(value, $_least[i]), $_most[i]);"
+_CUT = """\
+        const double low = $_least[$_source[i]], high = $_most[$_source[i]], given = x[$_source[i]];
+        const double value = given < low ? low : given > high ? high : given;"""
+_UNCUT = "        const double value = x[$_source[i]];"
 _PIECE = "        if ($_width[i] > 0) input = fmin(fmax((input - $_lower[i]) / $_width[i], 0), 1);"
 _NORMALISE = """\
 static void $_normalise($t *p)
@@ -187,7 +189,7 @@ def _network(net: Network) -> list[str]:
     if not inputs.is_plain:
         parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill)]
         parts.append(_array("int", "flag", inputs.flag))
-    if inputs.limited.any():
+    if inputs.cuts:
         parts += [_array("double", "least", inputs.least), _array("double", "most", inputs.most)]
     if inputs.piece.any():
         parts += [_array("double", "lower", inputs.lower), _array("double", "width", inputs.width)]
@@ -258,8 +260,9 @@ def _forward(net: Network) -> str:
     inputs, last, width = Inputs.of(net), len(net.sizes) - 2, max(net.sizes[:-1])
     lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
     lines += [f"    $t a[{width}]{f', b[{width}]' if last else ''};", "    int i;"]
-    lines += [f"    for (i = 0; i < {net.sizes[0]}; i++) {{", _PLAIN_INPUT if inputs.is_plain else _INPUT]
-    lines += [_CUT] * bool(inputs.limited.any()) + [_PIECE] * bool(inputs.piece.any())
+    lines.append(f"    for (i = 0; i < {net.sizes[0]}; i++) {{")
+    lines += [_PLAIN_INPUT] if inputs.is_plain else [_CUT if inputs.cuts else _UNCUT, _INPUT]
+    lines += [_PIECE] * bool(inputs.piece.any())
     lines += ["        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);", "    }"]
     source, target = "a", "b"
     for k, name in enumerate(net.layer_activations):

@@ -40,7 +40,7 @@ def _evaluation(net: Network) -> Any:
     """A function (x, out) for compiled code: writes the outputs for one row, and returns whether x is finite."""
     inputs = Inputs.of(net)
     source, fill, flag, lower, width = inputs.source, inputs.fill, inputs.flag, inputs.lower, inputs.width
-    least, most, limited = inputs.least, inputs.most, inputs.limited
+    least, most = inputs.least, inputs.most
     scaling, sizes, activations, params, rescaling = net.kernel_arguments
     units, dtype = net.sizes[-1], net.dtype
     bounds = np.empty((2, 0), dtype) if net.target_range is None else net.target_range.astype(dtype)
@@ -58,8 +58,8 @@ def _evaluation(net: Network) -> Any:
         for j in range(sizes[0]):
             value = np.float64(x[source[j]])
             missing = value != value
-            if limited[j] and np.isfinite(value):  # an infinite one is reported
-                value = min(max(value, least[j]), most[j])
+            if np.isfinite(value):  # an infinite one is reported
+                value = min(max(value, least[source[j]]), most[source[j]])
             value = np.float64(missing) if flag[j] else fill[j] if missing else value
             row[0, j] = min(max((value - lower[j]) / width[j], 0.0), 1.0) if width[j] > 0 else value
         space, y = carray(stacked_space(), space_size), carray(stacked_outputs(), (1, units))

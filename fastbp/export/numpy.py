@@ -74,7 +74,7 @@ def forward(X):
 _EXPAND = """\
     X = X[:, SOURCE]
     missing = np.isnan(X)
-{cut}    X = np.where(FLAG, missing, np.where(missing, FILL, X))
+    X = np.where(FLAG, missing, np.where(missing, FILL, X))
 """
 _CUT = """\
     X = np.clip(X, LEAST, MOST)
@@ -164,7 +164,7 @@ def _constants(net: Network) -> str:
     inputs, lines = Inputs.of(net), list[str]()
     if not inputs.is_plain:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
-    if inputs.limited.any():
+    if inputs.cuts:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("least", "most")]
     if inputs.piece.any():
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("lower", "width")]
@@ -212,11 +212,10 @@ def _wrapped(values: list[Any]) -> str:
 
 def _forward(net: Network) -> str:
     inputs, result = Inputs.of(net), "a * Y_SCALE + Y_MEAN" if net.task == "regression" else "a"
-    expand = _EXPAND.format(cut=_CUT * bool(inputs.limited.any())) * (not inputs.is_plain)
     return _FORWARD.format(
         outputs=net.sizes[-1],
         count=inputs.count,
-        expand=expand + _PIECES * bool(inputs.piece.any()),
+        expand=_CUT * inputs.cuts + _EXPAND * (not inputs.is_plain) + _PIECES * bool(inputs.piece.any()),
         dtype=f"np.{net.dtype}",
         result=result if net.target_range is None else f"np.clip({result}, Y_LEAST, Y_MOST)",
     )

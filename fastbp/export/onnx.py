@@ -108,11 +108,10 @@ def _standardised(graph: _Graph, net: Network) -> str:
         return "X"
     values = graph("Cast", "X", to=double)
     if not inputs.is_plain:
+        missing = graph("IsNaN", graph("Gather", values, inputs.source, axis=1))
+        if inputs.cuts:
+            values = graph("Min", graph("Max", values, inputs.least), inputs.most)
         values = graph("Gather", values, inputs.source, axis=1)
-        missing = graph("IsNaN", values)
-        if inputs.limited.any():  # before a missing value is filled in, so that no comparison with NaN is left
-            there = graph("Where", missing, np.array(0.0), values)
-            values = graph("Min", graph("Max", there, inputs.least), inputs.most)
         values = graph("Where", missing, inputs.fill, values)
         values = graph("Where", inputs.flag, graph("Cast", missing, to=double), values)
     if inputs.piece.any():

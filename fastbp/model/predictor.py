@@ -119,9 +119,17 @@ class Predictor:
         decision = np.empty(n, np.int64) if decide else _NOTHING
         if not kernel(X, *self.constants, threshold, out, decision):
             return None
-        if self.limits is not None:  # of one row, these two take a tenth of the time of np.clip
-            np.minimum(np.maximum(out, self.limits[0], out=out), self.limits[1], out=out)
+        if self.limits is not None:
+            self._cut(out)
         return decision if decide else out
+
+    def _cut(self, out: NDArray[Any]) -> None:
+        """Cut outputs to the range of the targets."""
+        least, most = self.limits  # type: ignore[misc]
+        if out.size == 1:  # a fifth of the time of two calls of NumPy, which is half as long as the whole prediction
+            out[0, 0] = min(max(out.item(), least.item()), most.item())
+        else:
+            np.minimum(np.maximum(out, least, out=out), most, out=out)
 
 
 class PiecePredictor:

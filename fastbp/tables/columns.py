@@ -80,7 +80,7 @@ class Columns:
             if encoder is not None:
                 values.append(encoder.read(column))
         columns = cls.of(fitted)
-        return columns, np.concatenate(values, axis=1)
+        return columns, columns._cut(values)
 
     @classmethod
     def of(cls, fitted: Sequence[tuple[Encoder | None, Row]]) -> Columns:
@@ -127,21 +127,30 @@ class Columns:
     @cached_property
     def exported(self) -> Inputs:
         """How raw values, NaN where one is missing, become inputs; an exported network does this itself."""
-        # source, fill, flag, lower, width, least and most of each input
-        found: list[tuple[int, float, bool, float, float, float, float]] = []
+        found: list[tuple[int, float, bool, float, float]] = []  # source, fill, flag, lower and width of each input
         start = 0
         for encoder in self.encoders:
-            own = zip(encoder.fills, encoder.ranges, strict=True)
-            found += [(start + k, fill, False, 0.0, 0.0, *limits) for k, (fill, limits) in enumerate(own)]
+            found += [(start + k, fill, False, 0.0, 0.0) for k, fill in enumerate(encoder.fills)]
             if isinstance(encoder, Number):
-                found += [(start, encoder.fill, True, 0.0, 0.0, *UNLIMITED)] * encoder.flag
+                found += [(start, encoder.fill, True, 0.0, 0.0)] * encoder.flag
                 # where an input marks missing numbers, they are 0 in each piece: filled with its lower end
                 pieces = itertools.pairwise(encoder.edges)
-                found += [
-                    (start, a if encoder.flag else encoder.fill, False, a, b - a, *encoder.ranges[0]) for a, b in pieces
-                ]
+                found += [(start, a if encoder.flag else encoder.fill, False, a, b - a) for a, b in pieces]
             start += len(encoder.parts)
-        return Inputs(self._parts, *map(np.array, zip(*found, strict=True)))
+        limits = np.array([limits for encoder in self.encoders for limits in encoder.ranges]).T
+        return Inputs(self._parts, *map(np.array, zip(*found, strict=True)), *limits)
+
+    @cached_property
+    def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the largest of each number that is read; places of categories are not cut."""
+        ranges = [[UNLIMITED] if isinstance(one, Category) else one.ranges for one in self.encoders]
+        least, most = np.array(list(itertools.chain.from_iterable(ranges))).T
+        return least, most
+
+    def _cut(self, values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What all encoders have read, with the numbers within their limits."""
+        found = np.concatenate(values, axis=1)
+        return np.clip(found, *self._limits, out=found)
 
     @cached_property
     def scaled(self) -> NDArray[np.bool_]:
@@ -178,7 +187,7 @@ class Columns:
             A column is missing, or its values are of another kind than in training.
         """
         self.require(frame)
-        return np.concatenate([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
+        return self._cut([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders])
 
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, raw values), of what `read` returns."""

@@ -1,8 +1,9 @@
 """
 Encoders, one for each kind of column: plain data, learnt from the training rows.
 
-An encoder reads a column as numbers, and makes raw values of these, where a missing number is NaN; `Columns` fills
-these in. Only a category is read as something else than its raw values: as the place of the one that is 1.
+An encoder reads a column as numbers, and makes raw values of these, where a missing number is NaN; `Columns` cuts
+numbers to their ranges, and fills in the missing ones. Only a category is read as something else than its raw values:
+as the place of the one that is 1.
 """
 
 from __future__ import annotations
@@ -86,12 +87,8 @@ class Number:
 
     def read(self, column: Column) -> NDArray[np.float64]:
         """The numbers, shape (n, 1)."""
-        least, most = _range(self.limits)
-        return np.clip(self._numbers(column), least, most)[:, None]
-
-    def _numbers(self, column: Column) -> NDArray[np.float64]:
         if column.kind in ("number", "boolean"):
-            return column.values
+            return column.values[:, None]
         text = column.as_text()
         numbers = text.each(read_number(text.words), np.nan)
         wrong = np.isnan(numbers) & ~text.missing
@@ -100,7 +97,7 @@ class Number:
             word = text.words[text.values[row]]
             message = f"expected numbers in column {self.name!r}, as in training, got {word!r} in row {row}"
             raise CellError(message, self.name, row)
-        return numbers
+        return numbers[:, None]
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,6 @@ class Date:
         missing = np.isnat(dates)
         days = np.where(missing, self.fill, dates.astype(np.int64) / 86_400e6)
         parts = date_parts(days)
-        parts["days"] = np.clip(days, *_range(self.limits))
         kept = [parts[part] for part in self.kept] + [missing.astype(np.float64)] * self.flag
         return np.stack(kept, axis=1)
 

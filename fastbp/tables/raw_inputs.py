@@ -31,8 +31,8 @@ class Inputs:
         The input is 1 if the raw value is missing, otherwise 0.
     lower, width : float64 array, shape (inputs of the network,)
         The input is a piece of the raw value x, clip((x - lower) / width, 0, 1); it is x itself where the width is 0.
-    least, most : float64 array, shape (inputs of the network,)
-        A raw value that is not missing is cut to this range first. The largest numbers of float64 cut nothing.
+    least, most : float64 array, shape (raw values,)
+        The range that each raw value is cut to first. The largest numbers of float64 cut nothing.
     """
 
     names: tuple[str, ...] | None
@@ -63,7 +63,7 @@ class Inputs:
     @property
     def is_plain(self) -> bool:
         """Whether the raw values are used as they are."""
-        return not (self.flag | self.piece | self.limited).any() and bool(np.isnan(self.fill).all())
+        return not (self.cuts or (self.flag | self.piece).any()) and bool(np.isnan(self.fill).all())
 
     @property
     def piece(self) -> NDArray[np.bool_]:
@@ -71,9 +71,9 @@ class Inputs:
         return self.width > 0
 
     @property
-    def limited(self) -> NDArray[np.bool_]:
-        """Which inputs come from raw values that are cut to a range."""
-        return (self.least > UNLIMITED[0]) | (self.most < UNLIMITED[1])
+    def cuts(self) -> bool:
+        """Whether a raw value is cut to a range."""
+        return bool((self.least > UNLIMITED[0]).any() or (self.most < UNLIMITED[1]).any())
 
     def expand(self, raw: NDArray[Any]) -> NDArray[np.float64]:
         """
@@ -87,9 +87,10 @@ class Inputs:
         -------
         array, shape (n, inputs of the network)
         """
+        if self.cuts:
+            raw = np.clip(raw, self.least, self.most)
         values = raw[:, self.source].astype(np.float64, copy=False)
         missing = np.isnan(values)
-        np.clip(values, self.least, self.most, out=values)
         np.copyto(values, self.fill, where=missing)
         values[:, self.flag] = missing[:, self.flag]
         piece = self.piece
