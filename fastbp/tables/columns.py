@@ -215,7 +215,7 @@ class Columns:
 
     def expand(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Inputs of the network, shape (n, inputs), not yet standardised, of what `read` returns."""
-        return self.exported.expand(self.raw(values))
+        return self.exported.expand(self.raw(values), cut=False)
 
     def encode(self, frame: Any) -> NDArray[np.float64]:
         """
