@@ -51,7 +51,7 @@ def test_inputs_are_the_shares_of_the_pieces_below_the_number():
     later = np.array([-5.0, 0.0, 0.25, 1.0, 3.0, 4.0, 99.0])
     found = columns.encode(pd.DataFrame({"a": later}))
     wanted = np.clip((later[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
-    np.testing.assert_allclose(found, np.hstack([later[:, None], wanted]))
+    np.testing.assert_allclose(found, np.hstack([np.append(later[:-1], 1.75 + 20 * np.sqrt(2.1875))[:, None], wanted]))
     assert columns.inputs[1] == f"a ({edges[0]:g} to {edges[1]:g})"
 
 

@@ -45,10 +45,12 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     Returns
     -------
     dict
-        ``"quality"`` is not ``"auto"``. Two more: ``"rate_factor"``, how many times as high as usual the learning rate
-        is, if it is not given; and ``"epochs_open"``, whether the number of epochs is not given.
+        ``"quality"`` is not ``"auto"``. Three more: ``"rate_factor"``, how many times as high as usual the learning rate
+        is, if it is not given; ``"epochs_open"``, whether the number of epochs is not given; and ``"within_range"``,
+        whether predictions stay within the range of the targets.
     """
-    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard", "rate_factor": 1.0}
+    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard"}
+    own |= {"rate_factor": 1.0, "within_range": False}
     validation = patience = None
     quality = checks.one_of("quality", asked["quality"], QUALITIES)
     # The lecture's rule, and other rules than Adam's, are left as they are; so is a table that is not standardised.
@@ -57,8 +59,8 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     if table and in_memory and not continued and not plain:
         many = target.task == "regression" and n >= LARGER_BATCHES
         hidden, factor = CLASSES if target.task != "regression" else MANY_NUMBERS if many else NUMBERS
-        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise", "rate_factor": factor}
-        own["epochs"] = table_epochs(n)
+        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise"}
+        own |= {"rate_factor": factor, "within_range": True, "epochs": table_epochs(n)}
         if many:
             own["batch_size"] = max(LARGER, default_batch_size(n))
         validation, patience = SHARE if n >= MANY else SHARE_OF_FEW, PATIENCE
