@@ -47,7 +47,6 @@ def _unlimited(model: Network | Ensemble) -> Network | Ensemble:
     """The model without the range of its targets: an MLPRegressor cannot cut its predictions."""
     nets = [replace(net, target_range=None) for net in members(model)]
     return nets[0] if isinstance(model, Network) else Ensemble(tuple(nets), model.options)
-    return estimator
 
 
 def vote_of(model: Ensemble) -> Any:

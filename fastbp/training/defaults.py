@@ -45,9 +45,9 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     Returns
     -------
     dict
-        ``"quality"`` is not ``"auto"``. Three more: ``"rate_factor"``, how many times as high as usual the learning rate
-        is, if it is not given; ``"epochs_open"``, whether the number of epochs is not given; and ``"within_range"``,
-        whether predictions stay within the range of the targets.
+        ``"quality"`` is not ``"auto"``. Three more: ``"rate_factor"``, how many times as high as usual the learning
+        rate is, if it is not given; ``"epochs_open"``, whether the number of epochs is not given; and
+        ``"within_range"``, whether predictions stay within the range of the targets.
     """
     own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard"}
     own |= {"rate_factor": 1.0, "within_range": False}
