@@ -51,12 +51,23 @@ class Level:
     pilots: int
     wait: float
     longer: float
+    varied: bool = False
 
 
 LEVELS = {
     "fast": Level(1, 1, np.inf, pilots=2, wait=0.2, longer=1.25),
-    "default": Level(4, 8, 5e9, pilots=4, wait=0.3, longer=1.75),
-    "best": Level(24, 24, np.inf, pilots=4, wait=0.3, longer=1.75),
+    "default": Level(4, 8, 5e9, pilots=4, wait=0.3, longer=1.6),
+    "best": Level(16, 16, np.inf, pilots=4, wait=0.3, longer=1.6, varied=True),
+}
+# What the members of the best quality differ in: every second one has options that are drawn from these. Epochs are
+# factors of those that the pilots found.
+VARIED_NUMBERS = {"hidden": [(128, 128), (256, 128)], "activation": ["relu", "gelu"], "epochs": [1, 1.5]}
+VARIED_CLASSES = {
+    "hidden": [(64, 64), (128, 64), (64, 64, 64)],
+    "activation": ["relu", "gelu"],
+    "epochs": [0.8, 1, 1.2],
+    "l2": [1e-4, 3e-4],
+    "dropout": [0, 0.1],
 }
 # Otherwise there are as many pilots as this. Fewer rows are few.
 PILOTS, FEW = 2, 1000
@@ -160,9 +171,21 @@ class _Training:
         return count, max(1, min(epochs, int(epochs * left / seconds)))
 
     def options(self, seeds: np.random.SeedSequence, count: int, epochs: int) -> list[tuple[int, dict[str, Any]]]:
-        """Seed and options of each member."""
-        common = {"epochs": epochs, "patience": None, "max_seconds": None}
-        return [(seed, common) for seed in seeds.generate_state(count).tolist()]
+        """Seed and options of each member: those of the user, and of every second one of many others that are drawn."""
+        chosen: list[tuple[int, dict[str, Any]]] = []
+        random = np.random.default_rng(seeds.spawn(1)[0])
+        for number, seed in enumerate(seeds.generate_state(count).tolist()):
+            own: dict[str, Any] = {"epochs": epochs, "max_seconds": None}
+            if self.level.varied and number % 2:
+                own |= self.varied(random, epochs)
+            chosen.append((seed, own))
+        return chosen
+
+    def varied(self, random: np.random.Generator, epochs: int) -> dict[str, Any]:
+        """Options drawn at random."""
+        space = VARIED_NUMBERS if self.run.net.task == "regression" else VARIED_CLASSES
+        own = {name: values[random.integers(len(values))] for name, values in space.items()}
+        return own | {"epochs": max(LEAST_EPOCHS, round(own.pop("epochs") * epochs)), "learning_rate": None}
 
     def train(self, runs: Sequence[Run]) -> list[Network]:
         """The networks of these runs; raises if there are none."""
