@@ -121,6 +121,23 @@ def test_training_on_pieces_is_training_on_their_inputs(kind, options, monkeypat
             np.testing.assert_allclose(pieces.history[name], values, rtol=1e-9)
 
 
+def test_a_table_of_text_is_learnt_without_its_inputs(monkeypatch):
+    random = np.random.default_rng(3)
+    words = np.array([f"w{k}" for k in range(40)])
+    frame = pd.DataFrame({"a": words[random.integers(0, 40, N)], "b": words[random.integers(0, 9, N)]})
+    frame.loc[::7, "b"] = None
+    y = frame["a"].str.len() + frame["b"].isna() + random.normal(size=N)
+    found = []
+    for pays in (rules.PAYS, 1e9):
+        monkeypatch.setattr(rules, "PAYS", pays)
+        found.append(fastbp.train(frame, y, **OPTIONS | {"dtype": "float64", "epochs": 5}))
+    assert (found[0].columns.in_pieces, found[1].columns.in_pieces) == (True, False)
+    np.testing.assert_allclose(found[0].params, found[1].params, rtol=1e-6, atol=1e-9)
+    later = frame[:50].assign(a=["unseen", None, *frame["a"][2:50]])
+    for rows in (later, later[:1], later[:0]):
+        np.testing.assert_allclose(found[0].predict(rows), found[1].predict(rows), rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("task", ["regression", "classification"])
 @pytest.mark.parametrize("rows", [0, 1, 7, N])
 def test_predictions_of_a_table_and_of_its_inputs(rows, task, monkeypatch):

@@ -239,8 +239,7 @@ class Columns:
         """Whether the first layer works on pieces and categories instead of on inputs, because these are many more."""
         kinds = [isinstance(encoder, Category) for encoder in self.encoders]
         terms = sum(1 if category else 2 * len(e.parts) for e, category in zip(self.encoders, kinds, strict=True))
-        has_pieces = any(isinstance(encoder, Number) and encoder.edges for encoder in self.encoders)
-        return has_pieces and len(self.inputs) >= PAYS * terms
+        return len(self.inputs) >= PAYS * terms
 
     def expand(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Inputs of the network, shape (n, inputs), not yet standardised, of what `read` returns."""

@@ -14,10 +14,9 @@ from . import text
 from .encoders import DATE_PARTS, UNLIMITED, Category, Date, Encoder, Number, date_parts
 from .frames import Column
 
-# The most categories that get their own input; if these cover less than half of the rows, the column is left out.
-MOST_CATEGORIES = 100
-# A category is rare in fewer rows than this or in fewer than 1 % of them, and always if only a single row has it.
-RARE = 10
+# The most categories that get their own input; if these cover less than half of the rows, the column is left out. 1000
+# are a little more accurate on large tables, but take twice the time, as every step adapts the weights of every input.
+MOST_CATEGORIES = 300
 # Pieces of a number's range, from the least to the most of all numbers of a row together.
 LEAST_PIECES, MOST_PIECES, ALL_PIECES = 6, 16, 480
 # Numbers further from the mean than so many standard deviations are cut: a slip of the pen, or a code such as 999999
@@ -173,9 +172,9 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     present = sum(counts.values())
     if len(counts) == 1 and not missing.any():
         return None, _left_out(column, f"always {next(iter(counts))!r}")
-    least = min(RARE, max(2, -(-present // 100)))
-    frequent = [value for value in counts if counts[value] >= least]
-    common = sorted(frequent, key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
+    # what only one row has tells nothing about other rows
+    repeated = [value for value in counts if counts[value] > 1]
+    common = sorted(repeated, key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
     if 2 * sum(counts[value] for value in common) < present:
         reason = f"{len(counts)} different values in {present} rows: names, identifiers or free text"
         return None, _left_out(column, reason, warning=True)

@@ -41,5 +41,5 @@ def skewed(values: NDArray[Any]) -> str | None:
     figures = f"skewness {skew:.1f}; median {np.median(y):g}, largest {y.max():g}"
     return (
         f"the target is heavily skewed ({figures}): a few rows dominate the loss; "
-        f"{advice}, or use the loss 'huber' or 'absolute_error'"
+        f"use the loss 'huber' or 'absolute_error', or {advice}"
     )
