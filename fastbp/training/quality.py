@@ -43,6 +43,8 @@ class Level:
         Share of its epochs that a pilot goes on after its best one.
     longer : float
         Epochs of a member, whose learning rate falls to 0 in them, for each epoch of a pilot up to its best one.
+    varied : bool
+        Whether every second member has other options.
     """
 
     fewest: int
@@ -59,8 +61,8 @@ LEVELS = {
     "default": Level(4, 8, 5e9, pilots=4, wait=0.3, longer=1.6),
     "best": Level(16, 16, np.inf, pilots=4, wait=0.3, longer=1.6, varied=True),
 }
-# What the members of the best quality differ in: every second one has options that are drawn from these. Epochs are
-# factors of those that the pilots found.
+# What options of members are drawn from; epochs are factors of those that the pilots found. Other networks go wrong in
+# other rows, so that their mean is better than that of more of the same.
 VARIED_NUMBERS = {"hidden": [(128, 128), (256, 128)], "activation": ["relu", "gelu"], "epochs": [1, 1.5]}
 VARIED_CLASSES = {
     "hidden": [(64, 64), (128, 64), (64, 64, 64)],
@@ -69,7 +71,7 @@ VARIED_CLASSES = {
     "l2": [1e-4, 3e-4],
     "dropout": [0, 0.1],
 }
-# Otherwise there are as many pilots as this. Fewer rows are few.
+# Pilots with as many rows as this, or more.
 PILOTS, FEW = 2, 1000
 LEAST_WAIT, LEAST_EPOCHS = 5, 3
 # Share of `max_seconds` that the pilots may take.
