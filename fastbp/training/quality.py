@@ -19,6 +19,7 @@ import numpy as np
 from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
+from ..runtime import interruption
 from ..runtime.pool import run_tasks
 from ..runtime.progress import Bar, make_bar
 from . import first_weights
@@ -103,6 +104,8 @@ class _Training:
         epochs, pilots = run.hyper.epochs, list[Network]()
         if asked["epochs_open"]:
             pilots = self.pilots(pilot_seeds)
+            if not pilots:
+                raise KeyboardInterrupt
             epochs = self.epochs(pilots)
             losses = [net.history["validation_loss"][net.best_epoch - 1] for net in pilots]
             known |= {"pilots": len(pilots), "pilot_loss": float(np.mean(losses))}
@@ -110,12 +113,17 @@ class _Training:
         count, epochs = self.members(epochs, pilots)
         runs = [run.member({"seed": seed} | own) for seed, own in self.options(member_seeds, count, epochs)]
         nets = [] if self.interrupted else self.train(runs)
-        whole = [net for net in nets if net.stop_reason == "epochs"] or pilots or nets
+        whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
+        found = whole or pilots or nets
+        if not found:
+            raise KeyboardInterrupt
         self.warn(len(whole), count)
+        if self.interrupted:
+            known["interrupted"] = True
         if self.level.most == 1:
-            model: Network | Ensemble = replace(whole[0], options=dict(whole[0].options) | known)
+            model: Network | Ensemble = replace(found[0], options=dict(found[0].options) | known)
         else:
-            model = Ensemble(tuple(whole), known | {"n": len(whole), "seed": asked["seed"]})
+            model = Ensemble(tuple(found), known | {"n": len(found), "seed": asked["seed"]})
         return self.measured(model)
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
@@ -144,7 +152,7 @@ class _Training:
         level, passes = self.level, self.rows * len(self.run.initial.params)
         count = level.most
         if level.work:
-            count = int(np.clip(level.work / (passes * epochs), level.fewest, level.most))
+            count = int(np.clip(level.work / max(1, passes * epochs), level.fewest, level.most))
         if self.most_seconds is None or not pilots:
             return count, epochs
         left = self.most_seconds - (time.perf_counter() - self.started)
@@ -155,11 +163,14 @@ class _Training:
 
     def options(self, seeds: np.random.SeedSequence, count: int, epochs: int) -> list[tuple[int, dict[str, Any]]]:
         """Seed and options of each member."""
-        common = {"epochs": epochs, "patience": None, "max_seconds": None}
+        seconds = None
+        if self.most_seconds is not None and not self.run.asked["epochs_open"]:  # nobody knows what fits in them
+            seconds = self.most_seconds / -(-count // self.threads)
+        common = {"epochs": epochs, "patience": None, "max_seconds": seconds}
         return [(seed, common) for seed in seeds.generate_state(count).tolist()]
 
     def train(self, runs: Sequence[Run]) -> list[Network]:
-        """The networks of these runs; raises if there are none."""
+        """The networks of these runs; raises if all diverged."""
         found: dict[int, Network | FloatingPointError] = {}
 
         def done(number: int, result: Network | FloatingPointError) -> None:
@@ -168,22 +179,24 @@ class _Training:
 
         self.interrupted = not run_tasks([functools.partial(_trained, run) for run in runs], self.threads, done)
         results = [found[number] for number in sorted(found)]
-        self.failures += [result for result in results if isinstance(result, FloatingPointError)]
+        self.failures = [result for result in results if isinstance(result, FloatingPointError)]
         nets = [result for result in results if isinstance(result, Network)]
         if not nets and not self.interrupted:
             raise self.failures[0]
         return nets
 
-    def warn(self, there: int, count: int) -> None:
-        """Warn if networks are missing; raise if all are."""
-        if not there:
-            raise KeyboardInterrupt
+    def warn(self, whole: int, count: int) -> None:
+        """Warn if members are missing."""
+        if whole == count or (self.interrupted and interruption.shared.get() is not None):
+            return  # whoever handles Ctrl-C for many of these tells you
+        text = f"{count - whole} of {count} networks diverged"
+        if self.failures:
+            text += f"; the first is {self.failures[0]}"
         if self.interrupted:
-            text = f"training was interrupted; the result has {there} of {count} networks"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
-        elif there < count:
-            text = f"{count - there} of {count} networks are missing; the first is {self.failures[0]}"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            text = f"training was interrupted after {whole} of {count} networks"
+        if not whole:
+            text += "; the result is as trained so far"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
 
     def measured(self, model: Network | Ensemble) -> Network | Ensemble:
         """The model, with its score on the user's validation samples among its options."""
