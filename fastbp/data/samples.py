@@ -285,6 +285,9 @@ def _drawn(y: Targets, fraction: float, random: np.random.Generator) -> NDArray[
     for group in groups:
         count = min(len(group) - 1, round(fraction * len(group)))
         drawn[random.permutation(group)[: max(count, 0)]] = True
+    if not drawn.any():  # of very small classes, the fraction of each is none: it is drawn from all of them
+        spare = np.concatenate([random.permutation(group)[1:] for group in groups])
+        drawn[random.permutation(spare)[: round(fraction * n)]] = True
     return drawn
 
 

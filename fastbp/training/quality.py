@@ -19,6 +19,7 @@ import numpy as np
 from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
+from ..runtime import interruption
 from ..runtime.pool import run_tasks
 from ..runtime.progress import Bar, make_bar
 from . import first_weights
@@ -123,21 +124,27 @@ class _Training:
         pilot_seeds, member_seeds = np.random.SeedSequence(asked["seed"]).spawn(2)
         known: dict[str, Any] = {"quality": asked["quality"]}
         epochs, pilots = run.hyper.epochs, list[Network]()
-        if asked["epochs_open"]:
+        if "epochs" in asked["open"]:
             pilots = self.pilots(pilot_seeds)
+            if not pilots:
+                raise KeyboardInterrupt
             epochs = self.epochs(pilots)
             losses = [net.history["validation_loss"][net.best_epoch - 1] for net in pilots]
             known |= {"pilots": len(pilots), "pilot_loss": float(np.mean(losses))}
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
-        count, epochs = self.members(epochs, pilots)
-        runs = [run.member({"seed": seed} | own) for seed, own in self.options(member_seeds, count, epochs)]
+        runs = self.members(member_seeds, epochs, pilots)
         nets = [] if self.interrupted else self.train(runs)
-        whole = [net for net in nets if net.stop_reason == "epochs"] or pilots or nets
-        self.warn(len(whole), count)
+        whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
+        found = whole or pilots or nets
+        if not found:
+            raise KeyboardInterrupt
+        self.warn(len(whole), len(runs))
+        if self.interrupted:
+            known["interrupted"] = True
         if self.level.most == 1:
-            model: Network | Ensemble = replace(whole[0], options=dict(whole[0].options) | known)
+            model: Network | Ensemble = replace(found[0], options=dict(found[0].options) | known)
         else:
-            model = Ensemble(tuple(whole), known | {"n": len(whole), "seed": asked["seed"]})
+            model = Ensemble(tuple(found), known | {"n": len(found), "seed": asked["seed"]})
         return self.measured(model)
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
@@ -160,37 +167,39 @@ class _Training:
         best = float(np.mean([net.best_epoch for net in pilots]))
         return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else self.level.longer * best))
 
-    def members(self, epochs: int, pilots: Sequence[Network]) -> tuple[int, int]:
-        """How many members to train, and for how many epochs, within the work of the level and `max_seconds`."""
+    def members(self, seeds: np.random.SeedSequence, epochs: int, pilots: Sequence[Network]) -> list[Run]:
+        """The runs of the members: as many as the work of the level allows, and `max_seconds`."""
         level, passes = self.level, self.rows * len(self.run.initial.params)
-        count = int(np.clip(level.work / (passes * epochs), level.fewest, level.most))
-        if self.most_seconds is None or not pilots:
-            return count, epochs
-        left = self.most_seconds - (time.perf_counter() - self.started)
-        work = sum(len(net.history["loss"]) * net.options["samples"] * len(net.params) for net in pilots)
-        seconds = sum(net.train_seconds for net in pilots) / work * passes * epochs  # of a member
-        count = max(1, min(count, int(left / seconds) * self.threads))
-        return count, max(1, min(epochs, int(epochs * left / seconds)))
-
-    def options(self, seeds: np.random.SeedSequence, count: int, epochs: int) -> list[tuple[int, dict[str, Any]]]:
-        """Seed and options of each member: those of the user, and of every second one of many others that are drawn."""
-        chosen: list[tuple[int, dict[str, Any]]] = []
+        count = int(np.clip(level.work / max(1, passes * epochs), level.fewest, level.most))
+        seconds = None
+        if self.most_seconds is not None and not pilots:  # nobody knows how many fit in them
+            seconds = self.most_seconds / -(-count // self.threads)
         random = np.random.default_rng(seeds.spawn(1)[0])
+        options = []
         for number, seed in enumerate(seeds.generate_state(count).tolist()):
-            own: dict[str, Any] = {"epochs": epochs, "max_seconds": None}
-            if self.level.varied and number % 2:
-                own |= self.varied(random, epochs)
-            chosen.append((seed, own))
-        return chosen
+            varied = self.varied(random, epochs) if level.varied and number % 2 else {"epochs": epochs}
+            options.append(varied | {"seed": seed, "max_seconds": seconds})
+        runs = list(map(self.run.member, options))
+        if self.most_seconds is None or not pilots:
+            return runs
+        work = sum(len(net.history["loss"]) * net.options["samples"] * len(net.params) for net in pilots)
+        speed = work / sum(net.train_seconds for net in pilots)
+        needed = [run.hyper.epochs * self.rows * len(run.initial.params) / speed for run in runs]
+        left = self.most_seconds - (time.perf_counter() - self.started)
+        fit = int(np.searchsorted(np.cumsum(needed), left * self.threads))
+        if fit:
+            return runs[:fit]
+        return [self.run.member(options[0] | {"epochs": max(1, int(runs[0].hyper.epochs * left / needed[0]))})]
 
     def varied(self, random: np.random.Generator, epochs: int) -> dict[str, Any]:
-        """Options drawn at random."""
+        """Options drawn at random, but for those that the user chose."""
         space = VARIED_NUMBERS if self.run.net.task == "regression" else VARIED_CLASSES
-        own = {name: values[random.integers(len(values))] for name, values in space.items()}
-        return own | {"epochs": max(LEAST_EPOCHS, round(own.pop("epochs") * epochs)), "learning_rate": None}
+        drawn = {name: values[random.integers(len(values))] for name, values in space.items()}
+        drawn["epochs"] = max(LEAST_EPOCHS, round(drawn["epochs"] * epochs))
+        return {"epochs": epochs} | {name: drawn[name] for name in drawn if name in self.run.asked["open"]}
 
     def train(self, runs: Sequence[Run]) -> list[Network]:
-        """The networks of these runs; raises if there are none."""
+        """The networks of these runs; raises if all diverged."""
         found: dict[int, Network | FloatingPointError] = {}
 
         def done(number: int, result: Network | FloatingPointError) -> None:
@@ -199,22 +208,24 @@ class _Training:
 
         self.interrupted = not run_tasks([functools.partial(_trained, run) for run in runs], self.threads, done)
         results = [found[number] for number in sorted(found)]
-        self.failures += [result for result in results if isinstance(result, FloatingPointError)]
+        self.failures = [result for result in results if isinstance(result, FloatingPointError)]
         nets = [result for result in results if isinstance(result, Network)]
         if not nets and not self.interrupted:
             raise self.failures[0]
         return nets
 
-    def warn(self, there: int, count: int) -> None:
-        """Warn if networks are missing; raise if all are."""
-        if not there:
-            raise KeyboardInterrupt
+    def warn(self, whole: int, count: int) -> None:
+        """Warn if members are missing."""
+        if whole == count or (self.interrupted and interruption.shared.get() is not None):
+            return  # whoever handles Ctrl-C for many of these tells you
+        text = f"{count - whole} of {count} networks diverged"
+        if self.failures:
+            text += f"; the first is {self.failures[0]}"
         if self.interrupted:
-            text = f"training was interrupted; the result has {there} of {count} networks"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
-        elif there < count:
-            text = f"{count - there} of {count} networks are missing; the first is {self.failures[0]}"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            text = f"training was interrupted after {whole} of {count} networks"
+        if not whole:
+            text += "; the result is as trained so far"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
 
     def measured(self, model: Network | Ensemble) -> Network | Ensemble:
         """The model, with its score on the user's validation samples among its options."""
