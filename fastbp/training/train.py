@@ -188,7 +188,8 @@ def train(  # noqa: PLR0913
     Ctrl-C does not wait for the end of the epoch.
 
     A table is a frame in memory or a file, of at least 50 rows. Its own defaults hold with adam and its kin and with
-    ``scale=True``; "How the defaults were chosen" in the guide has the measurements.
+    ``scale=True``; "How the defaults were chosen" in the guide has the measurements. Predictions of numbers then stay
+    within the range of the training targets, see `Network.target_range`.
 
     Equal data, options and seed give equal weights to the last bit, for any number of threads, on one machine with one
     version of fastbp, Numba and NumPy.
