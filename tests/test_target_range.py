@@ -47,13 +47,13 @@ def test_outputs_are_cut_to_the_range_of_the_training_rows(y, options):
     assert_cut(net)
     all_rows = learn(y, validation=None, **options)
     np.testing.assert_array_equal(all_rows.target_range, [np.atleast_1d(y.min(axis=0)), np.atleast_1d(y.max(axis=0))])
-    for rows in (1, 40, 70_000):  # one row, few, and several parts
+    for rows in (0, 1, 40, 70_000):  # none, one row, few, and several parts
         many = pd.concat([FAR] * (rows // N + 1), ignore_index=True)[:rows]
         predicted = all_rows.predict(many)
         assert predicted.shape[0] == rows
         least, most = all_rows.target_range.astype(all_rows.dtype)
-        assert (predicted.reshape(rows, -1) >= least).all()
-        assert (predicted.reshape(rows, -1) <= most).all()
+        assert (predicted.reshape(rows, y[:1].size) >= least).all()
+        assert (predicted.reshape(rows, y[:1].size) <= most).all()
 
 
 def test_the_range_is_that_of_the_training_rows_alone():

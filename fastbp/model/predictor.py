@@ -124,7 +124,7 @@ class Predictor:
         if self.limits is not None:
             least, most = self.limits
             # Of a single number, two calls of NumPy would take half as long as the whole prediction.
-            if out.size > 1 or not least <= out.item() <= most:
+            if out.size != 1 or not least <= out.item() <= most:
                 np.minimum(np.maximum(out, least, out=out), most, out=out)
         return decision if decide else out
 

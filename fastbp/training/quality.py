@@ -64,8 +64,12 @@ LEVELS = {
 }
 # What options of members are drawn from; epochs are factors of those that the pilots found. Other networks go wrong in
 # other rows, so that their mean is better than that of more of the same.
-VARIED_NUMBERS = {"hidden": [(128, 128), (256, 128)], "activation": ["relu", "gelu"], "epochs": [1, 1.5]}
-VARIED_CLASSES = {
+VARIED_NUMBERS: dict[str, list[Any]] = {
+    "hidden": [(128, 128), (256, 128)],
+    "activation": ["relu", "gelu"],
+    "epochs": [1, 1.5],
+}
+VARIED_CLASSES: dict[str, list[Any]] = {
     "hidden": [(64, 64), (128, 64), (64, 64, 64)],
     "activation": ["relu", "gelu"],
     "epochs": [0.8, 1, 1.2],

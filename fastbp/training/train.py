@@ -186,8 +186,8 @@ def train(  # noqa: PLR0913
     Returns
     -------
     Network or Ensemble
-        Frozen weights, with ``options``; a `Network` with ``history`` and ``stop_reason``. The options of a quality have
-        the mean validation loss of the pilots in their best epochs, ``"pilot_loss"``: it flatters a little.
+        Frozen weights, with ``options``; a `Network` with ``history`` and ``stop_reason``, too. The options of a quality
+        have the mean validation loss of the pilots in their best epochs, ``"pilot_loss"``: it flatters a little.
 
     Raises
     ------
@@ -203,8 +203,9 @@ def train(  # noqa: PLR0913
     Ctrl-C does not wait for the end of the epoch.
 
     A table is a frame in memory or a file, of at least 50 rows. Its own defaults hold with adam and its kin and with
-    ``scale=True``; "How the defaults were chosen" in the guide has the measurements. Pass ``quality="single"`` to watch
-    one run of it, and ``quality="fast"`` for a `Network` that predicts in the least time.
+    ``scale=True``; "How the defaults were chosen" in the guide has the measurements. Predictions of numbers then stay
+    within the range of the training targets, see `Network.target_range`. Pass ``quality="single"`` to watch one run of
+    it, and ``quality="fast"`` for a `Network` that predicts in the least time.
 
     Equal data, options and seed give equal weights to the last bit, for any number of threads, on one machine with one
     version of fastbp, Numba and NumPy.
