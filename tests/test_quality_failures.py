@@ -65,77 +65,83 @@ def test_divergence_of_all_members(monkeypatch):
         learnt(quality="default", threads=1)
 
 
-# The program waits in its run number STOP until Ctrl-C has come, and in it for a second one if TWICE.
+# In each case, the program waits in its run number `stop` until Ctrl-C has come, and for a second one if `twice`.
 INTERRUPTED = """
     import signal, sys, time, warnings
     import numpy as np, pandas as pd, fastbp
     from fastbp.runtime import interruption
     from fastbp.training import prepare
-    stop, twice, quality, epochs = int(sys.argv[1]), sys.argv[2] == "True", sys.argv[3], eval(sys.argv[4])
-    count, real, aborted = [], prepare.Run.train, []
-    def train(run):
-        count.append(1)
-        if len(count) - 1 == stop:
-            time.sleep(0.2)  # until the main thread waits
-            print("go", flush=True)
-            while not interruption.shared.get().came:
-                time.sleep(0.01)
-            if twice:
-                time.sleep(0.2)
-                print("go", flush=True)
-                while not aborted:
-                    time.sleep(0.01)
-        return real(run)
-    prepare.Run.train = train
     x = np.random.default_rng(0).normal(size=(60, 2))
     frame, y = pd.DataFrame(x, columns=["a", "b"]), x[:, 0] * x[:, 1]
-    options = {"quality": quality, "epochs": epochs, "hidden": 3, "threads": 1, "progress": False}
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("always")
+    real = prepare.Run.train
+
+    def ask():
+        time.sleep(0.2)  # until the main thread waits
+        print("go", flush=True)
+
+    def case(stop, twice, quality, epochs, many):
+        count, aborted = [], []
+
+        def train(run):
+            count.append(1)
+            if len(count) - 1 == stop:
+                ask()
+                while not interruption.shared.get().came:
+                    time.sleep(0.01)
+                if twice:
+                    ask()
+                    while not aborted:
+                        time.sleep(0.01)
+            return real(run)
+
+        prepare.Run.train = train
+        options = {"quality": quality, "epochs": epochs, "hidden": 3, "threads": 1, "progress": False}
         try:
-            if len(sys.argv) > 5:
+            if many:
                 nets = fastbp.train_many(frame, y, [{"seed": 1}, {"seed": 2}], **options)
-                print(len(nets[0].networks), nets.failures)
-            else:
-                found = fastbp.train(frame, y, seed=1, **options)
-                nets = getattr(found, "networks", [found])
-                reasons = sorted(net.stop_reason for net in nets)
-                print(found.options["interrupted"], reasons, {net.options["samples"] for net in nets})
-                print(np.isfinite(found.predict(frame)).all())
+                return len(nets[0].networks), nets.failures
+            found = fastbp.train(frame, y, seed=1, **options)
+            nets = getattr(found, "networks", [found])
+            reasons, rows = sorted(net.stop_reason for net in nets), {net.options["samples"] for net in nets}
+            return found.options["interrupted"], reasons, rows, found.predict(frame).shape
         except KeyboardInterrupt:
-            print("KeyboardInterrupt")
-        aborted.append(True)
-    print([str(warning.message) for warning in seen])
-    print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+            return "KeyboardInterrupt"
+        finally:
+            aborted.append(True)
+
+    for arguments in eval(sys.argv[1]):
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            result = case(*arguments)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        print(result, [str(warning.message) for warning in seen], flush=True)
 """
-SO_FAR = "; the result is as trained so far"
+SO_FAR = "; the result is as trained so far']"
+NOT_TRAINED = "(8, {1: NotTrainedError('variants[1]: Ctrl-C came before the network was trained')})"
+CASES = {
+    (0, False, "default", None, False): ("(True, ['interrupted'], {48}, (60,))", f"after 0 of 8 networks{SO_FAR}"),
+    (3, False, "fast", None, False): ("(True, ['patience'], {48}, (60,))", f"after 0 of 1 networks{SO_FAR}"),
+    (4, False, "default", None, False): (f"(True, {['patience'] * 4}, {{48}}, ", f"after 0 of 8 networks{SO_FAR}"),
+    (6, False, "default", None, False): ("(True, ['epochs', 'epochs'], {60}, ", "after 2 of 8 networks']"),
+    (0, False, "default", 99, False): ("(True, ['interrupted'], {60}, ", f"after 0 of 8 networks{SO_FAR}"),
+    (0, True, "default", None, False): ("KeyboardInterrupt", "[]"),
+    (14, False, "default", None, True): (NOT_TRAINED, "1 of 2 networks are missing"),
+    (18, False, "default", None, True): (NOT_TRAINED, "1 of 2 networks are missing"),
+}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as on POSIX")
-@pytest.mark.parametrize(
-    ("arguments", "lines"),
-    [
-        ((0, False, "default", None), ["True ['interrupted'] {48}", f"after 0 of 8 networks{SO_FAR}"]),
-        ((3, False, "fast", None), ["True ['patience'] {48}", f"after 0 of 1 networks{SO_FAR}"]),
-        ((4, False, "default", None), [f"True {['patience'] * 4} {{48}}", f"after 0 of 8 networks{SO_FAR}"]),
-        ((6, False, "default", None), ["True ['epochs', 'epochs'] {60}", "after 2 of 8 networks"]),
-        ((0, False, "default", 99), ["True ['interrupted'] {60}", f"after 0 of 8 networks{SO_FAR}"]),
-        ((0, True, "default", None), ["KeyboardInterrupt"]),
-        ((14, False, "default", None, "many"), ["8 {1: NotTrainedError('variants[1]: Ctrl-C came before"]),
-        ((18, False, "default", None, "many"), ["8 {1: NotTrainedError('variants[1]: Ctrl-C came before"]),
-    ],
-)
-def test_ctrl_c(arguments, lines):
-    command = [sys.executable, "-c", textwrap.dedent(INTERRUPTED), *map(str, arguments)]
+def test_ctrl_c():
+    command = [sys.executable, "-c", textwrap.dedent(INTERRUPTED), repr(list(CASES))]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    for _ in range(1 + arguments[1]):
-        assert child.stdout.readline() == "go\n"
-        child.send_signal(signal.SIGINT)
-    out = child.communicate(timeout=60)[0]
-    assert child.returncode == 0
-    for line in lines:
-        assert line in out
-    assert out.endswith("True\n")
+    for (_, twice, *_), (begin, inside) in CASES.items():
+        for _ in range(1 + twice):
+            assert child.stdout.readline() == "go\n"
+            child.send_signal(signal.SIGINT)
+        line = child.stdout.readline()
+        assert line.startswith(begin)
+        assert inside in line
+    assert child.wait(timeout=60) == 0
 
 
 # What goes with it
