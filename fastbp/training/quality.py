@@ -126,7 +126,8 @@ class _Training:
         """Train all networks, and measure them on the user's validation samples."""
         run, asked = self.run, self.run.asked
         pilot_seeds, member_seeds = np.random.SeedSequence(asked["seed"]).spawn(2)
-        known: dict[str, Any] = {"quality": asked["quality"]}
+        # the seed is the one with which the whole result can be repeated
+        known: dict[str, Any] = {"quality": asked["quality"], "seed": asked["seed"]}
         epochs, pilots = run.hyper.epochs, list[Network]()
         if "epochs" in asked["open"]:
             pilots = self.pilots(pilot_seeds)
@@ -139,7 +140,7 @@ class _Training:
         runs = self.members(member_seeds, epochs, pilots)
         nets = [] if self.interrupted else self.train(runs)
         whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
-        found = whole or pilots or nets
+        found = whole or [net for net in pilots if net.stop_reason != "interrupted"] or pilots or nets
         if not found:
             raise KeyboardInterrupt
         self.warn(len(whole), len(runs))
@@ -148,7 +149,7 @@ class _Training:
         if self.level.most == 1:
             model: Network | Ensemble = replace(found[0], options=dict(found[0].options) | known)
         else:
-            model = Ensemble(tuple(found), known | {"n": len(found), "seed": asked["seed"]})
+            model = Ensemble(tuple(found), known | {"n": len(found)})
         return self.measured(model)
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
