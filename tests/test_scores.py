@@ -203,6 +203,42 @@ def test_all_inputs_of_a_column_are_shuffled_together():
     assert sorted(one.name for one in found) == ["age", "nothing", "place"]
 
 
+def test_importances_of_an_ensemble(nets):
+    y = TARGETS["number"]
+    one = nets["number"]
+    alone = permutation_importance(one, X, y, seed=0)
+    assert permutation_importance(fastbp.Ensemble([one, one]), X, y, seed=0) == alone
+    team = fastbp.Ensemble([one, dataclasses.replace(one, params=one.params * 0)])
+    found = {one.name: one.mean for one in permutation_importance(team, X, y, seed=0, repeats=1)}
+    random = np.random.default_rng(0)
+    for k, name in enumerate(["x1", "x2", "x3"]):
+        shuffled = X.copy()
+        shuffled[:, k] = X[random.permutation(len(X)), k]
+        assert found[name] == team.score(X, y) - team.score(shuffled, y)
+
+
+def test_importances_of_networks_that_encode_a_table_differently(tmp_path):
+    frame = pd.DataFrame({"place": np.where(X[:, 0] > 0, "sea", "town"), "age": X[:, 1], "nothing": NOISE})
+    for y in ((X[:, 0] > 0) * 3.0 + X[:, 1], (X[:, 0] > 0) == (X[:, 1] > 0)):
+        options = {"hidden": 16, "epochs": 60, "learning_rate": 0.02, "progress": False, "seed": 0}
+        team = fastbp.ensemble(frame, y, 3, bootstrap=True, **options)
+        assert team.columns is None
+        found = permutation_importance(team, frame, y, seed=0, repeats=1)
+        assert {one.name for one in found[:2]} == {"place", "age"}
+        assert found[1].mean > 0.2 > 0.1 > abs(found[2].mean)
+        random = np.random.default_rng(0)
+        for name in ("place", "age", "nothing"):  # the frame itself, shuffled in the same way
+            shuffled = frame.assign(**{name: frame[name].to_numpy()[random.permutation(len(frame))]})
+            (fall,) = (one.mean for one in found if one.name == name)
+            assert fall == pytest.approx(team.score(frame, y) - team.score(shuffled, y), abs=1e-6)
+    # a column that only some of the networks read, and a table in a file
+    few = fastbp.train(frame[["age"]], y, validation=None, epochs=1, seed=0)
+    both = fastbp.Ensemble([few, fastbp.train(frame, y, validation=None, epochs=1, seed=0)])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    names = [one.name for one in permutation_importance(both, tmp_path / "t.csv", y)]
+    assert sorted(names) == ["age", "nothing", "place"]
+
+
 def test_importance_needs_a_repeat(nets):
     with pytest.raises(ValueError, match="repeats: expected an integer of at least 1, got 0"):
         permutation_importance(nets["number"], X, TARGETS["number"], repeats=0)

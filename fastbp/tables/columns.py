@@ -309,7 +309,7 @@ def _is_number(value: Any) -> bool:
 
 def difference(columns: Sequence[Columns], of_raw: bool) -> str | None:
     """
-    Name of a column of a table that these, at least one, encode in different ways; None if there is none.
+    Name of a column of a table that some of these encode in different ways; None if there is no such column.
 
     With `of_raw` only raw values are compared: what replaces a missing number, and its pieces, may differ.
     """
