@@ -99,7 +99,7 @@ class _Training:
         """Train all networks, and measure them on the user's validation samples."""
         run, asked = self.run, self.run.asked
         pilot_seeds, member_seeds = np.random.SeedSequence(asked["seed"]).spawn(2)
-        known: dict[str, Any] = {"quality": asked["quality"]}
+        known: dict[str, Any] = {"quality": asked["quality"], "seed": asked["seed"]}
         epochs, pilots = run.hyper.epochs, list[Network]()
         if asked["epochs_open"]:
             pilots = self.pilots(pilot_seeds)
@@ -115,7 +115,7 @@ class _Training:
         if self.level.most == 1:
             model: Network | Ensemble = replace(whole[0], options=dict(whole[0].options) | known)
         else:
-            model = Ensemble(tuple(whole), known | {"n": len(whole), "seed": asked["seed"]})
+            model = Ensemble(tuple(whole), known | {"n": len(whole)})
         return self.measured(model)
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
