@@ -203,9 +203,9 @@ def _pilots(model: Network | Ensemble) -> str:
     if "pilots" not in model.options:
         return ""
     return (
-        f"{model.options['pilots']} further networks, the pilots, found out how long to train: each learnt from a part "
-        "of the training rows, and its validation loss was measured on the others; in the best epochs it was "
-        f"{model.options['pilot_loss']:.3g} on average. "
+        f"How long to train was found out with {model.options['pilots']} further networks, the pilots: each learnt "
+        "from a part of the training rows, and its validation loss was measured on the others; in the best epochs it "
+        f"was {model.options['pilot_loss']:.3g} on average. "
     )
 
 
@@ -400,6 +400,8 @@ def _mistakes(model: Network | Ensemble, part: _Part) -> list[dict[str, Any]]:
 def _options(model: Network | Ensemble) -> list[tuple[str, str, str]]:
     """Name, value and default of each option: of an ensemble, its own and those that its networks share."""
     options, (first, *others) = dict(model.options), [net.options for net in members(model)]
-    shared = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    for name, value in first.items():
+        if name not in options and all(other.get(name) == value for other in others):
+            options[name] = value
     defaults = {name: _words(value) for name, value in DEFAULTS.items()} | dict.fromkeys(FILLED_IN, "auto")
-    return [(name, _words(value), defaults.get(name, "")) for name, value in (shared | options).items()]
+    return [(name, _words(value), defaults.get(name, "")) for name, value in options.items()]

@@ -108,6 +108,7 @@ class _Training:
             known |= {"pilots": len(pilots), "pilot_loss": float(np.mean(losses))}
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
         count, epochs = self.members(epochs, pilots)
+        self.bar.total = len(pilots) + count
         runs = [run.member({"seed": seed} | own) for seed, own in self.options(member_seeds, count, epochs)]
         nets = [] if self.interrupted else self.train(runs)
         whole = [net for net in nets if net.stop_reason == "epochs"] or pilots or nets
