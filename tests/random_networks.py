@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fastbp
 from fastbp.tables import Columns
-from fastbp.tables.encoders import Number
+from fastbp.tables.encoders import UNLIMITED, Number
 from fastbp.tables.fitting import Row
 
 # Names and labels that mean something in C, in Python or in JSON
@@ -20,7 +20,8 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
     """
     Up to three hidden layers with activations out of `hidden` (all the same if `same`), and an output out of `outputs`.
 
-    With `table`, some networks take raw values, some of which may be missing.
+    With `table`, some networks take raw values, some of which may be missing, or are cut to a range. Some regressions
+    cut their predictions.
     """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     columns = draw(st.none() | tables()) if table else None
@@ -59,6 +60,14 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
     if draw(st.booleans()):
         x_scale = np.exp(random.normal(size=inputs) * 2)
         x_mean = random.normal(size=inputs) * 5 * x_scale
+    y_mean, y_scale, target_range = (
+        random.normal(size=count) * 100 * scaled,
+        np.exp(random.normal(size=count) * 3),
+        None,
+    )
+    y_scale = y_scale if scaled else np.ones(count)
+    if task == "regression" and last == "identity" and draw(st.booleans()):
+        target_range = y_mean + y_scale * np.sort(random.normal(size=(2, count)), axis=0)
     return fastbp.Network(
         task=task,
         sizes=sizes,
@@ -68,8 +77,9 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
         params=np.concatenate([part.ravel() for part in parts]).astype(draw(st.sampled_from(naive.DTYPES))),
         x_mean=x_mean,
         x_scale=x_scale,
-        y_mean=random.normal(size=count) * 100 * scaled,
-        y_scale=np.exp(random.normal(size=count) * 3 * scaled),
+        y_mean=y_mean,
+        y_scale=y_scale,
+        target_range=target_range,
         classes=classes,
         single_output=task != "multilabel" and count == 1 and draw(st.booleans()),
         columns=columns,
@@ -78,11 +88,15 @@ def networks(draw, hidden=naive.ELEMENTWISE, outputs=naive.OUTPUTS, same=False, 
 
 @st.composite
 def tables(draw):
-    """Columns of numbers that may be missing."""
+    """Columns of numbers that may be missing, or are cut to a range."""
     names = draw(st.lists(st.sampled_from(ODD), min_size=1, unique=True))
     edges = st.lists(st.sampled_from([-2.0, -0.7, -0.1, 0.0, 1e-3, 0.4, 3.0]), min_size=3, max_size=5, unique=True)
     pieces = st.one_of(st.just(()), edges.map(sorted).map(tuple))
-    encoders = tuple(Number(name, draw(st.floats(-2, 2)), draw(st.booleans()), edges=draw(pieces)) for name in names)
+    limits = st.sampled_from([(), (-3.0, 3.0), (-4.0, 5.0), (-2.0, 2.0)])
+    encoders = tuple(
+        Number(name, draw(st.floats(-2, 2)), draw(st.booleans()), edges=draw(pieces), limits=draw(limits))
+        for name in names
+    )
     return Columns(encoders, tuple(Row(name, "number", 1, "") for name in names))
 
 
@@ -103,11 +117,13 @@ def labels(draw):
 
 
 def raw_rows(net, n, seed=0):
-    """Rows of raw values as `net` expects them; some values are missing where they may be."""
+    """Rows of raw values as `net` expects them; some are missing where they may be, or far away where they are cut."""
     random = np.random.default_rng(seed)
     if net.columns is None:
         return random.normal(net.x_mean, net.x_scale, (n, net.sizes[0]))
     values = ~(net.columns.exported.flag | net.columns.exported.piece)
+    limited = net.columns.exported.most < UNLIMITED[1]
     raw = random.normal(net.x_mean[values], net.x_scale[values], (n, values.sum()))
+    raw[(random.random(raw.shape) < 0.1) & limited] *= 1e9
     raw[random.random(raw.shape) < 0.2] = np.nan
     return raw

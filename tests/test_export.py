@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import warnings
+from dataclasses import replace
 
 import naive
 import numpy as np
@@ -149,6 +150,7 @@ def test_sklearn(net):
             net.to_sklearn()
         return
     model = net.to_sklearn()
+    net = replace(net, target_range=None)  # scikit-learn does not cut predictions
     _, inputs = fresh(net)
     for other in (model, pickle.loads(pickle.dumps(model))):
         predicted = other.predict(inputs)

@@ -202,7 +202,7 @@ class TestModelFile:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"format": 99}, "reads up to 5; update fastbp"),
+            ({"format": 99}, "reads up to 6; update fastbp"),
             ({"format": "1"}, "no format number"),
             ({"task": "magic"}, "unknown task"),
             ({"loss": "magic"}, "unknown loss"),
@@ -239,6 +239,20 @@ class TestModelFile:
             storage.write(path, header, broken)
             with pytest.raises(ValueError, match=f"'{name}' is missing"):
                 fastbp.load(path)
+
+    @pytest.mark.parametrize(
+        "wrong", [[[1.0], [0.0]], [[0.0], [np.inf]], [[np.nan], [1.0]], [[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0]]
+    )
+    def test_a_false_range_of_predictions(self, wrong, nets, tmp_path):
+        header, arrays = storage.contents(nets["regression"])
+        for false in (np.array(wrong), np.array([[0], [1]])):
+            storage.write(tmp_path / "net.fbp", header, arrays | {"target_range": false})
+            with pytest.raises(ValueError, match="target_range"):
+                fastbp.load(tmp_path / "net.fbp")
+        header, arrays = storage.contents(nets["text"])
+        storage.write(tmp_path / "net.fbp", header, arrays | {"target_range": np.array([[0.0] * 3, [1.0] * 3])})
+        with pytest.raises(ValueError, match="target_range does not fit the outputs"):
+            fastbp.load(tmp_path / "net.fbp")
 
     def test_a_missing_or_wrong_checksum(self, path):
         header, arrays = _header(path), load_file(path)

@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 import fastbp
 from fastbp.report.importance import permutation_importance
 from fastbp.tables import Columns, Encoded
 from fastbp.tables import columns as rules
+from fastbp.tables.fitting import _edges
 
 N = 400
 RNG = np.random.default_rng(0)
@@ -44,6 +47,38 @@ def test_pieces_have_the_same_number_of_rows():
     assert counts.min() > 60
 
 
+@given(
+    values=st.lists(st.integers(-3, 3) | st.integers(-40, 40) | st.floats(-1e300, 1e300), min_size=1, max_size=200),
+    zeros=st.integers(0, 200),
+    pieces=st.integers(3, 16),
+)
+def test_edges(values, zeros, pieces):
+    values = np.array([*values, *[0] * zeros], float)
+    distinct, counts = np.unique(values, return_counts=True)
+    edges, frequent = np.array(_edges(values, pieces)), counts > len(values) / pieces
+    if len(distinct) < 3:
+        assert not edges.size
+        return
+    assert (np.diff(edges) > 0).all()
+    assert (edges[0], edges[-1]) == (distinct[0], distinct[-1])
+    assert 3 <= len(edges) <= pieces + 1
+    assert set(distinct[frequent]) <= set(edges) <= set(distinct)
+    # Between two neighbours there are no more of the other values than each piece left for them would have.
+    inside = np.searchsorted(edges, values[~np.isin(values, edges)])
+    assert np.bincount(inside, minlength=1).max() <= counts[~frequent].sum() / (pieces - frequent.sum())
+    if not frequent.any():
+        shares = np.linspace(0, 1, pieces + 1)
+        np.testing.assert_array_equal(edges, np.unique(np.quantile(values, shares, method="inverted_cdf")))
+
+
+def test_other_values_have_the_pieces_that_a_frequent_value_leaves_them():
+    (encoder,) = learn(np.r_[np.zeros(900), np.arange(1, 101)]).encoders
+    assert encoder.edges[:2] == (0, 1)
+    assert len(encoder.edges) == 17
+    counts = np.histogram(np.arange(1, 101), encoder.edges[1:])[0]
+    assert counts.min() >= 6
+
+
 def test_inputs_are_the_shares_of_the_pieces_below_the_number():
     columns = learn([0.0, 1.0, 2.0, 4.0] * 30)
     assert columns.encoders[0].edges[0] == 0
@@ -51,7 +86,7 @@ def test_inputs_are_the_shares_of_the_pieces_below_the_number():
     later = np.array([-5.0, 0.0, 0.25, 1.0, 3.0, 4.0, 99.0])
     found = columns.encode(pd.DataFrame({"a": later}))
     wanted = np.clip((later[:, None] - edges[:-1]) / np.diff(edges), 0, 1)
-    np.testing.assert_allclose(found, np.hstack([later[:, None], wanted]))
+    np.testing.assert_allclose(found, np.hstack([np.append(later[:-1], 1.75 + 20 * np.sqrt(2.1875))[:, None], wanted]))
     assert columns.inputs[1] == f"a ({edges[0]:g} to {edges[1]:g})"
 
 
@@ -121,6 +156,23 @@ def test_training_on_pieces_is_training_on_their_inputs(kind, options, monkeypat
             np.testing.assert_allclose(pieces.history[name], values, rtol=1e-9)
 
 
+def test_a_table_of_text_is_learnt_without_its_inputs(monkeypatch):
+    random = np.random.default_rng(3)
+    words = np.array([f"w{k}" for k in range(40)])
+    frame = pd.DataFrame({"a": words[random.integers(0, 40, N)], "b": words[random.integers(0, 9, N)]})
+    frame.loc[::7, "b"] = None
+    y = frame["a"].str.len() + frame["b"].isna() + random.normal(size=N)
+    found = []
+    for pays in (rules.PAYS, 1e9):
+        monkeypatch.setattr(rules, "PAYS", pays)
+        found.append(fastbp.train(frame, y, **OPTIONS | {"dtype": "float64", "epochs": 5}))
+    assert (found[0].columns.in_pieces, found[1].columns.in_pieces) == (True, False)
+    np.testing.assert_allclose(found[0].params, found[1].params, rtol=1e-6, atol=1e-9)
+    later = frame[:50].assign(a=["unseen", None, *frame["a"][2:50]])
+    for rows in (later, later[:1], later[:0]):
+        np.testing.assert_allclose(found[0].predict(rows), found[1].predict(rows), rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("task", ["regression", "classification"])
 @pytest.mark.parametrize("rows", [0, 1, 7, N])
 def test_predictions_of_a_table_and_of_its_inputs(rows, task, monkeypatch):
@@ -138,6 +190,19 @@ def test_the_same_bits_for_any_number_of_threads():
     options = OPTIONS | {"hidden": (128, 128), "batch_size": 512, "epochs": 3}
     one, two = (fastbp.train(frame, np.tile(WAVES, 10), threads=threads, **options) for threads in (1, 2))
     np.testing.assert_array_equal(one.params, two.params)
+
+
+@pytest.mark.parametrize(
+    ("rate", "what"),
+    [
+        (1e6, r"the loss of outputs of layer 3 \(8 to 1 units, identity\)"),
+        (1e30, "the outputs of layer 2"),
+        (1e39, "the weights of layer 1"),
+    ],
+)
+def test_divergence_is_reported(rate, what):
+    with pytest.raises(FloatingPointError, match=f"diverged in epoch 1, batch 2 of 10: {what}.* no longer finite"):
+        fastbp.train(FRAME, WAVES, learning_rate=rate, **OPTIONS)
 
 
 def test_rows_are_read_as_they_are_asked_for():

@@ -117,6 +117,26 @@ def test_categories_missing_rare_and_unseen():
     np.testing.assert_array_equal(sum(found.values()), [1, 0, 0])
 
 
+def test_what_two_rows_have_is_learnt_and_what_one_row_has_is_grouped():
+    values = ["red"] * 500 + ["blue"] * 2 + ["teal"]
+    columns = learn(values, np.ones(503, bool))
+    assert columns.inputs == ("a=blue", "a=red", "a (other)")
+    np.testing.assert_array_equal(columns.encode(pd.DataFrame({"a": ["teal", "blue"]})), [[0, 0, 1], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_many_random_categories_do_not_look_predictive(task):
+    random = np.random.default_rng(0)
+    n = 3000
+    names = np.array([f"n{k}" for k in range(400)])[random.integers(0, 400, n)]
+    y = random.normal(size=n) if task == "regression" else random.integers(0, 2, n)
+    net = fastbp.train(pd.DataFrame({"name": names, "x": random.normal(size=n)}), y, task=task)
+    # half the squared deviation of standardised targets, or the entropy of a coin
+    chance = 0.5 if task == "regression" else np.log(2)
+    assert net.history["validation_loss"].min() > 0.95 * chance
+    assert len(net.input_names) > 300
+
+
 def test_numbers_as_categories():
     codes = pd.Series([75001, 75002, 69001] * 40)
     assert learn(codes).inputs == ("a",)
@@ -129,10 +149,11 @@ def test_numbers_as_categories():
 
 
 def test_many_categories_are_limited_and_identifiers_are_left_out():
-    many = [f"c{k % 110}" for k in range(10_000)]
+    many = [f"c{k % 310}" for k in range(10_000)]
     columns = Columns.fit(pd.DataFrame({"a": many, "b": range(10_000)}), ["a", "b"], np.ones(10_000, bool))[0]
-    assert columns.rows[0].inputs == 101
-    assert columns.inputs[100] == "a (other)"
+    assert columns.rows[0].inputs == 301
+    assert columns.inputs[300] == "a (other)"
+    assert "10 rare ones grouped" in columns.rows[0].note
     frame = pd.DataFrame({"ticket": [f"T{k}" for k in range(N)], "x": TARGET})
     with pytest.warns(fastbp.TableWarning, match=f"left out: 'ticket' \\({N} different values in {N} rows"):
         fastbp.train(frame, TARGET, epochs=1, validation=None)

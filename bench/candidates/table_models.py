@@ -6,16 +6,13 @@ import pandas as pd
 THREADS = 2
 
 
-def fastbp_network(X, y, task, seed):
-    import fastbp
+def fastbp(quality):
+    def fit(X, y, task, seed):
+        from fastbp import train
 
-    return fastbp.train(X, y, task=task, seed=seed, threads=THREADS, progress=False)
+        return train(X, y, quality=quality, task=task, seed=seed, threads=THREADS, progress=False)
 
-
-def fastbp_ensemble(X, y, task, seed):
-    import fastbp
-
-    return fastbp.ensemble(X, y, task=task, seed=seed, threads=THREADS, progress=False)
+    return fit
 
 
 def boosted(task, regressor, classifier, **options):
@@ -94,8 +91,9 @@ def as_text(X):
 # What each needs installed, how it fits, and how it takes the test rows.
 MODELS = {
     "HistGradientBoosting": ("sklearn", histogram, categorical),
-    "fastbp.train": ("fastbp", fastbp_network, None),
-    "fastbp.ensemble": ("fastbp", fastbp_ensemble, None),
+    "fastbp, fast": ("fastbp", fastbp("fast"), None),
+    "fastbp, default": ("fastbp", fastbp("default"), None),
+    "fastbp, best": ("fastbp", fastbp("best"), None),
     "LightGBM": ("lightgbm", lightgbm, lambda X, like: numbered(categorical(X, like))),
     "XGBoost": ("xgboost", xgboost, lambda X, like: numbered(categorical(X, like))),
     "CatBoost": ("catboost", catboost, lambda X, like: as_text(categorical(X, like))),

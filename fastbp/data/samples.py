@@ -285,6 +285,9 @@ def _drawn(y: Targets, fraction: float, random: np.random.Generator) -> NDArray[
     for group in groups:
         count = min(len(group) - 1, round(fraction * len(group)))
         drawn[random.permutation(group)[: max(count, 0)]] = True
+    if not drawn.any():  # of very small classes, the fraction of each is none: it is drawn from all of them
+        spare = np.concatenate([random.permutation(group)[1:] for group in groups])
+        drawn[random.permutation(spare)[: round(fraction * n)]] = True
     return drawn
 
 
@@ -307,7 +310,8 @@ class Scaling:
         cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None
     ) -> Scaling:
         """Means and deviations of inputs (from `moments`) and targets; zeros and ones where nothing is scaled."""
-        x = _deviations("X", *moments()) if scale else _unscaled(net.sizes[0])
+        names = None if columns is None else columns.inputs
+        x = _deviations("X", *moments(), names) if scale else _unscaled(net.sizes[0])
         if columns is not None:
             x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
         scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
@@ -349,12 +353,13 @@ def _unscaled(columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _deviations(
-    name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64]
+    name: str, mean: NDArray[np.float64], deviation: NDArray[np.float64], names: tuple[str, ...] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each column; 1 is taken for the deviation of a constant column."""
+    """Mean and standard deviation of each column, which may have names; 1 is taken for that of a constant column."""
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         column = int(np.flatnonzero(~(np.isfinite(mean) & np.isfinite(deviation)))[0])
-        got = f"a mean of {mean[column]:g} and a standard deviation of {deviation[column]:g} in column {column}"
+        place = column if names is None else repr(names[column])
+        got = f"a mean of {mean[column]:g} and a standard deviation of {deviation[column]:g} in column {place}"
         raise ValueError(f"{name}: expected numbers that can be standardised in float64, got {got}")
     # The deviation of a column that was computed to be constant may consist of rounding errors.
     constant = deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)

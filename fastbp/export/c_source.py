@@ -91,8 +91,11 @@ _FORWARD_PROTOTYPE = """
  *     Fills out with the $U_OUTPUTS outputs of the last layer."""
 _PLAIN_INPUT = "        const double input = x[i];"
 _INPUT = """\
-        const double value = x[$_source[i]];
         double input = $_flag[i] ? (isnan(value) ? 1 : 0) : isnan(value) ? $_fill[i] : value;"""
+_CUT = """\
+        const double low = $_least[$_source[i]], high = $_most[$_source[i]], given = x[$_source[i]];
+        const double value = given < low ? low : given > high ? high : given;"""
+_UNCUT = "        const double value = x[$_source[i]];"
 _PIECE = "        if ($_width[i] > 0) input = fmin(fmax((input - $_lower[i]) / $_width[i], 0), 1);"
 _NORMALISE = """\
 static void $_normalise($t *p)
@@ -186,6 +189,8 @@ def _network(net: Network) -> list[str]:
     if not inputs.is_plain:
         parts += [_array("int", "source", inputs.source), _array("double", "fill", inputs.fill)]
         parts.append(_array("int", "flag", inputs.flag))
+    if inputs.cuts:
+        parts += [_array("double", "least", inputs.least), _array("double", "most", inputs.most)]
     if inputs.piece.any():
         parts += [_array("double", "lower", inputs.lower), _array("double", "width", inputs.width)]
     for k, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
@@ -193,6 +198,9 @@ def _network(net: Network) -> list[str]:
     if net.task == "regression":
         scale, mean = net.y_scale.astype(net.dtype), net.y_mean.astype(net.dtype)
         parts += [_array("$t", "y_scale", scale), _array("$t", "y_mean", mean)]
+    if net.target_range is not None:
+        least, most = net.target_range.astype(net.dtype)
+        parts += [_array("$t", "y_least", least), _array("$t", "y_most", most)]
     parts.append(_DENSE)
     for name in dict.fromkeys(net.layer_activations):
         if name != "identity":
@@ -252,7 +260,8 @@ def _forward(net: Network) -> str:
     inputs, last, width = Inputs.of(net), len(net.sizes) - 2, max(net.sizes[:-1])
     lines = [f"void $_{'predict' if net.task == 'regression' else 'forward'}(const $t *x, $t *out)", "{"]
     lines += [f"    $t a[{width}]{f', b[{width}]' if last else ''};", "    int i;"]
-    lines += [f"    for (i = 0; i < {net.sizes[0]}; i++) {{", _PLAIN_INPUT if inputs.is_plain else _INPUT]
+    lines.append(f"    for (i = 0; i < {net.sizes[0]}; i++) {{")
+    lines += [_PLAIN_INPUT] if inputs.is_plain else [_CUT if inputs.cuts else _UNCUT, _INPUT]
     lines += [_PIECE] * bool(inputs.piece.any())
     lines += ["        a[i] = ($t)((input - $_x_mean[i]) / $_x_scale[i]);", "    }"]
     source, target = "a", "b"
@@ -264,6 +273,11 @@ def _forward(net: Network) -> str:
         source, target = target, source
     if net.task == "regression":
         lines.append("    for (i = 0; i < $U_OUTPUTS; i++) out[i] = out[i] * $_y_scale[i] + $_y_mean[i];")
+    if net.target_range is not None:
+        lines.append("    for (i = 0; i < $U_OUTPUTS; i++)")
+        lines.append(
+            "        out[i] = out[i] < $_y_least[i] ? $_y_least[i] : out[i] > $_y_most[i] ? $_y_most[i] : out[i];"
+        )
     return "\n".join([*lines, "}", ""])
 
 

@@ -41,7 +41,9 @@ def _stack(count: int, dtype: np.dtype[Any]) -> Any:
 def _constants(net: Network) -> tuple[Any, ...]:
     """What `_outputs` reads of a network: arrays of the same types for all networks of an ensemble."""
     inputs = Inputs.of(net)
-    return inputs.source, inputs.fill, inputs.flag, inputs.lower, inputs.width, *net.kernel_arguments
+    bounds = np.empty((2, 0), net.dtype) if net.target_range is None else net.target_range.astype(net.dtype)
+    encoding = inputs.source, inputs.fill, inputs.flag, inputs.lower, inputs.width, inputs.least, inputs.most
+    return *encoding, *net.kernel_arguments, bounds
 
 
 def _outputs(nets: tuple[Network, ...]) -> Any:
@@ -62,17 +64,23 @@ def _outputs(nets: tuple[Network, ...]) -> Any:
 
     @njit(**POLICY, forceinline=True)  # type: ignore[untyped-decorator]
     def outputs(x: Any, constants: Any, y: Any) -> bool:
-        source, fill, flag, lower, width, scaling, sizes, activations, params, rescaling = constants
+        source, fill, flag, lower, width, least, most = constants[:7]
+        scaling, sizes, activations, params, rescaling, bounds = constants[7:]
         row = carray(stacked_inputs(), (1, sizes[0]))
         for j in range(sizes[0]):
             value = np.float64(x[source[j]])
             missing = value != value
+            if np.isfinite(value):  # an infinite one is reported
+                value = min(max(value, least[source[j]]), most[source[j]])
             value = np.float64(missing) if flag[j] else fill[j] if missing else value
             row[0, j] = min(max((value - lower[j]) / width[j], 0.0), 1.0) if width[j] > 0 else value
         space = carray(stacked_space(), space_size)
         finite = infer_row(row, 0, scaling, (sizes, activations, params), space, y)
         if rescaling.shape[1] > 0:
             rescale((1, units), rescaling, 0, y, 0)
+        if bounds.shape[1] > 0:
+            for k in range(units):
+                y[0, k] = min(max(y[0, k], bounds[0, k]), bounds[1, k])
         return finite
 
     return outputs

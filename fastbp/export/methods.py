@@ -114,8 +114,9 @@ class Exports:
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns. For an
-            ensemble it is a sklearn.ensemble.VotingClassifier (of probabilities) or VotingRegressor of these.
+            Fitted, float64, with the scaler in the first and the last layer. It takes what `encode` returns, and
+            predicts what the network would without its `Network.target_range`: scikit-learn cannot cut predictions. For
+            an ensemble it is a sklearn.ensemble.VotingClassifier (of probabilities) or VotingRegressor of these.
 
         Raises
         ------
@@ -144,10 +145,11 @@ class Exports:
         Returns
         -------
         torch.nn.Sequential
-            Linear layers and activations of `dtype`, with the scaler in the first and the last layer. It takes what
-            `encode` returns, and returns what `forward` does. For an ensemble it is a torch.nn.Module whose attribute
-            ``networks`` has these layers; it returns the mean of the predicted numbers, shape (n, outputs), or of the
-            probabilities, with the shape of `predict_proba`.
+            Linear layers and activations of `dtype`, with the scaler in the first and the last layer, and a module
+            that cuts the outputs to `Network.target_range`, if there is one. It takes what `encode` returns, and
+            returns what `forward` does. For an ensemble it is a torch.nn.Module whose attribute ``networks`` has these
+            layers; it returns the mean of the predicted numbers, shape (n, outputs), or of the probabilities, with the
+            shape of `predict_proba`.
 
         Raises
         ------

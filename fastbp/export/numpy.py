@@ -76,6 +76,9 @@ _EXPAND = """\
     missing = np.isnan(X)
     X = np.where(FLAG, missing, np.where(missing, FILL, X))
 """
+_CUT = """\
+    X = np.clip(X, LEAST, MOST)
+"""
 _PIECES = """\
     X = np.where(WIDTH > 0, np.clip((X - LOWER) / np.where(WIDTH > 0, WIDTH, 1), 0, 1), X)
 """
@@ -161,12 +164,16 @@ def _constants(net: Network) -> str:
     inputs, lines = Inputs.of(net), list[str]()
     if not inputs.is_plain:
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("source", "fill", "flag")]
+    if inputs.cuts:
+        lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("least", "most")]
     if inputs.piece.any():
         lines += [f"{name.upper()} = {_encoded(getattr(inputs, name))}" for name in ("lower", "width")]
     lines += [f"X_MEAN = {_encoded(net.x_mean)}", f"X_SCALE = {_encoded(net.x_scale)}"]
     if net.task == "regression":
         mean, scale = net.y_mean.astype(net.dtype), net.y_scale.astype(net.dtype)
         lines += [f"Y_MEAN = {_encoded(mean)}", f"Y_SCALE = {_encoded(scale)}"]
+    if net.target_range is not None:
+        lines.append(f"Y_LEAST, Y_MOST = {_encoded(net.target_range.astype(net.dtype))}")
     lines.append("LAYERS = [")
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         lines.append(f"    ({_encoded(W)},\n     {_encoded(b)},\n     {name}),")
@@ -204,13 +211,13 @@ def _wrapped(values: list[Any]) -> str:
 
 
 def _forward(net: Network) -> str:
-    inputs = Inputs.of(net)
+    inputs, result = Inputs.of(net), "a * Y_SCALE + Y_MEAN" if net.task == "regression" else "a"
     return _FORWARD.format(
         outputs=net.sizes[-1],
         count=inputs.count,
-        expand=_EXPAND * (not inputs.is_plain) + _PIECES * bool(inputs.piece.any()),
+        expand=_CUT * inputs.cuts + _EXPAND * (not inputs.is_plain) + _PIECES * bool(inputs.piece.any()),
         dtype=f"np.{net.dtype}",
-        result="a * Y_SCALE + Y_MEAN" if net.task == "regression" else "a",
+        result=result if net.target_range is None else f"np.clip({result}, Y_LEAST, Y_MOST)",
     )
 
 

@@ -108,8 +108,10 @@ def _standardised(graph: _Graph, net: Network) -> str:
         return "X"
     values = graph("Cast", "X", to=double)
     if not inputs.is_plain:
+        missing = graph("IsNaN", graph("Gather", values, inputs.source, axis=1))
+        if inputs.cuts:
+            values = graph("Min", graph("Max", values, inputs.least), inputs.most)
         values = graph("Gather", values, inputs.source, axis=1)
-        missing = graph("IsNaN", values)
         values = graph("Where", missing, inputs.fill, values)
         values = graph("Where", inputs.flag, graph("Cast", missing, to=double), values)
     if inputs.piece.any():
@@ -126,7 +128,11 @@ def _prediction(graph: _Graph, net: Network) -> str:
     for W, b, name in zip(net.weights, net.biases, net.layer_activations, strict=True):
         a = _ACTIVATIONS[name](graph, graph("Add", graph("MatMul", a, W), b))
     if net.task == "regression":
-        return graph("Add", graph("Mul", a, net.y_scale.astype(net.dtype)), net.y_mean.astype(net.dtype))
+        a = graph("Add", graph("Mul", a, net.y_scale.astype(net.dtype)), net.y_mean.astype(net.dtype))
+        if net.target_range is None:
+            return a
+        least, most = net.target_range.astype(net.dtype)
+        return graph("Min", graph("Max", a, least), most)
     return a if net.classes is None else _probabilities(graph, net, a)
 
 

@@ -35,11 +35,18 @@ _HIDDEN = ("identity", "logistic", "tanh", "relu")
 def to_sklearn(model: Network | Ensemble, X: ArrayLike | None = None) -> Any:
     """Convert `model` to a fitted estimator of scikit-learn; see `Exports.to_sklearn`."""
     verify.require_equal_inputs("to_sklearn", model, of_raw=False)
-    estimator = estimator_of(model) if isinstance(model, Network) else vote_of(model)
     raw = verify.raw_rows(model, X)
+    model = _unlimited(model)
+    estimator = estimator_of(model) if isinstance(model, Network) else vote_of(model)
     inputs = Inputs.of(members(model)[0]).expand(raw)
     verify.require("to_sklearn", model, raw, answers(model, estimator, inputs))
     return estimator
+
+
+def _unlimited(model: Network | Ensemble) -> Network | Ensemble:
+    """The model without the range of its targets: an MLPRegressor cannot cut its predictions."""
+    nets = [replace(net, target_range=None) for net in members(model)]
+    return nets[0] if isinstance(model, Network) else Ensemble(tuple(nets), model.options)
 
 
 def vote_of(model: Ensemble) -> Any:

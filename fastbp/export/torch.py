@@ -60,6 +60,19 @@ class Mean(nn.Module):  # type: ignore[misc]
         return torch.stack([network(X) for network in self.networks]).mean(dim=0)
 
 
+class Clamp(nn.Module):  # type: ignore[misc]
+    """Cuts each output to its range, see `fastbp.Network.target_range`; `torch.clamp` itself is no module."""
+
+    def __init__(self, least: Any, most: Any) -> None:
+        super().__init__()
+        self.register_buffer("least", least)
+        self.register_buffer("most", most)
+
+    def forward(self, y: Any) -> Any:
+        """The outputs within their ranges."""
+        return torch.clamp(y, self.least, self.most)
+
+
 # Modules of the activations; identity has none. PyTorch's threshold of 20 for Softplus would cost digits in float64.
 _MODULES: dict[str, Any] = {
     "logistic": nn.Sigmoid,
@@ -126,6 +139,8 @@ def sequential_of(net: Network) -> Any:
             linear.weight.copy_(torch.tensor(W.T.copy()))
             linear.bias.copy_(torch.tensor(b))
         modules += [linear] if name == "identity" else [linear, _MODULES[name]()]
+    if net.target_range is not None:
+        modules.append(Clamp(*torch.tensor(net.target_range, dtype=kind)))
     return nn.Sequential(*modules).eval()
 
 
@@ -156,6 +171,8 @@ def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None
     if task == "auto":
         tasks = {"softmax": "classification", "logistic": "classification" if units == 1 else "multilabel"}
         task = tasks.get(last, "regression")
+    if task != "regression" and reader.target_range is not None:
+        raise ValueError(f"sequential: expected a Clamp only in regression, got task {task!r}")
     if task != "regression" and last == "identity":
         last = names[-1] = "softmax" if task == "classification" and units > 1 else "logistic"
     labels = _labels(classes, task, units, last)
@@ -166,7 +183,8 @@ def from_torch(sequential: Any, *, task: str = "auto", classes: ArrayLike | None
     loss = "squared_error" if task == "regression" else "log_loss"
     dtype = np.dtype(np.float64 if reader.double else np.float32)
     try:
-        return layers.network(reader.layers, names, dtype, origin="torch", task=task, loss=loss, classes=labels)
+        attributes = {"task": task, "loss": loss, "classes": labels, "target_range": reader.target_range}
+        return layers.network(reader.layers, names, dtype, origin="torch", **attributes)
     except ValueError as error:
         raise ValueError(f"sequential: {error}") from None
 
@@ -195,16 +213,21 @@ class _Reader:
         self.scale: NDArray[np.float64] | None = None
         self.shift: NDArray[np.float64] | None = None
         self.double = False
+        self.target_range: NDArray[np.float64] | None = None
 
     def read(self, module: Any) -> None:
         """Read a module; ValueError if it is not allowed there."""
         kind = type(module)
         if kind in (nn.Dropout, nn.Identity) or (kind is nn.Flatten and module.start_dim == 1):
             return
+        if self.target_range is not None:
+            raise ValueError("expected Clamp only at the end")
         if kind is nn.Linear:
             self._linear(module)
         elif kind is nn.BatchNorm1d:
             self._norm(module)
+        elif kind is Clamp:
+            self._clamp(module)
         elif kind in _NAMES:
             self._activation(module, *_NAMES[kind])
         else:
@@ -255,6 +278,11 @@ class _Reader:
             if getattr(module, option) not in values:
                 raise ValueError(f"expected {option}={values[0]!r}")
         self.activations[-1] = name
+
+    def _clamp(self, module: Any) -> None:
+        if not self.layers or self.scale is not None or self.activations[-1] not in (None, "identity"):
+            raise ValueError("expected a Linear before Clamp")
+        self.target_range = np.array([self._numbers(module.least), self._numbers(module.most)])
 
     def _numbers(self, tensor: Any) -> NDArray[np.float64]:
         self.double |= tensor.dtype == torch.float64

@@ -129,9 +129,12 @@ def _train_one(variant: Variant, dataset: Dataset, part: Round | None = None, al
             found = dataset.run(variant).variant(variant.asked).train()
         else:
             found = finished(prepare.prepare_run(*dataset.of(variant), MemorySource(1)), 1)
+    except KeyboardInterrupt:  # Ctrl-C came before the first of the networks of a quality
+        return not_trained(variant)
     except Exception as error:
         return type(error)(f"{variant.name}: {error}") if type(error) in (ValueError, FloatingPointError) else error
     interrupted = not isinstance(found, Ensemble) and found.stop_reason == "interrupted"
+    interrupted |= not isinstance(found, Paused) and "interrupted" in found.options
     return not_trained(variant) if interrupted else found
 
 

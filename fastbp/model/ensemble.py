@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import tables
 from ..export.methods import Exports
+from ..runtime.lazy import cached_property
 from ..tables.raw_inputs import Inputs
 from .network import Network
 
@@ -77,7 +78,7 @@ class Ensemble(Exports):
         names = [net.feature_names or () for net in self.networks]
         return tuple(dict.fromkeys(name for some in names for name in some)) or None
 
-    @property
+    @cached_property
     def columns(self) -> tables.Columns | None:
         """How a frame becomes the inputs of all networks; None if they encode it differently, or knew only arrays."""
         return self.networks[0].columns if self._different_column(of_raw=False) is None else None
@@ -263,8 +264,10 @@ class Ensemble(Exports):
             )
 
     def _opened(self, X: Any) -> Any:
-        """X, read once if it is the path of a table."""
-        return tables.opened(X, *(net.columns for net in self.networks))
+        """X, read once for all networks if it is a table, or the path of one."""
+        X, columns = tables.opened(X, *(net.columns for net in self.networks)), self.columns
+        values = None if columns is None else tables.read("X", X, columns)
+        return X if columns is None or values is None else tables.Encoded(columns, values)
 
 
 # What networks must have in common to predict together.

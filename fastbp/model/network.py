@@ -78,6 +78,8 @@ class Network(Exports):
         Time spent on making kernels ready, and on training itself.
     loss_parameter : tuple of float
         Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
+    target_range : array, shape (2, units of the last layer), or None
+        Least and largest target of the training rows: predictions are cut to it, in `forward`, too. None: they are not.
     examples : array, shape (rows, raw values), or None
         Raw values of some training rows (at most 1000), with which exports are verified. Files and pickles do not
         contain them.
@@ -102,10 +104,11 @@ class Network(Exports):
     compile_seconds: float = 0.0
     train_seconds: float = 0.0
     loss_parameter: tuple[float, ...] = ()
+    target_range: NDArray[Any] | None = None
     examples: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes", "examples"):
+        for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes", "target_range", "examples"):
             object.__setattr__(self, name, freeze(getattr(self, name)))
         object.__setattr__(self, "history", MappingProxyType({k: freeze(v) for k, v in self.history.items()}))
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
@@ -177,7 +180,7 @@ class Network(Exports):
     @cached_property
     def _predictor(self) -> Predictor:
         moments = np.array([self.x_mean, self.x_scale], np.float64), np.array([self.y_mean, self.y_scale], np.float64)
-        return Predictor(self.architecture, self.params, *moments)
+        return Predictor(self.architecture, self.params, *moments, self.target_range)
 
     @cached_property
     def _in_pieces(self) -> PiecePredictor | None:
@@ -185,7 +188,8 @@ class Network(Exports):
         if self.columns is None or not self.columns.in_pieces or len(self.sizes) < 3:
             return None
         encoder = PieceEncoder(self.columns, self.x_mean, self.x_scale, self.dtype)
-        return PiecePredictor(self.architecture, self.params, encoder, np.array([self.y_mean, self.y_scale]))
+        rescaling = np.array([self.y_mean, self.y_scale])
+        return PiecePredictor(self.architecture, self.params, encoder, rescaling, self.target_range)
 
     @property
     def kernel_arguments(self) -> tuple[Any, ...]:
@@ -231,7 +235,7 @@ class Network(Exports):
         Returns
         -------
         array, shape (n, units of the last layer)
-            In regression, in the units of the targets.
+            In regression, in the units of the targets, and within `target_range`.
         """
         return self._infer(X)
 
@@ -267,7 +271,7 @@ class Network(Exports):
         Returns
         -------
         array, shape (n, units of the last layer, features)
-            Per raw unit of the inputs; in regression, in the units of the targets.
+            Per raw unit of the inputs; in regression, in the units of the targets, as if there were no `target_range`.
         """
         a, weights = self.activations(X), self.weights
         kinds = [kernels.ACTIVATIONS[name] for name in self.layer_activations]

@@ -35,13 +35,23 @@ class Predictor:
     params : array
     scaling, rescaling : float64 array, shape (2, inputs) and (2, outputs)
         Mean and deviation of each input, and of each output.
+    target_range : float64 array, shape (2, outputs), or None
+        To which the outputs are cut.
     """
 
     def __init__(
-        self, net: Architecture, params: NDArray[Any], scaling: NDArray[np.float64], rescaling: NDArray[np.float64]
+        self,
+        net: Architecture,
+        params: NDArray[Any],
+        scaling: NDArray[np.float64],
+        rescaling: NDArray[np.float64],
+        target_range: NDArray[np.float64] | None = None,
     ) -> None:
         self.sizes, self.dtype = net.sizes, params.dtype
         self.inputs, self.outputs = net.sizes[0], net.sizes[-1]
+        limits = None if target_range is None else target_range.astype(params.dtype)
+        # Python's numbers are compared faster.
+        self.limits = limits if limits is None or self.outputs > 1 else limits[:, 0].tolist()
         scaling = np.array([scaling[0], 1 / scaling[1]])
         # Writable copies: Numba takes 40 ns longer to find the type of a read-only array.
         sizes, activations = net.size_array.copy(), net.activation_codes.copy()
@@ -109,7 +119,14 @@ class Predictor:
             return decision
         out = np.empty((n, self.outputs), self.dtype) if n <= MANY else self.space(n, False)
         decision = np.empty(n, np.int64) if decide else _NOTHING
-        return (decision if decide else out) if kernel(X, *self.constants, threshold, out, decision) else None
+        if not kernel(X, *self.constants, threshold, out, decision):
+            return None
+        if self.limits is not None:
+            least, most = self.limits
+            # Of a single number, two calls of NumPy would take half as long as the whole prediction.
+            if out.size != 1 or not least <= out.item() <= most:
+                np.minimum(np.maximum(out, least, out=out), most, out=out)
+        return decision if decide else out
 
 
 class PiecePredictor:
@@ -122,17 +139,23 @@ class PiecePredictor:
         Of at least two layers.
     params : array
     encoder : PieceEncoder
-    rescaling : float64 array, shape (2, outputs)
+    rescaling, target_range
+        As of `Predictor`.
     """
 
     def __init__(
-        self, net: Architecture, params: NDArray[Any], encoder: PieceEncoder, rescaling: NDArray[np.float64]
+        self,
+        net: Architecture,
+        params: NDArray[Any],
+        encoder: PieceEncoder,
+        rescaling: NDArray[np.float64],
+        target_range: NDArray[np.float64] | None,
     ) -> None:
         self.net, self.params, self.encoder = net, params, encoder
         units, first = net.sizes[1], (net.sizes[0] + 1) * net.sizes[1]
         rest = replace(net, sizes=net.sizes[1:], activations=net.activations[1:])
         nothing = np.array([np.zeros(units), np.ones(units)])
-        self.rest = Predictor(rest, params[first:].copy(), nothing, rescaling)
+        self.rest = Predictor(rest, params[first:].copy(), nothing, rescaling, target_range)
 
     def __call__(self, X: Any, threshold: float, decide: bool) -> NDArray[Any] | None:
         """Outputs, or the number of each row's class; None if X is no table."""

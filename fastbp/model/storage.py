@@ -25,12 +25,13 @@ from .ensemble import Ensemble
 from .network import STOP_REASONS, Network
 
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
-# with its number and a dot; 5 brought numbers that are encoded piece by piece.
-FORMAT = PIECES = 5
+# with its number and a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers,
+# and of the predictions of a regression.
+FORMAT, PIECES = 6, 5
 _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
-_HISTORY = "history."
+_HISTORY, _RANGE = "history.", "target_range"
 
 
 @contextlib.contextmanager
@@ -65,6 +66,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Header and tensors of a model file."""
     tensors: dict[str, NDArray[Any]] = {name: getattr(network, name) for name in _ARRAYS}
+    tensors |= {} if network.target_range is None else {_RANGE: network.target_range}
     tensors |= {_HISTORY + key: values for key, values in network.history.items()}
     header = {
         "format": FORMAT,
@@ -223,6 +225,12 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
         require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
     for name in ("x_scale", "y_scale"):
         require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
+    target_range = tensors.get(_RANGE)
+    if target_range is not None:
+        fits = task == "regression" and target_range.shape == (2, sizes[-1]) and target_range.dtype == np.float64
+        require(fits, f"{_RANGE} does not fit the outputs")
+        ordered = np.isfinite(target_range).all() and (target_range[0] <= target_range[1]).all()
+        require(bool(ordered), f"{_RANGE} holds impossible limits")
     classes = _classes_from_json(header["classes"])
     fits = sizes[-1] % max(1, len(parameter)) == 0
     require(fits, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
@@ -261,6 +269,7 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
         stop_reason=header["stop_reason"],
         options=header["options"],
         loss_parameter=parameter,
+        target_range=target_range,
         compile_seconds=float(seconds[0]),
         train_seconds=float(seconds[1]),
     )

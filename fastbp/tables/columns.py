@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_type_hints
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from .. import checks
 from ..runtime.lazy import cached_property
 from . import files, fitting, frames
-from .encoders import DATE_PARTS, KINDS, Category, Date, Encoder, Number
+from .encoders import DATE_PARTS, KINDS, UNLIMITED, Category, Date, Encoder, Number
 from .fitting import Row
 from .raw_inputs import Inputs
 
@@ -85,7 +84,7 @@ class Columns:
             if encoder is not None:
                 values.append(encoder.read(column))
         columns = cls.of(fitted)
-        return columns, np.concatenate(values, axis=1)
+        return columns, columns._cut(values)
 
     @classmethod
     def fit_array(cls, X: NDArray[Any], training: NDArray[np.bool_]) -> Columns:
@@ -163,7 +162,20 @@ class Columns:
                 pieces = itertools.pairwise(encoder.edges)
                 found += [(start, a if encoder.flag else fills[0], False, a, b - a) for a, b in pieces]
             start += len(encoder.parts)
-        return Inputs(self._parts if self.named else None, *map(np.array, zip(*found, strict=True)))
+        limits = np.array([limits for encoder in self.encoders for limits in encoder.ranges]).T
+        return Inputs(self._parts if self.named else None, *map(np.array, zip(*found, strict=True)), *limits)
+
+    @cached_property
+    def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the largest of each number that is read; places of categories are not cut."""
+        ranges = [[UNLIMITED] if isinstance(one, Category) else one.ranges for one in self.encoders]
+        least, most = np.array(list(itertools.chain.from_iterable(ranges))).T
+        return least, most
+
+    def _cut(self, values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """What all encoders have read, with the numbers within their limits."""
+        found = np.concatenate(values, axis=1)
+        return np.clip(found, *self._limits, out=found)
 
     @cached_property
     def scaled(self) -> NDArray[np.bool_]:
@@ -202,7 +214,7 @@ class Columns:
         if not self.named:
             return checks.samples("X", frame, len(self.encoders))
         self.require(frame)
-        return np.concatenate([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders], axis=1)
+        return self._cut([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders])
 
     def raw(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Raw values, shape (n, raw values), of what `read` returns."""
@@ -227,12 +239,11 @@ class Columns:
         """Whether the first layer works on pieces and categories instead of on inputs, because these are many more."""
         kinds = [isinstance(encoder, Category) for encoder in self.encoders]
         terms = sum(1 if category else 2 * len(e.parts) for e, category in zip(self.encoders, kinds, strict=True))
-        has_pieces = any(isinstance(encoder, Number) and encoder.edges for encoder in self.encoders)
-        return has_pieces and len(self.inputs) >= PAYS * terms
+        return len(self.inputs) >= PAYS * terms
 
     def expand(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Inputs of the network, shape (n, inputs), not yet standardised, of what `read` returns."""
-        return self.exported.expand(self.raw(values))
+        return self.exported.expand(self.raw(values), cut=False)
 
     def encode(self, frame: Any) -> NDArray[np.float64]:
         """
@@ -260,6 +271,8 @@ class Columns:
             kind = KINDS[settings.pop("kind")]
             if kind is Number:
                 settings.setdefault("edges", [])  # files up to format 4 have none
+            if kind in (Number, Date):
+                settings.setdefault("limits", [])  # files up to format 5 have none
             encoders.append(_checked(kind, settings))
         named = stored.get("named", True)
         columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]), named)
@@ -296,11 +309,17 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
     result = kind(**values)
     if isinstance(result, Number) and not (np.diff(result.edges) > 0).all():
         raise ValueError(f"invalid columns: the edges of {result.name!r} do not increase")
+    if isinstance(result, Number | Date) and result.limits and not _is_range(result.limits):
+        raise ValueError(f"invalid columns: the limits of {result.name!r} are {result.limits}")
     if isinstance(result, Date) and not set(result.kept) <= set(DATE_PARTS):
         raise ValueError(f"invalid parts of a date {result.kept}")
     if isinstance(result, Category | Date) and not result.parts:
         raise ValueError(f"column {result.name!r} has no inputs")
     return result
+
+
+def _is_range(limits: tuple[float, ...]) -> bool:
+    return len(limits) == 2 and limits[0] <= limits[1]
 
 
 def _is_number(value: Any) -> bool:
@@ -322,47 +341,6 @@ def difference(columns: Sequence[Columns], of_raw: bool) -> str | None:
         if unequal or moved:
             return (unequal or moved)[0]
     return None
-
-
-def text_names(*columns: Columns | None) -> frozenset[str]:
-    """Names of the columns that at least one network reads as text or dates, even if their cells look like numbers."""
-    encoders = itertools.chain.from_iterable(one.encoders for one in columns if one is not None)
-    return frozenset(encoder.name for encoder in encoders if isinstance(encoder, Category | Date))
-
-
-def opened(X: Any, *columns: Columns | None) -> Any:
-    """X itself, or the frame in the file if X is a path."""
-    if not isinstance(X, str | os.PathLike):
-        return X
-    return files.read(os.fspath(X), text_names(*columns)).frame
-
-
-def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:
-    """The `count` inputs of a network from the argument `name`: a table, an array of raw values, or the inputs."""
-    X = opened(X, columns)
-    if columns is None:
-        return checks.samples(name, X, count)
-    values = read(name, X, columns)
-    if values is not None:
-        return columns.expand(values)
-    raw = columns.exported.count
-    if raw != count and np.shape(X)[1:] == (raw,):
-        return columns.exported.expand(checks.samples(name, X, raw))
-    return checks.samples(name, X, count)
-
-
-def read(name: str, X: Any, columns: Columns) -> NDArray[Any] | None:
-    """What `Columns.read` returns of the argument `name`; None of an array, unless its columns need no names."""
-    if not columns.named:
-        array, raw = checks.numeric(name, X), len(columns.encoders)
-        has_inputs = raw != len(columns.inputs) and array.shape[1:] == (len(columns.inputs),)
-        return None if has_inputs else checks.samples(name, array, raw)
-    if checks.feature_names(X) is None:
-        return None
-    try:
-        return columns.read(X)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
 
 
 def plain_columns(names: Sequence[str], means: Sequence[float]) -> Columns:

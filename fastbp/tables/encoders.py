@@ -1,8 +1,9 @@
 """
 Encoders, one for each kind of column: plain data, learnt from the training rows.
 
-An encoder reads a column as numbers, and makes raw values of these, where a missing number is NaN; `Columns` fills
-these in. Only a category is read as something else than its raw values: as the place of the one that is 1.
+An encoder reads a column as numbers, and makes raw values of these, where a missing number is NaN; `Columns` cuts
+numbers to their ranges, and fills in the missing ones. Only a category is read as something else than its raw values:
+as the place of the one that is 1.
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ from .text import read_date, read_number
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 DATE_PARTS = ("days", "year sin", "year cos", *_DAYS, "hour sin", "hour cos")
+# The range of numbers that are not cut; finite, so that every export can write it.
+_LARGEST = float(np.finfo(np.float64).max)
+UNLIMITED = -_LARGEST, _LARGEST
+
+
+def _range(limits: tuple[float, ...]) -> tuple[float, float]:
+    """The least and the largest number that these limits allow."""
+    return (limits[0], limits[1]) if limits else UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Number:
         The column contains yes and no.
     edges : tuple of float
         Ends of the pieces that have their own input, in increasing order; none: only the number itself is an input.
+    limits : tuple of float
+        Two numbers; what lies outside is taken for the nearer one. None: every number is used as it is.
     """
 
     name: str
@@ -48,6 +59,7 @@ class Number:
     lenient: bool = False
     boolean: bool = False
     edges: tuple[float, ...] = ()
+    limits: tuple[float, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -63,6 +75,11 @@ class Number:
     def fills(self) -> tuple[float, ...]:
         """What replaces each raw value if it is missing."""
         return (self.fill,)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The least and the largest number that each raw value may be."""
+        return (_range(self.limits),)
 
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, 1)."""
@@ -120,6 +137,11 @@ class Category:
         """Nothing is filled in: "missing" is a category, too."""
         return (math.nan,) * len(self.parts)
 
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The least and the largest number that each raw value may be."""
+        return (UNLIMITED,) * len(self.parts)
+
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""
         return (values == np.arange(len(self.parts))).astype(np.float64)
@@ -149,6 +171,8 @@ class Date:
         How text is read: ``"ISO"``, or as in `datetime.strptime`; None if the frame contains dates.
     flag : bool
         One more input marks missing dates.
+    limits : tuple of float
+        As of `Number`, of the days.
     """
 
     name: str
@@ -156,6 +180,7 @@ class Date:
     fill: float
     format: str | None = None
     flag: bool = False
+    limits: tuple[float, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -171,6 +196,12 @@ class Date:
     def fills(self) -> tuple[float, ...]:
         """Nothing is filled in later: `encode` already replaces a missing date by the median."""
         return (math.nan,) * len(self.parts)
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The least and the largest number that each raw value may be."""
+        days = _range(self.limits)
+        return tuple(days if part == "days" else UNLIMITED for part in self.kept) + (UNLIMITED,) * self.flag
 
     def raw(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Raw values, shape (n, parts)."""

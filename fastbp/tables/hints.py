@@ -30,8 +30,9 @@ def left_out(columns: Columns) -> str | None:
 def skewed(values: NDArray[Any]) -> str | None:
     """Whether the numbers of a target are heavily skewed, and what to do."""
     y = values.astype(np.float64)
-    deviation = y.std()
-    if len(y) < 20 or not deviation > 0:
+    with np.errstate(over="ignore", invalid="ignore"):  # what cannot be standardised is an error later
+        deviation = y.std()
+    if len(y) < 20 or not 0 < deviation < np.inf:
         return None
     skew = float((((y - y.mean()) / deviation) ** 3).mean())
     if abs(skew) < HEAVY_SKEW:
@@ -40,5 +41,5 @@ def skewed(values: NDArray[Any]) -> str | None:
     figures = f"skewness {skew:.1f}; median {np.median(y):g}, largest {y.max():g}"
     return (
         f"the target is heavily skewed ({figures}): a few rows dominate the loss; "
-        f"{advice}, or use the loss 'huber' or 'absolute_error'"
+        f"use the loss 'huber' or 'absolute_error', or {advice}"
     )

@@ -24,6 +24,7 @@ MOST_FEATURES, MOST_NUMBERS = 64, 100_000_000
 CLASSES, NUMBERS, MANY_NUMBERS = ((64, 64), 3.0), ((128, 128), 2.0), ((64, 64, 64), 4.0)
 LARGER_BATCHES, LARGER = 2500, 64
 # Options of one run, with which quality="auto" stands for a single one.
+_CHOSEN = {"epochs": None, "hidden": None, "activation": "relu", "l2": 0.0, "dropout": 0.0}
 _OF_ONE_RUN = ("epochs", "target_loss", "target_accuracy", "patience")
 
 
@@ -45,10 +46,12 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     Returns
     -------
     dict
-        ``"quality"`` is not ``"auto"``. Two more: ``"rate_factor"``, how many times as high as usual the learning rate
-        is, if it is not given; and ``"epochs_open"``, whether the number of epochs is not given.
+        ``"quality"`` is not ``"auto"``. Three more: ``"rate_factor"``, how many times as high as usual the learning
+        rate is, if it is not given; ``"within_range"``, whether predictions stay within the range of the targets; and
+        ``"open"``, the names of those options that a quality may choose, as the user did not.
     """
-    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard", "rate_factor": 1.0}
+    own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard"}
+    own |= {"rate_factor": 1.0, "within_range": False}
     validation = patience = None
     quality = checks.one_of("quality", asked["quality"], QUALITIES)
     # The lecture's rule, and other rules than Adam's, are left as they are; so is a table that is not standardised.
@@ -57,8 +60,8 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     if table and in_memory and not continued and not plain:
         many = target.task == "regression" and n >= LARGER_BATCHES
         hidden, factor = CLASSES if target.task != "regression" else MANY_NUMBERS if many else NUMBERS
-        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise", "rate_factor": factor}
-        own["epochs"] = table_epochs(n)
+        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise"}
+        own |= {"rate_factor": factor, "within_range": True, "epochs": table_epochs(n)}
         if many:
             own["batch_size"] = max(LARGER, default_batch_size(n))
         validation, patience = SHARE if n >= MANY else SHARE_OF_FEW, PATIENCE
@@ -68,7 +71,7 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     if quality != SINGLE:
         _check_quality(quality, asked, in_memory, continued)
         validation = patience = None
-    found = dict(asked) | {"quality": quality, "epochs_open": asked["epochs"] is None}
+    found = dict(asked) | {"quality": quality, "open": _open(asked)}
     for name, value in own.items():
         if found.get(name) is None:
             found[name] = value
@@ -76,6 +79,13 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
         found["validation"] = validation
         found["patience"] = patience if found["patience"] is None else found["patience"]
     return found
+
+
+def _open(asked: Mapping[str, Any]) -> frozenset[str]:
+    """Those of the options that a quality chooses which have their defaults."""
+    return frozenset(
+        name for name, default in _CHOSEN.items() if isinstance(asked[name], type(default)) and asked[name] == default
+    )
 
 
 def _check_quality(quality: str, asked: Mapping[str, Any], in_memory: bool, continued: bool) -> None:

@@ -17,7 +17,7 @@ class DivergenceWarning(RuntimeWarning):
     """Training stopped because the loss or the weights were no longer finite."""
 
 
-def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: NDArray[Any], where: str) -> str:
+def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: Any, where: str) -> str:
     """One sentence: what happened, where, and what to try."""
     return (
         f"training diverged in {where}: {_first_culprit(net, params, X)} no longer finite with "
@@ -26,7 +26,7 @@ def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: 
     )
 
 
-def _first_culprit(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> str:
+def _first_culprit(net: Architecture, params: NDArray[Any], X: Any) -> str:
     """
     What is no longer finite first, from the inputs up.
 
@@ -35,7 +35,7 @@ def _first_culprit(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> 
     net : Architecture
     params : array
         The weights when it was noticed.
-    X : C-contiguous array, shape (n, features)
+    X : C-contiguous array or InPieces, shape (n, features)
         The samples of the batch.
     """
     weights = network.layers(params, net.sizes)
@@ -44,9 +44,12 @@ def _first_culprit(net: Architecture, params: NDArray[Any], X: NDArray[Any]) -> 
         where = f"layer {number} ({W.shape[0]} to {W.shape[1]} units, {name})"
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             return f"the weights of {where} were"
-        z = np.empty((len(a), W.shape[1]), params.dtype)
-        kernels.linear_forward(a, W, b, z)
-        kernels.activation_forward(kernels.ACTIVATIONS[name], z, z)
+        if isinstance(a, np.ndarray):
+            z = np.empty((len(a), W.shape[1]), params.dtype)
+            kernels.linear_forward(a, W, b, z)
+            kernels.activation_forward(kernels.ACTIVATIONS[name], z, z)
+        else:
+            z = a.first_outputs(net, params)
         if not np.isfinite(z).all():
             return f"the outputs of {where} were"
         a = z

@@ -253,7 +253,8 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     if net.custom_loss is not None:
         losses.check_derivative(net.custom_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     recorded = _recorded(net, hyper, asked, seed, source.threads, count)
-    maker = functools.partial(_network_maker, scaling, target, columns, source)
+    limits = _target_range(parts.train.y, net, network, asked["within_range"])
+    maker = functools.partial(_network_maker, scaling, target, columns, source, limits)
     make = maker(net, recorded)
     initial = TrainingState.initial(params, hyper.optimizer, order_random if asked["shuffle"] else None)
     measure = _metric(metric, source, parts.validation, make)
@@ -313,11 +314,30 @@ def _recorded(
     }
 
 
+def _target_range(y: Targets, net: Architecture, start: Network | None, wanted: bool) -> NDArray[np.float64] | None:
+    """
+    See `Network.target_range`: if it is wanted, and the units of the outputs are those of the targets without limits.
+
+    A network that goes on from another one keeps its range, which the new targets widen.
+    """
+    if start is not None:
+        wanted = start.target_range is not None
+    if not wanted or net.task != "regression" or net.activations[-1] != "identity":
+        return None
+    limits = np.array([y.values.min(axis=0), y.values.max(axis=0)], np.float64)
+    limits = np.repeat(limits, net.sizes[-1] // limits.shape[1], axis=1)  # every quantile of a target
+    if start is not None and start.target_range is not None:
+        low, high = start.target_range
+        limits = np.array([np.minimum(limits[0], low), np.maximum(limits[1], high)])
+    return limits
+
+
 def _network_maker(
     scaling: samples.Scaling,
     target: Targets,
     columns: tables.Columns | None,
     source: Source,
+    target_range: NDArray[np.float64] | None,
     net: Architecture,
     recorded: Mapping[str, Any],
 ) -> Callable[..., Network]:
@@ -335,6 +355,7 @@ def _network_maker(
             classes=target.classes,
             single_output=target.single and len(net.loss_parameter) < 2,
             columns=columns,
+            target_range=target_range,
             options=dict(options),
             examples=source.examples() if results else None,
             **results,

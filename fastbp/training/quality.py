@@ -19,6 +19,7 @@ import numpy as np
 from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
+from ..runtime import interruption
 from ..runtime.pool import run_tasks
 from ..runtime.progress import Bar, make_bar
 from . import first_weights
@@ -37,21 +38,47 @@ class Level:
         Members.
     work : float
         Multiply-adds of all passes of all members, from which there are fewer of them.
+    pilots : int
+        With few rows, where each says less.
+    wait : float
+        Share of its epochs that a pilot goes on after its best one.
+    longer : float
+        Epochs of a member, whose learning rate falls to 0 in them, for each epoch of a pilot up to its best one.
+    varied : bool
+        Whether every second member has other options.
     """
 
     fewest: int
     most: int
     work: float
+    pilots: int
+    wait: float
+    longer: float
+    varied: bool = False
 
 
-LEVELS = {"fast": Level(1, 1, 0), "default": Level(4, 8, 5e9), "best": Level(24, 24, 0)}
-# Pilots, and how many with few rows, of which each says less.
-PILOTS, MORE_PILOTS, FEW = 2, 4, 1000
-# Share of its epochs that a pilot goes on after its best one.
-WAIT, LEAST_WAIT = 0.3, 5
-# Epochs of a member, whose learning rate falls to 0 in them, for each epoch of the pilots up to their best one; without
-# that fall, as many.
-LONGER, LEAST_EPOCHS = 1.75, 3
+LEVELS = {
+    "fast": Level(1, 1, np.inf, pilots=2, wait=0.2, longer=1.25),
+    "default": Level(4, 8, 5e9, pilots=4, wait=0.3, longer=1.6),
+    "best": Level(16, 16, np.inf, pilots=4, wait=0.3, longer=1.6, varied=True),
+}
+# What options of members are drawn from; epochs are factors of those that the pilots found. Other networks go wrong in
+# other rows, so that their mean is better than that of more of the same.
+VARIED_NUMBERS: dict[str, list[Any]] = {
+    "hidden": [(128, 128), (256, 128)],
+    "activation": ["relu", "gelu"],
+    "epochs": [1, 1.5],
+}
+VARIED_CLASSES: dict[str, list[Any]] = {
+    "hidden": [(64, 64), (128, 64), (64, 64, 64)],
+    "activation": ["relu", "gelu"],
+    "epochs": [0.8, 1, 1.2],
+    "l2": [1e-4, 3e-4],
+    "dropout": [0, 0.1],
+}
+# Pilots with as many rows as this, or more.
+PILOTS, FEW = 2, 1000
+LEAST_WAIT, LEAST_EPOCHS = 5, 3
 # Share of `max_seconds` that the pilots may take.
 PILOT_SECONDS = 0.4
 
@@ -99,32 +126,38 @@ class _Training:
         """Train all networks, and measure them on the user's validation samples."""
         run, asked = self.run, self.run.asked
         pilot_seeds, member_seeds = np.random.SeedSequence(asked["seed"]).spawn(2)
+        # the seed is the one with which the whole result can be repeated
         known: dict[str, Any] = {"quality": asked["quality"], "seed": asked["seed"]}
         epochs, pilots = run.hyper.epochs, list[Network]()
-        if asked["epochs_open"]:
+        if "epochs" in asked["open"]:
             pilots = self.pilots(pilot_seeds)
+            if not pilots:
+                raise KeyboardInterrupt
             epochs = self.epochs(pilots)
             losses = [net.history["validation_loss"][net.best_epoch - 1] for net in pilots]
             known |= {"pilots": len(pilots), "pilot_loss": float(np.mean(losses))}
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
-        count, epochs = self.members(epochs, pilots)
-        self.bar.total = len(pilots) + count
-        runs = [run.member({"seed": seed} | own) for seed, own in self.options(member_seeds, count, epochs)]
+        runs = self.members(member_seeds, epochs, pilots)
+        self.bar.total = len(pilots) + len(runs)
         nets = [] if self.interrupted else self.train(runs)
-        whole = [net for net in nets if net.stop_reason == "epochs"] or pilots or nets
-        self.warn(len(whole), count)
+        whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
+        found = whole or pilots or nets
+        if not found:
+            raise KeyboardInterrupt
+        self.warn(len(whole), len(runs))
+        if self.interrupted:
+            known["interrupted"] = True
         if self.level.most == 1:
-            model: Network | Ensemble = replace(whole[0], options=dict(whole[0].options) | known)
+            model: Network | Ensemble = replace(found[0], options=dict(found[0].options) | known)
         else:
-            model = Ensemble(tuple(whole), known | {"n": len(whole)})
+            model = Ensemble(tuple(found), known | {"n": len(found)})
         return self.measured(model)
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
         """Networks that were trained on a part of the rows, up to their best epoch on the other part."""
-        few = self.rows < FEW
-        count, share = MORE_PILOTS if few else PILOTS, SHARE if self.rows >= MANY else SHARE_OF_FEW
+        count, share = self.level.pilots if self.rows < FEW else PILOTS, SHARE if self.rows >= MANY else SHARE_OF_FEW
         epochs, seconds = self.run.hyper.epochs, None
-        wait = max(LEAST_WAIT, round(WAIT * epochs))
+        wait = max(LEAST_WAIT, round(self.level.wait * epochs))
         if self.most_seconds is not None:
             seconds = PILOT_SECONDS * self.most_seconds / -(-count // self.threads)
         runs = []
@@ -138,29 +171,41 @@ class _Training:
     def epochs(self, pilots: Sequence[Network]) -> int:
         """Epochs that suit a network that learns from all rows."""
         best = float(np.mean([net.best_epoch for net in pilots]))
-        return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else LONGER * best))
+        return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else self.level.longer * best))
 
-    def members(self, epochs: int, pilots: Sequence[Network]) -> tuple[int, int]:
-        """How many members to train, and for how many epochs, within the work of the level and `max_seconds`."""
+    def members(self, seeds: np.random.SeedSequence, epochs: int, pilots: Sequence[Network]) -> list[Run]:
+        """The runs of the members: as many as the work of the level allows, and `max_seconds`."""
         level, passes = self.level, self.rows * len(self.run.initial.params)
-        count = level.most
-        if level.work:
-            count = int(np.clip(level.work / (passes * epochs), level.fewest, level.most))
+        count = int(np.clip(level.work / max(1, passes * epochs), level.fewest, level.most))
+        seconds = None
+        if self.most_seconds is not None and not pilots:  # nobody knows how many fit in them
+            seconds = self.most_seconds / -(-count // self.threads)
+        random = np.random.default_rng(seeds.spawn(1)[0])
+        options = []
+        for number, seed in enumerate(seeds.generate_state(count).tolist()):
+            varied = self.varied(random, epochs) if level.varied and number % 2 else {"epochs": epochs}
+            options.append(varied | {"seed": seed, "max_seconds": seconds})
+        runs = list(map(self.run.member, options))
         if self.most_seconds is None or not pilots:
-            return count, epochs
-        left = self.most_seconds - (time.perf_counter() - self.started)
+            return runs
         work = sum(len(net.history["loss"]) * net.options["samples"] * len(net.params) for net in pilots)
-        seconds = sum(net.train_seconds for net in pilots) / work * passes * epochs  # of a member
-        count = max(1, min(count, int(left / seconds) * self.threads))
-        return count, max(1, min(epochs, int(epochs * left / seconds)))
+        speed = work / sum(net.train_seconds for net in pilots)
+        needed = [run.hyper.epochs * self.rows * len(run.initial.params) / speed for run in runs]
+        left = self.most_seconds - (time.perf_counter() - self.started)
+        fit = int(np.searchsorted(np.cumsum(needed), left * self.threads))
+        if fit:
+            return runs[:fit]
+        return [self.run.member(options[0] | {"epochs": max(1, int(runs[0].hyper.epochs * left / needed[0]))})]
 
-    def options(self, seeds: np.random.SeedSequence, count: int, epochs: int) -> list[tuple[int, dict[str, Any]]]:
-        """Seed and options of each member."""
-        common = {"epochs": epochs, "patience": None, "max_seconds": None}
-        return [(seed, common) for seed in seeds.generate_state(count).tolist()]
+    def varied(self, random: np.random.Generator, epochs: int) -> dict[str, Any]:
+        """Options drawn at random, but for those that the user chose."""
+        space = VARIED_NUMBERS if self.run.net.task == "regression" else VARIED_CLASSES
+        drawn = {name: values[random.integers(len(values))] for name, values in space.items()}
+        drawn["epochs"] = max(LEAST_EPOCHS, round(drawn["epochs"] * epochs))
+        return {"epochs": epochs} | {name: drawn[name] for name in drawn if name in self.run.asked["open"]}
 
     def train(self, runs: Sequence[Run]) -> list[Network]:
-        """The networks of these runs; raises if there are none."""
+        """The networks of these runs; raises if all diverged."""
         found: dict[int, Network | FloatingPointError] = {}
 
         def done(number: int, result: Network | FloatingPointError) -> None:
@@ -169,22 +214,24 @@ class _Training:
 
         self.interrupted = not run_tasks([functools.partial(_trained, run) for run in runs], self.threads, done)
         results = [found[number] for number in sorted(found)]
-        self.failures += [result for result in results if isinstance(result, FloatingPointError)]
+        self.failures = [result for result in results if isinstance(result, FloatingPointError)]
         nets = [result for result in results if isinstance(result, Network)]
         if not nets and not self.interrupted:
             raise self.failures[0]
         return nets
 
-    def warn(self, there: int, count: int) -> None:
-        """Warn if networks are missing; raise if all are."""
-        if not there:
-            raise KeyboardInterrupt
+    def warn(self, whole: int, count: int) -> None:
+        """Warn if members are missing."""
+        if whole == count or (self.interrupted and interruption.shared.get() is not None):
+            return  # whoever handles Ctrl-C for many of these tells you
+        text = f"{count - whole} of {count} networks diverged"
+        if self.failures:
+            text += f"; the first is {self.failures[0]}"
         if self.interrupted:
-            text = f"training was interrupted; the result has {there} of {count} networks"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
-        elif there < count:
-            text = f"{count - there} of {count} networks are missing; the first is {self.failures[0]}"
-            warnings.warn(text, RuntimeWarning, stacklevel=5)
+            text = f"training was interrupted after {whole} of {count} networks"
+        if not whole:
+            text += "; the result is as trained so far"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
 
     def measured(self, model: Network | Ensemble) -> Network | Ensemble:
         """The model, with its score on the user's validation samples among its options."""

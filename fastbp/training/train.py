@@ -73,12 +73,18 @@ def train(  # noqa: PLR0913
         threads of this process; see "Rows on several machines" in the guide.
     y : array-like, shape (n,) or (n, outputs)
         Numbers for regression, labels of any sortable type, or columns of 0 and 1; or the name of a column of X.
+    quality : {"auto", "single", "fast", "default", "best"}
+        How much is done for a good result. single: one run, just as the other options say. fast, default, best: two or
+        more pilots, runs on most of the rows, find out on the others how many epochs suit; then one network, 4 to 8, or
+        16 of different options learn from all rows for so long. The last two give an `Ensemble`. auto: default for a
+        table, unless you pass an option of a single run (`epochs`, `target_loss`, `target_accuracy`, `patience`,
+        `metric`, `init`, `callback`, `checkpoint`); otherwise single.
     task : {"auto", "regression", "classification", "multilabel"}
         auto: text, booleans, 0/1 and integers with few different values are classes (few: each twice on average, and
         at most 100); several columns of 0 and 1 are multilabel; everything else is regression.
     hidden : int or sequence of int, optional
-        Units per hidden layer; ``()`` is the linear unit (lecture L4). By default 64; for a table, (128, 128) for
-        numbers and (64, 64) for classes.
+        Units per hidden layer; ``()`` is the linear unit (lecture L4). By default 64; for a table (64, 64) for classes,
+        and for numbers (128, 128), or (64, 64, 64) from 2500 rows on.
     activation : str or sequence of one per hidden layer
         ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"selu"``, ``"gelu"``,
         ``"silu"``, ``"mish"``, ``"softplus"``, ``"hard_sigmoid"`` or ``"exp"``; the formulas are in
@@ -103,15 +109,16 @@ def train(  # noqa: PLR0913
     learning_rate : float, optional
         alpha; by default 0.001 for adam, adamw, nadam and rmsprop (up to 0.01 if layers have fewer than 64 units),
         0.01 for momentum, nesterov and rprop, 0.1 for sgd (0.5 for the lecture's squared error of logistic units); for
-        a table twice the usual rate for numbers, three times for classes.
+        a table two to four times the usual rate.
     schedule : {"constant", "cosine", "one_cycle"}, optional
         How the learning rate changes from update to update over all epochs: cosine falls to 0; one_cycle rises to the
         rate and falls. By default constant; for a table, cosine.
     warmup : float
         Epochs in which the rate rises from 0 in equal steps.
     batch_size : int, optional
-        Samples per update; by default 32, more (up to 256) from 12 000 samples on; for a Dask collection about n / 128,
-        from 1024 to 16 384. 1 with sgd is the lecture's per-sample rule.
+        Samples per update; by default 32, more (up to 256) from 12 000 samples on; 64 for the numbers of a table from
+        2500 rows on; for a Dask collection about n / 128, from 1024 to 16 384. 1 with sgd is the lecture's per-sample
+        rule.
     epochs : int, optional
         Most passes over the training samples; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
         above 100 000; 500 for rprop; 100 for a table of 1000 rows, 20 from 5000 on. 0 gives a network with its first
@@ -119,12 +126,14 @@ def train(  # noqa: PLR0913
     target_loss, target_accuracy : float, optional
         Stop once the network, measured on its training samples after an epoch, is as good as this.
     max_seconds : float, optional
-        Stop after the epoch in which this training time is reached.
+        Stop after the epoch in which this training time is reached. Of a quality, the time of all networks together:
+        there will be as many, and as many epochs, as fit.
     validation : float, (Xv, yv), (Xv, yv, weights), None or "auto"
         Fraction of the samples to set aside (drawn at random, each class in proportion), or your own validation set,
         whose third part is the weight of each sample in the validation loss. The weights kept are then those of the
-        epoch with the lowest validation loss, or the best `metric`. auto: for a table 0.15 (0.2 below 500 rows), with a
-        `patience` of 16; otherwise none.
+        epoch with the lowest validation loss, or the best `metric`. auto: for a single run on a table 0.15 (0.2 below
+        500 rows), with a `patience` of 16; otherwise none. Of a quality, nothing is chosen on these samples: the result
+        is measured on them at the end, and its ``options["validation_score"]`` has the `Network.score`.
     patience : int, optional
         Stop when the validation loss (or metric) has not improved for this many epochs.
     metric : {"loss", "score"} or callable
@@ -176,8 +185,9 @@ def train(  # noqa: PLR0913
 
     Returns
     -------
-    Network
-        Frozen weights, with ``history``, ``stop_reason`` and ``options``.
+    Network or Ensemble
+        Frozen weights, with ``options``; a `Network` with ``history`` and ``stop_reason``, too. The options of a quality
+        have the mean validation loss of the pilots in their best epochs, ``"pilot_loss"``: it flatters a little.
 
     Raises
     ------
@@ -193,7 +203,9 @@ def train(  # noqa: PLR0913
     Ctrl-C does not wait for the end of the epoch.
 
     A table is a frame in memory or a file, of at least 50 rows. Its own defaults hold with adam and its kin and with
-    ``scale=True``; "How the defaults were chosen" in the guide has the measurements.
+    ``scale=True``; "How the defaults were chosen" in the guide has the measurements. Predictions of numbers then stay
+    within the range of the training targets, see `Network.target_range`. Pass ``quality="single"`` to watch one run of
+    it, and ``quality="fast"`` for a `Network` that predicts in the least time.
 
     Equal data, options and seed give equal weights to the last bit, for any number of threads, on one machine with one
     version of fastbp, Numba and NumPy.
