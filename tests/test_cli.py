@@ -57,7 +57,8 @@ def rows_of(out):
 def test_train_info_and_predict(capsys, table, tmp_path):
     model = tmp_path / "model.fbp"
     status, out, err = run(
-        capsys, "train", table, "--target", "kind", "--hidden", "8,4", "--seed", 1, "--save", model, "--quiet"
+        *(capsys, "train", table, "--target", "kind", "--hidden", "8,4", "--seed", 1, "--save", model, "--quiet"),
+        *("--quality", "single"),
     )
     assert (status, err) == (0, "")
     shown = rows_of(out)
@@ -89,6 +90,76 @@ def test_train_info_and_predict(capsys, table, tmp_path):
     written = pd.read_csv(tmp_path / "p.csv")
     assert list(written.columns) == ["long", "wide"]
     np.testing.assert_allclose(written, net.predict_proba(frame[["length", "width"]]), rtol=1e-5)
+
+
+def test_the_default_trains_networks_that_predict_together(capsys, table, tmp_path):
+    model, report = tmp_path / "model.fbp", tmp_path / "r.html"
+    command = ["train", table, "--target", "kind", "--hidden", 4, "--seed", 1, "--save", model]
+    status, out, err = run(capsys, *command, "--report", report, "--plot", tmp_path)
+    assert (status, err) == (0, "")
+    team, frame, shown = fastbp.load(model), pd.read_csv(table), rows_of(out)
+    X, y = frame[["length", "width"]], frame["kind"]
+    assert isinstance(team, fastbp.Ensemble)
+    assert shown["ensemble"] == f"{len(team.networks)} networks"
+    assert (shown["quality"], shown["layers"]) == ("default", "34 inputs - 4 relu - 1 logistic")
+    assert shown["epochs"] == f"{team.networks[0].options['epochs']} of each network"
+    found = f"{team.options['pilots']} networks, which found the number of epochs"
+    assert shown["pilots"] == f"{found}; their validation loss was {team.options['pilot_loss']:.4g}"
+    training, _, validation, _ = map(float, shown["accuracy"].split())
+    assert validation == pytest.approx(team.options["validation_score"], abs=1e-4)
+    assert 0.8 * training + 0.2 * validation == pytest.approx(team.score(X, y), abs=1e-3)
+    again = fastbp.train(X, y, hidden=4, seed=1, validation=0.2)
+    np.testing.assert_array_equal(again.predict_proba(X), team.predict_proba(X))
+    assert "and nothing was chosen on them" in report.read_text(encoding="utf-8")
+    for name in ("learning-curves.png", "confusion.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    facts = json.loads(run(capsys, *command, "--json")[1])
+    assert facts["ensemble"] == dict(team.options)
+    assert len(facts["networks"]) == len(team.networks)
+    assert facts["rows"] == {"training": 160, "validation": 40}
+
+    out = run(capsys, "info", model)[1]
+    assert {"quality": "default", "features": "length, width"}.items() <= rows_of(out).items()
+    assert re.search(rf"^validation +accuracy {validation:.4f}$", out, re.MULTILINE)
+    assert run(capsys, "predict", model, table)[1].split() == ["prediction", *team.predict(X)]
+    assert run(capsys, "export", model, "--to", "c", "--table", table)[0] == 0
+
+
+@pytest.mark.parametrize(("options", "kind"), [(["fast"], fastbp.Network), (["best", "--max-seconds", 3], None)])
+def test_other_qualities(capsys, table, tmp_path, options, kind):
+    model = tmp_path / "m.fbp"
+    command = ["train", table, "--target", "length", "--seed", 7, "--save", model, "--quality", *options]
+    status, out, _ = run(capsys, *command)
+    found, frame, shown = fastbp.load(model), pd.read_csv(table), rows_of(out)
+    assert status == 0
+    assert isinstance(found, kind or fastbp.Ensemble)
+    assert (shown["quality"], found.options["quality"], found.options["seed"]) == (options[0], options[0], 7)
+    assert "which found the number of epochs" in shown["pilots"]
+    training, _, validation, _ = map(float, shown["RMSE"].split())
+    error = found.predict(frame[["width", "kind"]]) - frame["length"]
+    assert 0.8 * training**2 + 0.2 * validation**2 == pytest.approx((error**2).mean(), rel=1e-2)
+
+
+def test_options_of_a_single_run_with_a_quality(capsys, table, tmp_path):
+    command = ["train", table, "--target", "kind", "--save", tmp_path / "m"]
+    for option, value in (("ensemble", 2), ("checkpoint", tmp_path / "c"), ("resume", tmp_path / "c")):
+        words = f"--quality: expected 'single' with --{option}, got 'best'; leave one of them out"
+        assert_one_line(*run(capsys, *command, "--quality", "best", f"--{option}", value), words)
+    assert_one_line(
+        *run(capsys, *command, "--quality", "fast", "--patience", 3), "--quality: expected 'single' with patience"
+    )
+    assert run(capsys, *command, "--ensemble", 2, "--quality", "single", "--epochs", 1)[0] == 0
+    assert run(capsys, *command, "--checkpoint", tmp_path / "c", "--max-seconds", 1)[0] == 0
+    assert isinstance(fastbp.load(tmp_path / "m"), fastbp.Network)
+    assert run(capsys, *command, "--resume", tmp_path / "c")[0] == 0
+
+
+def test_a_run_that_was_still_getting_better_says_so(capsys, table, tmp_path):
+    command = ["train", table, "--target", "length", "--save", tmp_path / "m", "--optimizer", "sgd"]
+    status, out, _ = run(capsys, *command, "--learning-rate", 1e-4, "--epochs", 10, "--seed", 1)
+    more = "all epochs done, and still getting better: more epochs may help"
+    assert status == 0
+    assert rows_of(out)["stopped"] == rows_of(run(capsys, "info", tmp_path / "m")[1])["stopped"] == more
 
 
 def test_regression_and_several_targets(capsys, tmp_path):

@@ -535,6 +535,21 @@ def test_command_line(capsys, table, tmp_path):
     assert json.loads(out)["ensemble"] == {"n": 3, "bootstrap": True, "seed": 1}
 
 
+def test_report_and_pictures_on_the_command_line(capsys, table, tmp_path):
+    pytest.importorskip("jinja2")
+    command = ["train", table, "--target", "kind", "--ensemble", 3, "--epochs", 2, "--save", tmp_path / "e.fbp"]
+    report = tmp_path / "e.html"
+    status, out, err = run(capsys, *command, "--bootstrap", "--report", report, "--plot", tmp_path)
+    assert (status, err) == (0, "")
+    assert "epochs      2 of each network\n" in out
+    assert "quality" not in out
+    page = report.read_text(encoding="utf-8")
+    assert "The 3 networks predict kind together from the 2 columns of" in page
+    assert "12 rows were set aside for validation. On the validation rows, their accuracy is" in page
+    for name in ("learning-curves.png", "confusion.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
 def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
     assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N, too")
@@ -542,6 +557,6 @@ def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     assert_one_line(
         *run(capsys, *command, "--ensemble", 2, "--seed", -1), "--seed: expected an integer of at least 0, got -1"
     )
-    for option in ("--report", "--plot", "--checkpoint", "--resume"):
+    for option in ("--checkpoint", "--resume"):
         result = run(capsys, *command, "--ensemble", 2, option, tmp_path / "x")
         assert_one_line(*result, f"{option}: expected a single network; leave out --ensemble")

@@ -129,6 +129,21 @@ def test_axes_that_are_given_are_drawn_on():
     assert plt.get_fignums() == [fig.number]
 
 
+def test_an_ensemble_predicts_together():
+    team = fastbp.ensemble(X, SEVERAL, 3, **QUICK)
+    ax, counts = plot.confusion(team, X, SEVERAL), {}
+    for i, true in enumerate(team.classes):
+        for k, label in enumerate(team.classes):
+            count = ((true == SEVERAL) & (label == team.predict(X))).sum()
+            counts |= {(i, k): f"{count}\n{count / (true == SEVERAL).sum():.0%}"} if count else {}
+    assert fields(ax) == counts
+    assert ax.get_title() == f"{team.score(X, SEVERAL):.1%} of 120 correct"
+    team = fastbp.ensemble(X, np.stack([NUMBER, X[:, 1]], axis=1), 2, loss="quantile", quantile=(0.1, 0.5), **QUICK)
+    ax = plot.predicted(team, X, np.stack([NUMBER, X[:, 1]], axis=1))
+    for k, dots in enumerate(artist for artist in ax.collections if isinstance(artist, PathCollection)):
+        np.testing.assert_allclose(dots.get_offsets()[:, 1], team.predict(X)[:, 2 * k + 1], rtol=1e-6)
+
+
 def test_bad_input():
     net, other = fastbp.train(X, SEVERAL, **QUICK), fastbp.train(X, NUMBER, **QUICK)
     labels = fastbp.train(X, X > 0, **QUICK)
@@ -142,7 +157,7 @@ def test_bad_input():
             "net: expected a network for classification, got one for multilabel",
         ),
         (lambda: plot.predicted(net, X, SEVERAL), "net: expected a network for regression, got one for classification"),
-        (lambda: plot.confusion("net", X, SEVERAL), "net: expected a fastbp.Network, got 'net'"),
+        (lambda: plot.confusion("net", X, SEVERAL), "net: expected a fastbp.Network or a fastbp.Ensemble, got 'net'"),
         (lambda: plot.confusion(net, X, np.full(120, "up")), "y: expected labels seen in training .* got 'up'"),
         (
             lambda: plot.predicted(other, X, NUMBER[:9]),

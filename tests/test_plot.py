@@ -285,9 +285,55 @@ def test_learning_curves_are_the_history(nets):
         "training",
         "validation",
         f"best epoch: {net.best_epoch}",
-        "stopped after epoch 200:\nall epochs done",
+        "stopped after epoch 200:\nall epochs done, and still getting better:\nmore epochs may help",
     ]
+    assert net.best_epoch > 180
     assert ax.get_ylabel() == "mean loss (log loss)"
+
+
+def test_a_run_that_was_still_getting_better_says_so(nets):
+    net, more = nets["two classes"], "still getting better:\nmore epochs may help"
+    for best_epoch, reason, is_better in (
+        (181, "epochs", True),
+        (200, "epochs", True),
+        (180, "epochs", False),
+        (200, "max_seconds", False),
+    ):
+        run = dataclasses.replace(net, best_epoch=best_epoch, stop_reason=reason)
+        assert (more in legend(plot.learning_curves(run))[-1]) == is_better
+    without = {"loss": net.history["loss"]}  # nobody knows
+    assert more not in legend(plot.learning_curves(dataclasses.replace(net, history=without)))[-1]
+
+
+def test_learning_curves_of_an_ensemble_are_those_of_its_networks():
+    y = TARGETS["two classes"]
+    team = fastbp.ensemble(X, y, 3, hidden=(5,), epochs=60, validation=0.2, patience=5, seed=0, learning_rate=0.03)
+    ax = plot.learning_curves(team)
+    *curves, best, ends = ax.lines
+    for k, net in enumerate(team.networks):
+        assert (curves[k].get_ydata() == net.history["loss"]).all()
+        assert (curves[k + 3].get_ydata() == net.history["validation_loss"]).all()
+    lengths = [len(net.history["loss"]) for net in team.networks]
+    assert best.get_xdata().tolist() == [net.best_epoch for net in team.networks]
+    assert list(ends.get_xdata()) == lengths
+    assert len(set(lengths)) > 1
+    training, validation, dots, stop = legend(ax)
+    assert (training, validation, dots) == ("training, 3 networks", "validation, 3 networks", "best epochs")
+    assert stop.startswith(f"stopped after {min(lengths)} to {max(lengths)} epochs:\n{STOP_REASONS['patience']}")
+    same = legend(plot.learning_curves(fastbp.ensemble(X, y, 2, hidden=(), epochs=3)))
+    assert same == ["training, 2 networks", "stopped after 3 epochs:\nall epochs done"]
+
+
+def test_the_plane_of_an_ensemble_has_its_mean(nets):
+    for name in CLASSES:
+        one, other = (fastbp.train(X, TARGETS[name], hidden=(5,), epochs=60, seed=seed) for seed in (1, 2))
+        team, width = fastbp.Ensemble((one, other)), plot.decision.RESOLUTION
+        (image,) = plot.boundary(team, X, TARGETS[name]).images
+        left, right, bottom, top = image.get_extent()
+        plane = np.stack(np.meshgrid(np.linspace(left, right, width), np.linspace(bottom, top, width)), axis=-1)
+        proba = team.predict_proba(plane.reshape(-1, 2)).reshape(width, width, -1)
+        shown = proba[:, :, 1] if name == "two classes" else plot.decision._several_colours(proba)
+        np.testing.assert_allclose(image.get_array(), shown, atol=1e-6)
 
 
 def test_every_reason_to_stop_is_given_in_words(nets):
@@ -479,9 +525,15 @@ def test_it_draws_on_the_array_of_axes_given_and_nowhere_else(nets, name):
 
 
 BAD = {
-    "a model that is none": (lambda net: plot.boundary("net", X, X[:, 0]), "net: expected a fastbp.Network, got 'net'"),
+    "a model that is none": (
+        lambda net: plot.boundary("net", X, X[:, 0]),
+        "net: expected a fastbp.Network or a fastbp.Ensemble, got 'net'",
+    ),
     "no network to draw": (lambda net: plot.network(None), "net: expected a fastbp.Network, got None"),
-    "no network that learnt": (lambda net: plot.learning_curves(3), "net: expected a fastbp.Network, got 3"),
+    "no network that learnt": (
+        lambda net: plot.learning_curves(3),
+        "net: expected a fastbp.Network or a fastbp.Ensemble, got 3",
+    ),
     "a constructed network": (
         lambda net: plot.learning_curves(fastbp.bumps(np.exp, 3)),
         "net: expected a network trained for at least one epoch",
@@ -519,7 +571,7 @@ BAD = {
     ),
     "epochs alone": (
         lambda net: plot.boundary_animation([(1, 2)], X, TARGETS[TWO]),
-        "net: expected a fastbp.Network, got 2",
+        "net: expected a fastbp.Network or a fastbp.Ensemble, got 2",
     ),
     "a vector of weights": (lambda net: plot.hinton([1.0, 2.0]), r"W: expected a matrix .* got shape \(2,\)"),
     "no weight": (lambda net: plot.hinton(np.empty((0, 3))), r"W: expected a matrix .* got shape \(0, 3\)"),

@@ -116,6 +116,17 @@ def regressed(folder):
     return net, (X, y), Page(folder / "number.html")
 
 
+@pytest.fixture(scope="module")
+def together(folder):
+    """The same for the networks of a table's default, which are trained together."""
+    X, y = passengers()
+    X, held = X.drop(columns="name"), np.arange(N) % 4 == 0
+    parts = (X[~held], y[~held]), (X[held], y[held])
+    team = fastbp.train(*parts[0], validation=parts[1], hidden=8, seed=3)
+    report.write(folder / "together.html", team, *parts, table="ship.csv", target="luck")
+    return team, parts, Page(folder / "together.html")
+
+
 def short(numbers):
     return [f"{number:.4g}" for number in numbers]
 
@@ -138,6 +149,66 @@ def test_the_summary_has_rows_scores_and_the_end(classified):
         f"after epoch {len(net.history['loss'])}: {STOP_REASONS[net.stop_reason]}",
     ):
         assert words in summary
+
+
+def test_networks_of_a_quality(together):
+    team, ((Xt, yt), (Xv, yv)), page = together
+    assert page.words["h2"] == [*SECTIONS[:-1], "The networks"]
+    (summary,) = (text for text in page.words["p"] if text.startswith(f"The {len(team.networks)} networks predict"))
+    for words in (
+        "luck together from the 4 columns of ship.csv",
+        f"{len(Xt)} rows; {len(Xv)} rows were set aside for validation, and nothing was chosen on them",
+        f"their accuracy is {team.score(Xv, yv):.3g}",
+        f"with {team.options['pilots']} further networks, the pilots",
+        f"it was {team.options['pilot_loss']:.3g} on average",
+        f"each network stopped after {team.networks[0].options['epochs']} epochs: all epochs done.",
+    ):
+        assert words in summary
+    net = team.networks[0]
+    columns = [scores(team, Xt, yt), baseline(net, yt, yt), scores(team, Xv, yv), baseline(net, yt, yv)]
+    shown = {name: values for name, *values in page.table("The ensemble, and the baseline")[2:]}
+    assert shown == {name: short(column[name] for column in columns) for name in ("accuracy", "log loss", "AUC")}
+    _, *rows = page.table("The validation rows that are predicted wrong")
+    truth = pd.Series(team.predict_proba(Xv)[np.arange(len(yv)), (yv == team.classes[1]).astype(int)], Xv.index)
+    wrong = truth[team.predict(Xv) != yv].sort_values(kind="stable")[:10]
+    assert [row[0] for row in rows] == list(map(str, wrong.index))
+    rows = page.table("How much the accuracy on the validation rows falls")[1:]
+    assert rows[0][0] == permutation_importance(team, Xv, yv, seed=3)[0].name == "sex"
+    options = {name: value for name, value, _ in page.table("Options of the training")[1:]}
+    assert (options["quality"], options["seed"], options["n"]) == ("default", "3", str(len(team.networks)))
+    assert page.table(f"{len(net.params)} parameters (float32) in each of {len(team.networks)} networks")
+
+
+def test_a_network_of_a_quality(folder):
+    X, y = rng.normal(size=(90, 2)), rng.normal(size=90)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    net = fastbp.train(frame, y, quality="fast", epochs=4, seed=1)
+    report.write(folder / "fast.html", net, (frame, y), None, table="t", target="c")
+    (summary,) = (text for text in Page(folder / "fast.html").words["p"] if text.startswith("The network predicts"))
+    assert "It was trained on 90 rows. On the training rows" in summary
+    assert summary.endswith("Training stopped after epoch 4: all epochs done.")
+
+
+def test_networks_that_chose_their_epochs_and_read_a_table_differently(folder):
+    X, y = passengers()
+    team = fastbp.ensemble(
+        X.drop(columns="name"), y, 3, bootstrap=True, validation=0.2, patience=2, epochs=60, hidden=4, seed=0
+    )
+    report.write(folder / "team.html", team, (X, y), None, table="t", target="luck")
+    (summary,) = (text for text in Page(folder / "team.html").words["p"] if text.startswith("The 3 networks predict"))
+    lengths = [len(net.history["loss"]) for net in team.networks]
+    assert f"stopped after {min(lengths)} to {max(lengths)} epochs: {STOP_REASONS['patience']}" in summary
+    assert "the weights kept are those of each network's best epoch" in summary
+    assert "quality" not in Page(folder / "team.html").table("Options of the training")[1]
+
+
+def test_a_run_that_was_still_getting_better_says_so(folder):
+    X = rng.normal(size=(90, 1))
+    net = fastbp.train(X, X[:, 0], hidden=(), optimizer="sgd", learning_rate=1e-3, validation=0.2, epochs=9, seed=0)
+    report.write(folder / "short.html", net, (X, X[:, 0]), None, table="t", target="c")
+    (summary,) = (text for text in Page(folder / "short.html").words["p"] if text.startswith("The network predicts"))
+    assert net.best_epoch == 9
+    assert summary.endswith("epoch 9: all epochs done. It was still getting better: more epochs may help.")
 
 
 def test_scores_are_next_to_the_baseline(classified, regressed):
@@ -249,7 +320,7 @@ def test_options_and_layers(classified):
     assert sum(int(row[3] or 0) for row in layers) == len(net.params)
 
 
-@pytest.mark.parametrize("name", ["classified", "regressed"])
+@pytest.mark.parametrize("name", ["classified", "regressed", "together"])
 def test_nothing_comes_from_elsewhere(name, request):
     _, _, page = request.getfixturevalue(name)
     assert not re.search(r"https?:|//\w|@import", page.html)
@@ -331,9 +402,9 @@ def browser():
         yield browser
 
 
-@pytest.mark.parametrize("name", ["class", "number"])
+@pytest.mark.parametrize("name", ["class", "number", "together"])
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1000, "light")])
-def test_in_a_browser(browser, folder, classified, regressed, name, width, scheme):
+def test_in_a_browser(browser, folder, classified, regressed, together, name, width, scheme):
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     said, asked, address = [], [], (folder / f"{name}.html").as_uri()
     page.on("console", lambda message: said.append(message.text))

@@ -99,6 +99,31 @@ def test_frames():
     assert found.network.score(frame, CLASSES) > 0.8
 
 
+@pytest.mark.parametrize(("quality", "epochs"), [("default", None), ("fast", 20)])
+def test_a_quality_at_the_end_trains_with_the_best_options(quality, epochs):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "high", "low"), "y": CLASSES})
+    own = {"seed": 3, "epochs": epochs, "l2": 1e-3}
+    found = fastbp.search(frame, "y", {"hidden": [4, 16]}, quality=quality, metric="score", **own)
+    alone = fastbp.train(frame, "y", quality=quality, **own, **found.best.options)
+    assert type(found.network) is type(alone) is (fastbp.Network if quality == "fast" else fastbp.Ensemble)
+    assert found.network.options == alone.options
+    assert ("pilots" in alone.options) == (epochs is None)
+    np.testing.assert_array_equal(found.network.predict_proba(frame), alone.predict_proba(frame))
+    assert all(isinstance(trial.accuracy, float) for trial in found.trials)
+
+
+def test_auto_at_the_end_is_as_in_train():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1]})
+    space = {"hidden": [4, 8]}
+    assert isinstance(fastbp.search(frame, CLASSES, space, quality="auto").network, fastbp.Ensemble)
+    for data, own in ((frame, {"epochs": 9}), (X, {})):  # the epochs of a single run are those of the best trial
+        found = fastbp.search(data, CLASSES, space, quality="auto", seed=1, **own)
+        assert isinstance(found.network, fastbp.Network)
+        assert found.network.options["epochs"] == found.best.best_epoch
+
+
 def test_failed_trials_come_last():
     found = fastbp.search(X, X[:, 0], {"learning_rate": [1e30, 0.01]}, optimizer="sgd", **COMMON)
     best, failed = found.trials
@@ -133,6 +158,9 @@ BAD = {
     r"trial 0: learning_rate: expected a finite number above 0, got -1": {"space": {"learning_rate": [-1, -1]}},
     "validation: expected a validation set to compare the trials on, got None": {"validation": None},
     "n: expected an integer of at least 1, got 0": {"n": 0},
+    "space: expected one of .*, got 'quality'": {"space": {"quality": ["fast", "best"]}},
+    "quality: expected one of .*, got 'fats'; did you mean 'fast'": {"quality": "fats"},
+    "trial 0: quality: expected 'single' with target_loss": {"quality": "fast", "target_loss": 0.1},
     "search: expected one of .*, got 'epoch'; did you mean 'epochs'": {"epoch": 3},
 }
 
@@ -224,6 +252,16 @@ def test_the_command_line(table, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["trial", "hidden", "epochs", "loss", "accuracy"]
     assert lines[1].split()[2] in ("1", "3")
+
+
+def test_a_quality_on_the_command_line(table, capsys):
+    command = ["--trials", "2", "--space", "hidden=4|8", "--seed", "1", "--quality"]
+    assert fastbp_search(table, *command, "best", "--max-seconds", "2") == 0
+    out = capsys.readouterr().out
+    assert re.search("^quality     best\npilots      4 networks, which found the number of epochs", out, re.MULTILINE)
+    assert isinstance(fastbp.load(str(Path(table).with_name("best.fbp"))), fastbp.Ensemble)
+    assert fastbp_search(table, *command, "fast", "--target-loss", "0.1") == 1
+    assert "quality: expected 'single' with target_loss" in capsys.readouterr().err
 
 
 def test_the_table_is_shown_after_each_round(table, capsys):

@@ -257,6 +257,22 @@ def test_command_line(capsys, table, tmp_path):
     assert status == 0
     assert (facts["task"], facts["score"], facts["folds"], facts["rows"]) == ("regression", "R^2", 2, [30, 30])
     assert facts["mean"] == np.mean(facts["scores"])
+    assert facts["quality"] == "single"
+
+
+def test_qualities_on_the_command_line(capsys, table):
+    command = ["cross-validate", table, "--target", "kind", "--drop", "y", "--folds", 2, "--seed", 1, "--hidden", 3]
+    frame = pd.read_csv(table)
+    X, y = pd.concat([frame] * 2, ignore_index=True), np.tile(CLASSES, 2)
+    X.assign(kind=y).to_csv(table, index=False)
+    for quality, options in (("default", []), ("fast", ["--quality", "fast"])):
+        status, out, _ = run(capsys, *command, *options)
+        found = fastbp.cross_validate(
+            X.drop(columns=["y", "kind"]), y, folds=2, seed=1, hidden=3, quality=quality
+        )  # learns from all rows outside of the fold
+        assert status == 0
+        assert f"mean     {found.mean:.4f} +- {found.standard_error:.4f} (" in out
+        assert f"quality  {quality}\n" in out
 
 
 def test_mistakes_on_the_command_line(capsys, table):

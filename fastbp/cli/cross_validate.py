@@ -7,7 +7,10 @@ import json
 import math
 
 from ..many.cross_validation import CrossValidation, cross_validate
+from ..model.ensemble import Ensemble
+from ..model.network import Network
 from ..tables import files
+from ..training.defaults import AUTO, SINGLE
 from . import training
 from .config import Options
 
@@ -31,13 +34,14 @@ def run(args: argparse.Namespace) -> None:
     groups = None if args.groups is None else table.target([args.groups], "classification")
     X, y = training.read(args, table, *([] if args.groups is None else [args.groups]))
     options = training.options_of(args)
+    if not {"validation", "patience"} & args.typed:  # the folds measure; of the others, no more rows than needed
+        options["validation"] = AUTO
     options |= {"folds": args.folds, "repeats": args.repeats, "threads": args.threads, "progress": args.progress}
     with table.naming_lines():
         found = cross_validate(X, y, groups=groups, **options)
-    task = next(net for k, net in enumerate(found.networks) if k not in found.networks.failures).task
-    score = "R^2" if task == "regression" else "accuracy"
+    score = "R^2" if _first(found).task == "regression" else "accuracy"
     if args.json:
-        print(json.dumps(_facts(args, found, task, score)))
+        print(json.dumps(_facts(args, found, score)))
         return
     rows = [
         (f"{k // args.folds + 1}", f"{k % args.folds + 1}", f"{len(test)}", f"{value:.4f}")
@@ -46,18 +50,29 @@ def run(args: argparse.Namespace) -> None:
     for line in [("repeat", "fold", "rows", score), *rows]:
         print("".join(f"{cell:>10}" for cell in line))
     mean = f"{found.mean:.4f} +- {found.standard_error:.4f}"
-    print(f"\nmean  {mean} (standard error, corrected for overlapping training sets)")
-    print(f"seed  {found.seed}")
+    print(f"\nmean     {mean} (standard error, corrected for overlapping training sets)")
+    print(f"quality  {_quality(found)}")
+    print(f"seed     {found.seed}")
 
 
-def _facts(args: argparse.Namespace, found: CrossValidation, task: str, score: str) -> dict[str, object]:
+def _first(found: CrossValidation) -> Network | Ensemble:
+    """The first model that was trained."""
+    return next(found.networks[k] for k in range(len(found.networks)) if k not in found.networks.failures)
+
+
+def _quality(found: CrossValidation) -> str:
+    return str(_first(found).options.get("quality", SINGLE))
+
+
+def _facts(args: argparse.Namespace, found: CrossValidation, score: str) -> dict[str, object]:
     """Everything in the table, and more, as values for JSON; null if a network is missing."""
     scores = [value if math.isfinite(value) else None for value in found.scores.tolist()]
     complete = None not in scores
     return {
         "table": args.table,
         "target": args.target,
-        "task": task,
+        "task": _first(found).task,
+        "quality": _quality(found),
         "folds": args.folds,
         "repeats": args.repeats,
         "score": score,

@@ -31,6 +31,9 @@ def run(args: argparse.Namespace) -> None:
     rows = show.summary(model)
     if model.feature_names is not None:
         rows.append(("features", show.first_ones(model.feature_names)))
+    if "validation_score" in model.options:
+        score = "R^2" if model.task == "regression" else "accuracy"
+        rows.append(("validation", f"{score} {model.options['validation_score']:.4f}"))
     if isinstance(model, Ensemble):
         rows.append(("seed", str(model.options.get("seed", "-"))))
     else:

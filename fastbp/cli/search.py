@@ -10,6 +10,7 @@ from typing import Any
 from ..many.search import Search, Trial, Uniform, search
 from ..runtime import progress
 from ..tables import files
+from ..training.defaults import SINGLE
 from . import show, training
 from .config import Options
 from .outputs import check_writable, naming
@@ -29,7 +30,7 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     """Add the arguments of the command."""
     options = Options(command)
     training.add_table(options)
-    saved = "the file to write the network to that is trained with the best options"
+    saved = "the file to write the model to that is trained with the best options"
     options.add("--save", saved, required=True, metavar="MODEL")
     options.add("--trials", "choices of options (default: 64)", type=int, default=64, metavar="N")
     space = (
@@ -37,7 +38,7 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
         f"repeat it for several (default: {' '.join(DEFAULT_SPACE)})"
     )
     options.add("--space", space, action="append", metavar="OPTION=VALUES")
-    training.add_options(options)
+    training.add_options(options, SINGLE)
     training.add_outputs(command, options)
     command.set_defaults(known_options=options)
     return options

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..model import words
 from ..model.ensemble import Ensemble, members
-from ..model.network import STOP_REASONS, Network
+from ..model.network import Network
 from ..tables import Columns
 
 MOST_COLUMNS = 30
@@ -65,14 +66,26 @@ def summary(model: Network | Ensemble) -> list[tuple[str, str]]:
     if net.classes is not None:
         rows.append(("classes", first_ones(net.classes.tolist())))
     rows.append(("loss", net.loss))
+    rows += _quality(model)
     if isinstance(model, Ensemble):
         drawn = ", trained on rows drawn with replacement" if model.options.get("bootstrap") else ""
         seconds = sum(each.train_seconds for each in model.networks)
         ensemble = ("ensemble", f"{len(model.networks)} networks{drawn}")
-        return [ensemble, *rows, ("seconds", f"{seconds:.2f} to train")]
+        done = ("epochs", f"{words.epochs(model.networks)} of each network")
+        return [ensemble, *rows, done, ("seconds", f"{seconds:.2f} to train, summed over the networks")]
     return [
         *rows,
         ("epochs", f"{epochs} of {net.options.get('epochs', epochs)}{best}"),
-        ("stopped", STOP_REASONS[net.stop_reason]),
+        ("stopped", words.why_stopped(net)),
         ("seconds", f"{net.train_seconds:.2f} to train, {net.compile_seconds:.2f} to compile or load kernels"),
     ]
+
+
+def _quality(model: Network | Ensemble) -> list[tuple[str, str]]:
+    """The quality of the training, and what its pilots have found; nothing of a single run."""
+    options = model.options
+    rows = [("quality", str(options["quality"]))] if "quality" in options else []
+    if "pilots" in options:
+        found = f"{options['pilots']} networks, which found the number of epochs"
+        rows.append(("pilots", f"{found}; their validation loss was {options['pilot_loss']:.4g}"))
+    return rows

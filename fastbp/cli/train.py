@@ -21,6 +21,7 @@ from ..model.network import Network
 from ..report.scores import baseline, scores
 from ..tables import files
 from ..training import first_weights
+from ..training.defaults import AUTO, SINGLE
 from ..training.train import resume, train
 from . import info, show, training
 from .config import Options
@@ -33,9 +34,9 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     options = Options(command)
     add = options.add
     training.add_table(options)
-    add("--save", "the file to write the network to", required=True, metavar="MODEL")
+    add("--save", "the file to write the model to", required=True, metavar="MODEL")
     training.add_options(options)
-    add("--ensemble", "train N networks with different seeds, which predict together", type=int, metavar="N")
+    add("--ensemble", "train N single runs with different seeds, which predict together", type=int, metavar="N")
     add("--bootstrap", "each network of the ensemble learns from rows drawn with replacement", action="store_true")
     start = command.add_mutually_exclusive_group()
     add("--checkpoint", "a new file that stores the run, so that --resume can continue it", group=start, metavar="FILE")
@@ -62,11 +63,13 @@ def run(args: argparse.Namespace) -> None:
     written = [("saved", args.save)]
     if args.plot:
         with naming(args.plot):
-            written += [("plot", path) for path in _plot(net, parts, Path(args.plot))]
+            written += [("plot", path) for path in _plot(model, parts, Path(args.plot))]
     if args.report:
         with naming(args.report):
             report, target = _module("--report", "report.page"), ", ".join(args.target)
-            report.write(args.report, net, parts["training"], parts.get("validation"), table=table.path, target=target)
+            report.write(
+                args.report, model, parts["training"], parts.get("validation"), table=table.path, target=target
+            )
         written.append(("report", args.report))
     if args.json:
         print(json.dumps(_facts(args, model, measured, written), default=str))
@@ -80,16 +83,18 @@ def run(args: argparse.Namespace) -> None:
     show.show(written)
 
 
-def _trained(args: argparse.Namespace, X: Any, y: Any) -> tuple[Network, dict[str, Part]]:
+def _trained(args: argparse.Namespace, X: Any, y: Any) -> tuple[Network | Ensemble, dict[str, Part]]:
     """Train from the start, or from a checkpoint; then the options that were typed must be those of its run."""
+    model: Network | Ensemble
     options = training.options_of(args)
     common = {"threads": args.threads, "progress": args.progress, "checkpoint_every": args.checkpoint_every}
     if args.resume:
         typed = {name: options[name] for name in options if name in args.typed}
-        net = resume(args.resume, X, y, **common, **typed)
+        model = resume(args.resume, X, y, **common, **typed)
     else:
-        net = train(X, y, checkpoint=args.checkpoint, **common, **options)
-    return net, _parts(X, y, targets.read(y, net.task, len(X)), net.options["validation"], net.options["seed"])
+        model = train(X, y, checkpoint=args.checkpoint, **common, **options)
+    validation, target = members(model)[0].options["validation"], targets.read(y, model.task, len(X))
+    return model, _parts(X, y, target, validation, model.options["seed"])
 
 
 def _ensemble(args: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str, Part]]:
@@ -98,6 +103,7 @@ def _ensemble(args: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[
     target = targets.read(y, args.task, len(X))
     parts = _parts(X, y, target, args.validation or None, seed)
     options = training.options_of(args) | {"task": target.task, "validation": parts.get("validation")}
+    del options["quality"]
     options |= {"bootstrap": args.bootstrap, "threads": args.threads, "progress": args.progress, "seed": seed}
     n, (X, y) = checks.integer("ensemble", args.ensemble, 1), parts["training"]
     return ensemble(X, y, n, **options), parts
@@ -115,7 +121,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
     check_writable("--save", args.save, args.table)
     if args.bootstrap and args.ensemble is None:
         raise ValueError("--bootstrap: expected --ensemble N, too")
-    for name in ("checkpoint", "resume", "checkpoint_every", "plot", "report") if args.ensemble is not None else ():
+    for name in ("ensemble", "checkpoint", "resume"):
+        if getattr(args, name) is not None and args.quality not in (AUTO, SINGLE):
+            raise ValueError(f"--quality: expected 'single' with --{name}, got {args.quality!r}; leave one of them out")
+    for name in ("checkpoint", "resume", "checkpoint_every") if args.ensemble is not None else ():
         if getattr(args, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')}: expected a single network; leave out --ensemble, or this")
     for option, path in (("--checkpoint", args.checkpoint), ("--resume", args.resume)):
@@ -140,7 +149,7 @@ def _module(option: str, name: str) -> Any:
         raise ImportError(f'{option} needs {error.name}; install it with: pip install "fastbp[cli]"') from None
 
 
-def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
+def _plot(model: Network | Ensemble, parts: dict[str, Part], folder: Path) -> list[str]:
     """Write the pictures, and return their paths."""
     from matplotlib.figure import Figure
 
@@ -148,12 +157,12 @@ def _plot(net: Network, parts: dict[str, Part], folder: Path) -> list[str]:
 
     shown = parts.get("validation", parts["training"])
     pictures: dict[str, Callable[[Any], object]] = {}
-    if len(net.history["loss"]):
-        pictures["learning-curves.png"] = lambda ax: plot.learning_curves(net, ax)
-    if net.task == "classification":
-        pictures["confusion.png"] = lambda ax: plot.confusion(net, *shown, ax)
-    if net.task == "regression":
-        pictures["predicted.png"] = lambda ax: plot.predicted(net, *shown, ax)
+    if all(len(net.history["loss"]) for net in members(model)):
+        pictures["learning-curves.png"] = lambda ax: plot.learning_curves(model, ax)
+    if model.task == "classification":
+        pictures["confusion.png"] = lambda ax: plot.confusion(model, *shown, ax)
+    if model.task == "regression":
+        pictures["predicted.png"] = lambda ax: plot.predicted(model, *shown, ax)
     for name, draw in pictures.items():
         figure, image = Figure(layout="constrained"), io.BytesIO()
         draw(figure.subplots())

@@ -11,6 +11,7 @@ import fastbp.kernels as kernels
 from .. import compilation, losses, schedules
 from ..options import ELEMENTWISE, TASKS
 from ..tables import files
+from ..training.defaults import AUTO, QUALITIES
 from ..training.design import ENCODINGS
 from ..training.train import DEFAULTS
 from .config import Options
@@ -28,8 +29,8 @@ def add_table(options: Options) -> None:
     add("--categories", "a column whose numbers are codes, such as zip codes; repeat it for several", **column)
 
 
-def add_options(options: Options) -> None:
-    """Add the options of `fastbp.train`."""
+def add_options(options: Options, quality: str = AUTO) -> None:
+    """Add the options of `fastbp.train`, with this default of `quality`."""
 
     def choice(name: str, text: str, default: str | None, choices: Iterable[str]) -> None:
         options.add(name, text, default=default, choices=tuple(choices))
@@ -37,6 +38,8 @@ def add_options(options: Options) -> None:
     def number(name: str, text: str, metavar: str, kind: Any = float, default: Any = None) -> None:
         options.add(name, text, type=kind, default=default, metavar=metavar)
 
+    text = "single: one run; fast, default, best: more and more networks, which predict together (default: {})"
+    choice("--quality", text.format(quality), quality, QUALITIES)
     choice("--task", "default: auto, from the values of the target", "auto", ("auto", *TASKS))
     number(
         "--hidden",
@@ -58,7 +61,8 @@ def add_options(options: Options) -> None:
     number("--target-loss", "stop at this loss on the training rows", "LOSS")
     number("--target-accuracy", "stop at this accuracy on the training rows, 0 to 1", "SHARE")
     number("--max-seconds", "stop after this time", "S")
-    number("--validation", "share of validation rows, which choose the best epoch (default: 0.2)", "SHARE", default=0.2)
+    share = "share of rows to measure the result on; in a single run they choose the best epoch, too (default: 0.2)"
+    number("--validation", share, "SHARE", default=0.2)
     number("--patience", "stop when the validation loss has not fallen for N epochs", "N", int)
     number("--l2", "weight of the penalty on large weights (default: 0)", "F", default=0.0)
     number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)

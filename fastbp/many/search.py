@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import checks
+from .. import checks, compilation
 from ..data import samples
+from ..model.ensemble import Ensemble
 from ..model.network import Network
-from ..training.defaults import SINGLE
+from ..training.defaults import QUALITIES, SINGLE
 from ..training.prepare import prepare_run
+from ..training.quality import finished
 from ..training.source import MemorySource
 from ..training.train import DEFAULTS
 from .executors import make_executor
@@ -104,12 +106,13 @@ class Search:
     trials : tuple of Trial
         The best first: those that were trained longest, by their loss.
     best : Trial
-    network : Network
-        Trained again with the best options, on all samples.
+    network : Network or Ensemble
+        Trained again with the best options, on all samples; an ensemble only of a `quality` that has several networks.
     """
 
-    def __init__(self, trials: Sequence[Trial], network: Network) -> None:
-        self.trials, self.network = tuple(trials), network
+    def __init__(self, trials: Sequence[Trial], network: Network | Ensemble) -> None:
+        self.trials = tuple(trials)
+        self.network: Network | Any = network  # type checkers are not asked to tell them apart
 
     @property
     def best(self) -> Trial:
@@ -135,6 +138,7 @@ def search(  # noqa: PLR0913
     space: Mapping[str, Any],
     n: int = 64,
     *,
+    quality: str = SINGLE,
     validation: Any = 0.2,
     seed: int | None = None,
     threads: int | None = None,
@@ -155,6 +159,8 @@ def search(  # noqa: PLR0913
         or a function of a ``numpy.random.Generator``.
     n : int
         Trials.
+    quality : {"single", "auto", "fast", "default", "best"}
+        How to train with the best options at the end, as in `fastbp.train`; trials are single runs.
     validation : float or (Xv, yv)
         The validation set, as in `fastbp.train`: the same for all trials.
     seed : int, optional
@@ -182,7 +188,8 @@ def search(  # noqa: PLR0913
     Successive halving (Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
     optimization", 2016): in the first round all trials have a 27th of their epochs; the best third of each round
     continues from where it stopped, to three times as many. So a trial that runs to the end has the same bits as from
-    `fastbp.train`. The network is trained on the validation set, too, for the best number of epochs.
+    `fastbp.train`. The network is trained on the validation set, too, for the best number of epochs; with another
+    `quality` than single, for the `epochs` that you pass, or else for as many as its pilots find.
 
     Examples
     --------
@@ -202,9 +209,13 @@ def search(  # noqa: PLR0913
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
     table, read_targets, names = samples.read_table(X, y)
+    checks.one_of("quality", quality, QUALITIES)
     common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options
     variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
     estimated = estimates(variants, read_targets, len(table), len(names or table[0]), names is not None)
+    if quality != SINGLE:  # what cannot be trained at the end is an error now
+        last = [replace(variant, asked=_last(variant, quality)) for variant in variants]
+        estimates(last, read_targets, len(table), len(names or table[0]), names is not None)
     dataset = Dataset(table, y if isinstance(y, str) else read_targets)
     paused: dict[int, Paused] = {}
     trials: dict[int, Trial] = {}
@@ -228,9 +239,17 @@ def search(  # noqa: PLR0913
         if len(trained) < len(found) or (callback is not None and callback(best_first) is True):
             break
     best = best_first[0]
-    last = {"validation": None, "patience": None, "metric": "loss", "epochs": best.best_epoch}
-    run = prepare_run(table, dataset.y, variants[best.number].asked | last, MemorySource(threads))
+    asked = _last(variants[best.number], quality)
+    run = prepare_run(table, dataset.y, asked, MemorySource(threads)) if quality != SINGLE else None
+    if run is not None and run.asked["quality"] != SINGLE:
+        return Search(best_first, finished(run, compilation.thread_count(threads), progress))
+    run = prepare_run(table, dataset.y, asked | {"epochs": best.best_epoch}, MemorySource(threads))
     return Search(best_first, run.train(progress))
+
+
+def _last(variant: Variant, quality: str) -> dict[str, Any]:
+    """The options to train with at the end, on all samples."""
+    return variant.asked | {"quality": quality, "validation": None, "patience": None, "metric": "loss"}
 
 
 def _job(variant: Variant, estimate: Estimate, shorter: int, paused: Paused | None) -> Job:
@@ -257,7 +276,9 @@ def draw(space: Mapping[str, Any], n: int, random: np.random.Generator) -> list[
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"space: expected a dict from options to what to choose from, got {space!r}")
     for name in space:
-        checks.one_of("space", name, [name for name in DEFAULTS if name not in ("seed", "validation", "sample_weight")])
+        checks.one_of(
+            "space", name, [name for name in DEFAULTS if name not in ("quality", "seed", "validation", "sample_weight")]
+        )
     lists = {name: list(values) for name, values in space.items() if isinstance(values, list | tuple | np.ndarray)}
     for name, values in lists.items():
         if not values:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from numpy.typing import ArrayLike, NDArray
 
+from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from . import style
 from .samples import Samples, add_key, draw_points, read_samples
@@ -24,13 +25,13 @@ SHADES = 21  # of a probability: a GIF has only 256 colours, and it needs some f
 MARGIN = 0.15
 
 
-def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
+def boundary(net: Network | Ensemble, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
     """
     Inference as the background, the decision as a line, and the samples on it (lecture L3, L5, L9).
 
     Parameters
     ----------
-    net : Network
+    net : Network or Ensemble
         With two inputs, for classification or for regression on one target.
     X : array-like or frame, shape (n, 2)
         Samples.
@@ -63,14 +64,14 @@ def boundary(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -
 
 
 def boundary_animation(
-    networks: Iterable[tuple[int, Network]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None
+    networks: Iterable[tuple[int, Network | Ensemble]], X: ArrayLike, y: ArrayLike, ax: Axes | None = None
 ) -> FuncAnimation:
     """
     The picture of `boundary` while a network learns: one frame for each of `networks`.
 
     Parameters
     ----------
-    networks : iterable of (int, Network)
+    networks : iterable of (int, Network or Ensemble)
         Each epoch and the network after it, in the order to show.
     X : array-like or frame, shape (n, 2)
         Samples.
@@ -124,7 +125,7 @@ def boundary_animation(
     return FuncAnimation(ax.figure.canvas.figure, show, frames=len(frames), interval=200, repeat_delay=2000)
 
 
-def _frames(networks: Iterable[tuple[int, Network]]) -> list[tuple[int, Network]]:
+def _frames(networks: Iterable[tuple[int, Network | Ensemble]]) -> list[tuple[int, Network | Ensemble]]:
     try:
         frames = [(int(epoch), net) for epoch, net in networks]
     except (TypeError, ValueError):
@@ -134,7 +135,9 @@ def _frames(networks: Iterable[tuple[int, Network]]) -> list[tuple[int, Network]
     return frames
 
 
-def _read(net: Network, X: ArrayLike, y: ArrayLike) -> Samples:
+def _read(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> Samples:
+    style.require_model(model)
+    net = members(model)[0]
     samples = read_samples(net, X, y)
     if net.columns is not None and net.columns.exported.count == 2:  # the plane of the two raw values
         exported = net.columns.exported
@@ -158,7 +161,7 @@ class _Plane:
         self.image = ax.imshow(blank, extent=extent, origin="lower", aspect="auto", norm=norm, cmap=cmap, zorder=0)
         self.lines: list[Artist] = []
 
-    def show(self, net: Network) -> list[Artist]:
+    def show(self, net: Network | Ensemble) -> list[Artist]:
         """Show the inference and the decision of `net` instead of the previous ones."""
         for line in self.lines:
             line.remove()

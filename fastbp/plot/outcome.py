@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from ..data.targets import targets_of
+from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from . import style
 
@@ -18,13 +19,13 @@ MOST_VECTORS = 1000  # in vector formats such as SVG, more points are drawn as o
 LONGEST = 18  # characters of a label
 
 
-def confusion(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
+def confusion(net: Network | Ensemble, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
     """
-    The confusion matrix: how many samples of each class the network assigns to each class.
+    The confusion matrix: how many samples of each class the model assigns to each class.
 
     Parameters
     ----------
-    net : Network
+    net : Network or Ensemble
         For classification.
     X : array-like or frame, shape (n, features)
         Samples.
@@ -75,13 +76,13 @@ def confusion(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) 
     return ax
 
 
-def predicted(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
+def predicted(net: Network | Ensemble, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Axes:
     """
     Predicted numbers against true ones, and the line where both are equal.
 
     Parameters
     ----------
-    net : Network
+    net : Network or Ensemble
         For regression.
     X : array-like or frame, shape (n, features)
         Samples.
@@ -106,7 +107,8 @@ def predicted(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) 
     """
     true, outputs = _read(net, X, y, "regression")
     step = -(-len(true) // MOST_POINTS)
-    points, levels = outputs[:, net.central], max(1, len(net.loss_parameter))
+    first = members(net)[0]
+    points, levels = outputs[:, first.central], max(1, len(first.loss_parameter))
     ax = style.axes(ax, (4.8, 4.8))
     many = len(true) // step > MOST_VECTORS
     for k in range(true.shape[1]):
@@ -125,15 +127,17 @@ def predicted(net: Network, X: ArrayLike, y: ArrayLike, ax: Axes | None = None) 
     return ax
 
 
-def _read(net: Network, X: ArrayLike, y: ArrayLike, task: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _read(net: Network | Ensemble, X: ArrayLike, y: ArrayLike, task: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Indices of the true and the predicted classes; in regression, true numbers and all outputs."""
-    style.require_network(net)
+    style.require_model(net)
     if net.task != task:
         raise ValueError(f"net: expected a network for {task}, got one for {net.task}")
-    outputs = net.predict_proba(X).argmax(axis=1) if task == "classification" else net.forward(X)
+    outputs = net.predict_proba(X).argmax(axis=1) if task == "classification" else net.predict(X)
     if len(outputs) == 0:
         raise ValueError("X: expected at least one sample, got none")
-    return targets_of(net, y, "auto", len(outputs)).values, outputs
+    if task == "regression":
+        outputs = outputs.reshape(len(outputs), -1)
+    return targets_of(members(net)[0], y, "auto", len(outputs)).values, outputs
 
 
 def _label(label: object) -> str:

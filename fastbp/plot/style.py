@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..model.ensemble import Ensemble
 from ..model.network import Network
 
 BLUE, VERMILION, GREEN, SKY = "#0072B2", "#D55E00", "#009E73", "#56B4E9"
@@ -50,3 +51,9 @@ def require_network(net: object) -> None:
     """Raise ValueError unless `net` is a network."""
     if not isinstance(net, Network):
         raise ValueError(f"net: expected a fastbp.Network, got {net!r}")
+
+
+def require_model(net: object) -> None:
+    """Raise ValueError unless `net` is a network or an ensemble."""
+    if not isinstance(net, Network | Ensemble):
+        raise ValueError(f"net: expected a fastbp.Network or a fastbp.Ensemble, got {net!r}")

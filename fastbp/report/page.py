@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import plot, tables
 from ..data.targets import targets_of
-from ..model import storage
+from ..model import storage, words
+from ..model.ensemble import Ensemble, members
 from ..model.network import STOP_REASONS, Network
 from ..tables import encoders, frames, hints, text
 from ..training.train import DEFAULTS
@@ -78,7 +79,13 @@ class _Bar:
 
 
 def write(
-    path: str | os.PathLike[str], net: Network, training: Pair, validation: Pair | None, *, table: str, target: str
+    path: str | os.PathLike[str],
+    model: Network | Ensemble,
+    training: Pair,
+    validation: Pair | None,
+    *,
+    table: str,
+    target: str,
 ) -> None:
     """
     Write the report on a training.
@@ -87,8 +94,8 @@ def write(
     ----------
     path : path
         The HTML file; an old one is replaced completely or not at all.
-    net : Network
-        As `fastbp.train` returned it.
+    model : Network or Ensemble
+        As `fastbp.train` or `fastbp.ensemble` returned it.
     training, validation : pair of frame and array
         Raw columns and targets of the training and of the validation rows (None: there is no validation set). The index
         of the frames says where a row is found, and its name what it counts: lines of a file, for instance.
@@ -102,9 +109,10 @@ def write(
     ValueError
         Rows that do not fit the network.
     """
+    net = members(model)[0]
     parts = [_part("training", training), *([] if validation is None else [_part("validation", validation)])]
     evaluated = parts[-1]
-    measured = [(scores(net, part.X, part.y), baseline(net, parts[0].y, part.y)) for part in parts]
+    measured = [(scores(model, part.X, part.y), baseline(net, parts[0].y, part.y)) for part in parts]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     page = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
@@ -115,27 +123,28 @@ def write(
     columns = _columns(net, parts)
     html = page.render(
         net=net,
+        who="network" if isinstance(model, Network) else "ensemble",
+        count=len(members(model)),
         table=table,
         target=target,
         parts=parts,
         evaluated=evaluated.name,
-        summary=_summary(net, parts, table, target, measured[-1]),
+        summary=_summary(model, parts, table, target, measured[-1]),
         columns=columns[:MOST_COLUMNS],
         more_columns=len(columns) - MOST_COLUMNS,
         distributions=_distributions(net, np.concatenate([part.y for part in parts])),
         warnings=_warnings(net, parts),
         scores=scores_of_parts,
         baseline=_guess(net),
-        pictures=_pictures(net, evaluated),
+        pictures=_pictures(model, evaluated),
         repeats=REPEATS,
-        importances=_importances(net, evaluated),
+        importances=_importances(model, evaluated),
         score="R²" if net.task == "regression" else "accuracy",
-        mistakes=_mistakes(net, evaluated),
+        mistakes=_mistakes(model, evaluated),
         row_name=evaluated.X.index.name or "row",
         shown=[_words(name) for name in evaluated.X.columns[:MISTAKE_COLUMNS]],
         layers=list(zip(net.sizes, net.sizes[1:], net.layer_activations, strict=False)),
-        options=_options(net),
-        stop=STOP_REASONS[net.stop_reason],
+        options=_options(model),
     )
     storage.write_atomically(path, html.encode("utf-8", "replace"))
 
@@ -164,24 +173,56 @@ def _name(score: str) -> str:
 
 
 def _summary(
-    net: Network, parts: list[_Part], table: str, target: str, measured: tuple[dict[str, float], dict[str, float]]
+    model: Network | Ensemble,
+    parts: list[_Part],
+    table: str,
+    target: str,
+    measured: tuple[dict[str, float], dict[str, float]],
 ) -> str:
+    net, several = members(model)[0], len(members(model)) > 1
     read, there = len(_encoded(net, parts[0]).names), parts[0].X.shape[1]
     of = f"{read} of the {there} columns" if read < there else f"the {there} columns" if there > 1 else "the column"
-    rows = f"It was trained on {len(parts[0].y)} rows"
-    rows += f"; {len(parts[1].y)} rows were set aside for validation" if parts[1:] else ""
+    rows = f"{'They were' if several else 'It was'} trained on {len(parts[0].y)} rows"
+    if parts[1:]:
+        untouched = ", and nothing was chosen on them" if words.learnt_from_all(model) else ""
+        rows += f"; {len(parts[1].y)} rows were set aside for validation{untouched}"
     name, score = next(iter(measured[0].items()))
     guess = measured[1][name]
     worse = guess <= score if name in ("MAE", "RMSE") else guess >= score
-    verdict = ": the network is no better than that" if worse else ""
-    epochs = len(net.history.get("loss", ()))
-    kept = f"; the weights kept are those of epoch {net.best_epoch}" if net.best_epoch != epochs else ""
+    verdict = f": the {'ensemble' if several else 'network'} is no better than that" if worse else ""
+    who = f"The {len(members(model))} networks predict" if several else "The network predicts"
     return (
-        f"The network predicts {target} from {of} of {table} ({net.task}). {rows}. "
-        f"On the {parts[-1].name} rows, its {_name(name)} is {score:.3g}. "
-        f"The baseline, which {_guess(net)}, has {guess:.3g}{verdict}. "
-        f"Training stopped after epoch {epochs}: {STOP_REASONS[net.stop_reason]}{kept}."
+        f"{who} {target} {'together ' if several else ''}from {of} of {table} ({net.task}). {rows}. "
+        f"On the {parts[-1].name} rows, {'their' if several else 'its'} {_name(name)} is {score:.3g}. "
+        f"The baseline, which {_guess(net)}, has {guess:.3g}{verdict}. {_pilots(model)}{_end(model)}"
     )
+
+
+def _pilots(model: Network | Ensemble) -> str:
+    """How the number of epochs was found, if pilots found it."""
+    if "pilots" not in model.options:
+        return ""
+    return (
+        f"How long to train was found out with {model.options['pilots']} further networks, the pilots: each learnt "
+        "from a part of the training rows, and its validation loss was measured on the others; in the best epochs it "
+        f"was {model.options['pilot_loss']:.3g} on average. "
+    )
+
+
+def _end(model: Network | Ensemble) -> str:
+    """When and why training stopped, and which weights were kept."""
+    nets = members(model)
+    epochs = words.epochs(nets)
+    reasons = " or ".join(dict.fromkeys(STOP_REASONS[net.stop_reason] for net in nets))
+    if isinstance(model, Network):
+        kept = f"; the weights kept are those of epoch {model.best_epoch}" if str(model.best_epoch) != epochs else ""
+        more = f" It was still getting better: {words.MORE_MAY_HELP}." if words.was_improving(model) else ""
+        return f"Training stopped after epoch {epochs}: {reasons}{kept}.{more}"
+    early = any(net.best_epoch != len(net.history.get("loss", ())) for net in nets)
+    kept = "; the weights kept are those of each network's best epoch" if early else ""
+    improving = sum(map(words.was_improving, nets))
+    more = f" {improving} of them were still getting better: {words.MORE_MAY_HELP}." if improving else ""
+    return f"The training of each network stopped after {epochs} epochs: {reasons}{kept}.{more}"
 
 
 def _guess(net: Network) -> str:
@@ -279,19 +320,19 @@ def _warnings(net: Network, parts: list[_Part]) -> list[str]:
     return texts
 
 
-def _pictures(net: Network, part: _Part) -> list[_Picture]:
+def _pictures(model: Network | Ensemble, part: _Part) -> list[_Picture]:
     pictures = []
-    if len(net.history.get("loss", ())):
-        curves = _svg("curves", (5.2, 3.8), lambda ax: plot.learning_curves(net, ax))
+    if all(len(net.history.get("loss", ())) for net in members(model)):
+        curves = _svg("curves", (5.2, 3.8), lambda ax: plot.learning_curves(model, ax))
         pictures.append(_Picture("curves", "Loss over the epochs, and where training stopped", curves, 5.2))
-    if net.classes is not None:
-        fields = min(len(net.classes), plot.outcome.MOST_CLASSES + 1)
+    if model.classes is not None:
+        fields = min(len(model.classes), plot.outcome.MOST_CLASSES + 1)
         size = 1.2 + max(2.6, 0.4 * fields)
-        matrix = _svg("confusion", (size, size), lambda ax: plot.confusion(net, part.X, part.y, ax))
+        matrix = _svg("confusion", (size, size), lambda ax: plot.confusion(model, part.X, part.y, ax))
         caption = f"Confusion matrix of the {part.name} rows: number and share of each true class"
         pictures.append(_Picture("confusion", caption, matrix, size, fields > 8))
-    elif net.task == "regression":
-        points = _svg("predicted", (4.2, 4.2), lambda ax: plot.predicted(net, part.X, part.y, ax))
+    elif model.task == "regression":
+        points = _svg("predicted", (4.2, 4.2), lambda ax: plot.predicted(model, part.X, part.y, ax))
         pictures.append(_Picture("predicted", f"Predicted against true numbers of the {part.name} rows", points, 4.2))
     return pictures
 
@@ -313,12 +354,13 @@ def _svg(name: str, size: tuple[float, float], draw: Callable[[Axes], object]) -
     return Markup(svg.replace("<svg", f'<svg role="img" aria-labelledby="{name}-caption"', 1))
 
 
-def _importances(net: Network, part: _Part) -> list[_Bar]:
-    width = net.sizes[0] * len(_encoded(net, part).names)
+def _importances(model: Network | Ensemble, part: _Part) -> list[_Bar]:
+    net = members(model)[0]
+    width = len(members(model)) * net.sizes[0] * len(_encoded(net, part).names)
     count = min(len(part.y), MOST_ROWS, max(100, MOST_NUMBERS // (REPEATS * width)))
-    seed = net.options.get("seed")
+    seed = model.options.get("seed")
     rows = np.sort(np.random.default_rng(seed).permutation(len(part.y))[:count])
-    found = permutation_importance(net, part.X.iloc[rows], part.y[rows], repeats=REPEATS, seed=seed)[:MOST_BARS]
+    found = permutation_importance(model, part.X.iloc[rows], part.y[rows], repeats=REPEATS, seed=seed)[:MOST_BARS]
     longest = max(found[0].mean, 1e-9)
     return [
         _Bar(_words(one.name), 100 * max(one.mean, 0) / longest, f"{round(one.mean, 3) + 0:.3f} ± {one.deviation:.3f}")
@@ -326,15 +368,16 @@ def _importances(net: Network, part: _Part) -> list[_Bar]:
     ]
 
 
-def _mistakes(net: Network, part: _Part) -> list[dict[str, Any]]:
+def _mistakes(model: Network | Ensemble, part: _Part) -> list[dict[str, Any]]:
     """The worst rows: those with the lowest probability of the true class (labels), or the largest errors."""
-    true, predicted = targets_of(net, part.y, "auto", len(part.y)).values, net.predict(part.X)
+    net = members(model)[0]
+    true, predicted = targets_of(net, part.y, "auto", len(part.y)).values, model.predict(part.X)
     if net.task == "regression":
         predicted = predicted.reshape(len(true), -1)[:, net.central]
         badness = np.abs(predicted.astype(np.float64) - true).mean(axis=1)
         measure, wrong = badness, np.ones(len(true), bool)
     else:
-        proba = net.predict_proba(part.X)
+        proba = model.predict_proba(part.X)
         if net.classes is not None:
             measure, wrong = proba[np.arange(len(true)), true], predicted != net.classes[true]
             true = net.classes[true]
@@ -354,7 +397,11 @@ def _mistakes(net: Network, part: _Part) -> list[dict[str, Any]]:
     ]
 
 
-def _options(net: Network) -> list[tuple[str, str, str]]:
-    """Name, value and default of each option."""
+def _options(model: Network | Ensemble) -> list[tuple[str, str, str]]:
+    """Name, value and default of each option: of an ensemble, its own and those that its networks share."""
+    options, (first, *others) = dict(model.options), [net.options for net in members(model)]
+    for name, value in first.items():
+        if name not in options and all(other.get(name) == value for other in others):
+            options[name] = value
     defaults = {name: _words(value) for name, value in DEFAULTS.items()} | dict.fromkeys(FILLED_IN, "auto")
-    return [(name, _words(value), defaults.get(name, "")) for name, value in net.options.items()]
+    return [(name, _words(value), defaults.get(name, "")) for name, value in options.items()]

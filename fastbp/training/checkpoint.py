@@ -242,7 +242,8 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         options, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
-        options = _ADDED | options if header["format"] < storage.PIECES else {"quality": SINGLE} | options
+        added = {"quality": SINGLE} | (_ADDED if header["format"] < storage.PIECES else {})
+        options = added | options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
         chosen = options["validation"]

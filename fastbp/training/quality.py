@@ -138,6 +138,7 @@ class _Training:
             known |= {"pilots": len(pilots), "pilot_loss": float(np.mean(losses))}
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
         runs = self.members(member_seeds, epochs, pilots)
+        self.bar.total = len(pilots) + len(runs)
         nets = [] if self.interrupted else self.train(runs)
         whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
         found = whole or [net for net in pilots if net.stop_reason != "interrupted"] or pilots or nets

@@ -1,0 +1,34 @@
+"""The training of a model in words: why it stopped, and who found its number of epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .ensemble import Ensemble, members
+from .network import STOP_REASONS, Network
+
+MORE_MAY_HELP = "more epochs may help"
+
+
+def why_stopped(net: Network) -> str:
+    """Why the training stopped, and whether it was still getting better."""
+    reason = STOP_REASONS[net.stop_reason]
+    return f"{reason}, and still getting better: {MORE_MAY_HELP}" if was_improving(net) else reason
+
+
+def was_improving(net: Network) -> bool:
+    """Whether a run ended because all epochs were done, and its best one is in the last tenth of them."""
+    epochs = len(net.history.get("validation_loss", ()))
+    return net.stop_reason == "epochs" and epochs > 1 and 10 * net.best_epoch > 9 * epochs
+
+
+def epochs(nets: Sequence[Network]) -> str:
+    """How many epochs the training had: of several networks, the fewest and the most."""
+    counts = sorted({len(net.history.get("loss", ())) for net in nets})
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def learnt_from_all(model: Network | Ensemble) -> bool:
+    """Whether a quality other than "single" trained the model, and nothing was chosen on rows set aside from it."""
+    validated = any("validation_loss" in net.history for net in members(model))
+    return "quality" in model.options and not validated
