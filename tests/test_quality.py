@@ -74,14 +74,14 @@ def test_a_seed_that_is_drawn_is_recorded():
 
 def test_the_result_of_each_quality():
     assert isinstance(learnt(), fastbp.Network)
-    assert learnt().options.items() >= {"quality": "fast", "seed": 3, "pilots": 4}.items()
+    assert learnt().options.items() >= {"quality": "fast", "seed": 3, "pilots": 2}.items()
     for quality in ("default", "best"):
         found = learnt(quality=quality)
         assert isinstance(found, fastbp.Ensemble)
         assert len(found.networks) == LEVELS[quality].most
         assert found.options.items() >= {"quality": quality, "n": len(found.networks), "seed": 3, "pilots": 4}.items()
         assert len({net.options["seed"] for net in found.networks}) == len(found.networks)
-        assert len({net.options["epochs"] for net in found.networks}) == 1
+        assert len({net.options["epochs"] for net in found.networks[::2]}) == 1  # others of "best" have own options
         assert all(net.stop_reason == "epochs" for net in found.networks)
     assert same_models(learnt(quality="default"), learnt(quality="auto"))
 
