@@ -21,16 +21,42 @@ def used(X, y, **options):
 
 
 def test_tables():
-    found = used(FRAME, NUMBERS)
+    found = used(FRAME, NUMBERS, quality="single")
     assert found.items() >= (OF_A_TABLE | {"hidden": [128, 128], "learning_rate": 0.002, "epochs": 100}).items()
-    found = used(FRAME, CLASSES)
+    found = used(FRAME, CLASSES, quality="single")
     assert found.items() >= (OF_A_TABLE | {"hidden": [64, 64], "learning_rate": 0.003}).items()
-    assert used(FRAME[:200], CLASSES[:200])["validation"] == 0.2
+    assert used(FRAME[:200], CLASSES[:200], quality="single")["validation"] == 0.2
+
+
+def test_tables_of_many_numbers():
+    rows = np.arange(2500) % N
+    frame, y = FRAME.iloc[rows], NUMBERS.iloc[rows]
+    found = used(frame, y, epochs=1)
+    assert found.items() >= (OF_A_TABLE | {"hidden": [64, 64, 64], "learning_rate": 0.004, "batch_size": 64}).items()
+    assert used(frame, y, quality="single", max_seconds=1e-9)["epochs"] == 40
+    found = used(frame[:-1], y[:-1], epochs=1)
+    assert found.items() >= {"hidden": [128, 128], "learning_rate": 0.002, "batch_size": 32}.items()
+    found = used(frame, CLASSES[rows], epochs=1)
+    assert found.items() >= {"hidden": [64, 64], "learning_rate": 0.003, "batch_size": 32}.items()
+    assert used(frame, y, epochs=1, batch_size=16)["batch_size"] == 16
+    assert used(frame.iloc[:, :2].to_numpy(), y, epochs=1)["batch_size"] == 32
+
+
+@pytest.mark.parametrize("y", [NUMBERS, CLASSES])
+def test_a_table_is_learnt_by_several_networks_that_see_all_rows(y):
+    found = fastbp.train(FRAME, y, seed=0, hidden=(8,), progress=False)
+    assert isinstance(found, fastbp.Ensemble)
+    assert found.options["quality"] == "default"
+    for net in found.networks:
+        wanted = {"schedule": "cosine", "encode": "piecewise", "validation": None, "patience": None, "samples": N}
+        assert net.options.items() >= wanted.items()
 
 
 def test_a_file_is_a_table(tmp_path):
     FRAME.assign(y=CLASSES).to_csv(tmp_path / "t.csv", index=False)
-    assert used(tmp_path / "t.csv", "y").items() >= OF_A_TABLE.items()
+    assert used(tmp_path / "t.csv", "y", quality="single").items() >= OF_A_TABLE.items()
+    found = fastbp.train(tmp_path / "t.csv", "y", seed=0, hidden=(8,), progress=False)
+    assert (found.options["quality"], found.networks[0].options["encode"]) == ("default", "piecewise")
 
 
 @pytest.mark.parametrize(
@@ -93,9 +119,11 @@ def test_a_run_goes_on_from_its_checkpoint(tmp_path):
 def test_a_table_is_learnt_better_than_with_the_defaults_of_arrays():
     rest, new = slice(0, 450), slice(450, N)
     plain = {"hidden": (64,), "schedule": "constant", "encode": "standard", "validation": None, "learning_rate": 0.001}
-    nets = [fastbp.train(FRAME[rest], NUMBERS[rest], seed=0, progress=False, **way) for way in (plain, {})]
+    ways = ({"quality": "single"} | plain, {"quality": "single"}, {})
+    nets = [fastbp.train(FRAME[rest], NUMBERS[rest], seed=0, progress=False, **way) for way in ways]
     scores = [net.score(FRAME[new], NUMBERS[new]) for net in nets]
     assert scores[1] > scores[0]
+    assert scores[2] > scores[0]
 
 
 def test_raw_values_may_be_an_array():
