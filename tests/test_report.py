@@ -179,6 +179,19 @@ def test_networks_of_a_quality(together):
     assert page.table(f"{len(net.params)} parameters (float32) in each of {len(team.networks)} networks")
 
 
+def test_networks_of_several_kinds(folder):
+    X, y = rng.normal(size=(90, 2)), rng.normal(size=90)
+    team = fastbp.Ensemble([fastbp.train(X, y, hidden=hidden, epochs=3) for hidden in (4, (5, 2), 4)])
+    report.write(folder / "kinds.html", team, (X, y), None, table="t", target="c")
+    page = Page(folder / "kinds.html")
+    assert page.table("Layers of the 3 networks (float32)")[1:] == [
+        ["2 inputs - 4 relu - 1 identity", "17", "2"],
+        ["2 inputs - 5 relu - 2 relu - 1 identity", "30", "1"],
+    ]
+    options = {name: value for name, value, _ in page.table("Options of the training")[1:]}
+    assert (options["hidden"], options["epochs"]) == ("4 or 5, 2", "3")
+
+
 def test_a_network_of_a_quality(folder):
     X, y = rng.normal(size=(90, 2)), rng.normal(size=90)
     frame = pd.DataFrame(X, columns=["a", "b"])
