@@ -89,6 +89,7 @@ def _quality(model: Network | Ensemble) -> list[tuple[str, str]]:
     options = model.options
     rows = [("quality", str(options["quality"]))] if "quality" in options else []
     if "pilots" in options:
-        found = f"{options['pilots']} networks, which found the number of epochs"
-        rows.append(("pilots", f"{found}; their validation loss was {options['pilot_loss']:.4g}"))
+        found = "which are the result" if words.are_pilots(model) else "which found the number of epochs"
+        loss = f"their validation loss was {options['pilot_loss']:.4g}"
+        rows.append(("pilots", f"{options['pilots']} networks, {found}; {loss}"))
     return rows

@@ -38,7 +38,6 @@ def layers(nets: Sequence[Network]) -> list[tuple[str, int, int]]:
     return [(text, parameters, count) for (text, parameters), count in found.items()]
 
 
-def learnt_from_all(model: Network | Ensemble) -> bool:
-    """Whether a quality other than "single" trained the model, and nothing was chosen on rows set aside from it."""
-    validated = any("validation_loss" in net.history for net in members(model))
-    return "quality" in model.options and not validated
+def are_pilots(model: Network | Ensemble) -> bool:
+    """Whether the networks are the pilots of a quality, whose training was interrupted: only these validate."""
+    return "pilots" in model.options and any("validation_loss" in net.history for net in members(model))

@@ -186,7 +186,7 @@ def _summary(
     of = f"{read} of the {there} columns" if read < there else f"the {there} columns" if there > 1 else "the column"
     rows = f"{'They were' if several else 'It was'} trained on {len(parts[0].y)} rows"
     if parts[1:]:
-        untouched = ", and nothing was chosen on them" if words.learnt_from_all(model) else ""
+        untouched = ", and nothing was chosen on them" if "quality" in model.options else ""
         rows += f"; {len(parts[1].y)} rows were set aside for validation{untouched}"
     name, score = next(iter(measured[0].items()))
     guess = measured[1][name]
@@ -204,6 +204,11 @@ def _pilots(model: Network | Ensemble) -> str:
     """How the number of epochs was found, if pilots found it."""
     if "pilots" not in model.options:
         return ""
+    if words.are_pilots(model):
+        return (
+            "The training was interrupted before a network had learnt from all of the training rows: this is the "
+            "result of the pilots, which learn from a part of them, to find out how long to train. "
+        )
     return (
         f"How long to train was found out with {model.options['pilots']} further networks, the pilots: each learnt "
         "from a part of the training rows, and its validation loss was measured on the others; in the best epochs it "
