@@ -14,7 +14,7 @@ from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..training import prepare
-from ..training.defaults import SINGLE
+from ..training.defaults import AUTO, SINGLE
 from ..training.train import DEFAULTS
 from . import side_by_side
 from .executors import make_executor
@@ -178,6 +178,8 @@ def _side_by_side(group: Sequence[Variant], dataset: Dataset) -> prepare.Run | N
     """The run of one of the variants, if they can be trained side by side."""
     asked = group[0].asked
     if len(group) < side_by_side.LEAST or asked["optimizer"] != "sgd" or asked["batch_size"] != 1:
+        return None
+    if asked["quality"] not in (AUTO, SINGLE):
         return None
     try:
         run = dataset.run(group[0])

@@ -147,5 +147,7 @@ def _is_auto(value: Any) -> bool:
 
 
 def table_epochs(n: int) -> int:
-    """100 passes over a table of 1000 rows, 20 of 5000 or more, and more than 100 of very few."""
-    return max(20, min(100, 100_000 // n), default_epochs(n) if n < 1000 else 0)
+    """Passes over a table: 100 of 1000 rows, 20 of 5000 to 100 000, fewer of more; and more than 100 of very few."""
+    if n < 1000:
+        return max(100, default_epochs(n))
+    return max(min(20, max(8, 2_000_000 // n)), min(100, 100_000 // n))

@@ -38,8 +38,8 @@ class Level:
         Members.
     work : float
         Multiply-adds of all passes of all members, from which there are fewer of them.
-    pilots : int
-        With few rows, where each says less.
+    pilots : (int, int)
+        How many, with few rows, where each says less, and with more.
     wait : float
         Share of its epochs that a pilot goes on after its best one.
     longer : float
@@ -51,33 +51,32 @@ class Level:
     fewest: int
     most: int
     work: float
-    pilots: int
+    pilots: tuple[int, int]
     wait: float
     longer: float
     varied: bool = False
 
 
 LEVELS = {
-    "fast": Level(1, 1, np.inf, pilots=2, wait=0.2, longer=1.25),
-    "default": Level(4, 8, 5e9, pilots=4, wait=0.3, longer=1.6),
-    "best": Level(16, 16, np.inf, pilots=4, wait=0.3, longer=1.6, varied=True),
+    "fast": Level(1, 1, np.inf, pilots=(2, 2), wait=0.2, longer=1.25),
+    "default": Level(4, 8, 5e9, pilots=(4, 2), wait=0.3, longer=1.6),
+    "best": Level(16, 16, np.inf, pilots=(4, 4), wait=0.3, longer=1.75, varied=True),
 }
+FEW = 1000  # rows
 # What options of members are drawn from; epochs are factors of those that the pilots found. Other networks go wrong in
 # other rows, so that their mean is better than that of more of the same.
 VARIED_NUMBERS: dict[str, list[Any]] = {
-    "hidden": [(128, 128), (256, 128)],
+    "hidden": [(128, 128), (256, 128), (128, 128, 128)],
     "activation": ["relu", "gelu"],
     "epochs": [1, 1.5],
 }
 VARIED_CLASSES: dict[str, list[Any]] = {
-    "hidden": [(64, 64), (128, 64), (64, 64, 64)],
+    "hidden": [(64, 64), (128, 64), (64, 64, 64), (128, 128)],
     "activation": ["relu", "gelu"],
-    "epochs": [0.8, 1, 1.2],
-    "l2": [1e-4, 3e-4],
-    "dropout": [0, 0.1],
+    "epochs": [0.7, 1, 1.4],
+    "l2": [0.0, 1e-4, 1e-3],
+    "dropout": [0.0, 0.1, 0.2],
 }
-# Pilots with as many rows as this, or more.
-PILOTS, FEW = 2, 1000
 LEAST_WAIT, LEAST_EPOCHS = 5, 3
 # Share of `max_seconds` that the pilots may take.
 PILOT_SECONDS = 0.4
@@ -105,7 +104,7 @@ def finished(run: Run, threads: int, progress: bool | None = False) -> Network |
     if run.asked["quality"] == SINGLE:
         return run.train(progress)
     level = LEVELS[run.asked["quality"]]
-    bar = make_bar(progress, PILOTS + level.most, desc="training", unit="network", delay=1.0)
+    bar = make_bar(progress, max(level.pilots) + level.most, desc="training", unit="network", delay=1.0)
     try:
         return _Training(run, level, threads, bar).result()
     finally:
@@ -141,7 +140,7 @@ class _Training:
         self.bar.total = len(pilots) + len(runs)
         nets = [] if self.interrupted else self.train(runs)
         whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
-        found = whole or pilots or nets
+        found = whole or [net for net in pilots if net.stop_reason != "interrupted"] or pilots or nets
         if not found:
             raise KeyboardInterrupt
         self.warn(len(whole), len(runs))
@@ -155,7 +154,7 @@ class _Training:
 
     def pilots(self, seeds: np.random.SeedSequence) -> list[Network]:
         """Networks that were trained on a part of the rows, up to their best epoch on the other part."""
-        count, share = self.level.pilots if self.rows < FEW else PILOTS, SHARE if self.rows >= MANY else SHARE_OF_FEW
+        count, share = self.level.pilots[self.rows >= FEW], SHARE if self.rows >= MANY else SHARE_OF_FEW
         epochs, seconds = self.run.hyper.epochs, None
         wait = max(LEAST_WAIT, round(self.level.wait * epochs))
         if self.most_seconds is not None:

@@ -186,8 +186,9 @@ def train(  # noqa: PLR0913
     Returns
     -------
     Network or Ensemble
-        Frozen weights, with ``options``; a `Network` with ``history`` and ``stop_reason``, too. The options of a quality
-        have the mean validation loss of the pilots in their best epochs, ``"pilot_loss"``: it flatters a little.
+        Frozen weights, with ``options``; a `Network` with ``history`` and ``stop_reason``, too. The options of a
+        quality have the mean validation loss of the pilots in their best epochs, ``"pilot_loss"``: it flatters a
+        little.
 
     Raises
     ------
