@@ -151,7 +151,8 @@ def test_options_of_a_single_run_with_a_quality(capsys, table, tmp_path):
     assert run(capsys, *command, "--ensemble", 2, "--quality", "single", "--epochs", 1)[0] == 0
     assert run(capsys, *command, "--checkpoint", tmp_path / "c", "--max-seconds", 1)[0] == 0
     assert isinstance(fastbp.load(tmp_path / "m"), fastbp.Network)
-    assert run(capsys, *command, "--resume", tmp_path / "c")[0] == 0
+    for quality in ("auto", "single"):
+        assert run(capsys, *command, "--resume", tmp_path / "c", "--quality", quality)[0] == 0
 
 
 def test_a_run_that_was_still_getting_better_says_so(capsys, table, tmp_path):

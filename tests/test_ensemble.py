@@ -550,6 +550,16 @@ def test_report_and_pictures_on_the_command_line(capsys, table, tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_networks_of_several_kinds_on_the_command_line(capsys, tmp_path):
+    model = tmp_path / "e.fbp"
+    fastbp.Ensemble([fastbp.train(X, CLASSES, hidden=hidden, epochs=2) for hidden in ((4,), (5, 2), (4,))]).save(model)
+    out = run(capsys, "info", model)[1]
+    assert "layers      3 inputs - 4 relu - 3 softmax (2 of the networks)\n" in out
+    assert "layers      3 inputs - 5 relu - 2 relu - 3 softmax (1 of the networks)\n" in out
+    sizes = sorted(len(net.params) for net in fastbp.load(model).networks)
+    assert f"parameters  {sizes[0]} to {sizes[-1]} (float32) in each network\n" in out
+
+
 def test_mistakes_on_the_command_line(capsys, table, tmp_path):
     command = ["train", table, "--target", "kind", "--save", tmp_path / "e.fbp"]
     assert_one_line(*run(capsys, *command, "--bootstrap"), "--bootstrap: expected --ensemble N, too")

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 from browser import launched
 
 import fastbp
+from fastbp.cli import show
 from fastbp.model import storage
 from fastbp.model.network import STOP_REASONS
 from fastbp.report import page as report
@@ -177,6 +178,32 @@ def test_networks_of_a_quality(together):
     options = {name: value for name, value, _ in page.table("Options of the training")[1:]}
     assert (options["quality"], options["seed"], options["n"]) == ("default", "3", str(len(team.networks)))
     assert page.table(f"{len(net.params)} parameters (float32) in each of {len(team.networks)} networks")
+
+
+def test_pilots_that_are_the_result_say_so(together, folder):
+    team, parts, _ = together
+    X, y = parts[0]
+    nets = [fastbp.train(X, y, quality="single", epochs=3, hidden=4, validation=0.2, seed=seed) for seed in (1, 2)]
+    known = {"quality": "default", "pilots": 2, "pilot_loss": 0.5, "interrupted": True}
+    report.write(folder / "pilots.html", fastbp.Ensemble(nets, known), *parts, table="t", target="c")
+    (summary,) = (text for text in Page(folder / "pilots.html").words["p"] if text.startswith("The 2 networks"))
+    assert "this is the result of the pilots, which learn from a part of them" in summary
+    assert "further networks" not in summary
+    pilots = dict(show.summary(fastbp.Ensemble(nets, known)))["pilots"]
+    assert pilots == "2 networks, which are the result; their validation loss was 0.5"
+
+
+def test_networks_of_several_kinds(folder):
+    X, y = rng.normal(size=(90, 2)), rng.normal(size=90)
+    team = fastbp.Ensemble([fastbp.train(X, y, hidden=hidden, epochs=3) for hidden in (4, (5, 2), 4)])
+    report.write(folder / "kinds.html", team, (X, y), None, table="t", target="c")
+    page = Page(folder / "kinds.html")
+    assert page.table("Layers of the 3 networks (float32)")[1:] == [
+        ["2 inputs - 4 relu - 1 identity", "17", "2"],
+        ["2 inputs - 5 relu - 2 relu - 1 identity", "30", "1"],
+    ]
+    options = {name: value for name, value, _ in page.table("Options of the training")[1:]}
+    assert (options["hidden"], options["epochs"]) == ("4 or 5, 2", "3")
 
 
 def test_a_network_of_a_quality(folder):

@@ -273,6 +273,10 @@ def test_qualities_on_the_command_line(capsys, table):
         assert status == 0
         assert f"mean     {found.mean:.4f} +- {found.standard_error:.4f} (" in out
         assert f"quality  {quality}\n" in out
+    status, out, _ = run(capsys, *command, "--patience", 2, "--optimizer", "sgd", "--epochs", 3)
+    assert status == 0
+    assert "quality  single\n" in out
+    assert "(default: as in fastbp.train)" in " ".join(run(capsys, "cross-validate", "--help")[1].split())
 
 
 def test_mistakes_on_the_command_line(capsys, table):

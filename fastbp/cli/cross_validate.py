@@ -23,7 +23,7 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     add("--folds", "parts of the rows; each is tested once (default: 5)", type=int, default=5, metavar="N")
     add("--repeats", "how often to repeat it, with other folds (default: 1)", type=int, default=1, metavar="N")
     add("--groups", "rows with the same value, such as a patient, stay in one fold; not learnt from", metavar="COLUMN")
-    training.add_options(options)
+    training.add_options(options, validation=None)
     training.add_outputs(command, options)
     return options
 
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> None:
     groups = None if args.groups is None else table.target([args.groups], "classification")
     X, y = training.read(args, table, *([] if args.groups is None else [args.groups]))
     options = training.options_of(args)
-    if not {"validation", "patience"} & args.typed:  # the folds measure; of the others, no more rows than needed
-        options["validation"] = AUTO
+    if args.validation is None:  # the folds measure: no rows are set aside for that
+        options["validation"] = AUTO if args.patience is None else 0.2
     options |= {"folds": args.folds, "repeats": args.repeats, "threads": args.threads, "progress": args.progress}
     with table.naming_lines():
         found = cross_validate(X, y, groups=groups, **options)

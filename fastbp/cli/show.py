@@ -52,16 +52,19 @@ def _number(score: float) -> str:
 
 
 def summary(model: Network | Ensemble) -> list[tuple[str, str]]:
-    """A model and its training; for an ensemble, the layers of its first network."""
+    """A model and its training."""
     net = members(model)[0]
-    layers = [f"{units} {activation}" for units, activation in zip(net.sizes[1:], net.layer_activations, strict=True)]
+    kinds = words.layers(members(model))
+    shown = [text if len(kinds) == 1 else f"{text} ({count} of the networks)" for text, _, count in kinds]
+    sizes = sorted({parameters for _, parameters, _ in kinds})
+    parameters = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     epochs = len(net.history.get("loss", ()))
     best = f", the best was {net.best_epoch}" if net.best_epoch != epochs else ""
 
     rows = [
         ("task", net.task),
-        ("layers", " - ".join([f"{net.sizes[0]} inputs", *layers])),
-        ("parameters", f"{len(net.params)} ({net.dtype})" + " in each network" * isinstance(model, Ensemble)),
+        *(("layers", text) for text in shown),
+        ("parameters", f"{parameters} ({net.dtype})" + " in each network" * isinstance(model, Ensemble)),
     ]
     if net.classes is not None:
         rows.append(("classes", first_ones(net.classes.tolist())))
@@ -86,6 +89,7 @@ def _quality(model: Network | Ensemble) -> list[tuple[str, str]]:
     options = model.options
     rows = [("quality", str(options["quality"]))] if "quality" in options else []
     if "pilots" in options:
-        found = f"{options['pilots']} networks, which found the number of epochs"
-        rows.append(("pilots", f"{found}; their validation loss was {options['pilot_loss']:.4g}"))
+        found = "which are the result" if words.are_pilots(model) else "which found the number of epochs"
+        loss = f"their validation loss was {options['pilot_loss']:.4g}"
+        rows.append(("pilots", f"{options['pilots']} networks, {found}; {loss}"))
     return rows

@@ -89,7 +89,7 @@ def _trained(args: argparse.Namespace, X: Any, y: Any) -> tuple[Network | Ensemb
     options = training.options_of(args)
     common = {"threads": args.threads, "progress": args.progress, "checkpoint_every": args.checkpoint_every}
     if args.resume:
-        typed = {name: options[name] for name in options if name in args.typed}
+        typed = {name: options[name] for name in options if name in args.typed and name != "quality"}  # it is single
         model = resume(args.resume, X, y, **common, **typed)
     else:
         model = train(X, y, checkpoint=args.checkpoint, **common, **options)

@@ -29,8 +29,8 @@ def add_table(options: Options) -> None:
     add("--categories", "a column whose numbers are codes, such as zip codes; repeat it for several", **column)
 
 
-def add_options(options: Options, quality: str = AUTO) -> None:
-    """Add the options of `fastbp.train`, with this default of `quality`."""
+def add_options(options: Options, quality: str = AUTO, validation: float | None = 0.2) -> None:
+    """Add the options of `fastbp.train`, with these defaults of two; None: the command chooses the validation rows."""
 
     def choice(name: str, text: str, default: str | None, choices: Iterable[str]) -> None:
         options.add(name, text, default=default, choices=tuple(choices))
@@ -38,8 +38,11 @@ def add_options(options: Options, quality: str = AUTO) -> None:
     def number(name: str, text: str, metavar: str, kind: Any = float, default: Any = None) -> None:
         options.add(name, text, type=kind, default=default, metavar=metavar)
 
-    text = "single: one run; fast, default, best: more and more networks, which predict together (default: {})"
-    choice("--quality", text.format(quality), quality, QUALITIES)
+    text = (
+        "single: one run; fast, default, best: one, several, many networks, for as many epochs as pilots find; auto: "
+        f"default for a table, or single with an option that is about one run (default: {quality})"
+    )
+    choice("--quality", text, quality, QUALITIES)
     choice("--task", "default: auto, from the values of the target", "auto", ("auto", *TASKS))
     number(
         "--hidden",
@@ -57,12 +60,13 @@ def add_options(options: Options, quality: str = AUTO) -> None:
     choice("--schedule", "of the learning rate (default: cosine)", None, schedules.SCHEDULES)
     number("--warmup", "epochs in which the learning rate rises (default: 0)", "N", default=0.0)
     number("--batch-size", "rows per update (default: depends on the number of rows)", "N", int)
-    number("--epochs", "the most passes over the rows (default: depends on their number)", "N", int)
+    number("--epochs", "passes over the rows, the most of a single run (default: depends on the rows)", "N", int)
     number("--target-loss", "stop at this loss on the training rows", "LOSS")
     number("--target-accuracy", "stop at this accuracy on the training rows, 0 to 1", "SHARE")
     number("--max-seconds", "stop after this time", "S")
-    share = "share of rows to measure the result on; in a single run they choose the best epoch, too (default: 0.2)"
-    number("--validation", share, "SHARE", default=0.2)
+    of_train = "as in fastbp.train" if validation is None else validation
+    share = f"share of rows to measure the result on; in a single run they choose the best epoch (default: {of_train})"
+    number("--validation", share, "SHARE", default=validation)
     number("--patience", "stop when the validation loss has not fallen for N epochs", "N", int)
     number("--l2", "weight of the penalty on large weights (default: 0)", "F", default=0.0)
     number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)

@@ -28,7 +28,16 @@ def epochs(nets: Sequence[Network]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
-def learnt_from_all(model: Network | Ensemble) -> bool:
-    """Whether a quality other than "single" trained the model, and nothing was chosen on rows set aside from it."""
-    validated = any("validation_loss" in net.history for net in members(model))
-    return "quality" in model.options and not validated
+def layers(nets: Sequence[Network]) -> list[tuple[str, int, int]]:
+    """The layers of networks in words, each kind once, with its number of parameters and of networks."""
+    found: dict[tuple[str, int], int] = {}
+    for net in nets:
+        units = [f"{n} {activation}" for n, activation in zip(net.sizes[1:], net.layer_activations, strict=True)]
+        kind = " - ".join([f"{net.sizes[0]} inputs", *units]), len(net.params)
+        found[kind] = found.get(kind, 0) + 1
+    return [(text, parameters, count) for (text, parameters), count in found.items()]
+
+
+def are_pilots(model: Network | Ensemble) -> bool:
+    """Whether the networks are the pilots of a quality, whose training was interrupted: only these validate."""
+    return "pilots" in model.options and any("validation_loss" in net.history for net in members(model))

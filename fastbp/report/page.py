@@ -38,6 +38,7 @@ MOST_NUMBERS = 10**9  # is the most numbers to compute with
 REPEATS = 5
 MISTAKES, MISTAKE_COLUMNS, LONGEST = 10, 12, 40
 BINS = 12
+MOST_VALUES = 3  # of an option in which the networks of an ensemble differ
 ONE_SIDED = 0.8  # share of a class from which accuracy says little
 
 # options whose default depends on the run
@@ -144,6 +145,7 @@ def write(
         row_name=evaluated.X.index.name or "row",
         shown=[_words(name) for name in evaluated.X.columns[:MISTAKE_COLUMNS]],
         layers=list(zip(net.sizes, net.sizes[1:], net.layer_activations, strict=False)),
+        kinds=words.layers(members(model)),
         options=_options(model),
     )
     storage.write_atomically(path, html.encode("utf-8", "replace"))
@@ -184,7 +186,7 @@ def _summary(
     of = f"{read} of the {there} columns" if read < there else f"the {there} columns" if there > 1 else "the column"
     rows = f"{'They were' if several else 'It was'} trained on {len(parts[0].y)} rows"
     if parts[1:]:
-        untouched = ", and nothing was chosen on them" if words.learnt_from_all(model) else ""
+        untouched = ", and nothing was chosen on them" if "quality" in model.options else ""
         rows += f"; {len(parts[1].y)} rows were set aside for validation{untouched}"
     name, score = next(iter(measured[0].items()))
     guess = measured[1][name]
@@ -202,6 +204,11 @@ def _pilots(model: Network | Ensemble) -> str:
     """How the number of epochs was found, if pilots found it."""
     if "pilots" not in model.options:
         return ""
+    if words.are_pilots(model):
+        return (
+            "The training was interrupted before a network had learnt from all of the training rows: this is the "
+            "result of the pilots, which learn from a part of them, to find out how long to train. "
+        )
     return (
         f"How long to train was found out with {model.options['pilots']} further networks, the pilots: each learnt "
         "from a part of the training rows, and its validation loss was measured on the others; in the best epochs it "
@@ -398,10 +405,10 @@ def _mistakes(model: Network | Ensemble, part: _Part) -> list[dict[str, Any]]:
 
 
 def _options(model: Network | Ensemble) -> list[tuple[str, str, str]]:
-    """Name, value and default of each option: of an ensemble, its own and those that its networks share."""
-    options, (first, *others) = dict(model.options), [net.options for net in members(model)]
-    for name, value in first.items():
-        if name not in options and all(other.get(name) == value for other in others):
-            options[name] = value
+    """Name, value and default of each option: of an ensemble, its own and those of its networks."""
+    options, nets = {name: _words(value) for name, value in model.options.items()}, members(model)
+    for name in nets[0].options:
+        values = list(dict.fromkeys(_words(net.options.get(name)) for net in nets))
+        options.setdefault(name, " or ".join(values) if len(values) <= MOST_VALUES else "different ones")
     defaults = {name: _words(value) for name, value in DEFAULTS.items()} | dict.fromkeys(FILLED_IN, "auto")
-    return [(name, _words(value), defaults.get(name, "")) for name, value in options.items()]
+    return [(name, value, defaults.get(name, "")) for name, value in options.items()]
