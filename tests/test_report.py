@@ -184,7 +184,7 @@ def test_pilots_that_are_the_result_say_so(together, folder):
     team, parts, _ = together
     X, y = parts[0]
     nets = [fastbp.train(X, y, quality="single", epochs=3, hidden=4, validation=0.2, seed=seed) for seed in (1, 2)]
-    known = {"quality": "default", "pilots": 2, "pilot_loss": 0.5}
+    known = {"quality": "default", "pilots": 2, "pilot_loss": 0.5, "interrupted": True}
     report.write(folder / "pilots.html", fastbp.Ensemble(nets, known), *parts, table="t", target="c")
     (summary,) = (text for text in Page(folder / "pilots.html").words["p"] if text.startswith("The 2 networks"))
     assert "this is the result of the pilots, which learn from a part of them" in summary
