@@ -112,6 +112,7 @@ class _Training:
             known |= {"pilots": len(pilots), "pilot_loss": float(np.mean(losses))}
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
         count, epochs = self.members(epochs, pilots)
+        self.bar.total = len(pilots) + count
         runs = [run.member({"seed": seed} | own) for seed, own in self.options(member_seeds, count, epochs)]
         nets = [] if self.interrupted else self.train(runs)
         whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
@@ -119,7 +120,7 @@ class _Training:
         if not found:
             raise KeyboardInterrupt
         self.warn(len(whole), count)
-        if self.interrupted:
+        if self.interrupted and len(whole) < count:
             known["interrupted"] = True
         if self.level.most == 1:
             model: Network | Ensemble = replace(found[0], options=dict(found[0].options) | known)
