@@ -96,6 +96,19 @@ def test_cross_validation(client, one_each):
     assert (found.predictions == other.predictions).all()
 
 
+@pytest.mark.parametrize("quality", ["fast", "default"])
+def test_quality(client, one_each, quality):
+    options = {"hidden": 3, "seed": 1, "quality": quality}
+    found, other = (
+        fastbp.train_many(X, CLASSES, [{"seed": 1}, {"seed": 2}], engine=engine, **options) for engine in (client, None)
+    )
+    for model, wanted in zip(found, other, strict=True):
+        assert model.options == wanted.options
+        assert model.predict_proba(X).tobytes() == wanted.predict_proba(X).tobytes()
+    found, other = (fastbp.cross_validate(X, CLASSES, folds=2, engine=engine, **options) for engine in (client, None))
+    assert (found.predictions == other.predictions).all()
+
+
 def test_ensemble(client, one_each):
     found, other = (
         fastbp.ensemble(X, CLASSES, 3, bootstrap=True, engine=engine, **COMMON) for engine in (client, None)

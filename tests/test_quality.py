@@ -113,7 +113,7 @@ def test_a_member_is_a_single_run_on_all_rows(rows, y, options):
     found = learnt(rows, y, **options)
     wanted = {"quality": "single", "validation": None, "seed": MEMBER_SEED, "epochs": found.options["epochs"]}
     alone = learnt(rows, y, **options | wanted)
-    added = {"quality": "fast", "seed": 3, "pilots": 4, "pilot_loss": found.options["pilot_loss"]}
+    added = {"quality": "fast", "seed": 3, "pilots": 2, "pilot_loss": found.options["pilot_loss"]}
     assert same(found, replace(alone, options=dict(alone.options) | added))
     assert found.options["samples"] == N
     for model in learnt(rows, y, quality="default", epochs=2, **options).networks:
@@ -148,15 +148,15 @@ def test_pilots_decide_how_long_members_learn(monkeypatch):
     trained, real = [], prepare.Run.train
     monkeypatch.setattr(prepare.Run, "train", lambda run: (trained.append(real(run)), trained[-1])[1])
     found = learnt(threads=1)
-    pilots, (member,) = trained[:4], trained[4:]
+    pilots, (member,) = trained[:2], trained[2:]
     assert all(net.history["validation_loss"].argmin() + 1 == net.best_epoch for net in pilots)
-    assert member.options["epochs"] == round(1.5 * np.mean([net.best_epoch for net in pilots]))
+    assert member.options["epochs"] == round(LEVELS["fast"].longer * np.mean([net.best_epoch for net in pilots]))
     losses = [net.history["validation_loss"].min() for net in pilots]
     assert found.options["pilot_loss"] == pytest.approx(np.mean(losses))
-    assert len({net.options["seed"] for net in trained}) == 5
+    assert len({net.options["seed"] for net in trained}) == 3
     trained.clear()
     learnt(threads=1, schedule="constant")
-    assert trained[4].options["epochs"] == round(np.mean([net.best_epoch for net in trained[:4]]))
+    assert trained[2].options["epochs"] == round(np.mean([net.best_epoch for net in trained[:2]]))
 
 
 def test_the_number_of_epochs_may_be_given():

@@ -75,21 +75,17 @@ INTERRUPTED = """
     frame, y = pd.DataFrame(x, columns=["a", "b"]), x[:, 0] * x[:, 1]
     real = prepare.Run.train
 
-    def ask():
-        time.sleep(0.2)  # until the main thread waits
-        print("go", flush=True)
-
     def case(stop, twice, quality, epochs, many):
         count, aborted = [], []
 
         def train(run):
             count.append(1)
             if len(count) - 1 == stop:
-                ask()
+                print("go", flush=True)
                 while not interruption.shared.get().came:
                     time.sleep(0.01)
                 if twice:
-                    ask()
+                    print("go", flush=True)
                     while not aborted:
                         time.sleep(0.01)
             return real(run)

@@ -81,7 +81,9 @@ class Ensemble(Exports):
     @cached_property
     def columns(self) -> tables.Columns | None:
         """How a frame becomes the inputs of all networks; None if they encode it differently, or knew only arrays."""
-        return self.networks[0].columns if self._different_column(of_raw=False) is None else None
+        if any(net.columns is None for net in self.networks) or self._different_column(of_raw=False) is not None:
+            return None
+        return self.networks[0].columns
 
     @property
     def input_names(self) -> tuple[str, ...] | None:

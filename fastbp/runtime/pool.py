@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from . import interruption
 
 T = TypeVar("T")
+# Seconds between two looks for Ctrl-C: one that comes just before a wait does not end it, and on Windows none does.
+LOOK = 0.1
 
 
 def run_tasks(tasks: Sequence[Callable[[], T]], threads: int, done: Callable[[int, T], object]) -> bool:
@@ -37,9 +39,12 @@ def run_tasks(tasks: Sequence[Callable[[], T]], threads: int, done: Callable[[in
 
         waiting = {pool.submit(run, task): number for number, task in enumerate(tasks)}
         try:
-            for future in as_completed(waiting):
-                for result in future.result():
-                    done(waiting[future], result)
+            pending = set(waiting)
+            while pending:
+                ended, pending = wait(pending, LOOK, FIRST_COMPLETED)
+                for future in ended:
+                    for result in future.result():
+                        done(waiting[future], result)
         except KeyboardInterrupt:  # a second Ctrl-C, or another handler raised it at the first
             interrupt.came = aborted = True
         except BaseException:

@@ -144,7 +144,7 @@ class _Training:
         if not found:
             raise KeyboardInterrupt
         self.warn(len(whole), len(runs))
-        if self.interrupted:
+        if self.interrupted and len(whole) < len(runs):
             known["interrupted"] = True
         if self.level.most == 1:
             model: Network | Ensemble = replace(found[0], options=dict(found[0].options) | known)
