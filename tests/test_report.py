@@ -181,7 +181,7 @@ def test_networks_of_a_quality(together):
 
 
 def test_pilots_that_are_the_result_say_so(together, folder):
-    team, parts, _ = together
+    _, parts, _ = together
     X, y = parts[0]
     nets = [fastbp.train(X, y, quality="single", epochs=3, hidden=4, validation=0.2, seed=seed) for seed in (1, 2)]
     known = {"quality": "default", "pilots": 2, "pilot_loss": 0.5, "interrupted": True}
