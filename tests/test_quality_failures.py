@@ -222,11 +222,14 @@ def test_many(options, rows):
         assert same(net, fastbp.train(rows, NUMBERS, **common | variant))
 
 
-def test_ensembles_of_single_runs_only():
+def test_ensembles_and_searches_of_single_runs_only():
     with pytest.raises(ValueError, match=r"ensemble: expected one of .*, got 'quality'"):
         fastbp.ensemble(FRAME, NUMBERS, 2, quality="fast")
     with pytest.raises(ValueError, match=r"variants\[1\]: quality: expected one of .*, got 'fats'"):
         fastbp.train_many(FRAME, NUMBERS, [{}, {"quality": "fats"}])
+    for space, options in (({"l2": [0.0, 0.1]}, {"quality": "fast"}), ({"quality": ["fast", "default"]}, {})):
+        with pytest.raises(ValueError, match="quality: expected 'single' in a search, whose trials are single runs, "):
+            fastbp.search(FRAME, NUMBERS, space, 2, **options)
     found = fastbp.ensemble(FRAME, NUMBERS, 2, epochs=1, seed=0)
     assert all("quality" not in net.options for net in found.networks)
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..data import samples
 from ..model.network import Network
-from ..training.defaults import SINGLE
+from ..training.defaults import AUTO, SINGLE
 from ..training.prepare import prepare_run
 from ..training.source import MemorySource
 from ..training.train import DEFAULTS
@@ -204,6 +204,10 @@ def search(  # noqa: PLR0913
     table, read_targets, names = samples.read_table(X, y)
     common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options
     variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
+    for variant in variants:
+        if variant.asked["quality"] not in (AUTO, SINGLE):
+            got = variant.asked["quality"]
+            raise ValueError(f"quality: expected 'single' in a search, whose trials are single runs, got {got!r}")
     estimated = estimates(variants, read_targets, len(table), len(names or table[0]), names is not None)
     dataset = Dataset(table, y if isinstance(y, str) else read_targets)
     paused: dict[int, Paused] = {}
