@@ -45,7 +45,7 @@ class Level:
     longer : float
         Epochs of a member, whose learning rate falls to 0 in them, for each epoch of a pilot up to its best one.
     varied : bool
-        Whether the members have different options.
+        Whether every second member has other options.
     """
 
     fewest: int
@@ -60,24 +60,22 @@ class Level:
 LEVELS = {
     "fast": Level(1, 1, np.inf, pilots=(2, 2), wait=0.2, longer=1.25),
     "default": Level(4, 8, 5e9, pilots=(4, 2), wait=0.3, longer=1.6),
-    "best": Level(12, 12, np.inf, pilots=(4, 4), wait=0.3, longer=1.6, varied=True),
+    "best": Level(16, 16, np.inf, pilots=(4, 4), wait=0.3, longer=1.75, varied=True),
 }
 FEW = 1000  # rows
-# What varied members differ in: the next value is taken after so many members. Epochs are factors of those that the
-# pilots found. Networks of other shapes go wrong in other rows, so that their mean is better than that of more of the
-# same.
-VARIED_NUMBERS: dict[str, tuple[int, list[Any]]] = {
-    "hidden": (1, [(128, 128), (192, 192), (128, 128, 128), (256, 256)]),
-    "activation": (1, ["relu", "silu", "gelu"]),
-    "epochs": (1, [1, 1.3]),
-    "l2": (2, [0.0, 1e-4]),
+# What the options of varied members are drawn from; epochs are factors of those that the pilots found. Other networks
+# go wrong in other rows, so that their mean is better than that of more of the same.
+VARIED_NUMBERS: dict[str, list[Any]] = {
+    "hidden": [(128, 128), (256, 128), (128, 128, 128)],
+    "activation": ["relu", "gelu"],
+    "epochs": [1, 1.5],
 }
-VARIED_CLASSES: dict[str, tuple[int, list[Any]]] = {
-    "hidden": (1, [(64, 64), (128,), (128, 128), (192,)]),
-    "activation": (1, ["relu", "silu", "gelu"]),
-    "epochs": (1, [1, 1.3]),
-    "l2": (2, [0.0, 1e-4, 3e-4]),
-    "dropout": (4, [0.0, 0.1, 0.2]),
+VARIED_CLASSES: dict[str, list[Any]] = {
+    "hidden": [(64, 64), (128, 64), (64, 64, 64), (128, 128)],
+    "activation": ["relu", "gelu"],
+    "epochs": [0.7, 1, 1.4],
+    "l2": [0.0, 1e-4, 1e-3],
+    "dropout": [0.0, 0.1, 0.2],
 }
 LEAST_WAIT, LEAST_EPOCHS = 5, 3
 # Share of `max_seconds` that the pilots may take.
@@ -181,9 +179,10 @@ class _Training:
         seconds = None
         if self.most_seconds is not None and not pilots:  # nobody knows how many fit in them
             seconds = self.most_seconds / -(-count // self.threads)
+        random = np.random.default_rng(seeds.spawn(1)[0])
         options = []
         for number, seed in enumerate(seeds.generate_state(count).tolist()):
-            own = self.varied(number, epochs) if level.varied else {"epochs": epochs}
+            own = self.varied(random, epochs) if level.varied and number % 2 else {"epochs": epochs}
             options.append(own | {"seed": seed, "max_seconds": seconds})
         runs = list(map(self.run.member, options))
         if self.most_seconds is None or not pilots:
@@ -197,10 +196,10 @@ class _Training:
             return runs[:fit]
         return [self.run.member(options[0] | {"epochs": max(1, int(runs[0].hyper.epochs * left / needed[0]))})]
 
-    def varied(self, number: int, epochs: int) -> dict[str, Any]:
-        """Options of a member, but for those that the user chose."""
+    def varied(self, random: np.random.Generator, epochs: int) -> dict[str, Any]:
+        """Options drawn at random, but for those that the user chose."""
         space = VARIED_NUMBERS if self.run.net.task == "regression" else VARIED_CLASSES
-        own = {name: values[number // every % len(values)] for name, (every, values) in space.items()}
+        own = {name: values[random.integers(len(values))] for name, values in space.items()}
         own["epochs"] = max(LEAST_EPOCHS, round(own["epochs"] * epochs))
         return {"epochs": epochs} | {name: own[name] for name in own if name in self.run.asked["open"]}
 
