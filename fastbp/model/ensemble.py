@@ -31,7 +31,10 @@ class Ensemble(Exports):
     ----------
     networks : tuple of Network
     options : mapping
-        ``n``, ``bootstrap`` and ``seed`` of `fastbp.ensemble`; each network also has its own options.
+        ``n``, ``bootstrap`` and ``seed`` of `fastbp.ensemble`, or of `fastbp.train` with a quality ``quality``, ``n``,
+        ``seed``, ``pilots`` (how many), ``pilot_loss`` (the mean of their validation losses in their best epochs),
+        ``validation_score`` (if rows were set aside) and ``interrupted`` (if Ctrl-C came). Each network also has its
+        own options.
     """
 
     networks: tuple[Network, ...]
