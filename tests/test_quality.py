@@ -246,7 +246,7 @@ def test_very_few_rows(n):
 
 
 def test_too_few_rows():
-    with pytest.raises(ValueError, match=r"expected a fraction that leaves samples on both sides, got 0\.2 of 2"):
+    with pytest.raises(ValueError, match="quality: expected 'single' for 2 rows, too few to set some aside, got 'fast'"):
         learnt(X[:2], NUMBERS[:2])
 
 

@@ -116,7 +116,7 @@ SO_FAR = "; the result is as trained so far']"
 NOT_TRAINED = "(8, {1: NotTrainedError('variants[1]: Ctrl-C came before the network was trained')})"
 CASES = {
     (0, False, "default", None, False): ("(True, ['interrupted'], {48}, (60,))", f"after 0 of 8 networks{SO_FAR}"),
-    (3, False, "fast", None, False): ("(True, ['patience'], {48}, (60,))", f"after 0 of 1 networks{SO_FAR}"),
+    (1, False, "fast", None, False): ("(True, ['patience'], {48}, (60,))", f"after 0 of 1 networks{SO_FAR}"),
     (4, False, "default", None, False): (f"(True, {['patience'] * 4}, {{48}}, ", f"after 0 of 8 networks{SO_FAR}"),
     (6, False, "default", None, False): ("(True, ['epochs', 'epochs'], {60}, ", "after 2 of 8 networks']"),
     (0, False, "default", 99, False): ("(True, ['interrupted'], {60}, ", f"after 0 of 8 networks{SO_FAR}"),

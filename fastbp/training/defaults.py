@@ -23,8 +23,9 @@ MOST_FEATURES, MOST_NUMBERS = 64, 100_000_000
 # numbers, a narrower network with a third layer learns as well in a third of the time, from larger batches.
 CLASSES, NUMBERS, MANY_NUMBERS = ((64, 64), 3.0), ((128, 128), 2.0), ((64, 64, 64), 4.0)
 LARGER_BATCHES, LARGER = 2500, 64
-# Options of one run, with which quality="auto" stands for a single one.
+# Options that a quality chooses, with their defaults.
 _CHOSEN = {"epochs": None, "hidden": None, "activation": "relu", "l2": 0.0, "dropout": 0.0}
+# Options of one run, with which quality="auto" stands for a single one.
 _OF_ONE_RUN = ("epochs", "target_loss", "target_accuracy", "patience")
 
 
