@@ -27,3 +27,19 @@ class RawTable:
 
     def time_encode(self, rows):
         self.net.encode(self.frame)
+
+
+class Quality:
+    """Learning from a table: a single run, one network that pilots have prepared, and several."""
+
+    params = ("single", "fast", "default")
+    param_names = ("quality",)
+
+    def setup(self, quality):
+        random = np.random.default_rng(0)
+        self.frame = pd.DataFrame(random.normal(size=(2000, 8)), columns=list("abcdefgh"))
+        self.y = np.sin(3 * self.frame["a"]) * self.frame["b"] + random.normal(size=2000) / 4
+        self.time_train(quality)  # compiles
+
+    def time_train(self, quality):
+        fastbp.train(self.frame, self.y, quality=quality, seed=0, progress=False)

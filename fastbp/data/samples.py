@@ -49,9 +49,18 @@ class Rows:
         total = self.weight.sum()
         return self.weight * (len(self) / total) if total > 0 else self.weight
 
-    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of each column of X."""
-        return scaling.moments(self.X, self.rows)
+    def moments(self, columns: tables.Columns | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of each column of X; of a table, 0 and 1 of the inputs that are not scaled."""
+        if columns is None:
+            return scaling.moments(self.X, self.rows)
+        mean, deviation = _unscaled(len(columns.scaled))
+        if columns.scaled.any():
+            if isinstance(self.X, tables.Encoded):
+                found = scaling.moments(columns.scaled_inputs(self.X.values), self.rows)
+            else:
+                found = scaling.moments(self.X[:, columns.scaled], self.rows)
+            mean[columns.scaled], deviation[columns.scaled] = found
+        return mean, deviation
 
     @property
     def labels(self) -> NDArray[Any]:

@@ -183,6 +183,27 @@ class Columns:
         parts = np.array(list(itertools.chain.from_iterable(encoder.scaled for encoder in self.encoders)))
         return parts[self.exported.source] & ~self.exported.flag & ~self.exported.piece
 
+    @cached_property
+    def _scaled(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Where `read` has each input that is standardised, and what replaces a missing one."""
+        places, fills, at = list[int](), list[float](), 0
+        for encoder in self.encoders:
+            if isinstance(encoder, Category):
+                at += 1
+                continue
+            for scaled, fill in zip(encoder.scaled, encoder.fills, strict=True):
+                places += [at] * scaled
+                fills += [fill] * scaled
+                at += 1
+        return np.array(places, np.int64), np.array(fills)
+
+    def scaled_inputs(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Those inputs of `expand` that are standardised, in their order; all others need not be made for them."""
+        places, fills = self._scaled
+        found = values[:, places].astype(np.float64, copy=False)
+        np.copyto(found, fills, where=np.isnan(found))
+        return found
+
     def require(self, frame: Any) -> None:
         """Raise ValueError unless the frame has all columns of `names`."""
         present = dict.fromkeys(map(str, frame.columns))

@@ -80,6 +80,7 @@ class MemorySource:
 
     training: samples.Ready
     in_pieces: bool
+    columns: tables.Columns | None
     validation: samples.Ready | None
     parts: samples.Parts
 
@@ -101,7 +102,7 @@ class MemorySource:
         encoded = samples.read_inputs(X, names, training, start, piecewise)
         # Networks of many variants share them: a copy for each took more time than all else around their training.
         self.examples = functools.cache(lambda: freeze(encoded.examples(training)))
-        self.inputs = encoded.inputs
+        self.inputs, self.columns = encoded.inputs, encoded.columns
         return encoded.inputs, encoded.columns
 
     def read_validation(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> NDArray[Any]:
@@ -121,7 +122,7 @@ class MemorySource:
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each input."""
-        return self.parts.train.moments()
+        return self.parts.train.moments(self.columns)
 
     def digest(self, validation: bool, *others: Any) -> list[str]:
         """Digest of inputs and further arrays."""
