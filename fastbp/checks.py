@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import difflib
 import math
 import numbers
@@ -68,11 +69,16 @@ def feature_names(X: Any) -> tuple[str, ...] | None:
     return names
 
 
+def require_unmasked(name: str, values: Any) -> None:
+    """Raise ValueError if values are masked: what lies under the mask is no number of the user's."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected an array without masked values, got {np.ma.count_masked(values)} of them")
+
+
 def _as_array(name: str, values: Any) -> NDArray[Any]:
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise ValueError(f"{name}: expected a dense array, got a sparse {type(values).__name__}; pass {name}.toarray()")
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise ValueError(f"{name}: expected an array without masked values, got {np.ma.count_masked(values)} of them")
+    require_unmasked(name, values)
     try:
         return np.asarray(values)
     except ValueError as error:
@@ -84,7 +90,7 @@ def _as_array(name: str, values: Any) -> NDArray[Any]:
 def _reject_text(name: str, array: NDArray[Any]) -> None:
     for place in np.ndindex(array.shape):
         value = array[place]
-        if not isinstance(value, numbers.Real | np.bool_):
+        if not isinstance(value, numbers.Real | np.bool_ | decimal.Decimal):
             where = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), place, strict=False))
             raise ValueError(f"{name}: expected numbers, got {value!r} of type {type(value).__name__} at {where}")
 

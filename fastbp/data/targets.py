@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 # With task="auto", integers with more different values than this are numbers for regression, not classes.
 MOST_CLASSES = 100
+# Types of objects that stand for a missing value, by name.
+_NOTHING = ("NoneType", "NAType")
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ def like(y: ArrayLike, network_targets: Targets, n: int, name: str = "y") -> Tar
 
 def labels(y: ArrayLike, n: int, name: str = "y") -> NDArray[Any]:
     """`y` as a 1-D array of `n` labels."""
-    array = _read_labels(y).reshape(-1)
+    array = _read_labels(y, name).reshape(-1)
     if len(array) != n:
         raise ValueError(f"{name}: expected one label for each of the {n} samples, got {len(array)}")
     return array
@@ -124,22 +129,37 @@ def _some(classes: NDArray[Any]) -> str:
     return shown + (", ..." if len(classes) > 5 else "")
 
 
-def _read_labels(y: ArrayLike) -> NDArray[Any]:
+def _read_labels(y: ArrayLike, name: str = "y") -> NDArray[Any]:
     if hasattr(y, "toarray") and hasattr(y, "nnz"):
-        raise ValueError(f"y: expected a dense array, got a sparse {type(y).__name__}; pass y.toarray()")
+        raise ValueError(f"{name}: expected a dense array, got a sparse {type(y).__name__}; pass {name}.toarray()")
+    checks.require_unmasked(name, y)
     try:
         array = np.asarray(y)
     except ValueError as error:
         got = f"{type(y).__name__} ({error})"
-        raise ValueError(f"y: expected numbers or labels, all rows of one length; got {got}") from None
+        raise ValueError(f"{name}: expected numbers or labels, all rows of one length; got {got}") from None
     if array.dtype.kind in "cV":
-        raise ValueError(f"y: expected real numbers or labels, got dtype {array.dtype}")
-    return array
+        raise ValueError(f"{name}: expected real numbers or labels, got dtype {array.dtype}")
+    return _of_numbers(array) if array.dtype.kind == "O" else array
+
+
+def _of_numbers(array: NDArray[Any]) -> NDArray[Any]:
+    """Objects that are numbers but not Python's or NumPy's own, such as the Decimal of a database, as float64."""
+    values = array.reshape(-1).tolist()
+    types = set(map(type, values))
+    if not any(issubclass(one, Decimal | Fraction) for one in types):
+        return array
+    if not all(issubclass(one, numbers.Real | Decimal) or one.__name__ in _NOTHING for one in types):
+        return array
+    return np.array([np.nan if type(v).__name__ in _NOTHING else float(v) for v in values]).reshape(array.shape)
 
 
 def _guess(array: NDArray[Any]) -> str:
     """Task of `array`: floats are numbers (unless all are 0.0 or 1.0), other types are classes if there are few."""
     if array.dtype.kind == "O":
+        if not {type(value).__name__ for value in array.reshape(-1).tolist()}.isdisjoint(_NOTHING):
+            # an error follows that names the first
+            return "classification" if array.ndim == 1 else "regression"
         try:
             array = np.array(array.tolist())
         except ValueError:
@@ -188,7 +208,7 @@ def missing(array: NDArray[Any]) -> Any:
     """Numbers of the rows without a label."""
     if array.dtype.kind != "O":
         return np.flatnonzero(array != array)  # NaN and NaT
-    return [i for i, label in enumerate(array) if label is None or label != label or type(label).__name__ == "NAType"]
+    return [i for i, label in enumerate(array) if type(label).__name__ in _NOTHING or label != label]
 
 
 def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:

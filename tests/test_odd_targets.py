@@ -1,0 +1,95 @@
+"""Targets as databases and masked arrays have them: numbers that are objects, gaps, masks."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import fastbp
+from fastbp.data import targets
+
+X = np.arange(8.0)[:, None]
+NUMBERS = np.array([1.5, 2.25, 3.5, 4.0, 5.75, 6.5, 7.25, 8.0])
+QUICK = {"epochs": 2, "hidden": (), "seed": 0, "progress": False}
+MASKED = np.ma.masked_equal(np.where(np.arange(8) == 2, -9999.0, NUMBERS), -9999)
+
+
+@pytest.mark.parametrize("kind", [Decimal, Fraction, float, np.float64])
+@pytest.mark.parametrize(
+    "made", [list, lambda values: pd.Series(values, dtype=object), lambda values: np.array(values, object)]
+)
+def test_numbers_that_are_objects_are_numbers(kind, made):
+    net = fastbp.train(X, made([kind(value) for value in NUMBERS.tolist()]), **QUICK)
+    wanted = fastbp.train(X, NUMBERS, **QUICK)
+    assert net.task == "regression"
+    np.testing.assert_array_equal(net.params, wanted.params)
+    assert net.score(X, made([kind(value) for value in NUMBERS.tolist()])) == wanted.score(X, NUMBERS)
+
+
+@pytest.mark.parametrize("kind", ["Float64", "Float32", "float64[pyarrow]"])
+def test_extension_types_are_numbers(kind):
+    if "pyarrow" in kind:
+        pytest.importorskip("pyarrow")
+    net = fastbp.train(X, pd.Series(NUMBERS).astype(kind), **QUICK)
+    np.testing.assert_array_equal(net.params, fastbp.train(X, NUMBERS, **QUICK).params)
+
+
+def test_columns_of_objects():
+    y = [[Decimal("0.5"), Decimal(k)] for k in range(8)]
+    found = targets.read(y, "auto", 8)
+    assert (found.task, found.values.dtype) == ("regression", np.float64)
+    np.testing.assert_array_equal(found.values, np.c_[np.full(8, 0.5), np.arange(8)])
+    inputs = np.array([[Decimal(k)] for k in range(8)], object)
+    np.testing.assert_array_equal(
+        fastbp.train(inputs, NUMBERS, **QUICK).params, fastbp.train(X, NUMBERS, **QUICK).params
+    )
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (
+            [Decimal(1), None, *map(Decimal, range(6))],
+            r"y: expected finite numbers, got nan at row 1 \(1 such in all\)",
+        ),
+        (
+            pd.Series([1, 2, 3, None] * 2, dtype="Int64"),
+            r"y: expected finite numbers, got nan at row 3 \(2 such in all\)",
+        ),
+        (
+            pd.Series([1.5, None] * 4, dtype="Float64"),
+            r"y: expected finite numbers, got nan at row 1 \(4 such in all\)",
+        ),
+        (pd.Series([True, None] * 4, dtype="boolean"), r"y: expected a label for each sample, got <NA> at row 1 \(4 "),
+        ([True, False, None, True] * 2, r"y: expected a label for each sample, got None at row 2 \(2 such in all\)"),
+        ([[1, None]] * 8, "y: expected numbers, got None of type NoneType at row 0, column 1"),
+        (MASKED, "y: expected an array without masked values, got 1 of them"),
+        (MASKED.astype(int), "y: expected an array without masked values, got 1 of them"),
+    ],
+)
+def test_gaps_and_masks(y, message):
+    with pytest.raises(ValueError, match=message):
+        fastbp.train(X, y, **QUICK)
+
+
+def test_masks_elsewhere():
+    message = "expected an array without masked values, got 1 of them"
+    for options in ({"sample_weight": MASKED}, {"validation": (X, MASKED)}, {"validation": (X, NUMBERS, MASKED)}):
+        with pytest.raises(ValueError, match=message):
+            fastbp.train(X, NUMBERS, **QUICK | options)
+    net = fastbp.train(X, NUMBERS, **QUICK)
+    with pytest.raises(ValueError, match=message):
+        net.score(X, MASKED)
+    classes = fastbp.train(X, NUMBERS > 4, **QUICK)
+    with pytest.raises(ValueError, match="expected an array without masked values, got 4 of them"):
+        classes.score(X, np.ma.masked_equal((NUMBERS > 4).astype(int), 0))
+    whole = np.ma.masked_equal(NUMBERS, 77)  # nothing is masked
+    np.testing.assert_array_equal(fastbp.train(X, whole, **QUICK).params, net.params)
+
+
+def test_masked_groups():
+    groups = np.ma.masked_equal(np.arange(8) // 2, 3)
+    with pytest.raises(ValueError, match="groups: expected an array without masked values, got 2 of them"):
+        fastbp.cross_validate(X, NUMBERS, folds=2, groups=groups, **QUICK)
