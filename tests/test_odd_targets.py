@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -93,3 +94,35 @@ def test_masked_groups():
     groups = np.ma.masked_equal(np.arange(8) // 2, 3)
     with pytest.raises(ValueError, match="groups: expected an array without masked values, got 2 of them"):
         fastbp.cross_validate(X, NUMBERS, folds=2, groups=groups, **QUICK)
+
+
+@pytest.mark.parametrize("value", [0.5, 1e-6, -3e7, 0.0])
+@pytest.mark.parametrize(
+    "more", [{}, {"hidden": (4,)}, {"scale": False}, {"loss": "absolute_error"}, {"dtype": "float64"}]
+)
+def test_a_constant_target_is_predicted_as_it_is(value, more, tmp_path):
+    net = fastbp.train(X, np.full(8, value), task="regression", **QUICK | more)
+    wanted = np.full(8, value).astype(net.dtype)
+    np.testing.assert_array_equal(net.predict(X), wanted)
+    assert net.score(X, wanted) == 1
+    net.save(tmp_path / "net.fbp")
+    np.testing.assert_array_equal(fastbp.load(tmp_path / "net.fbp").predict(X), wanted)
+    net.to_numpy(tmp_path / "net.py", X)
+    out = np.empty(1)
+    net.jit()(X[0], out)
+    assert out[0] == wanted[0]
+
+
+def test_one_constant_target_of_two(tmp_path):
+    y = np.c_[NUMBERS, np.full(8, 0.5)]
+    net = fastbp.train(X, y, **QUICK | {"epochs": 50})
+    found = net.predict(X)
+    np.testing.assert_array_equal(found[:, 1], np.float32(0.5))
+    assert np.ptp(found[:, 0]) > 0
+    np.testing.assert_array_equal(found[:, 0], net.predict(np.r_[X, 100 * X])[:8, 0])
+    assert np.abs(net.predict(1e6 * X)[:, 0]).max() > NUMBERS.max()  # the other one is not cut
+    net.to_c(tmp_path / "net.c", X)  # each is compared with the network
+    net.to_numpy(tmp_path / "net.py", X)
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        net.to_onnx(tmp_path / "net.onnx", X)
+    assert fastbp.train(X, NUMBERS, **QUICK).target_range is None

@@ -79,7 +79,8 @@ class Network(Exports):
     loss_parameter : tuple of float
         Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
     target_range : array, shape (2, units of the last layer), or None
-        Least and largest target of the training rows: predictions are cut to it, in `forward`, too. None: they are not.
+        Least and largest target of the training rows: predictions are cut to it, in `forward`, too. A constant target
+        always has it, and is predicted as it is. None: they are not cut.
     examples : array, shape (rows, raw values), or None
         Raw values of some training rows (at most 1000), with which exports are verified. Files and pickles do not
         contain them.
