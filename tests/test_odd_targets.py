@@ -126,3 +126,10 @@ def test_one_constant_target_of_two(tmp_path):
     if find_spec("onnx") and find_spec("onnxruntime"):
         net.to_onnx(tmp_path / "net.onnx", X)
     assert fastbp.train(X, NUMBERS, **QUICK).target_range is None
+
+
+@pytest.mark.parametrize(("scale", "advice"), [(True, "or clip_norm=1.0"), (False, "clip_norm=1.0, and scale=True")])
+def test_advice_after_divergence_is_not_what_is_done_already(scale, advice):
+    with pytest.warns(fastbp.DivergenceWarning) as caught:
+        fastbp.train(X, NUMBERS, **QUICK | {"learning_rate": 1e31, "optimizer": "sgd", "scale": scale, "epochs": 50})
+    assert f"try a learning_rate of 1e+30, {advice}. The network" in str(caught[0].message)

@@ -212,7 +212,7 @@ class TestDivergence:
         rate = f"{options['learning_rate'] / 10:g}"
         with pytest.raises(
             FloatingPointError,
-            match=rf"diverged in {where} no longer finite .*; try a learning_rate of {rate}, clip_norm",
+            match=rf"diverged in {where} no longer finite .*; try a learning_rate of {rate}, or clip_norm",
         ):
             fastbp.train(X, X[:, 0], **{"optimizer": "sgd", "hidden": (8, 8), "seed": 0} | options)
 

@@ -17,12 +17,13 @@ class DivergenceWarning(RuntimeWarning):
     """Training stopped because the loss or the weights were no longer finite."""
 
 
-def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: Any, where: str) -> str:
-    """One sentence: what happened, where, and what to try."""
+def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: Any, where: str, scaled: bool) -> str:
+    """One sentence: what happened, where, and what to try; `scaled`: whether inputs are standardised."""
+    more = "or clip_norm=1.0" if scaled else "clip_norm=1.0, and scale=True"
     return (
         f"training diverged in {where}: {_first_culprit(net, params, X)} no longer finite with "
         f"optimizer={hyper.optimizer!r} and learning_rate={hyper.learning_rate:g}; "
-        f"try a learning_rate of {hyper.learning_rate / 10:g}, clip_norm=1.0, and scale=True"
+        f"try a learning_rate of {hyper.learning_rate / 10:g}, {more}"
     )
 
 

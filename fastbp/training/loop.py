@@ -61,6 +61,7 @@ def run(
     metric: Metric | None,
     checkpointer: Checkpointer | None,
     until: int | None = None,
+    scaled: bool = True,
 ) -> float:
     """
     Train until one of the reasons to stop applies.
@@ -77,6 +78,8 @@ def run(
     checkpointer : Checkpointer or None
     until : int or None
         Epoch after which to pause; None: run all epochs.
+    scaled : bool
+        Whether inputs are standardised, for what a message advises.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def run(
                     bar.set_postfix(_shown(state.rows[-1]), refresh=False)
                     bar.update(epoch - begun)
                 if failed is not None:
-                    _report_divergence(learner, state.params, failed, epoch + 1)
+                    _report_divergence(learner, state.params, failed, epoch + 1, scaled)
                     state.params[:] = before
                     stop_reason = "diverged"
                     break
@@ -166,9 +169,9 @@ def _epoch(number: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
     return Epoch(number, row["loss"], **optional, seconds=row["seconds"], params=checks.frozen(params))
 
 
-def _report_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch: int) -> None:
+def _report_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch: int, scaled: bool) -> None:
     where, X = learner.batch(batch)
-    message = divergence.message(learner.net, learner.hyper, params, X, f"epoch {epoch}{where}")
+    message = divergence.message(learner.net, learner.hyper, params, X, f"epoch {epoch}{where}", scaled)
     if epoch == 1:
         raise FloatingPointError(message)
     message += f". The network returned is that of epoch {epoch - 1} or before."

@@ -187,7 +187,9 @@ class Run:
                 state = self.start.state(state, columns, self.hyper.epochs)
             if state.stop_reason in ("unfinished", "interrupted"):
                 learner = self.learner(state, self.hyper, self.recorded["seed"])
-                compile_seconds = loop.run(learner, state, progress, callback, self.metric, checkpointer, until)
+                compile_seconds = loop.run(
+                    learner, state, progress, callback, self.metric, checkpointer, until, bool(self.asked["scale"])
+                )
             return self.result(state, compile_seconds)
         finally:
             self.source.close()
