@@ -246,9 +246,7 @@ def test_very_few_rows(n):
 
 
 def test_too_few_rows():
-    with pytest.raises(
-        ValueError, match="quality: expected 'single' for 2 rows, too few to set some aside, got 'fast'"
-    ):
+    with pytest.raises(ValueError, match="quality: expected 'single' for 2 rows, too few to set some aside, got"):
         learnt(X[:2], NUMBERS[:2])
 
 
