@@ -39,5 +39,5 @@ def layers(nets: Sequence[Network]) -> list[tuple[str, int, int]]:
 
 
 def are_pilots(model: Network | Ensemble) -> bool:
-    """Whether the networks are the pilots of a quality, whose training was interrupted: only these validate."""
+    """Whether the networks are the pilots of a quality, whose training ended too early: only these validate."""
     return "pilots" in model.options and any("validation_loss" in net.history for net in members(model))

@@ -206,8 +206,8 @@ def _pilots(model: Network | Ensemble) -> str:
         return ""
     if words.are_pilots(model):
         return (
-            "The training was interrupted before a network had learnt from all of the training rows: this is the "
-            "result of the pilots, which learn from a part of them, to find out how long to train. "
+            "The training ended before a network had learnt from all of the training rows: this is the result of the "
+            "pilots, which learn from a part of them, to find out how long to train. "
         )
     return (
         f"How long to train was found out with {model.options['pilots']} further networks, the pilots: each learnt "

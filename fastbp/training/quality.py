@@ -138,7 +138,7 @@ class _Training:
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
         runs = self.members(member_seeds, epochs, pilots)
         self.bar.total = len(pilots) + len(runs)
-        nets = [] if self.interrupted else self.train([functools.partial(replace, run) for run in runs])
+        nets = [] if self.interrupted or not runs else self.train([functools.partial(replace, run) for run in runs])
         whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
         found = whole or [net for net in pilots if net.stop_reason != "interrupted"] or pilots or nets
         if not found:
@@ -177,7 +177,7 @@ class _Training:
         return max(LEAST_EPOCHS, round(best if self.run.hyper.schedule == "constant" else self.level.longer * best))
 
     def members(self, seeds: np.random.SeedSequence, epochs: int, pilots: Sequence[Network]) -> list[Run]:
-        """The runs of the members: as many as the work of the level allows, and `max_seconds`."""
+        """The runs of the members: as many as the work of the level allows, and `max_seconds`; perhaps none."""
         level, passes = self.level, self.rows * len(self.run.initial.params)
         count = int(np.clip(level.work / max(1, passes * epochs), level.fewest, level.most))
         seconds = None
@@ -194,9 +194,10 @@ class _Training:
         work = sum(len(net.history["loss"]) * net.options["samples"] * len(net.params) for net in pilots)
         speed = work / sum(net.train_seconds for net in pilots)
         needed = [run.hyper.epochs * self.rows * len(run.initial.params) / speed for run in runs]
-        left = self.most_seconds - (time.perf_counter() - self.started)
+        compiling = max(net.compile_seconds for net in pilots)  # does not count, as in a single run
+        left = self.most_seconds - (time.perf_counter() - self.started - compiling)
         fit = int(np.searchsorted(np.cumsum(needed), left * self.threads))
-        if fit:
+        if fit or 2 * left < needed[0]:  # with less than half of its epochs, a member would be worse than the pilots
             return runs[:fit]
         return [self.run.member(options[0] | {"epochs": max(1, int(runs[0].hyper.epochs * left / needed[0]))})]
 
