@@ -14,9 +14,9 @@ import pytest
 from command import assert_one_line, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import njit
 from random_networks import networks, raw_rows
 from test_export import NEEDS_COMPILER, compiled
+from test_inference import check_inside_compiled_code
 from test_many import same
 
 import fastbp
@@ -342,21 +342,9 @@ def different(y, **options):
 def test_an_ensemble_inside_compiled_code(name, dtype, allocations):
     model = different(TASKS[name], dtype=dtype)
     f, wanted = model.jit(), predictions(model, X).reshape(60, -1)
-
-    @njit
-    def every_row(X, out):
-        for i in range(len(X)):
-            f(X[i], out[i])
-
-    out = np.empty_like(wanted)
-    every_row(X, out)
-    np.testing.assert_array_equal(out, wanted)
-    assert allocations(every_row, X, out) == allocations(every_row, X[:1], out[:1])
-    for x, y in ((X[0, 1:], out[0]), (X[0], np.empty(7, dtype))):
-        with pytest.raises(ValueError, match="predict: expected x with a number for each input"):
-            f(x, y)
+    check_inside_compiled_code(f, X, wanted, allocations)
     with pytest.raises(ValueError, match="predict: expected finite numbers"):
-        f(np.array([0, np.nan, 0]), out[0])
+        f(np.array([0, np.nan, 0]), np.empty_like(wanted[0]))
 
 
 @settings(max_examples=6)

@@ -46,8 +46,7 @@ class Rows:
     @property
     def factors(self) -> NDArray[np.float64]:
         """The weights, of mean 1."""
-        total = self.weight.sum()
-        return self.weight * (len(self) / total) if total > 0 else self.weight
+        return _of_mean_one(self.weight)
 
     def moments(self, columns: tables.Columns | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each column of X; of a table, 0 and 1 of the inputs that are not scaled."""
@@ -75,6 +74,12 @@ class Rows:
             return net.predict(self.X)
         parts = blocks.parts(len(self), 8 * self.X.shape[1])
         return np.concatenate([net.predict(self.X[self.rows[part]]) for part in parts])
+
+
+def _of_mean_one(weight: NDArray[Any]) -> NDArray[Any]:
+    """Weights in the same proportion, of mean 1."""
+    total = weight.sum(dtype=np.float64)
+    return (weight * (len(weight) / total)).astype(weight.dtype, copy=False) if total > 0 else weight
 
 
 @dataclass(frozen=True)
@@ -185,10 +190,7 @@ class Ready:
         X = self.X.take(rows) if isinstance(self.X, Gathered) else self.X[rows]
         if isinstance(X, np.ndarray):
             X = checks.frozen(X)
-        weight = self.weight[rows]
-        total = weight.sum(dtype=np.float64)
-        factor = len(rows) / total if total > 0 else 1.0
-        return Ready(X, checks.frozen(self.Y[rows]), checks.frozen((weight * factor).astype(weight.dtype)))
+        return Ready(X, checks.frozen(self.Y[rows]), checks.frozen(_of_mean_one(self.weight[rows])))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..data import samples, targets
 from ..data.targets import targets_of
 from ..model.network import Network
 from ..training import first_weights
-from ..training.defaults import encoding, filled
+from ..training.defaults import filled
 from ..training.design import design
 from ..training.train import DEFAULTS
 from .side_by_side import VARYING
@@ -213,8 +213,7 @@ def _estimate(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tup
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
     target = targets.read(own, asked["task"], n) if start is None else targets_of(start, own, asked["task"], n)
     samples.sample_weights(n, weight, asked["class_weight"], target)
-    asked = asked | {"encode": encoding(asked, None if frame else inputs, n, start)}
-    asked = filled(asked, frame, True, target, n)
+    asked = filled(asked, None if frame else inputs, True, target, n)
     validation = asked["validation"]
     split_random = first_weights.random_streams(asked["seed"])[1]
     held_out = int(samples.held_out_rows(target, validation, split_random).sum())

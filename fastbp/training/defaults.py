@@ -29,7 +29,7 @@ _CHOSEN = {"epochs": None, "hidden": None, "activation": "relu", "l2": 0.0, "dro
 _OF_ONE_RUN = ("epochs", "target_loss", "target_accuracy", "patience")
 
 
-def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targets, n: int) -> dict[str, Any]:
+def filled(asked: Mapping[str, Any], features: int | None, in_memory: bool, target: Targets, n: int) -> dict[str, Any]:
     """
     The options of `fastbp.train`, with defaults for what depends on whether X is a table.
 
@@ -37,8 +37,8 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     ----------
     asked : mapping
         All options.
-    table : bool
-        Whether X is a frame.
+    features : int or None
+        Features of an array; None: X is a frame.
     in_memory : bool
     target : Targets
     n : int
@@ -55,10 +55,10 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
     own |= {"rate_factor": 1.0, "within_range": False}
     validation = patience = None
     quality = checks.one_of("quality", asked["quality"], QUALITIES)
+    start = asked["init"] if isinstance(asked["init"], Network) else None
     # The lecture's rule, and other rules than Adam's, are left as they are; so is a table that is not standardised.
-    continued = isinstance(asked["init"], Network)
     plain = n < FEWEST or asked["scale"] is not True or asked["optimizer"] not in ADAMS
-    if table and in_memory and not continued and not plain:
+    if features is None and in_memory and start is None and not plain:
         many = target.task == "regression" and n >= LARGER_BATCHES
         hidden, factor = CLASSES if target.task != "regression" else MANY_NUMBERS if many else NUMBERS
         own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise"}
@@ -67,12 +67,13 @@ def filled(asked: Mapping[str, Any], table: bool, in_memory: bool, target: Targe
             own["batch_size"] = max(LARGER, default_batch_size(n))
         validation, patience = SHARE if n >= MANY else SHARE_OF_FEW, PATIENCE
         of_one_run = any(asked[name] is not None for name in _OF_ONE_RUN) or asked["metric"] != "loss"
-        quality = ("single" if of_one_run else "default") if quality == AUTO else quality
+        quality = (SINGLE if of_one_run else "default") if quality == AUTO else quality
     quality = SINGLE if quality == AUTO else quality
     if quality != SINGLE:
-        _check_quality(quality, asked, in_memory, continued)
+        _check_quality(quality, asked, in_memory, start is not None)
         validation = patience = None
-    found = dict(asked) | {"quality": quality, "open": _open(asked)}
+    encode = _encoding(asked, features, n if in_memory else 0, start)
+    found = dict(asked) | {"quality": quality, "open": _open(asked), "encode": encode}
     for name, value in own.items():
         if found.get(name) is None:
             found[name] = value
@@ -103,7 +104,7 @@ def _check_quality(quality: str, asked: Mapping[str, Any], in_memory: bool, cont
         raise ValueError(wanted.format("with metric, which judges the epochs of one run"))
 
 
-def encoding(asked: Mapping[str, Any], features: int | None, n: int, start: Network | None) -> Any:
+def _encoding(asked: Mapping[str, Any], features: int | None, n: int, start: Network | None) -> Any:
     """
     The option `encode`, with "auto" resolved; None if it depends on the other defaults.
 

@@ -20,11 +20,10 @@ from ..model.network import Network
 from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..tables import hints
 from . import checkpoint, first_weights, loop
-from .defaults import encoding, filled
+from .defaults import filled
 from .design import design
-from .learner import LocalLearner
 from .source import LearnerFactory, MemorySource, Source
-from .state import Checkpointer, Digests, Epoch, Learner, StartingPoint, TrainingState, history_columns
+from .state import Checkpointer, Digests, Epoch, StartingPoint, TrainingState, history_columns
 
 # Beyond all predictions; finite in both types, so that every export can write it.
 _NO_LIMIT = float(np.finfo(np.float32).max)
@@ -97,15 +96,13 @@ class Run:
 
         Not if the seed determines the data, that is, draws a fraction for validation.
         """
-        first, _, order = first_weights.random_streams(asked["seed"])
-        params = first_weights.initial_parameters(self.net, asked["init"], first, self.initial.params.dtype)
         optimizer, rate, l2 = self.hyper.optimizer, asked["learning_rate"], float(asked["l2"])
         rate = default_learning_rate(optimizer, self.net, self.asked["rate_factor"]) if rate is None else float(rate)
         recorded = self.recorded | {"seed": int(asked["seed"]), "learning_rate": rate, "l2": l2}
         return replace(
             self,
             hyper=replace(self.hyper, learning_rate=rate, l2=l2),
-            initial=TrainingState.initial(params, optimizer, order if asked["shuffle"] else None),
+            initial=self._initial(self.net, asked),
             recorded=recorded,
             network=functools.partial(self.network, options=recorded),
         )
@@ -125,24 +122,24 @@ class Run:
         if held_out is not None:
             samples, validation = (samples.take(np.flatnonzero(rows)) for rows in (~held_out, held_out))
         net, hyper = design(self.target, self.net.sizes[0], len(samples.X), held_out is not None, asked)
-        kind, (first, _, order) = self.initial.params.dtype, first_weights.random_streams(asked["seed"])
-        params = first_weights.initial_parameters(net, asked["init"], first, kind)
         recorded = _recorded(net, hyper, asked, asked["seed"], 1, len(samples.X))
-
-        def learner(state: TrainingState, hyper: Hyperparameters, seed: int) -> Learner:
-            return LocalLearner(net, hyper, samples, validation, state, seed, 1)
-
         return replace(
             self,
             net=net,
             hyper=hyper,
-            learner=learner,
+            learner=self.memory.learner_of(net, samples, validation, 1),
             validates=held_out is not None,
-            initial=TrainingState.initial(params, hyper.optimizer, order if asked["shuffle"] else None),
+            initial=self._initial(net, asked),
             recorded=recorded,
             network=self.maker(net, recorded),
             asked=asked,
         )
+
+    def _initial(self, net: Architecture, asked: Mapping[str, Any]) -> TrainingState:
+        """The state before the first epoch of a run with these options."""
+        first, _, order = first_weights.random_streams(asked["seed"])
+        params = first_weights.initial_parameters(net, asked["init"], first, self.initial.params.dtype)
+        return TrainingState.initial(params, self.hyper.optimizer, order if asked["shuffle"] else None)
 
     def result(self, state: TrainingState, compile_seconds: float = 0.0) -> Network:
         """The network of a run that ends in this state."""
@@ -226,9 +223,8 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     task = asked["task"]
     target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     in_memory = isinstance(source, MemorySource)
-    asked = {**asked, "validation": validation}
-    asked["encode"] = encoding(asked, table.shape[1] if names is None else None, n if in_memory else 0, network)
-    asked = filled(asked, names is not None, in_memory, target, n)
+    features = table.shape[1] if names is None else None
+    asked = filled({**asked, "validation": validation}, features, in_memory, target, n)
     validation = asked["validation"]
     if not in_memory:
         _require_no_pieces(asked["encode"], names, network)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..data import samples
 from ..model.ensemble import Ensemble
@@ -138,7 +139,7 @@ class _Training:
             self.bar.set_postfix({"pilots' loss": f"{np.mean(losses):.4g}"}, refresh=False)
         runs = self.members(member_seeds, epochs, pilots)
         self.bar.total = len(pilots) + len(runs)
-        nets = [] if self.interrupted or not runs else self.train([functools.partial(replace, run) for run in runs])
+        nets = [] if self.interrupted or not runs else self.train([run.train for run in runs])
         whole = [net for net in nets if net.stop_reason in ("epochs", "max_seconds")]
         found = whole or [net for net in pilots if net.stop_reason != "interrupted"] or pilots or nets
         if not found:
@@ -159,7 +160,7 @@ class _Training:
         wait = max(LEAST_WAIT, round(self.level.wait * epochs))
         if self.most_seconds is not None:
             seconds = PILOT_SECONDS * self.most_seconds / -(-count // self.threads)
-        makers = []
+        tasks = []
         for seed in seeds.generate_state(count).tolist():
             try:
                 held_out = samples.held_out_rows(self.run.target, share, first_weights.random_streams(seed)[1])
@@ -167,9 +168,13 @@ class _Training:
                 few = f"quality: expected 'single' for {self.rows} rows, too few to set some aside"
                 raise ValueError(f"{few}, got {self.run.asked['quality']!r}") from None
             own = {"seed": seed, "epochs": epochs, "patience": wait, "max_seconds": seconds}
-            makers.append(functools.partial(self.run.member, own, held_out))
+            tasks.append(functools.partial(self.pilot, own, held_out))
         self.bar.total = count + self.level.most
-        return self.train(makers)
+        return self.train(tasks)
+
+    def pilot(self, options: dict[str, Any], held_out: NDArray[np.bool_]) -> Network:
+        """Train one; its copies of the samples are made only now."""
+        return self.run.member(options, held_out).train()
 
     def epochs(self, pilots: Sequence[Network]) -> int:
         """Epochs that suit a network that learns from all rows."""
@@ -208,15 +213,15 @@ class _Training:
         own["epochs"] = max(LEAST_EPOCHS, round(own["epochs"] * epochs))
         return {"epochs": epochs} | {name: own[name] for name in own if name in self.run.asked["open"]}
 
-    def train(self, makers: Sequence[Callable[[], Run]]) -> list[Network]:
-        """The networks of the runs that these make: those of pilots have copies of samples; raises if all diverged."""
+    def train(self, tasks: Sequence[Callable[[], Network]]) -> list[Network]:
+        """The networks that these train; raises if all diverged."""
         found: dict[int, Network | FloatingPointError] = {}
 
         def done(number: int, result: Network | FloatingPointError) -> None:
             found[number] = result
             self.bar.update(1)
 
-        self.interrupted = not run_tasks([functools.partial(_trained, make) for make in makers], self.threads, done)
+        self.interrupted = not run_tasks([functools.partial(_trained, task) for task in tasks], self.threads, done)
         results = [found[number] for number in sorted(found)]
         self.failures = [result for result in results if isinstance(result, FloatingPointError)]
         nets = [result for result in results if isinstance(result, Network)]
@@ -245,9 +250,9 @@ class _Training:
         return replace(model, options=dict(model.options) | {"validation_score": score})
 
 
-def _trained(make: Callable[[], Run]) -> Network | FloatingPointError:
-    """The network of a run, or why there is none."""
+def _trained(task: Callable[[], Network]) -> Network | FloatingPointError:
+    """The network, or why there is none."""
     try:
-        return make().train()
+        return task()
     except FloatingPointError as error:
         return error

@@ -148,8 +148,15 @@ class MemorySource:
         self.training = scaling.apply(train, net, dtype, self.in_pieces)
         self.validation = None if validation is None else scaling.apply(validation, net, dtype, self.in_pieces)
 
+        return self.learner_of(net, self.training, self.validation, self.threads)
+
+    def learner_of(
+        self, net: Architecture, training: samples.Ready, validation: samples.Ready | None, threads: int
+    ) -> LearnerFactory:
+        """What makes a learner of these samples."""
+
         def made(state: TrainingState, hyper: Hyperparameters, seed: int) -> Learner:
-            return LocalLearner(net, hyper, self.training, self.validation, state, seed, self.threads)
+            return LocalLearner(net, hyper, training, validation, state, seed, threads)
 
         return made
 
