@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import decimal
 import difflib
+import functools
+import inspect
 import math
 import numbers
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +19,24 @@ from fastbp.kernels import internal
 from .runtime import blocks
 
 Floats = NDArray[np.floating[Any]]
+P = ParamSpec("P")
+T = TypeVar("T")
+# What other libraries call an option of `fastbp.train`.
+_ELSEWHERE = {
+    "hidden": ("hidden_layer_sizes", "layers", "units", "neurons"),
+    "learning_rate": ("lr", "learning_rate_init", "eta"),
+    "l2": ("alpha", "weight_decay"),
+    "epochs": ("max_iter", "iterations"),
+    "optimizer": ("solver",),
+    "loss": ("criterion",),
+    "seed": ("random_state",),
+    "threads": ("n_jobs",),
+    "progress": ("verbose",),
+    "validation": ("validation_split", "validation_fraction", "validation_data", "eval_set"),
+    "patience": ("early_stopping", "n_iter_no_change"),
+    "dropout": ("dropout_rate",),
+    "scale": ("standardize", "normalize"),
+}
 
 
 def one_of(name: str, value: object, valid: Iterable[str]) -> str:
@@ -24,9 +44,30 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> str:
     valid = list(valid)
     if isinstance(value, str) and value in valid:
         return value
-    near = difflib.get_close_matches(value.lower(), valid, n=1, cutoff=0.4) if isinstance(value, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = _nearest(value, valid) if isinstance(value, str) else ""
     raise ValueError(f"{name}: expected one of {', '.join(map(repr, valid))}, got {value!r}{hint}")
+
+
+def _nearest(name: str, valid: Collection[str]) -> str:
+    """The end of a message that suggests the nearest valid name, if one is near."""
+    elsewhere = [own for own, others in _ELSEWHERE.items() if name in others and own in valid]
+    near = elsewhere or difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def suggesting(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function: Python's error about an unknown keyword argument names the nearest valid one, too."""
+    valid = inspect.signature(function).parameters.keys()
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        unknown = next((name for name in kwargs if name not in valid), None)
+        if unknown is not None:
+            got = f"{function.__name__}() got an unexpected keyword argument {unknown!r}"
+            raise TypeError(got + _nearest(unknown, valid))
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def integer(name: str, value: object, least: int) -> int:

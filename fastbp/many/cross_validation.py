@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, tables
 from ..data import targets
 from ..data.targets import Targets
+from ..runtime.warning import once
 from ..training.defaults import AUTO
 from .jobs import take_rows
 from .train_many import Networks, require_one, train_variants, warn_of_failures
@@ -64,6 +65,7 @@ class CrossValidation:
         return f"<cross-validation: score {self.mean:.4f} ± {self.standard_error:.4f}, {len(self.scores)} fits>"
 
 
+@once()
 def cross_validate(  # noqa: PLR0913
     X: ArrayLike,
     y: ArrayLike,

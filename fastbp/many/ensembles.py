@@ -12,10 +12,12 @@ from .. import checks
 from ..data import samples
 from ..data.targets import Targets
 from ..model.ensemble import Ensemble
+from ..runtime.warning import once
 from .train_many import require_one, train_variants, warn_of_failures
 from .variants import read_common
 
 
+@once()
 def ensemble(
     X: ArrayLike,
     y: ArrayLike,

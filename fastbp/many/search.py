@@ -15,6 +15,7 @@ from .. import checks, compilation
 from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
+from ..runtime.warning import once
 from ..training.defaults import QUALITIES, SINGLE
 from ..training.prepare import prepare_run
 from ..training.quality import finished
@@ -132,6 +133,7 @@ class Search:
         return f"<search of {len(self.trials)} trials: {chosen}; loss {self.best.loss:.4g}>"
 
 
+@once()
 def search(  # noqa: PLR0913
     X: ArrayLike,
     y: ArrayLike,

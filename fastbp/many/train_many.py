@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
@@ -13,6 +12,7 @@ from .. import checks, compilation
 from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
+from ..runtime.warning import once, warn
 from ..training import prepare
 from ..training.defaults import AUTO, SINGLE
 from ..training.train import DEFAULTS
@@ -70,6 +70,7 @@ class Networks(Sequence[Network]):
         return f"<{len(self)} networks{failed}>"
 
 
+@once()
 def train_many(
     X: ArrayLike,
     y: ArrayLike,
@@ -189,11 +190,11 @@ def _side_by_side(group: Sequence[Variant], dataset: Dataset) -> prepare.Run | N
 
 
 def warn_of_failures(nets: Networks) -> None:
-    """Warn the caller of the caller if networks are missing."""
+    """Warn if networks are missing."""
     if nets.failures:
         first = next(iter(nets.failures.values()))
         text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first}"
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warn(text, RuntimeWarning)
 
 
 def require_one(nets: Networks) -> None:

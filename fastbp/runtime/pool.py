@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from . import interruption
+from . import interruption, warning
 
 T = TypeVar("T")
 # Seconds between two looks for Ctrl-C: one that comes just before a wait does not end it, and on Windows none does.
@@ -30,11 +30,12 @@ def run_tasks(tasks: Sequence[Callable[[], T]], threads: int, done: Callable[[in
     bool
         Whether all were run: not if Ctrl-C came.
     """
-    pool, aborted = ThreadPoolExecutor(threads, "fastbp"), False
+    pool, aborted, gathered = ThreadPoolExecutor(threads, "fastbp"), False, warning.shared.get()
     with interruption.awaited() as interrupt:
 
         def run(task: Callable[[], T]) -> list[T]:
             interruption.shared.set(interrupt)
+            warning.shared.set(gathered)
             return [] if interrupt.came else [task()]
 
         waiting = {pool.submit(run, task): number for number, task in enumerate(tasks)}

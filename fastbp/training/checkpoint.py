@@ -11,7 +11,6 @@ import glob
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -26,6 +25,7 @@ from .. import checks
 from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
+from ..runtime.warning import warn
 from .defaults import AUTO, SINGLE
 from .state import Digests, TrainingState
 
@@ -124,7 +124,7 @@ class CheckpointWriter:
                 text = f"checkpoint: the file cannot be written ({error.strerror})"
                 raise OSError(error.errno, text, self.path) from None
             failed = f"the checkpoint {self.path!r} could not be written ({error.strerror})"
-            warnings.warn(f"{failed}; the one before is still there", RuntimeWarning, stacklevel=5)
+            warn(f"{failed}; the one before is still there", RuntimeWarning)
         self.written = state.seconds
 
 
@@ -265,9 +265,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         saved = TrainingState(params, optimizer_state, random, *best, rows, network.stop_reason)
     if versions != _versions():
         begun = f"the run in {os.fspath(path)!r} was begun with {versions}"
-        warnings.warn(
-            f"{begun}, and continues with {_versions()}: the last bits may differ", RuntimeWarning, stacklevel=3
-        )
+        warn(f"{begun}, and continues with {_versions()}: the last bits may differ", RuntimeWarning)
     return Checkpoint(os.fspath(path), network, options, every, data, saved)
 
 

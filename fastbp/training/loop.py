@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from .. import checks
 from ..runtime import interruption
 from ..runtime.progress import make_bar
+from ..runtime.warning import warn
 from . import divergence
 from .state import Checkpointer, Epoch, EpochRunner, Learner, TrainingState
 
@@ -137,7 +137,7 @@ def run(
         bar.close()
     if state.stop_reason == "interrupted" and interruption.shared.get() is None:
         done = f"training was interrupted after {len(state.rows)} of {hyper.epochs} epochs"
-        warnings.warn(f"{done}; the network is as trained so far", RuntimeWarning, stacklevel=4)
+        warn(f"{done}; the network is as trained so far", RuntimeWarning)
     return compile_seconds
 
 
@@ -175,4 +175,4 @@ def _report_divergence(learner: Learner, params: NDArray[Any], batch: int, epoch
     if epoch == 1:
         raise FloatingPointError(message)
     message += f". The network returned is that of epoch {epoch - 1} or before."
-    warnings.warn(message, divergence.DivergenceWarning, stacklevel=5)
+    warn(message, divergence.DivergenceWarning, about="divergence")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import numbers
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from ..data import samples, targets
 from ..data.targets import Targets, targets_of
 from ..model.network import Network
 from ..options import Architecture, Hyperparameters, default_learning_rate
+from ..runtime.warning import warn
 from ..tables import hints
 from . import checkpoint, first_weights, loop
 from .defaults import filled
@@ -278,11 +278,12 @@ def _require_no_pieces(encode: Any, names: tuple[str, ...] | None, start: Networ
 
 def _warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
     """Warn of what looks wrong in the table."""
-    texts = [hints.left_out(columns)]
+    texts = [("columns", hints.left_out(columns))]
     if y.task == "regression":
-        texts += [hints.skewed(column) for column in y.values[training].T]
-    for text in filter(None, texts):
-        warnings.warn(text, tables.TableWarning, stacklevel=4)
+        texts += [(f"target {k}", hints.skewed(column)) for k, column in enumerate(y.values[training].T)]
+    for about, text in texts:
+        if text is not None:
+            warn(text, tables.TableWarning, about)
 
 
 def _recorded(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from ..model.network import Network
 from ..runtime import interruption
 from ..runtime.pool import run_tasks
 from ..runtime.progress import Bar, make_bar
+from ..runtime.warning import once, warn
 from . import first_weights
 from .defaults import MANY, SHARE, SHARE_OF_FEW, SINGLE
 from .prepare import Run
@@ -83,6 +83,7 @@ LEAST_WAIT, LEAST_EPOCHS = 5, 3
 PILOT_SECONDS = 0.4
 
 
+@once()
 def finished(run: Run, threads: int, progress: bool | None = False) -> Network | Ensemble:
     """
     Train a run, or the networks of its quality.
@@ -240,7 +241,7 @@ class _Training:
             text = f"training was interrupted after {whole} of {count} networks"
         if not whole:
             text += "; the result is as trained so far"
-        warnings.warn(text, RuntimeWarning, stacklevel=5)
+        warn(text, RuntimeWarning)
 
     def measured(self, model: Network | Ensemble) -> Network | Ensemble:
         """The model, with its score on the user's validation samples among its options."""

@@ -21,6 +21,7 @@ from .source import MemorySource, Source
 from .state import Epoch
 
 
+@checks.suggesting
 def train(  # noqa: PLR0913
     X: ArrayLike,
     y: ArrayLike,
