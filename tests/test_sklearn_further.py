@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.neural_network import MLPClassifier as Reference
+from sklearn.neural_network import MLPRegressor as ReferenceRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -391,3 +392,26 @@ def test_with_scikit_learns_other_tools(tmp_path):
         ).fit(table, NUMBERS)
         assert pipeline.predict(table).shape == (400,)
         assert len(pipeline[-1].feature_names_in_) == 64
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflows of scikit-learn's
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+def test_divergence_with_early_stopping_ends_as_in_scikit_learn(kind, dtype):
+    pair = (ReferenceRegressor, MLPRegressor) if kind == "regressor" else (Reference, MLPClassifier)
+    y, rate = (Y, 1e6) if kind == "regressor" else ((Y > 1.5) + (Y > 2.0).astype(int), 1e25)
+    options = {"solver": "sgd", "learning_rate_init": rate, "max_iter": 9, "random_state": 0, "early_stopping": True}
+    theirs, ours = (one(activation="identity", **options).fit(X.astype(dtype), y) for one in pair)
+    assert np.isnan(ours.loss_curve_[-1])
+    assert ours.n_iter_ == theirs.n_iter_ == 9
+    np.testing.assert_allclose(ours.validation_scores_, theirs.validation_scores_, rtol=1e-3)
+    np.testing.assert_allclose(ours.best_validation_score_, theirs.best_validation_score_, rtol=1e-3)
+    np.testing.assert_allclose(ours.predict(X[:5].astype(dtype)), theirs.predict(X[:5].astype(dtype)), rtol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_divergence_without_early_stopping_is_an_error_as_in_scikit_learn():
+    options = {"solver": "sgd", "learning_rate_init": 1e12, "max_iter": 6, "random_state": 0}
+    for one in (ReferenceRegressor, MLPRegressor):
+        with pytest.raises(ValueError, match="non-finite parameter weights"):
+            one(**options).fit(X, Y)

@@ -345,7 +345,10 @@ class Compiled(EarlyStopping):
             decay = self.alpha if self.solver == "adamw" else self.alpha / np.where(totals > 0, totals, np.inf)
             found = passes.run(order, step, self._rates(optimizer, step, len(starts)), decay)
             if found.failed >= 0:
-                self._raise_not_finite(found.failed)
+                if validation is None or not isinstance(self.loss, str):
+                    self._raise_not_finite(found.failed)
+                # as in scikit-learn, which returns the weights of the best score, and learns on in vain until the end
+                passes.params[:] = np.nan
             step += len(starts)
             optimizer.t = step
             self.n_iter_ += 1
