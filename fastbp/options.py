@@ -271,11 +271,13 @@ def default_learning_rate(optimizer: str, net: Architecture, factor: float = 1.0
     """
     The usual rate of the optimizer; higher for narrow networks with adam and its kin, and for the lecture's rule.
 
-    That of adam and its kin is `factor` times as high, but at most 0.01.
+    That of adam and its kin is `factor` times as high, but at most 0.01 with hidden layers.
     """
     if optimizer in ADAMS:
+        if len(net.sizes) == 2:
+            return LEARNING_RATE[optimizer] * 10 * factor
         # These move every weight by about the rate, so a unit's input moves by the rate times the width.
-        return LEARNING_RATE[optimizer] * min(10.0, factor * max(1.0, 64 / max((1, *net.sizes[1:-1]))))
+        return LEARNING_RATE[optimizer] * min(10.0, factor * max(1.0, 64 / max(net.sizes[1:-1])))
     if optimizer == "sgd" and net.loss == "squared_error" and net.activations[-1] == "logistic":
         return LECTURE_RATE
     return LEARNING_RATE[optimizer]

@@ -132,3 +132,45 @@ def test_raw_values_may_be_an_array():
     np.testing.assert_allclose(net.predict(numbers.to_numpy()), net.predict(numbers), rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match=f"X: expected {net.sizes[0]} features, got 3"):
         net.predict(np.zeros((4, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "features", "condition"), [(60, 3, 1), (500, 40, 1), (2000, 10, 1e4), (3000, 100, 1)])
+def test_the_linear_unit_equals_least_squares(n, features, condition, dtype):
+    random = np.random.default_rng(n)
+    turned = np.linalg.qr(random.normal(size=(features, features)))[0]
+    X = random.normal(size=(n, features)) * np.geomspace(1, condition**-0.5, features) @ turned
+    y = X @ random.normal(size=features) * 3 + 5
+    y += y.std() * random.normal(size=n)
+    with_bias = np.column_stack([X, np.ones(n)])
+    least = ((with_bias @ np.linalg.lstsq(with_bias, y, rcond=None)[0] - y) ** 2).sum()
+    net = fastbp.train(X, y, hidden=(), dtype=dtype, seed=0)
+    assert ((net.predict(X) - y) ** 2).sum() < 1.01 * least
+
+
+def test_logistic_regression_equals_scikit_learn():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    random = np.random.default_rng(0)
+    X = random.normal(size=(3000, 50))
+    y = (X @ random.normal(size=(50, 3)) / 5 + random.gumbel(size=(3000, 3))).argmax(axis=1)
+    known = linear_model.LogisticRegression(C=np.inf, max_iter=1000).fit(X, y)
+    losses = [
+        -np.log(one.predict_proba(X)[np.arange(len(y)), y]).mean()
+        for one in (known, fastbp.train(X, y, hidden=(), seed=0))
+    ]
+    assert losses[1] < 1.01 * losses[0]
+
+
+def test_only_adams_kin_without_hidden_layers_has_other_rates():
+    X, y = RNG.normal(size=(100, 3)), NUMBERS[:100].to_numpy()
+    assert used(X, y, hidden=(), epochs=1).items() >= {"schedule": "cosine", "learning_rate": 0.03}.items()
+    assert (
+        used(X, y, hidden=(), epochs=1, schedule="constant").items()
+        >= {"schedule": "constant", "learning_rate": 0.01}.items()
+    )
+    assert (
+        used(X, y, hidden=(), epochs=1, optimizer="sgd").items()
+        >= {"schedule": "constant", "learning_rate": 0.1}.items()
+    )
+    start = fastbp.train(X, y, hidden=(), epochs=1, seed=0)
+    assert used(X, y, init=start, epochs=1)["schedule"] == "constant"

@@ -108,12 +108,12 @@ def train(  # noqa: PLR0913
     optimizer : {"adam", "sgd", "momentum", "nesterov", "adamw", "nadam", "rmsprop", "rprop"}
         rprop takes all samples at once, unless `batch_size` says otherwise.
     learning_rate : float, optional
-        alpha; by default 0.001 for adam, adamw, nadam and rmsprop (up to 0.01 if layers have fewer than 64 units),
-        0.01 for momentum, nesterov and rprop, 0.1 for sgd (0.5 for the lecture's squared error of logistic units); for
-        a table two to four times the usual rate.
+        alpha; by default 0.001 for adam, adamw, nadam and rmsprop (up to 0.01 if layers have fewer than 64 units, 0.03
+        without hidden layers), 0.01 for momentum, nesterov and rprop, 0.1 for sgd (0.5 for the lecture's squared error
+        of logistic units); for a table two to four times the usual rate.
     schedule : {"constant", "cosine", "one_cycle"}, optional
         How the learning rate changes from update to update over all epochs: cosine falls to 0; one_cycle rises to the
-        rate and falls. By default constant; for a table, cosine.
+        rate and falls. By default constant; cosine for a table, and for adam and its kin without hidden layers.
     warmup : float
         Epochs in which the rate rises from 0 in equal steps.
     batch_size : int, optional
