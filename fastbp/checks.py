@@ -149,23 +149,29 @@ def numeric(name: str, values: Any) -> NDArray[Any]:
     return array
 
 
-def finite(name: str, array: NDArray[Any]) -> None:
-    """Raise unless all numbers are finite; the error names the first that is not."""
+def finite(name: str, array: NDArray[Any], rows: NDArray[np.int64] | None = None) -> None:
+    """Raise unless all numbers, or those of the rows of these numbers, are finite; the error names the first."""
     if array.dtype.kind != "f":
         return
     first, count = None, 0
-    for rows in blocks.pieces(len(array), array[:1].size):
-        good = np.isfinite(array[rows])
+    for piece in blocks.pieces(len(array) if rows is None else len(rows), array[:1].size):
+        good = np.isfinite(array[piece if rows is None else rows[piece]])
         if not good.all():
             at, *rest = (int(i) for i in np.argwhere(~good)[0])
-            first, count = first or (rows.start + at, *rest), count + int((~good).sum())
+            at += piece.start
+            first = first or (at if rows is None else int(rows[at]), *rest)
+            count += int((~good).sum())
     if first is not None:
         where = ", ".join(f"{word} {i}" for word, i in zip(("row", "column"), first, strict=False))
         raise ValueError(f"{name}: expected finite numbers, got {array[first]} at {where} ({count} such in all)")
 
 
-def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]:
-    """`X` as a finite 2-D array of numbers, one sample a row, with `columns` columns, if given, or at least one."""
+def samples(name: str, X: ArrayLike, columns: int | None = None, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """
+    `X` as a 2-D array of numbers, one sample a row, with `columns` columns, if given, or at least one.
+
+    All are finite, or, if their numbers are given, those of some rows.
+    """
     array = numeric(name, X)
     if array.ndim != 2:
         hint = f"; for one feature pass {name}.reshape(-1, 1), for one sample {name}.reshape(1, -1)"
@@ -175,8 +181,21 @@ def samples(name: str, X: ArrayLike, columns: int | None = None) -> NDArray[Any]
         raise ValueError(f"{name}: expected {columns} features, got {array.shape[1]} (shape {array.shape})")
     if columns is None and array.shape[1] == 0:
         raise ValueError(f"{name}: expected at least one feature, got shape {array.shape}")
-    finite(name, array)
+    finite(name, array, rows)
     return array
+
+
+def weights(name: str, n: int, values: ArrayLike | None) -> NDArray[np.float64]:
+    """Weights of n samples, by default 1 each."""
+    if values is None:
+        return np.ones(n)
+    weight = numeric(name, values).astype(np.float64)
+    if weight.shape != (n,):
+        raise ValueError(f"{name}: expected shape ({n},), got {weight.shape}")
+    finite(name, weight)
+    if weight.min() < 0 or weight.sum() == 0:
+        raise ValueError(f"{name}: expected numbers of at least 0, not all 0, got a minimum of {weight.min():g}")
+    return weight
 
 
 def is_lazy(X: Any) -> bool:

@@ -73,9 +73,12 @@ def reference(n, more, weight, Y, scaled):
 def test_reference(more):
     weight = RANDOM.uniform(0.5, 2, N)
     net = learnt(activation="tanh", dtype="float64", learning_rate=0.01, sample_weight=weight, **more)
-    np.testing.assert_allclose([net.x_mean, net.x_scale], [X.mean(axis=0), X.std(axis=0)], rtol=1e-13)
-    Y = ((NUMBERS - NUMBERS.mean()) / NUMBERS.std())[:, None]
-    params, losses = reference(N, more, weight, Y, (X - X.mean(axis=0)) / X.std(axis=0))
+    mean = np.average(X, axis=0, weights=weight)
+    deviation = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=weight))
+    np.testing.assert_allclose([net.x_mean, net.x_scale], [mean, deviation], rtol=1e-13)
+    y_mean = np.average(NUMBERS, weights=weight)
+    Y = ((NUMBERS - y_mean) / np.sqrt(np.average((NUMBERS - y_mean) ** 2, weights=weight)))[:, None]
+    params, losses = reference(N, more, weight, Y, (X - mean) / deviation)
     np.testing.assert_allclose(net.params, params, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(net.history["loss"], losses, rtol=1e-10)
 

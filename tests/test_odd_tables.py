@@ -196,7 +196,7 @@ def test_numbers_are_cut_twenty_deviations_from_the_mean(kind, options):
 
 def test_an_outlier_in_training_is_cut_and_ends_no_piece():
     many = pd.DataFrame({"a": np.append(np.linspace(0, 1, 2999), 1e9), "b": np.ones(3000)})
-    columns = fastbp.tables.Columns.fit(many, ["a"], np.ones(3000, bool), True)[0]
+    columns = fastbp.tables.Columns.fit(many, ["a"], np.arange(3000), piecewise=True)[0]
     (number,) = columns.encoders
     assert number.limits[1] < 4e8
     assert number.edges[-1] == number.limits[1]

@@ -49,10 +49,10 @@ def net():
 
 @pytest.mark.parametrize("training", [ALL, np.arange(N) % 3 > 0, np.arange(N) < 17, np.arange(N) < 1])
 def test_the_encoding_is_that_of_a_frame_and_nothing_is_left_out(training):
-    columns = Columns.fit_array(X, training)
+    columns = Columns.fit_array(X, np.flatnonzero(training))
     assert [encoder.name for encoder in columns.encoders] == list(FRAME)
     if training.sum() > 1:
-        of_frame = Columns.fit(FRAME, list(FRAME), training, True)[0]
+        of_frame = Columns.fit(FRAME, list(FRAME), np.flatnonzero(training), piecewise=True)[0]
         edges = {encoder.name: encoder.edges for encoder in of_frame.encoders}
         assert "x4" not in edges
         assert {encoder.name: encoder.edges for encoder in columns.encoders} == edges | {"x4": ()}
@@ -72,9 +72,9 @@ def test_the_table_of_columns(net):
 
 def test_many_columns():
     wide = RNG.integers(0, 17, (300, 784)).astype(np.uint8)
-    columns = Columns.fit_array(wide, ALL[:300])
+    columns = Columns.fit_array(wide, np.arange(300))
     frame = pd.DataFrame(wide, columns=[f"x{k}" for k in range(1, 785)])
-    of_frame = Columns.fit(frame, list(frame), ALL[:300], True)[0]
+    of_frame = Columns.fit(frame, list(frame), np.arange(300), piecewise=True)[0]
     assert [encoder.edges for encoder in columns.encoders] == [encoder.edges for encoder in of_frame.encoders]
     net = learnt(wide[:, 0] > 8, wide, epochs=1)
     assert not net.columns.in_pieces
@@ -83,7 +83,7 @@ def test_many_columns():
 
 @pytest.mark.parametrize("far", [1.5e308, 1e300])
 def test_numbers_out_of_all_bounds(far):
-    columns = Columns.fit_array(np.array([[-far], [0.0], [1.0], [far]] * 30), ALL[:120])
+    columns = Columns.fit_array(np.array([[-far], [0.0], [1.0], [far]] * 30), np.arange(120))
     assert columns.exported.piece.any() == (far < 1e308)
 
 

@@ -40,8 +40,8 @@ class Rows:
         return len(self.weight)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
-        """The samples of these numbers; only if these are all rows of X."""
-        return Rows(self.X, self.y.take(rows), self.weight[rows], rows)
+        """The samples of these numbers."""
+        return Rows(self.X, self.y.take(rows), self.weight[rows], rows if self.rows is None else self.rows[rows])
 
     @property
     def factors(self) -> NDArray[np.float64]:
@@ -50,14 +50,15 @@ class Rows:
 
     def moments(self, columns: tables.Columns | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each column of X; of a table, 0 and 1 of the inputs that are not scaled."""
+        weight = unequal(self.weight)
         if columns is None:
-            return scaling.moments(self.X, self.rows)
+            return scaling.moments(self.X, self.rows, weight)
         mean, deviation = _unscaled(len(columns.scaled))
         if columns.scaled.any():
             if isinstance(self.X, tables.Encoded):
-                found = scaling.moments(columns.scaled_inputs(self.X.values), self.rows)
+                found = scaling.moments(columns.scaled_inputs(self.X.values), self.rows, weight)
             else:
-                found = scaling.moments(self.X[:, columns.scaled], self.rows)
+                found = scaling.moments(self.X[:, columns.scaled], self.rows, weight)
             mean[columns.scaled], deviation[columns.scaled] = found
         return mean, deviation
 
@@ -74,6 +75,11 @@ class Rows:
             return net.predict(self.X)
         parts = blocks.parts(len(self), 8 * self.X.shape[1])
         return np.concatenate([net.predict(self.X[self.rows[part]]) for part in parts])
+
+
+def unequal(weight: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The weights; None if all are equal, so that they make no difference."""
+    return None if (weight == weight[0]).all() else weight
 
 
 def _of_mean_one(weight: NDArray[Any]) -> NDArray[Any]:
@@ -94,9 +100,8 @@ class EncodedInputs:
     read: NDArray[Any] | None
     columns: tables.Columns | None
 
-    def examples(self, training: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-        """Raw values of some training rows, with which exports are verified."""
-        rows = np.flatnonzero(training)
+    def examples(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """Raw values of some training rows, which have these numbers, with which exports are verified."""
         if self.columns is None:
             return self.inputs[rows[example_rows(len(rows), self.inputs.shape[1])]].astype(np.float64)
         if self.read is None:  # the array already had the inputs, and not what an exported network takes
@@ -109,23 +114,80 @@ def example_rows(n: int, width: int) -> NDArray[np.int64]:
     return np.linspace(0, n - 1, min(n, MOST_EXAMPLES, max(1, MOST_NUMBERS // width))).astype(np.int64)
 
 
-def read_table(X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
-    """X as a frame or an array, y, and the columns of a frame to learn from; y may be the name of a column."""
+@dataclass(frozen=True)
+class Table:
+    """
+    X and y as the user passed them, without the rows of weight 0.
+
+    Attributes
+    ----------
+    X : array or frame
+    y : array-like
+    names : tuple of str or None
+        The columns of a frame to learn from; None: X is an array.
+    sample_weight : float64 array or None
+        Weight of each sample; None: all are 1.
+    rows : int64 array or None
+        Numbers of the samples among the rows of X, which may be too large to copy; None: all rows.
+    """
+
+    X: Any
+    y: Any
+    names: tuple[str, ...] | None
+    sample_weight: NDArray[np.float64] | None = None
+    rows: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.X) if self.rows is None else len(self.rows)
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """The samples of these numbers."""
+        y, weight = targets.of_rows(self.y, len(self), rows), self.sample_weight
+        weight = None if weight is None else weight[rows]
+        if self.names is not None and hasattr(self.X, "columns"):
+            return Table(targets.take_rows(self.X, rows), y, self.names, weight)
+        return Table(self.X, y, self.names, weight, rows if self.rows is None else self.rows[rows])
+
+
+def read_table(X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Table:
+    """X, y and the weights; y may be the name of a column. A row of weight 0 need not even have finite numbers."""
     X = tables.opened(checks.in_memory("X", X))
     names = checks.feature_names(X)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
-    X = checks.samples("X", X) if names is None else X
-    if len(X) == 0:
+    if names is None:
+        X = checks.numeric("X", X)
+    n = len(X) if np.ndim(X) else 0
+    weight, rows = weighted_rows(n, sample_weight)
+    X = checks.samples("X", X, rows=rows) if names is None else X
+    if n == 0:
         raise ValueError(f"X: expected at least one sample, got shape {X.shape}")
-    if names is None or not isinstance(y, str):
-        return X, y, names
-    checks.one_of("y", y, names)
-    return X, X[y].to_numpy(), tuple(name for name in names if name != y)
+    if names is not None and isinstance(y, str):
+        checks.one_of("y", y, names)
+        y, names = X[y].to_numpy(), tuple(name for name in names if name != y)
+    if rows is not None:
+        y = targets.of_rows(y, n, rows)
+        if names is not None:
+            X, rows = targets.take_rows(X, rows), None
+    return Table(X, y, names, weight, rows)
+
+
+def weighted_rows(n: int, sample_weight: ArrayLike | None) -> tuple[NDArray[np.float64] | None, Any]:
+    """The weights above 0 of n rows, and the numbers of their rows; None if there are no others."""
+    if sample_weight is None:
+        return None, None
+    weight = checks.weights("sample_weight", n, sample_weight)
+    rows = np.flatnonzero(weight)
+    return (weight, None) if len(rows) == n else (weight[rows], rows)
 
 
 def read_inputs(
-    X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
+    X: Any,
+    names: tuple[str, ...] | None,
+    training: NDArray[np.int64],
+    weight: NDArray[np.float64] | None,
+    start: Network | None,
+    piecewise: bool,
 ) -> EncodedInputs:
     """
     Encode the columns `names` of a frame, or an array, as the network `start` does, or as the training rows suggest.
@@ -134,8 +196,10 @@ def read_inputs(
     ----------
     X, names
         As `read_table` returns them.
-    training : bool array
-        Which rows are for training.
+    training : int64 array
+        Numbers of the rows for training.
+    weight : float64 array or None
+        Weight of each of them; None: all have the same.
     start : Network or None
     piecewise : bool
         Whether numbers are encoded piece by piece, too; as `start` does it, if there is one.
@@ -149,13 +213,13 @@ def read_inputs(
     if names is None or (start is not None and (columns is None or not columns.named)):
         array = X if names is None else checks.samples("X", X)
         if start is None and piecewise:
-            columns = tables.Columns.fit_array(array, training)
+            columns = tables.Columns.fit_array(array, training, weight)
         if columns is None or columns.named:
             return EncodedInputs(array, None, columns)
         return _array_in_pieces(array, columns)
     try:
         if columns is None:
-            columns, read = tables.Columns.fit(X, names, training, piecewise)
+            columns, read = tables.Columns.fit(X, names, training, weight, piecewise)
         else:
             read = columns.read(X)
     except ValueError as error:
@@ -201,24 +265,11 @@ class Parts:
     validation: Rows | None
 
 
-def checked_weights(name: str, n: int, weights: ArrayLike | None) -> NDArray[np.float64]:
-    """Weights of n samples, by default 1 each."""
-    if weights is None:
-        return np.ones(n)
-    weight = checks.numeric(name, weights).astype(np.float64)
-    if weight.shape != (n,):
-        raise ValueError(f"{name}: expected shape ({n},), got {weight.shape}")
-    checks.finite(name, weight)
-    if weight.min() < 0 or weight.sum() == 0:
-        raise ValueError(f"{name}: expected numbers of at least 0, not all 0, got a minimum of {weight.min():g}")
-    return weight
-
-
 def sample_weights(
     n: int, sample_weight: ArrayLike | None, class_weight: Mapping[Any, float] | str | None, y: Targets
 ) -> NDArray[np.float64]:
     """Weight of each sample: its sample weight times that of its class."""
-    weight = checked_weights("sample_weight", n, sample_weight)
+    weight = checks.weights("sample_weight", n, sample_weight)
     if class_weight is None:
         return weight
     if y.classes is None:
@@ -272,10 +323,7 @@ def split(
         return Parts(rows, _separate(rows, validation, columns, read))
     if not held_out.any():
         return Parts(rows, None)
-    rest = rows.take(np.flatnonzero(~held_out))
-    if rest.weight.sum() == 0:
-        raise ValueError("sample_weight: expected weights above 0 among the samples that are left for training")
-    return Parts(rest, rows.take(np.flatnonzero(held_out)))
+    return Parts(rows.take(np.flatnonzero(~held_out)), rows.take(np.flatnonzero(held_out)))
 
 
 def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
@@ -284,8 +332,12 @@ def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read:
     Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
     if len(Xv) == 0:
         raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
-    yv = targets.like(validation[1], rows.y, len(Xv), "validation[1]")
-    return Rows(Xv, yv, checked_weights("validation[2]", len(Xv), validation[2] if len(validation) == 3 else None))
+    if len(validation) == 2:
+        return Rows(Xv, targets.like(validation[1], rows.y, len(Xv), "validation[1]"), np.ones(len(Xv)))
+    weight = checks.weights("validation[2]", len(Xv), validation[2])
+    numbers = np.flatnonzero(weight)
+    yv = targets.like(targets.of_rows(validation[1], len(Xv), numbers), rows.y, len(numbers), "validation[1]")
+    return Rows(Xv, yv, weight[numbers], None if len(numbers) == len(Xv) else numbers)
 
 
 def _drawn(y: Targets, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
@@ -318,7 +370,7 @@ class Scaling:
 
     @classmethod
     def fit(
-        cls, moments: Moments, y: Targets, net: options.Architecture, scale: bool, columns: tables.Columns | None
+        cls, moments: Moments, rows: Rows, net: options.Architecture, scale: bool, columns: tables.Columns | None
     ) -> Scaling:
         """Means and deviations of inputs (from `moments`) and targets; zeros and ones where nothing is scaled."""
         names = None if columns is None else columns.inputs
@@ -326,7 +378,9 @@ class Scaling:
         if columns is not None:
             x = (np.where(columns.scaled, x[0], 0.0), np.where(columns.scaled, x[1], 1.0))
         scaled_targets = scale and net.task == "regression" and net.activations[-1] == "identity"
-        y_moments = _deviations("y", *scaling.moments(y.values)) if scaled_targets else _unscaled(net.sizes[-1])
+        y_moments = _unscaled(net.sizes[-1])
+        if scaled_targets:
+            y_moments = _deviations("y", *scaling.moments(rows.y.values, weight=unequal(rows.weight)))
         return cls(*x, *(np.repeat(part, net.sizes[-1] // len(part)) for part in y_moments))
 
     def apply(self, rows: Rows, net: options.Architecture, dtype: np.dtype[Any], in_pieces: bool = False) -> Ready:

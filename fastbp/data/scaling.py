@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,11 @@ Numbers = NDArray[np.int64]
 COPIED = 1 << 26
 
 
-def moments(values: Array, rows: Numbers | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def moments(
+    values: Array, rows: Numbers | None = None, weight: Array | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
-    Mean and standard deviation of each column, over all rows or those of these numbers.
+    Mean and standard deviation of each column, over all rows or those of these numbers, each with its weight, if any.
 
     Two passes in float64; the first sums distances from the first row, so that the deviation of a constant column is
     exactly 0. The bits depend on the values alone, not on their type or layout.
@@ -30,17 +31,24 @@ def moments(values: Array, rows: Numbers | None = None) -> tuple[NDArray[np.floa
     n, columns = len(values) if rows is None else len(rows), values.shape[1]
     space = np.empty((next(blocks.pieces(n, columns)).stop, columns))
 
-    def distances(centre: Array) -> Iterator[Array]:
+    def total(centre: Array, power: int) -> Any:
+        """The sum of a power of the distances from `centre`."""
+        found: Any = 0
         for piece in blocks.pieces(n, columns):
             block = space[: piece.stop - piece.start]
-            yield np.subtract(
-                values[piece] if rows is None else values[rows[piece]], centre, out=block, dtype=np.float64
-            )
+            np.subtract(values[piece] if rows is None else values[rows[piece]], centre, out=block, dtype=np.float64)
+            if power == 2:
+                np.square(block, out=block)
+            if weight is not None:
+                block *= weight[piece, None]
+            found = found + block.sum(axis=0)
+        return found
 
     first = values[0 if rows is None else rows[0]].astype(np.float64)
+    count = n if weight is None else weight.sum()
     with np.errstate(over="ignore", invalid="ignore"):
-        centre = first + sum(block.sum(axis=0) for block in distances(first)) / n
-        variance = sum(np.square(block, out=block).sum(axis=0) for block in distances(centre)) / n
+        centre = first + total(first, 1) / count
+        variance = total(centre, 2) / count
     return centre, np.sqrt(variance)
 
 

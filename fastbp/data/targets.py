@@ -217,3 +217,14 @@ def targets_of(network: Network, y: ArrayLike, task: str, n: int) -> Targets:
         raise ValueError(f"task: expected {network.task!r}, as in the network given as init, got {task!r}")
     values = np.empty((0, network.sizes[-1] // max(1, len(network.loss_parameter))))
     return like(y, Targets(network.task, network.classes, values, network.single_output), n)
+
+
+def of_rows(y: Any, n: int, rows: NDArray[np.int64]) -> Any:
+    """The targets of some of n rows; all, if there are not n, which will be an error."""
+    y = y if hasattr(y, "shape") else np.asarray(y)
+    return take_rows(y, rows) if len(y) == n else y
+
+
+def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
+    """Rows of an array or a frame."""
+    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]

@@ -16,6 +16,7 @@ from ..tables.raw_inputs import Inputs
 
 if TYPE_CHECKING:
     from ..model.network import Network
+    from ..training import source
 
 Numbers = NDArray[np.int64]
 # Computes lazy things, all in one go.
@@ -151,7 +152,7 @@ def _starts(name: str, chunks: Sequence[Any], lengths: Sequence[float], compute:
 
 
 def fitted(
-    table: Frame, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool, compute: Compute
+    table: Frame, names: Sequence[str], training: source.Training, piecewise: bool, compute: Compute
 ) -> tables.Columns:
     """How to encode the columns, learnt from the training rows; each is read on a worker that has a part of it."""
     from dask import delayed
@@ -161,10 +162,10 @@ def fitted(
     return tables.Columns.of(compute([fit(name, rows, pieces, table.partitions(name)) for name in names]))
 
 
-def _fitted(name: str, training: NDArray[np.bool_], pieces: int, parts: Sequence[Any]) -> Any:
+def _fitted(name: str, training: source.Training, pieces: int, parts: Sequence[Any]) -> Any:
     from dask.dataframe.dispatch import concat
 
-    return fitting.fit(frames.read({name: concat(list(parts))}, name), training, pieces)
+    return fitting.fit(frames.read({name: concat(list(parts))}, name), *training, pieces)
 
 
 def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
@@ -190,7 +191,7 @@ def _encoded(name: str, part: Any, columns: tables.Columns) -> NDArray[Any]:
 def read_inputs(
     table: Chunked | Frame,
     names: Sequence[str] | None,
-    training: NDArray[np.bool_],
+    training: source.Training,
     start: Network | None,
     piecewise: bool,
     compute: Compute,

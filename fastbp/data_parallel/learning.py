@@ -17,6 +17,7 @@ import fastbp.kernels as kernels
 
 from .. import checks, compilation, memory, tables
 from ..data import samples as data
+from ..data import targets
 from ..model.network import Network
 from ..options import NUMBERS, Architecture, Hyperparameters, default_shared_batch_size
 from ..training import checkpoint, source
@@ -67,23 +68,27 @@ class DaskSource:
         """A small thing, in this process."""
         return self.store.compute([value])[0] if checks.is_lazy(value) else value
 
-    def read_table(self, X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    def read_table(self, X: Any, y: Any, sample_weight: Any) -> data.Table:
         """X in chunks, y here, and the columns of a frame to learn from; y may be the name of a column."""
         table, names = chunks.read_table("X", X, self.store.compute, self.store.persist)
-        if not isinstance(y, str):
-            return table, self.gather(y), names
-        if names is None or not isinstance(table, chunks.Frame):
-            raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
-        checks.one_of("y", y, names)
-        return table, self.gather(table.frame[y]).to_numpy(), tuple(name for name in names if name != y)
+        weight, rows = data.weighted_rows(len(table), sample_weight)
+        if isinstance(y, str):
+            if names is None or not isinstance(table, chunks.Frame):
+                got = f"the name {y!r}; X must be a table for that"
+                raise ValueError(f"y: expected one target for each sample, got {got}")
+            checks.one_of("y", y, names)
+            y, names = table.frame[y], tuple(name for name in names if name != y)
+        y = self.gather(y)
+        y = y if rows is None else targets.of_rows(y, len(table), rows)
+        return data.Table(table, y, names, weight, rows)
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
+        self, table: data.Table, training: source.Training, start: Network | None, piecewise: bool
     ) -> tuple[chunks.Chunked, tables.Columns | None]:
         """The inputs, in chunks, and how a frame is encoded."""
-        inputs, columns = chunks.read_inputs(X, names, training, start, piecewise, self.store.compute)
+        inputs, columns = chunks.read_inputs(table.X, table.names, training, start, piecewise, self.store.compute)
         # Else X already has the inputs, and not what an exported network takes.
-        self._raw = columns is None or names is not None
+        self._raw = columns is None or table.names is not None
         return inputs, columns
 
     def read_validation(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> chunks.Chunked:

@@ -185,10 +185,10 @@ class ShardGroup:
         assert raw is not None
 
         def of(shard: int, thread: int) -> Moments:
-            X = self.training.inputs(raw[parts[shard]])
-            mean, deviation = moments(X)
+            X, weight = self.training.inputs(raw[parts[shard]]), self.training.weight[parts[shard]]
+            mean, deviation = moments(X, weight=None if (weight == 1).all() else weight)
             with np.errstate(over="ignore"):
-                return len(X), mean, np.square(deviation) * len(X)
+                return weight.sum(), mean, np.square(deviation) * weight.sum()
 
         return self._reduced(of, merged)
 

@@ -14,7 +14,6 @@ from ..data import targets
 from ..data.targets import Targets
 from ..runtime.warning import once
 from ..training.defaults import AUTO
-from .jobs import take_rows
 from .train_many import Networks, require_one, train_variants, warn_of_failures
 from .variants import read_common
 
@@ -29,12 +28,13 @@ class CrossValidation:
     networks : Networks
         Those of the first fold, the second, and so on, repeat after repeat.
     tests : tuple of int64 array
-        Numbers of the samples that each was tested on; it was trained on all others.
+        Numbers of the samples that each was tested on; it was trained on all others. No sample of weight 0 is among
+        them.
     scores : float64 array
-        `Network.score` of each on these: accuracy or R^2; NaN where the network is missing.
+        `Network.score` of each on these, with their weights: accuracy or R^2; NaN where the network is missing.
     predictions : array, shape (n, ...)
         For each sample, by the network of the first repeat that was not trained on it: as from `Network.predict_proba`,
-        in regression as from `Network.predict`. NaN where the network is missing.
+        in regression as from `Network.predict`. NaN where the network is missing, and for samples of weight 0.
     seed : int
         Determines the folds and the networks.
     """
@@ -57,7 +57,7 @@ class CrossValidation:
 
         sqrt((1 / fits + test rows / training rows) var(scores)); it does not vanish with more repeats.
         """
-        n, fits = len(self.predictions), len(self.scores)
+        n, fits = len(np.unique(np.concatenate(self.tests))), len(self.scores)
         test = sum(map(len, self.tests)) / fits
         return float(np.sqrt((1 / fits + test / (n - test)) * self.scores.var(ddof=1)))
 
@@ -141,8 +141,12 @@ def cross_validate(  # noqa: PLR0913
     X = tables.opened(X)
     if isinstance(groups, str):
         X, groups = _split_off(X, y, groups)
-    table, known, target, options = read_common("cross_validate", X, y, options)
-    of_group = None if groups is None else _group_numbers(groups, len(known))
+    common = read_common("cross_validate", X, y, options)
+    table, known, target = common.table, common.y, common.target
+    of_group = None if groups is None else _group_numbers(groups, common.n)
+    numbers = np.arange(common.n)  # of the samples
+    if common.rows is not None:
+        numbers, of_group = common.rows, None if of_group is None else of_group[common.rows]
     random = np.random.default_rng(seed)
     tests, variants = [], []
     for _ in range(repeats):
@@ -153,22 +157,22 @@ def cross_validate(  # noqa: PLR0913
         for test in parts:
             tests.append(test)
             variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
-    options = {"quality": AUTO} | options
+    options = {"quality": AUTO} | common.options
     nets = train_variants(table, known, variants, options, "networks[{}]", threads, progress, engine)
     require_one(nets)
     warn_of_failures(nets)
-    scores, predictions = np.full(len(tests), np.nan), np.empty(0)
+    scores, predictions, weight = np.full(len(tests), np.nan), np.empty(0), options["sample_weight"]
     for k, test in enumerate(tests):
         if k in nets.failures:
             continue
-        net, inputs = nets[k], take_rows(table, test)
-        scores[k] = net.score(inputs, known[test])
+        net, inputs = nets[k], targets.take_rows(table, test)
+        scores[k] = net.score(inputs, known[test], None if weight is None else weight[test])
         predicted = net.predict(inputs) if net.task == "regression" else net.predict_proba(inputs)
         if not predictions.size:
-            predictions = np.full((len(known), *predicted.shape[1:]), np.nan, predicted.dtype)
+            predictions = np.full((common.n, *predicted.shape[1:]), np.nan, predicted.dtype)
         if k < folds:
-            predictions[test] = predicted
-    return CrossValidation(nets, tuple(tests), scores, predictions, seed)
+            predictions[numbers[test]] = predicted
+    return CrossValidation(nets, tuple(numbers[test] for test in tests), scores, predictions, seed)
 
 
 def _split_off(X: Any, y: Any, name: str) -> tuple[Any, Any]:

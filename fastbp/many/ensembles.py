@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..data import samples
 from ..data.targets import Targets
 from ..model.ensemble import Ensemble
 from ..runtime.warning import once
@@ -86,8 +85,9 @@ def ensemble(
     checks.integer("n", n, 1)
     checks.boolean("bootstrap", bootstrap)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
-    table, known, target, options = read_common("ensemble", X, y, options)
-    weight = samples.checked_weights("sample_weight", len(known), options.get("sample_weight"))
+    common = read_common("ensemble", X, y, options)
+    known, target = common.y, common.target
+    weight = checks.weights("sample_weight", len(known), common.options["sample_weight"])
     random, variants = np.random.default_rng(seed), []
     for _ in range(n):
         variant: dict[str, Any] = {"seed": int(random.integers(2**32))}
@@ -95,7 +95,7 @@ def ensemble(
             times = np.bincount(_drawn(target, random), minlength=len(known))
             variant |= {"rows": times > 0, "sample_weight": times * weight}
         variants.append(variant)
-    nets = train_variants(table, known, variants, options, "networks[{}]", threads, progress, engine)
+    nets = train_variants(common.table, known, variants, common.options, "networks[{}]", threads, progress, engine)
     require_one(nets)
     warn_of_failures(nets)
     found = tuple(nets[k] for k in range(n) if k not in nets.failures)

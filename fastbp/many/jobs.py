@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import checks
+from ..data import targets
 from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..options import default_learning_rate
@@ -83,7 +83,7 @@ class Dataset:
             return table, y, asked
         if asked["sample_weight"] is not None:
             asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
-        return take_rows(table, variant.rows), y if isinstance(y, str) else np.asarray(y)[variant.rows], asked
+        return targets.take_rows(table, variant.rows), y if isinstance(y, str) else np.asarray(y)[variant.rows], asked
 
     def run(self, variant: Variant) -> prepare.Run:
         """The run of one of the variants of the same key, prepared once."""
@@ -93,11 +93,6 @@ class Dataset:
                     del self._runs[next(iter(self._runs))]
                 self._runs[variant.key] = prepare.prepare_run(self.table, self.y, variant.asked, MemorySource(1))
             return self._runs[variant.key]
-
-
-def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
-    """Rows of an array or a frame."""
-    return table.iloc[rows] if hasattr(table, "iloc") else table[rows]
 
 
 def run_job(job: Job, dataset: Dataset) -> list[Result]:

@@ -210,9 +210,11 @@ def search(  # noqa: PLR0913
     if validation is None:
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
-    table, read_targets, names = samples.read_table(X, y)
+    read = samples.read_table(X, y, options.get("sample_weight"))
+    table, read_targets, names = read.X if read.rows is None else read.X[read.rows], read.y, read.names
     checks.one_of("quality", quality, QUALITIES)
     common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options
+    common |= {"sample_weight": read.sample_weight}
     variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
     estimated = estimates(variants, read_targets, len(table), len(names or table[0]), names is not None)
     if quality != SINGLE:  # what cannot be trained at the end is an error now

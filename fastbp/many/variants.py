@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
+from .. import checks, tables
 from ..data import samples, targets
 from ..data.targets import targets_of
 from ..model.network import Network
@@ -60,9 +60,36 @@ class Variant:
         return self.number if self.others is None else self.others
 
 
-def read_common(
-    who: str, X: Any, y: Any, options: Mapping[str, Any]
-) -> tuple[Any, NDArray[Any], targets.Targets, dict[str, Any]]:
+@dataclass(frozen=True)
+class Common:
+    """
+    The common data and options of many networks, read and checked; without the rows of weight 0.
+
+    Attributes
+    ----------
+    table : array or frame
+        X, without y.
+    y : array
+        As the user passed it.
+    target : Targets
+        y, as read.
+    options : dict
+        Those that the user passed, and the task: from some of the rows alone, another one might be guessed.
+    n : int
+        Rows that the user passed.
+    rows : int64 array or None
+        Numbers of the samples among these; None: all.
+    """
+
+    table: Any
+    y: NDArray[Any]
+    target: targets.Targets
+    options: dict[str, Any]
+    n: int
+    rows: NDArray[np.int64] | None
+
+
+def read_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> Common:
     """
     Read and check the common data and options of many networks, before rows are drawn for each.
 
@@ -74,25 +101,18 @@ def read_common(
         As in `fastbp.train`.
     options : mapping
         Options of `fastbp.train`, except the seed.
-
-    Returns
-    -------
-    array or frame
-        X, without y.
-    array
-        y, as the user passed it.
-    Targets
-        y, as read.
-    dict
-        The options, with the task: from some of the rows alone, another one might be guessed.
     """
     for key in options:
         checks.one_of(who, key, [key for key in DEFAULTS if key != "seed" and (who, key) != ("ensemble", "quality")])
-    table, values, names = samples.read_table(X, y)
-    whole = Variant("", 0, None, None, DEFAULTS | dict(options) | {"seed": 0}, None)
-    target, _ = _estimate(whole, values, len(table), len(names or table[0]), names is not None)
+    X = tables.opened(X)
+    read = samples.read_table(X, y, options.get("sample_weight"))
+    rows = samples.weighted_rows(len(X), options.get("sample_weight"))[1]
+    options = dict(options) | {"sample_weight": read.sample_weight}
+    table, names = read.X if read.rows is None else read.X[read.rows], read.names
+    whole = Variant("", 0, None, None, DEFAULTS | options | {"seed": 0}, None)
+    target, _ = _estimate(whole, read.y, len(table), len(names or table[0]), names is not None)
     inputs = table[list(names)] if isinstance(y, str) and names else table
-    return inputs, np.asarray(values), target, dict(options) | {"task": target.task}
+    return Common(inputs, np.asarray(read.y), target, options | {"task": target.task}, len(X), rows)
 
 
 def variant_list(variants: Any) -> list[Any]:
@@ -209,8 +229,11 @@ def _estimate(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tup
     asked, own = variant.asked, y if variant.y is None else variant.y
     start, weight = asked["init"] if isinstance(asked["init"], Network) else None, asked["sample_weight"]
     if variant.rows is not None:
-        weight = None if weight is None else samples.checked_weights("sample_weight", n, weight)[variant.rows]
+        weight = None if weight is None else checks.weights("sample_weight", n, weight)[variant.rows]
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
+    weight, rows = samples.weighted_rows(n, weight)
+    if rows is not None:
+        own, n = targets.of_rows(own, n, rows), len(rows)
     target = targets.read(own, asked["task"], n) if start is None else targets_of(start, own, asked["task"], n)
     samples.sample_weights(n, weight, asked["class_weight"], target)
     asked = filled(asked, None if frame else inputs, True, target, n)

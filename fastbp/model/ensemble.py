@@ -204,7 +204,7 @@ class Ensemble(Exports):
         found = [net.predict(X) if self.task == "regression" else net.predict_proba(X) for net in self.networks]
         return np.std(found, axis=0, dtype=np.float64)
 
-    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """
         As `Network.score`, for what the networks predict together.
 
@@ -212,12 +212,13 @@ class Ensemble(Exports):
         ----------
         X : array-like, frame or path of a table, shape (n, features)
         y : array-like, shape (n,) or (n, outputs)
+        sample_weight : array-like, shape (n,), optional
 
         Returns
         -------
         float
         """
-        return self.networks[0]._score_of(self.predict(X), y)
+        return self.networks[0]._score_of(self.predict(X), y, sample_weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """

@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 import fastbp.kernels as kernels
 
 from .. import checks, tables
-from ..data import targets
 from ..data.pieces import PieceEncoder
 from ..data.scaling import standardise
 from ..export.methods import Exports
 from ..options import Architecture
 from ..runtime import blocks
 from ..runtime.lazy import cached_property
+from . import scoring
 from .predictor import PiecePredictor, Predictor
 
 # Why a training stopped (lecture L29), in words
@@ -358,7 +358,7 @@ class Network(Exports):
             wanted = f"0.5 with {len(self.classes)} classes (the most probable is chosen)"
             raise ValueError(f"threshold: expected {wanted}, got {threshold!r}")
 
-    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """
         Accuracy (multilabel: all labels of a sample right), or R^2 in regression (mean over the outputs).
 
@@ -368,30 +368,17 @@ class Network(Exports):
         ----------
         X : array-like or frame, shape (n, features)
         y : array-like, shape (n,) or (n, outputs)
+        sample_weight : array-like, shape (n,), optional
 
         Returns
         -------
         float
         """
-        return self._score_of(self.predict(X), y)
+        return self._score_of(self.predict(X), y, sample_weight)
 
-    def _score_of(self, predicted: NDArray[Any], y: ArrayLike) -> float:
+    def _score_of(self, predicted: NDArray[Any], y: ArrayLike, weight: ArrayLike | None = None) -> float:
         """`score` of what `predict` returned."""
-        if self.task == "classification":
-            known, right = targets.labels(y, len(predicted)), 0
-            for rows in blocks.pieces(len(predicted), 1):  # lists of Python numbers take several times the memory
-                right += sum(p == t for p, t in zip(predicted[rows].tolist(), known[rows].tolist(), strict=True))
-            return right / len(predicted) if len(predicted) else float("nan")
-        wanted = targets.read(y, self.task, len(predicted)).values.astype(np.float64)
-        predicted = predicted.reshape(len(predicted), -1)[:, self.central]
-        if wanted.shape != predicted.shape:
-            raise ValueError(f"y: expected {predicted.shape[1]} columns, got {wanted.shape[1]}")
-        if self.task == "multilabel":
-            return float((predicted == wanted).all(axis=1).mean())
-        residual = ((wanted - predicted) ** 2).sum(axis=0)
-        spread = ((wanted - wanted.mean(axis=0)) ** 2).sum(axis=0)
-        constant = np.where(residual > 0, 0.0, 1.0)  # as in scikit-learn: 1 if a constant is met, else 0
-        return float(np.mean(np.where(spread > 0, 1 - residual / np.where(spread > 0, spread, 1), constant)))
+        return scoring.score(self, predicted, y, weight)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """

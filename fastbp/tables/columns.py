@@ -50,7 +50,12 @@ class Columns:
 
     @classmethod
     def fit(
-        cls, frame: Any, names: Sequence[str], training: NDArray[np.bool_], piecewise: bool = False
+        cls,
+        frame: Any,
+        names: Sequence[str],
+        training: NDArray[np.int64],
+        weight: NDArray[np.float64] | None = None,
+        piecewise: bool = False,
     ) -> tuple[Columns, NDArray[np.float64]]:
         """
         Learn from the training rows, and encode all rows; each column is read only once.
@@ -60,8 +65,10 @@ class Columns:
         frame : DataFrame
         names : sequence of str
             The columns to learn from.
-        training : bool array, shape (n,)
-            Whether each row is a training row.
+        training : int64 array
+            Numbers of the training rows.
+        weight : float64 array or None
+            Weight of each of them; None: all have the same.
         piecewise : bool
             Whether numbers are encoded piece by piece, too.
 
@@ -79,7 +86,7 @@ class Columns:
         fitted, values, pieces = [], [], fitting.pieces(len(names)) if piecewise else 0
         for name in names:
             column = frames.read(frame, name)
-            encoder, row = fitting.fit(column, training, pieces)
+            encoder, row = fitting.fit(column, training, weight, pieces)
             fitted.append((encoder, row))
             if encoder is not None:
                 values.append(encoder.read(column))
@@ -87,17 +94,19 @@ class Columns:
         return columns, columns._cut(values)
 
     @classmethod
-    def fit_array(cls, X: NDArray[Any], training: NDArray[np.bool_]) -> Columns:
+    def fit_array(
+        cls, X: NDArray[Any], training: NDArray[np.int64], weight: NDArray[np.float64] | None = None
+    ) -> Columns:
         """
         Learn from the training rows of an array of finite numbers how its columns are encoded piece by piece.
 
         Parameters
         ----------
         X : array, shape (n, features)
-        training : bool array, shape (n,)
-            Whether each row is a training row.
+        training, weight
+            As for `fit`.
         """
-        encoders, rows = zip(*fitting.fit_array(X, training), strict=True)
+        encoders, rows = zip(*fitting.fit_array(X, training, weight), strict=True)
         return cls(encoders, rows, named=False)
 
     @classmethod

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import blocks
-from . import text
+from . import text, weighted
 from .encoders import DATE_PARTS, UNLIMITED, Category, Date, Encoder, Number, date_parts
 from .frames import Column
 
@@ -54,14 +54,16 @@ def pieces(columns: int) -> int:
     return min(max(ALL_PIECES // max(1, columns), LEAST_PIECES), MOST_PIECES)
 
 
-def fit(whole: Column, training: NDArray[np.bool_], pieces: int = 0) -> tuple[Encoder | None, Row]:
+def fit(
+    whole: Column, training: NDArray[np.int64], weight: NDArray[np.float64] | None = None, pieces: int = 0
+) -> tuple[Encoder | None, Row]:
     """
-    Learn from the training rows how to encode a column; no encoder if it is left out.
+    Learn from training rows of these numbers and weights how to encode a column; no encoder if it is left out.
 
     Only the format of dates is determined from all rows: 13/4 in a validation row shows how to read 10/4. A number is
     encoded in `pieces`, too, unless that is 0.
     """
-    column = whole.take(training)
+    column = whole.take(training, weight)
     missing = int(column.missing.sum())
     if missing == len(column.values):
         return None, _left_out(column, "no values")
@@ -70,11 +72,11 @@ def fit(whole: Column, training: NDArray[np.bool_], pieces: int = 0) -> tuple[En
         read = int((~np.isnan(numbers)).sum())
         unread = len(numbers) - missing - read
         if read >= text.MOST * (len(numbers) - missing):
-            return _fit_number(Column(column.name, "number", numbers), pieces, lenient=True, unread=unread)
+            return _fit_number(replace(column, kind="number", values=numbers), pieces, lenient=True, unread=unread)
         formats = text.date_formats(whole.words, whole.counts)
         if formats:
             dates = column.each(text.read_date(column.words, formats[0]), np.datetime64("NaT"))
-            return _fit_date(Column(column.name, "date", dates), formats)
+            return _fit_date(replace(column, kind="date", values=dates), formats)
     if column.kind == "text":
         return _fit_category(column)
     return _fit_date(column, []) if column.kind == "date" else _fit_number(column, pieces)
@@ -91,18 +93,18 @@ def _joined(*notes: str) -> str:
 def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int = 0) -> tuple[Encoder | None, Row]:
     """`unread`: how many cells contain text, and so count as missing."""
     missing = column.missing
-    present = column.values[~missing]
+    present, weight = _present(column)
     if present.min() == present.max() and not missing.any():
         return None, _left_out(column, f"always {present[0]:g}")
     if _is_row_number(column):
         return None, _left_out(column, "its name and values are those of a row number", warning=True)
     boolean = column.kind == "boolean"
-    median = np.float64(np.median(present))
-    fill = float(np.round(median)) if boolean else float(median)
-    limits = (0.0, 1.0) if boolean else _limits(present)
+    median = weighted.median(present, weight)
+    fill = float(np.round(median)) if boolean else median
+    limits = (0.0, 1.0) if boolean else _limits(present, weight)
     count, edges = int(missing.sum()) - unread, tuple[float, ...]()
     if pieces and not boolean:
-        edges = _edges(np.clip(present, *limits), pieces)
+        edges = _edges(*weighted.distinct(np.clip(present, *limits), weight), pieces)
     notes = (
         f"{len(edges) - 1} pieces" if edges else "",
         f"{count} missing, filled with the median {fill:g}" if count else "",
@@ -113,47 +115,52 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
     return encoder, Row(column.name, "yes/no" if boolean else "number", inputs, _joined(*notes))
 
 
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+def _present(column: Column) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """The values that are not missing, and their weights."""
+    present = ~column.missing
+    return column.values[present], None if column.weight is None else column.weight[present]
+
+
+def _limits(values: NDArray[np.float64], weight: NDArray[np.float64] | None) -> tuple[float, float]:
     """Between which numbers a column is not cut."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, away = float(values.mean()), FARTHEST * float(values.std())
+    mean, deviation = weighted.mean_and_deviation(values, weight)
+    away = FARTHEST * deviation
     # Squares of numbers from 1e154 on are infinite; such numbers cannot be standardised anyway.
     return (mean - away, mean + away) if np.isfinite([mean - away, mean + away]).all() else UNLIMITED
 
 
-def _edges(values: NDArray[np.float64], pieces: int) -> tuple[float, ...]:
+def _edges(distinct: NDArray[np.float64], counts: NDArray[Any], pieces: int) -> tuple[float, ...]:
     """
-    Ends of pieces with about the same number of values; none of fewer than three different ones.
+    Ends of pieces with about the same number, or weight, of values; none of fewer than three different ones.
 
     A value that alone would fill a piece, such as the zeros of a count, is an end and counts for no piece: else the
     other values would have hardly any.
     """
-    if not values.max() / 2 - values.min() / 2 < np.finfo(np.float64).max / 2:
+    if not distinct[-1] / 2 - distinct[0] / 2 < np.finfo(np.float64).max / 2:
         return ()
-    distinct, counts = np.unique(values, return_counts=True)
-    frequent = counts > len(values) / pieces
+    frequent = counts > counts.sum() / pieces
     left = max(1, pieces - int(frequent.sum()))
-    others = np.repeat(distinct[~frequent], counts[~frequent])
-    shares = np.linspace(0, 1, left + 1)
-    inner = np.quantile(others, shares, method="inverted_cdf") if len(others) else others
+    others, shares = distinct[~frequent], np.linspace(0, 1, left + 1)
+    inner = weighted.quantiles(others, counts[~frequent], shares) if len(others) else others
     edges = np.unique(np.concatenate([distinct[frequent], distinct[[0, -1]], inner]))
     return tuple(edges.tolist()) if len(edges) > 2 else ()
 
 
-def fit_array(X: NDArray[Any], training: NDArray[np.bool_]) -> list[tuple[Number, Row]]:
+def fit_array(
+    X: NDArray[Any], rows: NDArray[np.int64], weight: NDArray[np.float64] | None = None
+) -> list[tuple[Number, Row]]:
     """
     Learn from the training rows of an array how its columns are encoded in pieces, as `fit` does it for one.
 
     No column is left out: one with a single value or two becomes an input as it is. No number is missing.
     """
-    rows, count = np.flatnonzero(training), pieces(X.shape[1])
-    found = []
+    count, found = pieces(X.shape[1]), []
     for part in blocks.pieces(X.shape[1], len(rows)):
-        columns = np.sort(X[rows, part].T.astype(np.float64), axis=1)
-        for k, values in enumerate(columns, part.start + 1):
-            edges = _edges(values, count)
-            note = f"always {values[0]:g}" if values[0] == values[-1] else f"{len(edges) - 1} pieces" if edges else ""
-            encoder = Number(f"x{k}", float(values[(len(rows) - 1) // 2]), edges=edges)
+        for k, values in enumerate(X[rows, part].T.astype(np.float64), part.start + 1):
+            distinct, counts = weighted.distinct(values, weight)
+            edges = _edges(distinct, counts, count)
+            note = f"always {distinct[0]:g}" if len(distinct) == 1 else f"{len(edges) - 1} pieces" if edges else ""
+            encoder = Number(f"x{k}", float(weighted.quantiles(distinct, counts, 0.5)), edges=edges)
             found.append((encoder, Row(encoder.name, "number", max(1, len(edges)), note)))
     return found
 
@@ -169,13 +176,14 @@ def _is_row_number(column: Column) -> bool:
 def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     missing = column.missing
     counts = {word: count for word, count in zip(column.words.tolist(), column.counts.tolist(), strict=True) if count}
+    weights = dict(zip(column.words.tolist(), column.weights.tolist(), strict=True))
     present = sum(counts.values())
     if len(counts) == 1 and not missing.any():
         return None, _left_out(column, f"always {next(iter(counts))!r}")
-    # what only one row has tells nothing about other rows
+    # what only one row has tells nothing about other rows, even if its weight is that of many
     repeated = [value for value in counts if counts[value] > 1]
-    common = sorted(repeated, key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
-    if 2 * sum(counts[value] for value in common) < present:
+    common = sorted(repeated, key=lambda value: (-weights[value], value))[:MOST_CATEGORIES]
+    if 2 * sum(weights[value] for value in common) < sum(weights.values()):
         reason = f"{len(counts)} different values in {present} rows: names, identifiers or free text"
         return None, _left_out(column, reason, warning=True)
     rare = len(counts) - len(common)
@@ -188,15 +196,14 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
 def _fit_date(column: Column, formats: list[str]) -> tuple[Encoder | None, Row]:
     """`formats`: those that read the text as dates, likeliest first; none if the frame contains dates."""
     missing = column.missing
-    present = column.values[~missing]
+    present, weight = _present(column)
     if present.min() == present.max() and not missing.any():
         return None, _left_out(column, f"always {present[0]}")
     days = present.astype(np.int64) / 86_400e6
     parts = date_parts(days)
     kept = tuple(part for part in DATE_PARTS if np.ptp(parts[part]) > 1e-9)
-    encoder = Date(
-        column.name, kept, float(np.median(days)), formats[0] if formats else None, bool(missing.any()), _limits(days)
-    )
+    fill, limits = weighted.median(days, weight), _limits(days, weight)
+    encoder = Date(column.name, kept, fill, formats[0] if formats else None, bool(missing.any()), limits)
     first, last = (str(np.datetime_as_string(value, unit="D")) for value in (present.min(), present.max()))
     read_as = f"read as {formats[0]}" if formats and formats[0] != "ISO" else ""
     read_as += f", though {formats[1]} fits, too" if formats[1:] else ""

@@ -48,6 +48,8 @@ class Column:
         Each text of the column once, stripped of surrounding white space.
     categorical : bool
         The frame itself declares these values to be categories.
+    weight : float64 array, shape (n,), or None
+        Weight of each row; None: all have the same.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Column:
     values: NDArray[Any]
     words: NDArray[Any] = field(default_factory=lambda: np.empty(0, object))
     categorical: bool = False
+    weight: NDArray[np.float64] | None = None
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -63,9 +66,9 @@ class Column:
             return self.values < 0
         return np.isnat(self.values) if self.kind == "date" else np.isnan(self.values)
 
-    def take(self, rows: NDArray[np.bool_]) -> Column:
-        """The column with only these rows."""
-        return replace(self, values=self.values[rows])
+    def take(self, rows: NDArray[np.int64], weight: NDArray[np.float64] | None) -> Column:
+        """The column with only the rows of these numbers, each of which has a weight."""
+        return replace(self, values=self.values[rows], weight=weight)
 
     def each(self, of_words: NDArray[Any], missing: Any) -> NDArray[Any]:
         """For each row the element of `of_words` that belongs to its text, or `missing`."""
@@ -75,6 +78,13 @@ class Column:
     def counts(self) -> NDArray[np.int64]:
         """How many rows have each of the words."""
         return np.bincount(self.values[self.values >= 0], minlength=len(self.words))
+
+    @property
+    def weights(self) -> NDArray[Any]:
+        """The weight of the rows that have each of the words."""
+        present = self.values >= 0
+        weight = None if self.weight is None else self.weight[present]
+        return np.bincount(self.values[present], weight, len(self.words))
 
     def as_text(self) -> Column:
         """The column with its values written out: 1 and 1.0 are the same text."""

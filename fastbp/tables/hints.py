@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import weighted
 from .columns import Columns
 
 # Third moment over the cube of the standard deviation: 2 for waiting times, about 6 for log-normal incomes.
@@ -27,18 +28,17 @@ def left_out(columns: Columns) -> str | None:
     return f"left out: {first}{more}. If such a column matters, turn it into numbers or into fewer groups first"
 
 
-def skewed(values: NDArray[Any]) -> str | None:
+def skewed(values: NDArray[Any], weight: NDArray[np.float64] | None = None) -> str | None:
     """Whether the numbers of a target are heavily skewed, and what to do."""
     y = values.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # what cannot be standardised is an error later
-        deviation = y.std()
-    if len(y) < 20 or not 0 < deviation < np.inf:
+    mean, deviation = weighted.mean_and_deviation(y, weight)
+    if len(y) < 20 or not 0 < deviation < np.inf:  # what cannot be standardised is an error later
         return None
-    skew = float((((y - y.mean()) / deviation) ** 3).mean())
+    skew = float(np.average(((y - mean) / deviation) ** 3, weights=weight))
     if abs(skew) < HEAVY_SKEW:
         return None
     advice = "learn its logarithm" if skew > 0 and y.min() > 0 else "learn a transformed target"
-    figures = f"skewness {skew:.1f}; median {np.median(y):g}, largest {y.max():g}"
+    figures = f"skewness {skew:.1f}; median {weighted.median(y, weight):g}, largest {y.max():g}"
     return (
         f"the target is heavily skewed ({figures}): a few rows dominate the loss; "
         f"use the loss 'huber' or 'absolute_error', or {advice}"

@@ -214,8 +214,8 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     dtype, init, metric, validation = (asked[name] for name in ("dtype", "init", "metric", "validation"))
     separate = isinstance(validation, tuple | list)  # the user's own validation samples
     validation = (*validation[:1], *map(source.gather, validation[1:])) if separate else validation
-    table, y, names = source.read_table(X, y)
-    n = len(table)
+    table = source.read_table(X, y, source.gather(asked["sample_weight"]))
+    n, y, names = len(table), table.y, table.names
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = first_weights.random_streams(seed)
 
@@ -223,17 +223,23 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     task = asked["task"]
     target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     in_memory = isinstance(source, MemorySource)
-    features = table.shape[1] if names is None else None
+    weight = samples.sample_weights(n, table.sample_weight, asked["class_weight"], target)
+    if (weight == 0).any():  # of a class whose weight is 0: such rows have no influence on anything, either
+        counted = np.flatnonzero(weight)
+        table = table.take(counted)
+        n, target, weight = len(counted), target.take(counted), weight[counted]
+    features = table.X.shape[1] if names is None else None
     asked = filled({**asked, "validation": validation}, features, in_memory, target, n)
     validation = asked["validation"]
     if not in_memory:
         _require_no_pieces(asked["encode"], names, network)
     held_out = samples.held_out_rows(target, validation, split_random)
-    inputs, columns = source.read_inputs(table, names, ~held_out, network, asked["encode"] == "piecewise")
+    places = np.flatnonzero(~held_out)
+    training = places if table.rows is None else table.rows[places], samples.unequal(weight[places])
+    inputs, columns = source.read_inputs(table, training, network, asked["encode"] == "piecewise")
     if network is None and columns is not None and columns.named:
-        _warn_of_table(columns, target, ~held_out)
-    weight = samples.sample_weights(n, source.gather(asked["sample_weight"]), asked["class_weight"], target)
-    rows = samples.Rows(inputs, target, weight)
+        _warn_of_table(columns, target.take(places), training[1])
+    rows = samples.Rows(inputs, target, weight, table.rows)
     parts = samples.split(rows, held_out, validation, columns, source.read_validation)
     count, validates = len(parts.train), parts.validation is not None
     batch_size = source.batch_size(count, asked)
@@ -246,7 +252,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
         start.require_same(digests)
         start.require_shape(net)
     if network is None:
-        scaling = samples.Scaling.fit(source.moments, parts.train.y, net, asked["scale"], columns)
+        scaling = samples.Scaling.fit(source.moments, parts.train, net, asked["scale"], columns)
         params = first_weights.initial_parameters(net, init, init_random, kind)
     else:
         scaling, params = samples.Scaling.of(network), network.params.astype(kind)
@@ -276,11 +282,11 @@ def _require_no_pieces(encode: Any, names: tuple[str, ...] | None, start: Networ
         )
 
 
-def _warn_of_table(columns: tables.Columns, y: Targets, training: NDArray[np.bool_]) -> None:
-    """Warn of what looks wrong in the table."""
+def _warn_of_table(columns: tables.Columns, y: Targets, weight: NDArray[np.float64] | None) -> None:
+    """Warn of what looks wrong in the training rows of the table."""
     texts = [("columns", hints.left_out(columns))]
     if y.task == "regression":
-        texts += [(f"target {k}", hints.skewed(column)) for k, column in enumerate(y.values[training].T)]
+        texts += [(f"target {k}", hints.skewed(column, weight)) for k, column in enumerate(y.values.T)]
     for about, text in texts:
         if text is not None:
             warn(text, tables.TableWarning, about)
@@ -387,12 +393,12 @@ def _metric(
     """The metric as a function of the weights; None if the validation loss decides."""
     if metric == "loss" or validation is None:
         return None
-    known = validation.labels
+    known, weight = validation.labels, samples.unequal(validation.weight)
 
     def measure(weights: Any) -> float:
         net = network(weights)
         predicted = source.predicted(net)
-        value = net._score_of(predicted, known) if metric == "score" else metric(known, predicted)
+        value = net._score_of(predicted, known, weight) if metric == "score" else metric(known, predicted)
         if not isinstance(value, numbers.Real) or math.isnan(value):
             raise ValueError(f"metric: expected a number from metric(y_true, y_pred), got {value!r}")
         return float(value)

@@ -20,6 +20,8 @@ from .state import Learner, TrainingState
 
 # Makes a learner of the state of a run, its hyperparameters and its seed.
 LearnerFactory = Callable[[TrainingState, Hyperparameters, int], Learner]
+# Numbers of the training rows, and the weight of each; None: all have the same.
+Training = tuple[NDArray[np.int64], NDArray[np.float64] | None]
 
 
 class Source(Protocol):
@@ -37,11 +39,11 @@ class Source(Protocol):
     def gather(self, value: Any) -> Any:
         """A small thing, such as y, in this process."""
 
-    def read_table(self, X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    def read_table(self, X: Any, y: Any, sample_weight: Any) -> samples.Table:
         """See `samples.read_table`."""
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
+        self, table: samples.Table, training: Training, start: Network | None, piecewise: bool
     ) -> tuple[Any, tables.Columns | None]:
         """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
 
@@ -91,17 +93,17 @@ class MemorySource:
         """The value itself."""
         return value
 
-    def read_table(self, X: Any, y: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    def read_table(self, X: Any, y: Any, sample_weight: Any) -> samples.Table:
         """See `samples.read_table`."""
-        return samples.read_table(X, y)
+        return samples.read_table(X, y, sample_weight)
 
     def read_inputs(
-        self, X: Any, names: tuple[str, ...] | None, training: NDArray[np.bool_], start: Network | None, piecewise: bool
+        self, table: samples.Table, training: Training, start: Network | None, piecewise: bool
     ) -> tuple[NDArray[Any], tables.Columns | None]:
         """See `samples.read_inputs`."""
-        encoded = samples.read_inputs(X, names, training, start, piecewise)
+        encoded = samples.read_inputs(table.X, table.names, *training, start, piecewise)
         # Networks of many variants share them: a copy for each took more time than all else around their training.
-        self.examples = functools.cache(lambda: freeze(encoded.examples(training)))
+        self.examples = functools.cache(lambda: freeze(encoded.examples(training[0])))
         self.inputs, self.columns = encoded.inputs, encoded.columns
         return encoded.inputs, encoded.columns
 
@@ -138,7 +140,7 @@ class MemorySource:
         """`Network.score` of the validation samples."""
         rows = self.parts.validation
         assert rows is not None
-        return members(model)[0]._score_of(rows.predicted(model), rows.labels)
+        return members(model)[0]._score_of(rows.predicted(model), rows.labels, samples.unequal(rows.weight))
 
     def learner(
         self, net: Architecture, scaling: samples.Scaling, dtype: np.dtype[Any], predicts: bool

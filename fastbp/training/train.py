@@ -148,7 +148,9 @@ def train(  # noqa: PLR0913
     clip_norm : float, optional
         Greatest norm of the gradient of a batch; a longer one is shortened, its direction kept.
     sample_weight : array-like, shape (n,), optional
-        Weight of each sample in the loss; only ratios matter.
+        Weight of each sample, in the loss and in all that is learnt from the samples, such as means and medians; only
+        ratios matter. A whole number stands for so many equal samples. One of weight 0 has no influence on anything, as
+        if it were not there; its numbers need not even be finite.
     class_weight : dict of label to float, or "balanced", optional
         Weight of each class in the loss; balanced: inverse to its frequency.
     scale : bool
