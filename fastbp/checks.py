@@ -98,6 +98,17 @@ def boolean(name: str, value: object) -> bool:
     raise ValueError(f"{name}: expected True or False, got {value!r}")
 
 
+def words(name: str, value: object) -> tuple[str, ...] | None:
+    """`value` as several texts, or None."""
+    if value is None:
+        return None
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        found = tuple(value)
+        if all(isinstance(word, str) for word in found):
+            return found
+    raise ValueError(f"{name}: expected a sequence of texts or None, got {value!r}")
+
+
 def feature_names(X: Any) -> tuple[str, ...] | None:
     """Column names of a pandas or polars frame (None where X has no such names)."""
     columns = getattr(X, "columns", None)

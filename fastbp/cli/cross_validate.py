@@ -9,7 +9,6 @@ import math
 from ..many.cross_validation import CrossValidation, cross_validate
 from ..model.ensemble import Ensemble
 from ..model.network import Network
-from ..tables import files
 from ..training.defaults import AUTO, SINGLE
 from . import training
 from .config import Options
@@ -30,7 +29,7 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
 
 def run(args: argparse.Namespace) -> None:
     """Print the score of each fit, and their mean."""
-    table = files.read(args.table, args.categories or ())
+    table = training.opened(args)
     groups = None if args.groups is None else table.target([args.groups], "classification")
     X, y = training.read(args, table, *([] if args.groups is None else [args.groups]))
     options = training.options_of(args)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
+from dataclasses import replace
 from typing import Any
 
 from .. import tables
@@ -13,6 +15,7 @@ from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..tables import files
 from ..tables.raw_inputs import Inputs
+from . import reading
 from .outputs import check_writable, naming
 
 
@@ -20,8 +23,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add = command.add_argument
     add("model", metavar="MODEL", help="a file saved by fastbp train")
-    table = "CSV or Parquet file of any length, - for stdin; columns are found by name, others are ignored"
-    add("table", metavar="TABLE", help=table)
+    add("table", metavar="TABLE", help=f"{reading.TABLE}; columns are found by name, others are ignored")
+    reading.add_format(lambda name, text, **settings: add(name, help=text, **settings), missing=False)
+    add("--strict", action="store_true", help="a cell that cannot be read as in training is an error, not a warning")
     add("--output", metavar="FILE", help="write the predictions here (default: to the screen)")
     add("--json", action="store_true", help="write one JSON object per line instead of CSV")
     kind = command.add_mutually_exclusive_group()
@@ -47,16 +51,28 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _write(model: Network | Ensemble, args: argparse.Namespace, file: Any) -> None:
-    first = True
-    for table in files.stream(args.table, text_names(model)):
+    first, notes, not_read = True, set[str](), dict[str, tables.Unread]()
+    missing = next((net.columns.missing for net in members(model) if net.columns is not None), None)
+    for table in files.stream(args.table, text_names(model), reading.chosen(args, missing)):
+        if not notes.issuperset(table.notes):
+            reading.show_notes(table)
+            notes |= set(table.notes)
         X = inputs(model, table)
-        with table.naming_lines():
+        handling = tables.strict() if args.strict else tables.gathered()
+        with table.naming_lines(), handling as found:
             predicted, names = _predictions(model, X, args)
+        for one in found or ():
+            known = not_read.get(one.column)
+            placed = replace(one, row=table.place(int(one.row)))
+            not_read[one.column] = placed if known is None else replace(known, count=known.count + one.count)
         if args.json:
             file.writelines(_json_lines(predicted, names))
         else:
             file.write(files.to_csv(predicted, names, header=first))
         first = False
+    if not_read:
+        text = tables.message(list(not_read.values()))
+        warnings.warn(f"{args.table}: {text}", tables.TableWarning, stacklevel=2)
 
 
 def text_names(model: Network | Ensemble) -> frozenset[str]:

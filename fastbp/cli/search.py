@@ -9,7 +9,6 @@ from typing import Any
 
 from ..many.search import Search, Trial, Uniform, search
 from ..runtime import progress
-from ..tables import files
 from ..training.defaults import SINGLE
 from . import show, training
 from .config import Options
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     """Search, train with the best options, and save; show the best trials after each round."""
     check_writable("--save", args.save, args.table)
     space = dict(_values(args.known_options, text) for text in args.space or DEFAULT_SPACE)
-    table = files.read(args.table, args.categories or ())
+    table = training.opened(args)
     X, y = training.read(args, table)
     options = {name: value for name, value in training.options_of(args).items() if name not in space}
     options |= {"threads": args.threads, "progress": args.progress}

@@ -19,7 +19,6 @@ from ..model import storage
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 from ..report.scores import baseline, scores
-from ..tables import files
 from ..training import first_weights
 from ..training.defaults import AUTO, SINGLE
 from ..training.train import resume, train
@@ -51,7 +50,7 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
 def run(args: argparse.Namespace) -> None:
     """Train, save, and print the scores."""
     _check_outputs(args)
-    table = files.read(args.table, args.categories or ())
+    table = training.opened(args)
     X, y = training.read(args, table)
     with table.naming_lines():
         model, parts = _trained(args, X, y) if args.ensemble is None else _ensemble(args, X, y)

@@ -14,16 +14,18 @@ from ..tables import files
 from ..training.defaults import AUTO, QUALITIES
 from ..training.design import ENCODINGS
 from ..training.train import DEFAULTS
+from . import reading
 from .config import Options
 
 Part = tuple[Any, Any]  # raw columns and targets
 
 
 def add_table(options: Options) -> None:
-    """Add the table, and the roles of its columns."""
+    """Add the table, how it is read, and the roles of its columns."""
     add = options.add
     column = {"action": "append", "metavar": "COLUMN"}
-    add("table", "CSV or Parquet file, - for stdin; text, dates, booleans, missing values are fine", metavar="TABLE")
+    add("table", f"{reading.TABLE}; text, dates, booleans, missing values are fine", metavar="TABLE")
+    reading.add_format(add)
     add("--target", "what to predict; repeat it for several columns of numbers", required=True, **column)
     add("--drop", "a column not to learn from; repeat it for several", **column)
     add("--categories", "a column whose numbers are codes, such as zip codes; repeat it for several", **column)
@@ -93,6 +95,13 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     """The options of `fastbp.train`: those that were typed, and the command line's defaults."""
     options = {name: getattr(args, name) for name in DEFAULTS if hasattr(args, name)}
     return options | {"validation": args.validation or None}
+
+
+def opened(args: argparse.Namespace) -> files.Table:
+    """The table; what was found about it is shown."""
+    table = files.read(args.table, args.categories or (), reading.chosen(args))
+    reading.show_notes(table)
+    return table
 
 
 def read(args: argparse.Namespace, table: files.Table, *unused: str) -> Part:

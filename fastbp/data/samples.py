@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,6 +129,8 @@ class Table:
         Weight of each sample; None: all are 1.
     rows : int64 array or None
         Numbers of the samples among the rows of X, which may be too large to copy; None: all rows.
+    missing : sequence of str or None
+        Text of a frame that counts as missing.
     """
 
     X: Any
@@ -136,6 +138,7 @@ class Table:
     names: tuple[str, ...] | None
     sample_weight: NDArray[np.float64] | None = None
     rows: NDArray[np.int64] | None = None
+    missing: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.X) if self.rows is None else len(self.rows)
@@ -145,14 +148,17 @@ class Table:
         y, weight = targets.of_rows(self.y, len(self), rows), self.sample_weight
         weight = None if weight is None else weight[rows]
         if self.names is not None and hasattr(self.X, "columns"):
-            return Table(targets.take_rows(self.X, rows), y, self.names, weight)
-        return Table(self.X, y, self.names, weight, rows if self.rows is None else self.rows[rows])
+            return replace(self, X=targets.take_rows(self.X, rows), y=y, sample_weight=weight)
+        return replace(self, y=y, sample_weight=weight, rows=rows if self.rows is None else self.rows[rows])
 
 
-def read_table(X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Table:
+def read_table(X: Any, y: Any, sample_weight: ArrayLike | None = None, missing: Sequence[str] | None = None) -> Table:
     """X, y and the weights; y may be the name of a column. A row of weight 0 need not even have finite numbers."""
-    X = tables.opened(checks.in_memory("X", X))
+    given = checks.in_memory("X", X)
+    X = tables.opened(given, missing=missing)
     names = checks.feature_names(X)
+    if names is not None and np.ndim(y) == 0 and not isinstance(y, str) and y in list(given.columns):
+        y = str(y)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
     if names is None:
@@ -169,7 +175,7 @@ def read_table(X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Table:
         y = targets.of_rows(y, n, rows)
         if names is not None:
             X, rows = targets.take_rows(X, rows), None
-    return Table(X, y, names, weight, rows)
+    return Table(X, y, names, weight, rows, missing)
 
 
 def weighted_rows(n: int, sample_weight: ArrayLike | None) -> tuple[NDArray[np.float64] | None, Any]:
@@ -182,20 +188,18 @@ def weighted_rows(n: int, sample_weight: ArrayLike | None) -> tuple[NDArray[np.f
 
 
 def read_inputs(
-    X: Any,
-    names: tuple[str, ...] | None,
+    table: Table,
     training: NDArray[np.int64],
     weight: NDArray[np.float64] | None,
     start: Network | None,
     piecewise: bool,
 ) -> EncodedInputs:
     """
-    Encode the columns `names` of a frame, or an array, as the network `start` does, or as the training rows suggest.
+    Encode the columns of a frame, or an array, as the network `start` does, or as the training rows suggest.
 
     Parameters
     ----------
-    X, names
-        As `read_table` returns them.
+    table : Table
     training : int64 array
         Numbers of the rows for training.
     weight : float64 array or None
@@ -209,6 +213,7 @@ def read_inputs(
     ValueError
         A network cannot learn from X, or `start` does not take it.
     """
+    X, names = table.X, table.names
     columns = None if start is None else start.columns
     if names is None or (start is not None and (columns is None or not columns.named)):
         array = X if names is None else checks.samples("X", X)
@@ -219,7 +224,7 @@ def read_inputs(
         return _array_in_pieces(array, columns)
     try:
         if columns is None:
-            columns, read = tables.Columns.fit(X, names, training, weight, piecewise)
+            columns, read = tables.Columns.fit(X, names, training, weight, piecewise, table.missing)
         else:
             read = columns.read(X)
     except ValueError as error:

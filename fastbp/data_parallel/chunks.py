@@ -15,6 +15,7 @@ from ..tables import fitting, frames
 from ..tables.raw_inputs import Inputs
 
 if TYPE_CHECKING:
+    from ..data import samples
     from ..model.network import Network
     from ..training import source
 
@@ -152,20 +153,28 @@ def _starts(name: str, chunks: Sequence[Any], lengths: Sequence[float], compute:
 
 
 def fitted(
-    table: Frame, names: Sequence[str], training: source.Training, piecewise: bool, compute: Compute
+    table: Frame,
+    names: Sequence[str],
+    training: source.Training,
+    piecewise: bool,
+    missing: Sequence[str] | None,
+    compute: Compute,
 ) -> tables.Columns:
     """How to encode the columns, learnt from the training rows; each is read on a worker that has a part of it."""
     from dask import delayed
 
     fit = delayed(_fitted, pure=False)
     rows, pieces = delayed(training), fitting.pieces(len(names)) if piecewise else 0
-    return tables.Columns.of(compute([fit(name, rows, pieces, table.partitions(name)) for name in names]))
+    found = compute([fit(name, rows, pieces, missing, table.partitions(name)) for name in names])
+    return tables.Columns.of(found, missing)
 
 
-def _fitted(name: str, training: source.Training, pieces: int, parts: Sequence[Any]) -> Any:
+def _fitted(
+    name: str, training: source.Training, pieces: int, missing: Sequence[str] | None, parts: Sequence[Any]
+) -> Any:
     from dask.dataframe.dispatch import concat
 
-    return fitting.fit(frames.read({name: concat(list(parts))}, name), *training, pieces)
+    return fitting.fit(frames.read({name: concat(list(parts))}, name, missing), *training, pieces)
 
 
 def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
@@ -189,21 +198,16 @@ def _encoded(name: str, part: Any, columns: tables.Columns) -> NDArray[Any]:
 
 
 def read_inputs(
-    table: Chunked | Frame,
-    names: Sequence[str] | None,
-    training: source.Training,
-    start: Network | None,
-    piecewise: bool,
-    compute: Compute,
+    given: samples.Table, training: source.Training, start: Network | None, piecewise: bool, compute: Compute
 ) -> tuple[Chunked, tables.Columns | None]:
     """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
-    columns = None if start is None else start.columns
+    table, names, columns = given.X, given.names, None if start is None else start.columns
     if isinstance(table, Chunked) or names is None:
         assert isinstance(table, Chunked)
         return table, columns
     if start is None:
         try:
-            columns = fitted(table, names, training, piecewise, compute)
+            columns = fitted(table, names, training, piecewise, given.missing, compute)
         except ValueError as error:
             raise ValueError(f"X: {error}") from None
     return _plain(table, names) if columns is None else encoded("X", table, columns), columns

@@ -68,7 +68,7 @@ class DaskSource:
         """A small thing, in this process."""
         return self.store.compute([value])[0] if checks.is_lazy(value) else value
 
-    def read_table(self, X: Any, y: Any, sample_weight: Any) -> data.Table:
+    def read_table(self, X: Any, y: Any, sample_weight: Any, missing: Any) -> data.Table:
         """X in chunks, y here, and the columns of a frame to learn from; y may be the name of a column."""
         table, names = chunks.read_table("X", X, self.store.compute, self.store.persist)
         weight, rows = data.weighted_rows(len(table), sample_weight)
@@ -80,13 +80,13 @@ class DaskSource:
             y, names = table.frame[y], tuple(name for name in names if name != y)
         y = self.gather(y)
         y = y if rows is None else targets.of_rows(y, len(table), rows)
-        return data.Table(table, y, names, weight, rows)
+        return data.Table(table, y, names, weight, rows, missing)
 
     def read_inputs(
         self, table: data.Table, training: source.Training, start: Network | None, piecewise: bool
     ) -> tuple[chunks.Chunked, tables.Columns | None]:
         """The inputs, in chunks, and how a frame is encoded."""
-        inputs, columns = chunks.read_inputs(table.X, table.names, training, start, piecewise, self.store.compute)
+        inputs, columns = chunks.read_inputs(table, training, start, piecewise, self.store.compute)
         # Else X already has the inputs, and not what an exported network takes.
         self._raw = columns is None or table.names is not None
         return inputs, columns

@@ -138,7 +138,7 @@ def cross_validate(  # noqa: PLR0913
     checks.integer("folds", folds, 2)
     checks.integer("repeats", repeats, 1)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
-    X = tables.opened(X)
+    X = tables.opened(X, missing=checks.words("missing", options.get("missing")))
     if isinstance(groups, str):
         X, groups = _split_off(X, y, groups)
     common = read_common("cross_validate", X, y, options)

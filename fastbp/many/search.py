@@ -210,7 +210,8 @@ def search(  # noqa: PLR0913
     if validation is None:
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
-    read = samples.read_table(X, y, options.get("sample_weight"))
+    missing = checks.words("missing", options.get("missing"))
+    read = samples.read_table(X, y, options.get("sample_weight"), missing)
     table, read_targets, names = read.X if read.rows is None else read.X[read.rows], read.y, read.names
     checks.one_of("quality", quality, QUALITIES)
     common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options

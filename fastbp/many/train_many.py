@@ -151,7 +151,7 @@ def train_variants(
 ) -> Networks:
     """Train as `train_many` does, without its warning; `name` is a template for the names of variants in messages."""
     executor = make_executor(threads, engine)
-    read = samples.read_table(X, y)
+    read = samples.read_table(X, y, missing=checks.words("missing", options.get("missing")))
     table, read_targets, names = read.X, read.y, read.names
     common = DEFAULTS | {"quality": SINGLE} | dict(options)
     known = [read_variant(name.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]

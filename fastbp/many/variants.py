@@ -104,8 +104,9 @@ def read_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> Common:
     """
     for key in options:
         checks.one_of(who, key, [key for key in DEFAULTS if key != "seed" and (who, key) != ("ensemble", "quality")])
-    X = tables.opened(X)
-    read = samples.read_table(X, y, options.get("sample_weight"))
+    missing = checks.words("missing", options.get("missing"))
+    X = tables.opened(X, missing=missing)
+    read = samples.read_table(X, y, options.get("sample_weight"), missing)
     rows = samples.weighted_rows(len(X), options.get("sample_weight"))[1]
     options = dict(options) | {"sample_weight": read.sample_weight}
     table, names = read.X if read.rows is None else read.X[read.rows], read.names

@@ -26,8 +26,8 @@ from .network import STOP_REASONS, Network
 
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
 # with its number and a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers,
-# and of the predictions of a regression.
-FORMAT, PIECES = 6, 5
+# and of the predictions of a regression; 7 brought what was learnt about a column's text, and what counts as missing.
+FORMAT, PIECES = 7, 5
 _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from . import files
 from .columns import Columns
 from .encoded import Encoded
 from .encoders import Category, Date
+from .formats import Format
 
 
 def text_names(*columns: Columns | None) -> frozenset[str]:
@@ -22,11 +25,31 @@ def text_names(*columns: Columns | None) -> frozenset[str]:
     return frozenset(encoder.name for encoder in encoders if isinstance(encoder, Category | Date))
 
 
-def opened(X: Any, *columns: Columns | None) -> Any:
-    """X itself, or the frame in the file if X is a path."""
-    if not isinstance(X, str | os.PathLike):
+def opened(X: Any, *columns: Columns | None, missing: Sequence[str] | None = None) -> Any:
+    """X itself, with text as names of its columns if it is a frame; or the frame in the file if X is a path."""
+    if isinstance(X, str | os.PathLike):
+        of_network = next(
+            (one.missing for one in columns if one is not None), None if missing is None else tuple(missing)
+        )
+        return files.read(os.fspath(X), text_names(*columns), Format(missing=of_network)).frame
+    return named_by_text(X, *columns)
+
+
+def named_by_text(X: Any, *columns: Columns | None) -> Any:
+    """
+    A frame whose columns have other names than text, such as numbers, with these as text; anything else as it is.
+
+    So is a frame without any of the names that a network knows: it has the numbers of an array.
+    """
+    if not hasattr(X, "set_axis") or checks.is_lazy(X) or all(isinstance(name, str) for name in X.columns):
         return X
-    return files.read(os.fspath(X), text_names(*columns)).frame
+    names = [str(name) for name in X.columns]
+    if not all(one is None or set(names) & set(one.names) for one in columns):
+        return X
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+    if repeated is not None:
+        raise ValueError(f"X: expected column names that differ as text, got {repeated!r} more than once")
+    return X.set_axis(names, axis=1)
 
 
 def inputs(name: str, X: Any, columns: Columns | None, count: int) -> NDArray[Any]:

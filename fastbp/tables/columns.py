@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..runtime.lazy import cached_property
-from . import files, fitting, frames
+from . import files, fitting, frames, unread
 from .encoders import DATE_PARTS, KINDS, UNLIMITED, Category, Date, Encoder, Number
 from .fitting import Row
 from .raw_inputs import Inputs
@@ -42,11 +42,14 @@ class Columns:
     named : bool
         Whether the columns of a frame are found by their names. Those of an array are found by their places, and called
         "x1", "x2" and so on.
+    missing : tuple of str or None
+        Text that counts as missing; None: the usual, see `fastbp.train`.
     """
 
     encoders: tuple[Encoder, ...]
     rows: tuple[Row, ...]
     named: bool = True
+    missing: tuple[str, ...] | None = None
 
     @classmethod
     def fit(
@@ -56,6 +59,7 @@ class Columns:
         training: NDArray[np.int64],
         weight: NDArray[np.float64] | None = None,
         piecewise: bool = False,
+        missing: Sequence[str] | None = None,
     ) -> tuple[Columns, NDArray[np.float64]]:
         """
         Learn from the training rows, and encode all rows; each column is read only once.
@@ -71,6 +75,8 @@ class Columns:
             Weight of each of them; None: all have the same.
         piecewise : bool
             Whether numbers are encoded piece by piece, too.
+        missing : sequence of str or None
+            Text that counts as missing.
 
         Returns
         -------
@@ -85,12 +91,12 @@ class Columns:
         """
         fitted, values, pieces = [], [], fitting.pieces(len(names)) if piecewise else 0
         for name in names:
-            column = frames.read(frame, name)
+            column = frames.read(frame, name, missing)
             encoder, row = fitting.fit(column, training, weight, pieces)
             fitted.append((encoder, row))
             if encoder is not None:
-                values.append(encoder.read(column))
-        columns = cls.of(fitted)
+                values.append(encoder.read(column, []))
+        columns = cls.of(fitted, missing)
         return columns, columns._cut(values)
 
     @classmethod
@@ -110,20 +116,21 @@ class Columns:
         return cls(encoders, rows, named=False)
 
     @classmethod
-    def of(cls, fitted: Sequence[tuple[Encoder | None, Row]]) -> Columns:
+    def of(cls, fitted: Sequence[tuple[Encoder | None, Row]], missing: Sequence[str] | None = None) -> Columns:
         """Columns from the results of `fitting.fit`; ValueError if none can be learnt from."""
         encoders, rows = zip(*fitted, strict=True) if fitted else ((), ())
         if not any(encoders):
             reasons = "; ".join(f"{row.name!r}: {row.note}" for row in rows[:5]) or "there are none"
             raise ValueError(f"expected at least one column to learn from, but all are left out ({reasons})")
-        return cls(tuple(filter(None, encoders)), rows)
+        return cls(tuple(filter(None, encoders)), rows, missing=None if missing is None else tuple(missing))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"encoders": self.encoders, "rows": self.rows, "named": self.named}
+        return {name: getattr(self, name) for name in ("encoders", "rows", "named", "missing")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # pickles of earlier versions also hold what is computed from the encoders, and all their columns have names
-        vars(self).update(encoders=state["encoders"], rows=state["rows"], named=state.get("named", True))
+        vars(self).update(encoders=state["encoders"], rows=state["rows"])
+        vars(self).update(named=state.get("named", True), missing=state.get("missing"))
 
     def __str__(self) -> str:
         table = [("column", "read as", "inputs", "")]
@@ -244,7 +251,12 @@ class Columns:
         if not self.named:
             return checks.samples("X", frame, len(self.encoders))
         self.require(frame)
-        return self._cut([encoder.read(frames.read(frame, encoder.name)) for encoder in self.encoders])
+        found: list[unread.Unread] = []
+        values = self._cut(
+            [encoder.read(frames.read(frame, encoder.name, self.missing), found) for encoder in self.encoders]
+        )
+        unread.handle(found)
+        return values
 
     def raw(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """Raw values, shape (n, raw values), of what `read` returns."""
@@ -289,8 +301,9 @@ class Columns:
         """Plain data for the model file."""
         kinds = {kind: name for name, kind in KINDS.items()}
         encoders = [{"kind": kinds[type(encoder)]} | asdict(encoder) for encoder in self.encoders]
-        named = {} if self.named else {"named": False}
-        return {"encoders": encoders, "rows": [asdict(row) for row in self.rows]} | named
+        more: dict[str, Any] = {} if self.named else {"named": False}
+        more |= {} if self.missing is None else {"missing": list(self.missing)}
+        return {"encoders": encoders, "rows": [asdict(row) for row in self.rows]} | more
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Columns:
@@ -303,9 +316,12 @@ class Columns:
                 settings.setdefault("edges", [])  # files up to format 4 have none
             if kind in (Number, Date):
                 settings.setdefault("limits", [])  # files up to format 5 have none
+                settings.setdefault("marks", [])  # and these and the form, files up to format 6
+            if kind is Number:
+                settings.setdefault("form", [])
             encoders.append(_checked(kind, settings))
-        named = stored.get("named", True)
-        columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]), named)
+        named, missing = stored.get("named", True), checks.words("missing", stored.get("missing"))
+        columns = cls(tuple(encoders), tuple(_checked(Row, row) for row in stored["rows"]), named, missing)
         numbers = (isinstance(encoder, Number) and not encoder.flag for encoder in encoders)
         if not isinstance(named, bool) or not (named or (all(numbers) and len(encoders) == len(columns.rows))):
             raise ValueError("its columns without names are not numbers")

@@ -9,6 +9,7 @@ as the place of the one that is 1.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +18,12 @@ from numpy.typing import NDArray
 
 from ..circle import sin_cos
 from .frames import CellError, Column
+from .numerals import Form, only_form
 from .text import read_date, read_number
+from .unread import Unread
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_FRACTION = re.compile(r"-?\d+\.\d*")
 DATE_PARTS = ("days", "year sin", "year cos", *_DAYS, "hour sin", "hour cos")
 # The range of numbers that are not cut; finite, so that every export can write it.
 _LARGEST = float(np.finfo(np.float64).max)
@@ -51,6 +55,10 @@ class Number:
         Ends of the pieces that have their own input, in increasing order; none: only the number itself is an input.
     limits : tuple of float
         Two numbers; what lies outside is taken for the nearer one. None: every number is used as it is.
+    form : tuple of str
+        How numbers were written in a column of text: decimal mark, thousands separator and sign; none: plainly.
+    marks : tuple of str
+        Text among the numbers in training, such as "?".
     """
 
     name: str
@@ -60,6 +68,8 @@ class Number:
     boolean: bool = False
     edges: tuple[float, ...] = ()
     limits: tuple[float, ...] = ()
+    form: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -85,19 +95,30 @@ class Number:
         """Raw values, shape (n, 1)."""
         return values
 
-    def read(self, column: Column) -> NDArray[np.float64]:
+    def read(self, column: Column, unread: list[Unread]) -> NDArray[np.float64]:
         """The numbers, shape (n, 1)."""
         if column.kind in ("number", "boolean"):
             return column.values[:, None]
         text = column.as_text()
-        numbers = text.each(read_number(text.words), np.nan)
+        numbers = text.each(self._numbers(text.words), np.nan)
         wrong = np.isnan(numbers) & ~text.missing
         if wrong.any() and not self.lenient:
             row = int(np.flatnonzero(wrong)[0])
             word = text.words[text.values[row]]
             message = f"expected numbers in column {self.name!r}, as in training, got {word!r} in row {row}"
             raise CellError(message, self.name, row)
+        _report(unread, text, wrong & ~np.isin(text.each(text.words, ""), self.marks), "taken as missing")
         return numbers[:, None]
+
+    def _numbers(self, words: NDArray[Any]) -> NDArray[np.float64]:
+        """The numbers of these texts: plain ones, those in the form of training, or all in another one."""
+        numbers = read_number(words)
+        if np.isnan(numbers).any() and self.form:
+            numbers = np.where(np.isnan(numbers), Form(*self.form).read(words), numbers)
+        if np.isnan(numbers).any():
+            form = only_form([word for word in words.tolist() if word not in self.marks])
+            numbers = numbers if form is None else form.read(words)
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -146,13 +167,21 @@ class Category:
         """Raw values, shape (n, parts)."""
         return (values == np.arange(len(self.parts))).astype(np.float64)
 
-    def read(self, column: Column) -> NDArray[np.float64]:
+    def read(self, column: Column, unread: list[Unread]) -> NDArray[np.float64]:
         """The place of the part that is 1, or -1, shape (n, 1)."""
         text = column.as_text()
         indices = {value: k for k, value in enumerate(self.values)}
         other = len(indices) if self.other else -1
         missing = len(indices) + self.other if self.flag else -1
-        return text.each(np.array([indices.get(word, other) for word in text.words], np.float64), missing)[:, None]
+        places = np.array([indices.get(word, other) for word in text.words], np.float64)
+        new = [k for k, word in enumerate(text.words) if word not in indices]
+        if new:  # a number may be written in another way: 3 and 3.0
+            equal = {_shortest(value): k for k, value in enumerate(self.values)}
+            places[new] = [equal.get(_shortest(text.words[k]), other) for k in new]
+            if not self.other:
+                unknown = text.each(places < 0, False)
+                _report(unread, text, unknown, "not among the values in training, and taken for none of them")
+        return text.each(places, missing)[:, None]
 
 
 @dataclass(frozen=True)
@@ -173,6 +202,8 @@ class Date:
         One more input marks missing dates.
     limits : tuple of float
         As of `Number`, of the days.
+    marks : tuple of str
+        Text among the dates in training, such as "unknown".
     """
 
     name: str
@@ -181,6 +212,7 @@ class Date:
     format: str | None = None
     flag: bool = False
     limits: tuple[float, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -207,26 +239,42 @@ class Date:
         """Raw values, shape (n, parts)."""
         return values
 
-    def read(self, column: Column) -> NDArray[np.float64]:
+    def read(self, column: Column, unread: list[Unread]) -> NDArray[np.float64]:
         """The parts, shape (n, parts)."""
-        dates = self._dates(column)
+        dates = self._dates(column, unread)
         missing = np.isnat(dates)
         days = np.where(missing, self.fill, dates.astype(np.int64) / 86_400e6)
         parts = date_parts(days)
         kept = [parts[part] for part in self.kept] + [missing.astype(np.float64)] * self.flag
         return np.stack(kept, axis=1)
 
-    def _dates(self, column: Column) -> NDArray[np.datetime64]:
+    def _dates(self, column: Column, unread: list[Unread]) -> NDArray[np.datetime64]:
         if column.kind == "date":
             return column.values
         text = column.as_text()
-        dates = text.each(read_date(text.words, self.format or "ISO"), np.datetime64("NaT"))
+        read = read_date(text.words, self.format or "ISO")
+        if self.format not in (None, "ISO") and np.isnat(read).any():  # such as 2024-12-31, which only means one day
+            read = np.where(np.isnat(read), read_date(text.words, "ISO"), read)
+        dates = text.each(read, np.datetime64("NaT"))
         wrong = np.isnat(dates) & ~text.missing
         if wrong.all() and len(wrong):
             word = text.words[text.values[0]]
             message = f"expected dates in column {self.name!r}, as in training, got {word!r} in row 0"
             raise CellError(message, self.name, 0)
+        _report(unread, text, wrong & ~np.isin(text.each(text.words, ""), self.marks), "taken for the median date")
         return dates
+
+
+def _report(unread: list[Unread], text: Column, wrong: NDArray[np.bool_], taken: str) -> None:
+    """Add the cells that are wrong, if any, to those that were not read."""
+    if wrong.any():
+        row = int(wrong.argmax())
+        unread.append(Unread(text.name, str(text.words[text.values[row]]), row, int(wrong.sum()), taken))
+
+
+def _shortest(word: str) -> str:
+    """A number without zeros at the end of its fraction, but those at its beginning, as codes have them, remain."""
+    return word.rstrip("0").removesuffix(".") if _FRACTION.fullmatch(word) else word
 
 
 def date_parts(days: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -1,5 +1,5 @@
 """
-Reads tables from CSV and Parquet files, and writes CSV.
+Reads tables from files, and writes CSV.
 
 Errors name the file, the column and the line, and say what to do.
 """
@@ -11,6 +11,7 @@ import difflib
 import io
 import itertools
 import os
+import re
 import reprlib
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,14 +21,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import lines
+from . import containers, formats, lines
+from .formats import Format
 from .frames import CellError
+from .written import Numbers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # The rows and cells of a piece. A network may turn one cell into a hundred inputs.
 MOST_ROWS, LEAST_ROWS, CELLS = 20_000, 500, 200_000
+DEFAULT = Format()
+_FRACTION = re.compile(r"-?\d*[.,]\d+(?:[eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,13 @@ class Table:
     frame : DataFrame
         The columns under their names in the file, all of them different. The index is the line of the file where each
         row begins, or the number of the row in a Parquet file; the name of the index says which.
+    notes : tuple of str
+        What was found about the file, where it is not the usual.
     """
 
     path: str
     frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -108,7 +116,7 @@ class Table:
             original = error if isinstance(error, CellError) else error.__context__
             if not isinstance(original, CellError):
                 raise
-            message = self._place(original.row).join(str(original).rsplit(f"row {original.row}", 1))
+            message = self.place(original.row).join(str(original).rsplit(f"row {original.row}", 1))
             raise ValueError(f"{self.path}: {message}") from None
 
     def _complete(self, name: str) -> pd.Series[Any]:
@@ -118,7 +126,7 @@ class Table:
         if missing.any():
             raise ValueError(
                 f"{self.path}: column {name!r} has no value in {self._first(missing)} ({missing.sum()} missing in all; "
-                "NA, NaN, null and None count as missing); fill it in, or remove the row"
+                "NA, NaN, null and None count as missing: --missing says what does); fill it in, or remove the row"
             )
         return column
 
@@ -136,9 +144,10 @@ class Table:
         return numbers.to_numpy()
 
     def _first(self, rows: pd.Series[bool]) -> str:
-        return self._place(int(np.argmax(rows)))
+        return self.place(int(np.argmax(rows)))
 
-    def _place(self, row: int) -> str:
+    def place(self, row: int) -> str:
+        """What the file calls a row of the frame."""
         return f"{self.frame.index.name} {self.frame.index[row]}"
 
 
@@ -147,7 +156,7 @@ def first_names(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:8])) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
 
 
-def read(path: str, as_text: Collection[str] = ()) -> Table:
+def read(path: str, as_text: Collection[str] = (), chosen: Format = DEFAULT) -> Table:
     """
     Read a whole table; see `stream`.
 
@@ -155,20 +164,24 @@ def read(path: str, as_text: Collection[str] = ()) -> Table:
     -------
     Table
     """
-    return next(_tables(path, as_text, lambda columns: sys.maxsize))
+    return next(_tables(path, as_text, chosen, lambda columns: sys.maxsize))
 
 
-def stream(path: str, as_text: Collection[str] = (), rows: int | None = None) -> Iterator[Table]:
+def stream(
+    path: str, as_text: Collection[str] = (), chosen: Format = DEFAULT, rows: int | None = None
+) -> Iterator[Table]:
     """
     Read a table in pieces, so that it may be larger than memory.
 
     Parameters
     ----------
     path : str
-        A CSV file (UTF-8, commas, column names in the first line) or a Parquet file; ``-`` is stdin.
+        A file of CSV, JSON lines, Parquet or Excel, perhaps compressed; ``-`` is stdin.
     as_text : collection of str
         Columns of a CSV file that are text, even if they look like numbers. The type of every other column is
         determined in each piece.
+    chosen : Format
+        What the user says of the file.
     rows : int, optional
         The most rows of a piece; by default, the more columns, the fewer rows.
 
@@ -180,11 +193,12 @@ def stream(path: str, as_text: Collection[str] = (), rows: int | None = None) ->
     Raises
     ------
     ImportError
-        pandas, or pyarrow for a Parquet file, is not installed.
+        pandas, or what it needs for the file, is not installed.
     OSError, ValueError
         The file cannot be read, or is not such a table.
     """
-    return _tables(path, as_text, lambda columns: rows or min(MOST_ROWS, max(LEAST_ROWS, CELLS // max(1, columns))))
+    count = lambda columns: rows or min(MOST_ROWS, max(LEAST_ROWS, CELLS // max(1, columns)))  # noqa: E731
+    return _tables(path, as_text, chosen, count)
 
 
 def _pandas() -> Any:
@@ -195,22 +209,34 @@ def _pandas() -> Any:
     return pandas
 
 
-def _tables(path: str, as_text: Collection[str], count: Callable[[int], int]) -> Iterator[Table]:
-    pandas = _pandas()
-    name = "stdin" if path == "-" else path
-    done = 0
+def _tables(path: str, as_text: Collection[str], chosen: Format, count: Callable[[int], int]) -> Iterator[Table]:
+    formats.check(chosen)
+    name, done = "stdin" if path == "-" else path, 0
     with _open(path) as file:
-        parquet = file.peek(4)[:4] == b"PAR1" or path.lower().endswith((".parquet", ".pq"))
-        frames = _parquet_frames(name, file, count) if parquet else _csv_frames(name, file, as_text, count)
-        for frame in frames:
-            if parquet:
-                frame.index = pandas.RangeIndex(done + 1, done + len(frame) + 1, name="row")
-            done += len(frame)
+        for frame, notes in _frames(name, path, file, as_text, chosen, count):
             if len(frame):
-                yield Table(name, frame)
+                done += len(frame)
+                yield Table(name, frame, notes)
     if not done:
-        where = "" if parquet else " below the column names; expected one sample a line"
-        raise ValueError(f"{name}: there are no rows{where}")
+        raise ValueError(f"{name}: there are no rows below the column names; expected one sample a line")
+
+
+def _frames(
+    name: str, path: str, file: Any, as_text: Collection[str], chosen: Format, count: Callable[[int], int]
+) -> Iterator[tuple[pd.DataFrame, tuple[str, ...]]]:
+    """The rows of any file, and what was found about it."""
+    pandas, lower = _pandas(), path.lower()
+    if file.peek(4)[:4] == b"PAR1" or lower.endswith((".parquet", ".pq")):
+        return ((frame, ()) for frame in _parquet_frames(name, file, count))
+    file, is_workbook = containers.unpacked(name, file)
+    if is_workbook:
+        frame = containers.workbook(name, file, chosen, pandas)
+        lines.check_names(name, [str(column) for column in frame])
+        return iter([(frame, ())])
+    if lower.split(".gz")[0].endswith((".jsonl", ".ndjson")) or file.peek(1)[:1] == b"{":
+        rows = min(count(1), MOST_ROWS) if count(1) < sys.maxsize else 10**9
+        return ((frame, ()) for frame in containers.json_lines(name, file, rows, pandas))
+    return _csv_frames(name, file, as_text, chosen, count)
 
 
 def _open(path: str) -> contextlib.AbstractContextManager[Any]:
@@ -218,26 +244,68 @@ def _open(path: str) -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext(sys.stdin.buffer)
     if not os.path.exists(path):
         raise FileNotFoundError(f"{path}: there is no such file; check the path of the table")
-    return open(path, "rb")
+    return open(path, "rb", buffering=containers.START)
 
 
 def _csv_frames(
-    path: str, file: io.BufferedReader, as_text: Collection[str], count: Callable[[int], int]
-) -> Iterator[pd.DataFrame]:
-    pandas = _pandas()
-    for piece in lines.pieces(path, file, count):
+    path: str, file: io.BufferedReader, as_text: Collection[str], chosen: Format, count: Callable[[int], int]
+) -> Iterator[tuple[pd.DataFrame, tuple[str, ...]]]:
+    pandas, start = _pandas(), file.peek(containers.START)
+    encoding = chosen.encoding or formats.encoding_of(start)
+    whole_lines = start[: start.rfind(b"\n") + 1] or start
+    text = whole_lines.decode(encoding, "replace") if encoding != "utf-16" else start.decode(encoding, "replace")
+    delimiter = chosen.delimiter or formats.delimiter_of(path, text)
+    numbers = Numbers(path, chosen, delimiter)
+    for piece in lines.pieces(path, file, encoding, delimiter, chosen.header, count):
         if not piece.lines:
             continue
         types = {k: str for k, name in enumerate(piece.header) if name in as_text}
-        settings = {"header": None, "names": range(len(piece.header)), "index_col": False, "skip_blank_lines": False}
-        try:
-            # low_memory=False: each column has one type from its first row to its last
-            frame = pandas.read_csv(io.StringIO(piece.text), dtype=types, low_memory=False, **settings)
-        except ValueError as error:
-            raise ValueError(f"{path}: this is not a CSV table ({error})") from None
-        frame.columns = piece.header
+        settings: dict[str, Any] = {"header": None, "names": range(len(piece.header)), "sep": delimiter}
+        settings |= {"index_col": False, "skip_blank_lines": False}
+        settings |= {"keep_default_na": False, "na_values": chosen.missing_words}
+
+        def parsed(types: Any, text: str = piece.text, settings: dict[str, Any] = settings) -> Any:
+            try:
+                # low_memory=False: each column has one type from its first row to its last
+                return pandas.read_csv(io.StringIO(text), dtype=types, low_memory=False, **settings)
+            except ValueError as error:
+                raise ValueError(f"{path}: this is not a CSV table ({error})") from None
+
+        frame = parsed(types)
+        cells = parsed(str) if numbers.every_column else frame
+        for one in (frame, cells):
+            one.columns = piece.header
+        kinds = "b" if numbers.every_column else "biuf"
+        texts = [name for name in piece.header if name not in as_text and frame[name].dtype.kind not in kinds]
+        numbers.read(frame, {name: cells[name] for name in texts}, pandas)
         frame.index = pandas.Index(piece.lines, name="line")
-        yield frame
+        yield frame, tuple(_notes(encoding, delimiter, numbers, piece.header, chosen, frame))
+
+
+def _notes(
+    encoding: str, delimiter: str, numbers: Numbers, header: list[str], chosen: Format, frame: pd.DataFrame
+) -> Iterator[str]:
+    """What was found about a CSV file, where it is not the usual."""
+    if chosen.header and _looks_like_data(header, frame):
+        some = ", ".join(header[:3])
+        yield f"the first line looks like data ({some}, ...) and not like names; if it is, pass --no-header"
+    found = []
+    if encoding not in ("utf-8", "utf-8-sig") and chosen.encoding is None:
+        found.append(f"encoding {encoding}")
+    if delimiter != "," and chosen.delimiter is None:
+        found.append(f"delimiter {delimiter!r}")
+    listed = [f"{name!r} as {form}" for name, form in itertools.islice(numbers.forms.items(), 5)]
+    if listed:
+        more = f" and {len(numbers.forms) - 5} more" if len(numbers.forms) > 5 else ""
+        found.append(f"numbers in {', '.join(listed)}{more}")
+    if found:
+        yield f"read with {'; '.join(found)}"
+
+
+def _looks_like_data(header: list[str], frame: pd.DataFrame) -> bool:
+    """Whether fractions stand where names should be, above columns of numbers."""
+    found = [name for name in header if frame[name].dtype.kind in "if" and _FRACTION.fullmatch(name.strip())]
+    return 2 * len(found) > len(header) or len(found) > 1
 
 
 def _parquet_frames(path: str, file: io.BufferedReader, count: Callable[[int], int]) -> Iterator[pd.DataFrame]:
@@ -250,8 +318,12 @@ def _parquet_frames(path: str, file: io.BufferedReader, count: Callable[[int], i
         names = [name for name in table.schema_arrow.names if not name.startswith("__index_level_")]
         lines.check_names(path, names)
         rows = min(count(len(names)), max(1, table.metadata.num_rows))
+        done = 0
         for batch in table.iter_batches(rows, columns=names):
-            yield batch.to_pandas(ignore_metadata=True)
+            frame = batch.to_pandas(ignore_metadata=True)
+            frame.index = _pandas().RangeIndex(done + 1, done + len(frame) + 1, name="row")
+            done += len(frame)
+            yield frame
     except (ValueError, OSError, NotImplementedError) as error:
         if str(error).startswith(f"{path}: "):
             raise

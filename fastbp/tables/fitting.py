@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime import blocks
-from . import text, weighted
+from . import numerals, text, weighted
 from .encoders import DATE_PARTS, UNLIMITED, Category, Date, Encoder, Number, date_parts
 from .frames import Column
 
@@ -22,6 +22,9 @@ LEAST_PIECES, MOST_PIECES, ALL_PIECES = 6, 16, 480
 # Numbers further from the mean than so many standard deviations are cut: a slip of the pen, or a code such as 999999
 # for "unknown", must not lead to a prediction far from all that was learnt. Few true numbers are that far away.
 FARTHEST = 20.0
+# Different texts among the numbers or dates of a column that are remembered.
+MOST_MARKS = 20
+LEFT_OUT = "left out"
 _ROW_NUMBER = re.compile(r"(unnamed: \d+|index|row|row.?(id|no|nr|number)|(.*[^a-z])?id|)", re.IGNORECASE)
 
 
@@ -68,30 +71,61 @@ def fit(
     if missing == len(column.values):
         return None, _left_out(column, "no values")
     if column.kind == "text" and not column.categorical:
-        numbers = column.each(text.read_number(column.words), np.nan)
-        read = int((~np.isnan(numbers)).sum())
-        unread = len(numbers) - missing - read
-        if read >= text.MOST * (len(numbers) - missing):
-            return _fit_number(replace(column, kind="number", values=numbers), pieces, lenient=True, unread=unread)
+        found = _as_number(column, pieces)
+        if found is not None:
+            return found
         formats = text.date_formats(whole.words, whole.counts)
         if formats:
-            dates = column.each(text.read_date(column.words, formats[0]), np.datetime64("NaT"))
-            return _fit_date(replace(column, kind="date", values=dates), formats)
+            return _fit_date(column, formats)
     if column.kind == "text":
         return _fit_category(column)
     return _fit_date(column, []) if column.kind == "date" else _fit_number(column, pieces)
 
 
+def _as_number(column: Column, pieces: int) -> tuple[Encoder | None, Row] | None:
+    """The encoder of text that is nearly always a number, or always one that is not written plainly."""
+    present, form = ~column.missing, numerals.PLAIN
+    read = text.read_number(column.words)
+    if (~np.isnan(column.each(read, np.nan))).sum() < text.MOST * present.sum():
+        only = numerals.only_form(column.words[column.counts > 0].tolist())
+        if only is None:
+            return None
+        form, read = only, only.read(column.words)
+    numbers = column.each(read, np.nan)
+    marks = _marks(column, np.isnan(read))
+    encoder, row = _fit_number(replace(column, kind="number", values=numbers), pieces)
+    if not isinstance(encoder, Number):
+        return encoder, row
+    unread = int((np.isnan(numbers) & present).sum())
+    written = "" if form is numerals.PLAIN else f"read as {form}"
+    encoder = replace(encoder, lenient=True, marks=marks, form=() if form is numerals.PLAIN else astuple(form))
+    return encoder, replace(row, note=_joined(row.note, written, *_unread(unread, marks)), warning=len(marks) > 1)
+
+
+def _marks(column: Column, wrong: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The commonest texts of the column that were not read, commonest first."""
+    counts = np.where(wrong, column.counts, 0)
+    order = np.argsort(-counts, kind="stable")[:MOST_MARKS]
+    return tuple(column.words[order[counts[order] > 0]].tolist())
+
+
+def _unread(count: int, marks: tuple[str, ...]) -> tuple[str, ...]:
+    """A note on cells of text, if there are any."""
+    if not count:
+        return ()
+    listed = ", ".join(map(repr, marks[:3])) + (", ..." if len(marks) > 3 else "")
+    return (f"{count} cell{'s' * (count > 1)} of text treated as missing ({listed})",)
+
+
 def _left_out(column: Column, reason: str, warning: bool = False) -> Row:
-    return Row(column.name, "left out", 0, reason, warning)
+    return Row(column.name, LEFT_OUT, 0, reason, warning)
 
 
 def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int = 0) -> tuple[Encoder | None, Row]:
-    """`unread`: how many cells contain text, and so count as missing."""
+def _fit_number(column: Column, pieces: int) -> tuple[Encoder | None, Row]:
     missing = column.missing
     present, weight = _present(column)
     if present.min() == present.max() and not missing.any():
@@ -102,15 +136,14 @@ def _fit_number(column: Column, pieces: int, lenient: bool = False, unread: int 
     median = weighted.median(present, weight)
     fill = float(np.round(median)) if boolean else median
     limits = (0.0, 1.0) if boolean else _limits(present, weight)
-    count, edges = int(missing.sum()) - unread, tuple[float, ...]()
+    count, edges = int(missing.sum()), tuple[float, ...]()
     if pieces and not boolean:
         edges = _edges(*weighted.distinct(np.clip(present, *limits), weight), pieces)
     notes = (
         f"{len(edges) - 1} pieces" if edges else "",
         f"{count} missing, filled with the median {fill:g}" if count else "",
-        f"{unread} cell{'s' * (unread > 1)} of text treated as missing" if unread else "",
     )
-    encoder = Number(column.name, fill, bool(missing.any()), lenient, boolean, edges, limits)
+    encoder = Number(column.name, fill, bool(missing.any()), boolean=boolean, edges=edges, limits=limits)
     inputs = 1 + encoder.flag + max(0, len(edges) - 1)
     return encoder, Row(column.name, "yes/no" if boolean else "number", inputs, _joined(*notes))
 
@@ -195,7 +228,15 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
 
 def _fit_date(column: Column, formats: list[str]) -> tuple[Encoder | None, Row]:
     """`formats`: those that read the text as dates, likeliest first; none if the frame contains dates."""
+    marks, unread, empty = tuple[str, ...](), 0, column.missing
+    if formats:
+        read = text.read_date(column.words, formats[0])
+        marks = _marks(column, np.isnat(read))
+        column = replace(column, kind="date", values=column.each(read, np.datetime64("NaT")))
+        unread = int((column.missing & ~empty).sum())
     missing = column.missing
+    if missing.all():
+        return None, _left_out(column, "no dates in the training rows")
     present, weight = _present(column)
     if present.min() == present.max() and not missing.any():
         return None, _left_out(column, f"always {present[0]}")
@@ -203,9 +244,11 @@ def _fit_date(column: Column, formats: list[str]) -> tuple[Encoder | None, Row]:
     parts = date_parts(days)
     kept = tuple(part for part in DATE_PARTS if np.ptp(parts[part]) > 1e-9)
     fill, limits = weighted.median(days, weight), _limits(days, weight)
-    encoder = Date(column.name, kept, fill, formats[0] if formats else None, bool(missing.any()), limits)
+    encoder = Date(column.name, kept, fill, formats[0] if formats else None, bool(missing.any()), limits, marks)
     first, last = (str(np.datetime_as_string(value, unit="D")) for value in (present.min(), present.max()))
     read_as = f"read as {formats[0]}" if formats and formats[0] != "ISO" else ""
     read_as += f", though {formats[1]} fits, too" if formats[1:] else ""
-    note = _joined(f"{first} to {last}", read_as, f"{missing.sum()} missing" if encoder.flag else "")
-    return encoder, Row(column.name, "date", len(encoder.parts), note)
+    note = _joined(
+        f"{first} to {last}", read_as, f"{empty.sum()} missing" if empty.any() else "", *_unread(unread, marks)
+    )
+    return encoder, Row(column.name, "date", len(encoder.parts), note, len(marks) > 1)

@@ -6,14 +6,21 @@ import datetime
 import decimal
 import itertools
 import numbers
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .text import read_number
+
 _MISSING = {"NoneType", "NAType", "NaTType"}
 _CONTAINERS = (list, tuple, dict, set, frozenset, np.ndarray)
+
+
+class TableWarning(UserWarning):
+    """Columns were left out, cells were not read, or a target is heavily skewed."""
 
 
 class CellError(ValueError):
@@ -98,7 +105,7 @@ class Column:
         return Column(self.name, "text", np.where(self.missing, -1, index), words, self.categorical)
 
 
-def read(frame: Any, name: str) -> Column:
+def read(frame: Any, name: str, missing: Sequence[str] | None = None) -> Column:
     """
     Read one column.
 
@@ -107,6 +114,8 @@ def read(frame: Any, name: str) -> Column:
     frame : DataFrame
         Of pandas or polars.
     name : str
+    missing : sequence of str or None
+        Text, and numbers written out, that count as missing, besides NaN, NaT and None; None: empty text.
 
     Raises
     ------
@@ -115,12 +124,24 @@ def read(frame: Any, name: str) -> Column:
     """
     series = frame[name]
     categorical = str(series.dtype).lower().startswith(("categ", "enum"))
-    column = _column(name, np.asarray(series.to_numpy()), categorical)
+    column = _without(_column(name, np.asarray(series.to_numpy()), categorical), ("",) if missing is None else missing)
     if column.kind == "number" and np.isinf(column.values).any():
         row = int(np.flatnonzero(np.isinf(column.values))[0])
         message = f"expected finite numbers, got {column.values[row]} in column {name!r}, row {row}; correct it"
         raise CellError(message, name, row)
     return column.as_text() if categorical else column
+
+
+def _without(column: Column, missing: Sequence[str]) -> Column:
+    """The column, where these texts are missing."""
+    if column.kind == "text":
+        gone = np.isin(column.words, np.array(missing, object))
+        return replace(column, values=np.where(gone[column.values], -1, column.values)) if gone.any() else column
+    if column.kind != "number" or missing == ("",):
+        return column
+    numbers = read_number(np.array(missing, object))
+    gone = np.isin(column.values, numbers[~np.isnan(numbers)])
+    return replace(column, values=np.where(gone, np.nan, column.values)) if gone.any() else column
 
 
 def _column(name: str, array: NDArray[Any], categorical: bool) -> Column:
@@ -167,8 +188,6 @@ def _of_objects(name: str, array: NDArray[Any], categorical: bool) -> Column:
     if any(issubclass(t, _CONTAINERS) for t in types):
         raise _container_error(name, types)
     words, indices = _distinct([_label(v) for v in present])
-    if "" in words:
-        indices[indices == words.index("")] = -1
     return replace(column("text", indices, -1, "int64"), words=np.array(words, object))
 
 

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import weighted
-from .columns import Columns
+from .fitting import LEFT_OUT, Row
+
+if TYPE_CHECKING:
+    from .columns import Columns
 
 # Third moment over the cube of the standard deviation: 2 for waiting times, about 6 for log-normal incomes.
 HEAVY_SKEW = 3.0
 
 
-class TableWarning(UserWarning):
-    """Columns were left out that you may want to keep in another form, or a target is heavily skewed."""
-
-
 def left_out(columns: Columns) -> str | None:
     """Which columns were left out although their values vary, and what to do."""
-    rows = [row for row in columns.rows if row.warning]
-    if not rows:
-        return None
-    first = "; ".join(f"{row.name!r} ({row.note})" for row in rows[:5])
+    listed = _listed([row for row in columns.rows if row.warning and row.kind == LEFT_OUT])
+    advice = "If such a column matters, turn it into numbers or into fewer groups first"
+    return f"left out: {listed}. {advice}" if listed else None
+
+
+def unread(columns: Columns) -> str | None:
+    """Which columns have different texts among their numbers or dates, and what to do."""
+    listed = _listed([row for row in columns.rows if row.warning and row.kind != LEFT_OUT])
+    return (
+        f"not all was read: {listed}. Correct these cells if they are not marks for missing values" if listed else None
+    )
+
+
+def _listed(rows: list[Row]) -> str:
     more = f"; and {len(rows) - 5} more, see net.columns" if len(rows) > 5 else ""
-    return f"left out: {first}{more}. If such a column matters, turn it into numbers or into fewer groups first"
+    return "; ".join(f"{row.name!r} ({row.note})" for row in rows[:5]) + more
 
 
 def skewed(values: NDArray[Any], weight: NDArray[np.float64] | None = None) -> str | None:

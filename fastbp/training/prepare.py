@@ -214,7 +214,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     dtype, init, metric, validation = (asked[name] for name in ("dtype", "init", "metric", "validation"))
     separate = isinstance(validation, tuple | list)  # the user's own validation samples
     validation = (*validation[:1], *map(source.gather, validation[1:])) if separate else validation
-    table = source.read_table(X, y, source.gather(asked["sample_weight"]))
+    table = source.read_table(X, y, source.gather(asked["sample_weight"]), checks.words("missing", asked["missing"]))
     n, y, names = len(table), table.y, table.names
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = first_weights.random_streams(seed)
@@ -284,7 +284,7 @@ def _require_no_pieces(encode: Any, names: tuple[str, ...] | None, start: Networ
 
 def _warn_of_table(columns: tables.Columns, y: Targets, weight: NDArray[np.float64] | None) -> None:
     """Warn of what looks wrong in the training rows of the table."""
-    texts = [("columns", hints.left_out(columns))]
+    texts = [("left out", hints.left_out(columns)), ("unread", hints.unread(columns))]
     if y.task == "regression":
         texts += [(f"target {k}", hints.skewed(column, weight)) for k, column in enumerate(y.values.T)]
     for about, text in texts:
@@ -313,6 +313,7 @@ def _recorded(
         "class_weight": class_weight if class_weight is None or isinstance(class_weight, str) else "given",
         "scale": asked["scale"],
         "encode": asked["encode"],
+        "missing": None if asked["missing"] is None else list(asked["missing"]),
         "init": "network" if isinstance(asked["init"], Network) else asked["init"],
         "dtype": asked["dtype"],
         "seed": seed,

@@ -39,7 +39,7 @@ class Source(Protocol):
     def gather(self, value: Any) -> Any:
         """A small thing, such as y, in this process."""
 
-    def read_table(self, X: Any, y: Any, sample_weight: Any) -> samples.Table:
+    def read_table(self, X: Any, y: Any, sample_weight: Any, missing: Any) -> samples.Table:
         """See `samples.read_table`."""
 
     def read_inputs(
@@ -93,15 +93,15 @@ class MemorySource:
         """The value itself."""
         return value
 
-    def read_table(self, X: Any, y: Any, sample_weight: Any) -> samples.Table:
+    def read_table(self, X: Any, y: Any, sample_weight: Any, missing: Any) -> samples.Table:
         """See `samples.read_table`."""
-        return samples.read_table(X, y, sample_weight)
+        return samples.read_table(X, y, sample_weight, missing)
 
     def read_inputs(
         self, table: samples.Table, training: Training, start: Network | None, piecewise: bool
     ) -> tuple[NDArray[Any], tables.Columns | None]:
         """See `samples.read_inputs`."""
-        encoded = samples.read_inputs(table.X, table.names, *training, start, piecewise)
+        encoded = samples.read_inputs(table, *training, start, piecewise)
         # Networks of many variants share them: a copy for each took more time than all else around their training.
         self.examples = functools.cache(lambda: freeze(encoded.examples(training[0])))
         self.inputs, self.columns = encoded.inputs, encoded.columns

@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913
     class_weight: Mapping[Any, float] | str | None = None,
     scale: bool = True,
     encode: str | None = None,
+    missing: Sequence[str] | None = None,
     init: Network | str | None = None,
     dtype: str = "float32",
     seed: int | None = None,
@@ -163,6 +164,10 @@ def train(  # noqa: PLR0913
         piecewise for a table, and standard for an array. auto: piecewise for a table, and for an array of at least 500
         rows and at most 64 features, if there is a validation set and adam or its kin learns from standardised inputs.
         A memory map in pieces takes as much memory as its numbers in float64, twice; a Dask array has none.
+    missing : sequence of str, optional
+        Text that counts as missing in the columns of a table, such as ``("", "?")``; the network remembers it. By
+        default empty text, and in files what `pandas.read_csv` takes for missing: NA, NaN, null, None and others. With
+        ``("",)`` the country code NA of a file is a value.
     init : Network or {"glorot", "he", "uniform"}, optional
         Continue from a trained network (its layers and scaling are kept), or draw the weights by a rule, by default
         glorot. uniform: all in (-1, 1).
@@ -254,6 +259,7 @@ def train(  # noqa: PLR0913
         "class_weight": class_weight,
         "scale": scale,
         "encode": encode,
+        "missing": missing,
         "init": init,
         "dtype": dtype,
         "seed": secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0),
