@@ -48,10 +48,10 @@ def one_of(name: str, value: object, valid: Iterable[str]) -> str:
     raise ValueError(f"{name}: expected one of {', '.join(map(repr, valid))}, got {value!r}{hint}")
 
 
-def _nearest(name: str, valid: Collection[str]) -> str:
+def _nearest(name: str, valid: Collection[str], cutoff: float = 0.4) -> str:
     """The end of a message that suggests the nearest valid name, if one is near."""
     elsewhere = [own for own, others in _ELSEWHERE.items() if name in others and own in valid]
-    near = elsewhere or difflib.get_close_matches(name.lower(), valid, n=1, cutoff=0.4)
+    near = elsewhere or difflib.get_close_matches(name.lower(), valid, n=1, cutoff=cutoff)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -64,7 +64,7 @@ def suggesting(function: Callable[P, T]) -> Callable[P, T]:
         unknown = next((name for name in kwargs if name not in valid), None)
         if unknown is not None:
             got = f"{function.__name__}() got an unexpected keyword argument {unknown!r}"
-            raise TypeError(got + _nearest(unknown, valid))
+            raise TypeError(got + _nearest(unknown, valid, 0.6))
         return function(*args, **kwargs)
 
     return checked
@@ -125,6 +125,11 @@ def require_unmasked(name: str, values: Any) -> None:
     """Raise ValueError if values are masked: what lies under the mask is no number of the user's."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise ValueError(f"{name}: expected an array without masked values, got {np.ma.count_masked(values)} of them")
+
+
+def is_sparse(X: Any) -> bool:
+    """Whether X is a sparse matrix of SciPy, which need not be installed."""
+    return hasattr(X, "tocsr") and hasattr(X, "nnz")
 
 
 def _as_array(name: str, values: Any) -> NDArray[Any]:

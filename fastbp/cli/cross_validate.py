@@ -21,7 +21,6 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     add = options.add
     add("--folds", "parts of the rows; each is tested once (default: 5)", type=int, default=5, metavar="N")
     add("--repeats", "how often to repeat it, with other folds (default: 1)", type=int, default=1, metavar="N")
-    add("--groups", "rows with the same value, such as a patient, stay in one fold; not learnt from", metavar="COLUMN")
     training.add_options(options, validation=None)
     training.add_outputs(command, options)
     return options
@@ -30,14 +29,13 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
 def run(args: argparse.Namespace) -> None:
     """Print the score of each fit, and their mean."""
     table = training.opened(args)
-    groups = None if args.groups is None else table.target([args.groups], "classification")
-    X, y = training.read(args, table, *([] if args.groups is None else [args.groups]))
-    options = training.options_of(args)
+    X, y = training.read(args, table)
+    options = training.options_of(args, table, y)
     if args.validation is None:  # the folds measure: no rows are set aside for that
         options["validation"] = AUTO if args.patience is None else 0.2
     options |= {"folds": args.folds, "repeats": args.repeats, "threads": args.threads, "progress": args.progress}
     with table.naming_lines():
-        found = cross_validate(X, y, groups=groups, **options)
+        found = cross_validate(X, y, **options)
     score = "R^2" if _first(found).task == "regression" else "accuracy"
     if args.json:
         print(json.dumps(_facts(args, found, score)))

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     space = dict(_values(args.known_options, text) for text in args.space or DEFAULT_SPACE)
     table = training.opened(args)
     X, y = training.read(args, table)
-    options = {name: value for name, value in training.options_of(args).items() if name not in space}
+    options = {name: value for name, value in training.options_of(args, table, y).items() if name not in space}
     options |= {"threads": args.threads, "progress": args.progress}
     live = progress.shown(args.progress)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import checks
 from ..data import samples, targets
+from ..data.division import held_out_rows
 from ..many.ensembles import ensemble
 from ..model import storage
 from ..model.ensemble import Ensemble, members
@@ -53,12 +54,16 @@ def run(args: argparse.Namespace) -> None:
     table = training.opened(args)
     X, y = training.read(args, table)
     with table.naming_lines():
-        model, parts = _trained(args, X, y) if args.ensemble is None else _ensemble(args, X, y)
+        options = training.options_of(args, table, y)
+        model, parts = (_trained if args.ensemble is None else _ensemble)(args, options, X, y)
     with naming(args.save):
         model.save(args.save)
     net = members(model)[0]
-    y_training = parts["training"][1]
-    measured = [(name, len(y), scores(model, X, y), baseline(net, y_training, y)) for name, (X, y) in parts.items()]
+    _, y_training, of_training = parts["training"]
+    measured = [
+        (name, len(y), scores(model, X, y, weight), baseline(net, y_training, y, of_training, weight))
+        for name, (X, y, weight) in parts.items()
+    ]
     written = [("saved", args.save)]
     if args.plot:
         with naming(args.plot):
@@ -66,9 +71,8 @@ def run(args: argparse.Namespace) -> None:
     if args.report:
         with naming(args.report):
             report, target = _module("--report", "report.page"), ", ".join(args.target)
-            report.write(
-                args.report, model, parts["training"], parts.get("validation"), table=table.path, target=target
-            )
+            shown = [part and part[:2] for part in (parts["training"], parts.get("validation"))]
+            report.write(args.report, model, *shown, table=table.path, target=target)
         written.append(("report", args.report))
     if args.json:
         print(json.dumps(_facts(args, model, measured, written), default=str))
@@ -82,37 +86,44 @@ def run(args: argparse.Namespace) -> None:
     show.show(written)
 
 
-def _trained(args: argparse.Namespace, X: Any, y: Any) -> tuple[Network | Ensemble, dict[str, Part]]:
+def _trained(
+    args: argparse.Namespace, options: dict[str, Any], X: Any, y: Any
+) -> tuple[Network | Ensemble, dict[str, Part]]:
     """Train from the start, or from a checkpoint; then the options that were typed must be those of its run."""
     model: Network | Ensemble
-    options = training.options_of(args)
     common = {"threads": args.threads, "progress": args.progress, "checkpoint_every": args.checkpoint_every}
     if args.resume:
         typed = {name: options[name] for name in options if name in args.typed and name != "quality"}  # it is single
         model = resume(args.resume, X, y, **common, **typed)
     else:
         model = train(X, y, checkpoint=args.checkpoint, **common, **options)
-    validation, target = members(model)[0].options["validation"], targets.read(y, model.task, len(X))
-    return model, _parts(X, y, target, validation, model.options["seed"])
+    validation = members(model)[0].options["validation"]
+    return model, _parts(X, y, options | {"task": model.task}, validation, model.options["seed"])
 
 
-def _ensemble(args: argparse.Namespace, X: Any, y: Any) -> tuple[Ensemble, dict[str, Part]]:
+def _ensemble(args: argparse.Namespace, options: dict[str, Any], X: Any, y: Any) -> tuple[Ensemble, dict[str, Part]]:
     """Train an ensemble; all networks have the same validation rows, so that it can be measured on them."""
     seed = secrets.randbits(32) if args.seed is None else checks.integer("seed", args.seed, 0)
-    target = targets.read(y, args.task, len(X))
-    parts = _parts(X, y, target, args.validation or None, seed)
-    options = training.options_of(args) | {"task": target.task, "validation": parts.get("validation")}
-    del options["quality"]
-    options |= {"bootstrap": args.bootstrap, "threads": args.threads, "progress": args.progress, "seed": seed}
-    n, (X, y) = checks.integer("ensemble", args.ensemble, 1), parts["training"]
-    return ensemble(X, y, n, **options), parts
+    task = targets.read(y, args.task, len(X)).task
+    parts = _parts(X, y, options | {"task": task}, args.validation or None, seed)
+    X, y, weight = parts["training"]
+    del options["quality"], options["groups"], options["time"]  # the validation rows are the same for all
+    options |= {"task": task, "validation": parts.get("validation"), "sample_weight": weight, "seed": seed}
+    options |= {"bootstrap": args.bootstrap, "threads": args.threads, "progress": args.progress}
+    return ensemble(X, y, checks.integer("ensemble", args.ensemble, 1), **options), parts
 
 
-def _parts(X: Any, y: Any, target: targets.Targets, validation: float | None, seed: int) -> dict[str, Part]:
-    """Training rows and, if there are any, validation rows, drawn from the seed as by `fastbp.train`."""
-    held = samples.held_out_rows(target, validation, first_weights.random_streams(seed)[1])
-    parts = [("training", ~held), ("validation", held)]
-    return {name: (X[rows], y[rows]) for name, rows in parts if rows.any()}
+def _parts(X: Any, y: Any, options: dict[str, Any], validation: float | None, seed: int) -> dict[str, Part]:
+    """Training rows and, if there are any, validation rows, as `fastbp.train` divides them."""
+    table = samples.read_table(X, y, options)
+    target = targets.read(table.y, options["task"], len(table))
+    table, target, _ = samples.weighted(table, target, options["class_weight"])
+    held = held_out_rows(target, validation, first_weights.random_streams(seed)[1], table.division)
+    weight, found = table.sample_weight, {}
+    for name, rows in (("training", ~held), ("validation", held)):
+        if rows.any():
+            found[name] = table.X[rows], table.y[rows], None if weight is None else weight[rows]
+    return found
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
@@ -159,9 +170,9 @@ def _plot(model: Network | Ensemble, parts: dict[str, Part], folder: Path) -> li
     if all(len(net.history["loss"]) for net in members(model)):
         pictures["learning-curves.png"] = lambda ax: plot.learning_curves(model, ax)
     if model.task == "classification":
-        pictures["confusion.png"] = lambda ax: plot.confusion(model, *shown, ax)
+        pictures["confusion.png"] = lambda ax: plot.confusion(model, *shown[:2], ax)
     if model.task == "regression":
-        pictures["predicted.png"] = lambda ax: plot.predicted(model, *shown, ax)
+        pictures["predicted.png"] = lambda ax: plot.predicted(model, *shown[:2], ax)
     for name, draw in pictures.items():
         figure, image = Figure(layout="constrained"), io.BytesIO()
         draw(figure.subplots())

@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 import fastbp.kernels as kernels
 
-from .. import compilation, losses, schedules
+from .. import checks, compilation, losses, schedules
 from ..options import ELEMENTWISE, TASKS
 from ..tables import files
 from ..training.defaults import AUTO, QUALITIES
@@ -17,7 +19,7 @@ from ..training.train import DEFAULTS
 from . import reading
 from .config import Options
 
-Part = tuple[Any, Any]  # raw columns and targets
+Part = tuple[Any, Any, Any]  # raw columns, targets, and weights or None
 
 
 def add_table(options: Options) -> None:
@@ -29,6 +31,16 @@ def add_table(options: Options) -> None:
     add("--target", "what to predict; repeat it for several columns of numbers", required=True, **column)
     add("--drop", "a column not to learn from; repeat it for several", **column)
     add("--categories", "a column whose numbers are codes, such as zip codes; repeat it for several", **column)
+    text = "rows with the same value, such as a patient, are never divided between training and what measures it"
+    add("--groups", f"{text}; not learnt from", metavar="COLUMN")
+    add(
+        "--time",
+        "a date or number: rows are measured on newer ones than they learn from; not learnt from",
+        metavar="COLUMN",
+    )
+    add("--sample-weight", "weight of each row, in training and in scores; not learnt from", metavar="COLUMN")
+    weights = "balanced, or the weight of a class, such as spam=2; repeat it for several (default: 1 each)"
+    add("--class-weight", weights, action="append", metavar="LABEL=WEIGHT")
 
 
 def add_options(options: Options, quality: str = AUTO, validation: float | None = 0.2) -> None:
@@ -91,10 +103,43 @@ def add_outputs(command: argparse.ArgumentParser, options: Options) -> None:
     options.add("--progress", always, group=bar, action="store_true", default=None)
 
 
-def options_of(args: argparse.Namespace) -> dict[str, Any]:
+def options_of(args: argparse.Namespace, table: files.Table, y: Any) -> dict[str, Any]:
     """The options of `fastbp.train`: those that were typed, and the command line's defaults."""
     options = {name: getattr(args, name) for name in DEFAULTS if hasattr(args, name)}
-    return options | {"validation": args.validation or None}
+    options |= {name: None if column is None else column.to_numpy() for name, column in _roles(args, table).items()}
+    missing = None if args.missing is None else tuple(args.missing)
+    return options | {
+        "validation": args.validation or None,
+        "missing": missing,
+        "class_weight": _class_weight(args.class_weight, y),
+    }
+
+
+def _roles(args: argparse.Namespace, table: files.Table) -> dict[str, Any]:
+    """Columns that are not learnt from but say more about the rows, by the names of their options."""
+    return {
+        name: None if getattr(args, name) is None else table.frame[getattr(args, name)]
+        for name in ("groups", "time", "sample_weight")
+    }
+
+
+def _class_weight(words: list[str] | None, y: Any) -> Any:
+    """The option `class_weight` from what was typed; labels are those of the table, written out."""
+    if words is None or words == ["balanced"]:
+        return words and "balanced"
+    labels = {str(label): label for label in np.unique(y).tolist()}
+    labels |= {str(int(label)): label for label in labels.values() if isinstance(label, float) and label.is_integer()}
+    found = {}
+    for word in words:
+        label, equals, weight = word.rpartition("=")
+        if not equals:
+            raise ValueError(f"--class-weight: expected balanced, or LABEL=WEIGHT such as spam=2, got {word!r}")
+        checks.one_of("--class-weight", label, labels)
+        try:
+            found[labels[label]] = float(weight)
+        except ValueError:
+            raise ValueError(f"--class-weight: expected a number after =, got {word!r}") from None
+    return found
 
 
 def opened(args: argparse.Namespace) -> files.Table:
@@ -104,9 +149,10 @@ def opened(args: argparse.Namespace) -> files.Table:
     return table
 
 
-def read(args: argparse.Namespace, table: files.Table, *unused: str) -> Part:
-    """Columns to learn from, and targets; `unused` columns are neither."""
-    drop, categories = [*(args.drop or []), *unused], args.categories or []
+def read(args: argparse.Namespace, table: files.Table) -> tuple[Any, Any]:
+    """Columns to learn from, and targets."""
+    roles = [name for name in (args.groups, args.time, args.sample_weight) if name is not None]
+    drop, categories = [*(args.drop or []), *roles], args.categories or []
     if len(set(args.target)) < len(args.target):
         raise ValueError("--target: expected different columns, got one twice")
     table.require([*args.target, *drop, *categories])

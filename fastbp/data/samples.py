@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, memory, options, tables
 from ..model.network import Network
 from ..runtime import blocks
-from . import scaling, targets
+from . import division, scaling, targets
+from .division import PLAIN, VALIDATION, Division
 from .pieces import InPieces, PieceEncoder
 from .scaling import Gathered
+from .sparse import SparseRows
 from .targets import Targets
 
 # Computes the mean and standard deviation of each column.
@@ -51,6 +53,8 @@ class Rows:
     def moments(self, columns: tables.Columns | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each column of X; of a table, 0 and 1 of the inputs that are not scaled."""
         weight = unequal(self.weight)
+        if isinstance(self.X, SparseRows):
+            return self.X.moments(self.rows, weight)
         if columns is None:
             return scaling.moments(self.X, self.rows, weight)
         mean, deviation = _unscaled(len(columns.scaled))
@@ -103,7 +107,8 @@ class EncodedInputs:
     def examples(self, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """Raw values of some training rows, which have these numbers, with which exports are verified."""
         if self.columns is None:
-            return self.inputs[rows[example_rows(len(rows), self.inputs.shape[1])]].astype(np.float64)
+            some = self.inputs[rows[example_rows(len(rows), self.inputs.shape[1])]]
+            return (some.dense() if isinstance(some, SparseRows) else some).astype(np.float64)
         if self.read is None:  # the array already had the inputs, and not what an exported network takes
             return None
         return self.columns.raw(self.read[rows[example_rows(len(rows), self.columns.exported.count)]])
@@ -131,6 +136,12 @@ class Table:
         Numbers of the samples among the rows of X, which may be too large to copy; None: all rows.
     missing : sequence of str or None
         Text of a frame that counts as missing.
+    division : Division
+        What must be kept together when samples are set aside.
+    counted : int64 array or None
+        Numbers of the samples among the rows that the user passed; None: all.
+    total : int
+        Rows that the user passed.
     """
 
     X: Any
@@ -139,43 +150,53 @@ class Table:
     sample_weight: NDArray[np.float64] | None = None
     rows: NDArray[np.int64] | None = None
     missing: Sequence[str] | None = None
+    division: Division = PLAIN
+    counted: NDArray[np.int64] | None = None
+    total: int = 0
 
     def __len__(self) -> int:
         return len(self.X) if self.rows is None else len(self.rows)
 
-    def take(self, rows: NDArray[np.int64]) -> Table:
-        """The samples of these numbers."""
-        y, weight = targets.of_rows(self.y, len(self), rows), self.sample_weight
-        weight = None if weight is None else weight[rows]
-        if self.names is not None and hasattr(self.X, "columns"):
-            return replace(self, X=targets.take_rows(self.X, rows), y=y, sample_weight=weight)
-        return replace(self, y=y, sample_weight=weight, rows=rows if self.rows is None else self.rows[rows])
+    def take(self, rows: NDArray[np.int64], weight: NDArray[np.float64] | None = None) -> Table:
+        """The samples of these numbers, perhaps with other weights."""
+        if weight is None and self.sample_weight is not None:
+            weight = self.sample_weight[rows]
+        counted = rows if self.counted is None else self.counted[rows]
+        of_rows = {"y": targets.of_rows(self.y, len(self), rows), "sample_weight": weight, "counted": counted}
+        of_rows["division"] = self.division.take(rows)
+        if self.names is not None and not checks.is_lazy(getattr(self.X, "frame", self.X)):
+            return replace(self, X=targets.take_rows(self.X, rows), **of_rows)
+        return replace(self, rows=rows if self.rows is None else self.rows[rows], **of_rows)
 
 
-def read_table(X: Any, y: Any, sample_weight: ArrayLike | None = None, missing: Sequence[str] | None = None) -> Table:
-    """X, y and the weights; y may be the name of a column. A row of weight 0 need not even have finite numbers."""
-    given = checks.in_memory("X", X)
+def read_table(X: Any, y: Any, options: Mapping[str, Any]) -> Table:
+    """
+    X and y, and those of the options that say more about the rows; y may be the name of a column.
+
+    A row of weight 0 need not even have finite numbers.
+    """
+    given, missing = checks.in_memory("X", X), checks.words("missing", options.get("missing"))
     X = tables.opened(given, missing=missing)
     names = checks.feature_names(X)
+    sparse = isinstance(X, SparseRows) or checks.is_sparse(X)
     if names is not None and np.ndim(y) == 0 and not isinstance(y, str) and y in list(given.columns):
         y = str(y)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
     if names is None:
-        X = checks.numeric("X", X)
-    n = len(X) if np.ndim(X) else 0
-    weight, rows = weighted_rows(n, sample_weight)
-    X = checks.samples("X", X, rows=rows) if names is None else X
+        X = SparseRows.of("X", X) if sparse else checks.numeric("X", X)
+    n = len(X) if sparse or np.ndim(X) else 0
+    weight, counted = weighted_rows(n, options.get("sample_weight"))
+    X = checks.samples("X", X, rows=counted) if names is None and not sparse else X
     if n == 0:
         raise ValueError(f"X: expected at least one sample, got shape {X.shape}")
+    parting, unused = division.read(X, options, n, y)
     if names is not None and isinstance(y, str):
         checks.one_of("y", y, names)
-        y, names = X[y].to_numpy(), tuple(name for name in names if name != y)
-    if rows is not None:
-        y = targets.of_rows(y, n, rows)
-        if names is not None:
-            X, rows = targets.take_rows(X, rows), None
-    return Table(X, y, names, weight, rows, missing)
+        y, unused = X[y].to_numpy(), (y, *unused)
+    names = None if names is None else tuple(name for name in names if name not in unused)
+    table = Table(X, y, names, weight, None, missing, parting, None, n)
+    return table if counted is None else replace(table, sample_weight=None).take(counted, weight)
 
 
 def weighted_rows(n: int, sample_weight: ArrayLike | None) -> tuple[NDArray[np.float64] | None, Any]:
@@ -216,6 +237,9 @@ def read_inputs(
     X, names = table.X, table.names
     columns = None if start is None else start.columns
     if names is None or (start is not None and (columns is None or not columns.named)):
+        if isinstance(X, SparseRows):
+            _require_sparse(piecewise, start, X.shape[1])
+            return EncodedInputs(X, None, None)
         array = X if names is None else checks.samples("X", X)
         if start is None and piecewise:
             columns = tables.Columns.fit_array(array, training, weight)
@@ -231,6 +255,17 @@ def read_inputs(
         raise ValueError(f"X: {error}") from None
     encoded = tables.Encoded(columns, read)
     return EncodedInputs(encoded if columns.in_pieces else encoded[:], read, columns)
+
+
+def _require_sparse(piecewise: bool, start: Network | None, features: int) -> None:
+    """Raise ValueError unless a sparse matrix can be learnt from in this way."""
+    if piecewise:
+        raise ValueError("encode: expected 'standard' for a sparse matrix, got 'piecewise'")
+    if start is not None and (start.columns is not None or start.x_mean.any()):
+        raise ValueError(
+            "init: expected a network that does not centre its inputs, as those trained on a sparse matrix, "
+            "got one that does"
+        )
 
 
 def _array_in_pieces(array: NDArray[Any], columns: tables.Columns) -> EncodedInputs:
@@ -250,7 +285,7 @@ def _array_in_pieces(array: NDArray[Any], columns: tables.Columns) -> EncodedInp
 class Ready:
     """What the kernels read: inputs, targets and weights (of mean 1) in one dtype, contiguous and read-only."""
 
-    X: NDArray[Any] | Gathered | InPieces
+    X: NDArray[Any] | Gathered | InPieces | SparseRows
     Y: NDArray[Any]
     weight: NDArray[Any]
 
@@ -297,23 +332,15 @@ def sample_weights(
     return weight
 
 
-_VALIDATION = "expected a fraction between 0 and 1, (Xv, yv) or (Xv, yv, weights)"
-
-
-def held_out_rows(y: Targets, validation: Any, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Which samples to set aside, True for each: a fraction of them drawn at random, or none."""
-    n = len(y.values)
-    if validation is None or isinstance(validation, tuple | list):
-        return np.zeros(n, bool)
-    if isinstance(validation, bool) or not isinstance(validation, float | np.floating):
-        raise ValueError(f"validation: {_VALIDATION}, got {validation!r}")
-    fraction = checks.real("validation", validation, above=0, below=1)
-    chosen = _drawn(y, fraction, random)
-    if chosen.all() or not chosen.any():
-        raise ValueError(
-            f"validation: expected a fraction that leaves samples on both sides, got {fraction} of {n} samples"
-        )
-    return chosen
+def weighted(
+    table: Table, y: Targets, class_weight: Mapping[Any, float] | str | None
+) -> tuple[Table, Targets, NDArray[np.float64]]:
+    """The table, its targets and the weight of each sample, without those of a class whose weight is 0."""
+    weight = sample_weights(len(table), table.sample_weight, class_weight, y)
+    if (weight > 0).all():
+        return table, y, weight
+    rows = np.flatnonzero(weight)
+    return table.take(rows), y.take(rows), weight[rows]
 
 
 def split(
@@ -333,7 +360,7 @@ def split(
 
 def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
     if len(validation) not in (2, 3):
-        raise ValueError(f"validation: {_VALIDATION}, got {len(validation)} things")
+        raise ValueError(f"validation: {VALIDATION}, got {len(validation)} things")
     Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
     if len(Xv) == 0:
         raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
@@ -343,20 +370,6 @@ def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read:
     numbers = np.flatnonzero(weight)
     yv = targets.like(targets.of_rows(validation[1], len(Xv), numbers), rows.y, len(numbers), "validation[1]")
     return Rows(Xv, yv, weight[numbers], None if len(numbers) == len(Xv) else numbers)
-
-
-def _drawn(y: Targets, fraction: float, random: np.random.Generator) -> NDArray[np.bool_]:
-    """`fraction` of every class, drawn at random, True for each; at least one sample of each stays in training."""
-    n = len(y.values)
-    groups = [np.arange(n)] if y.classes is None else [np.flatnonzero(y.values == k) for k in range(len(y.classes))]
-    drawn = np.zeros(n, bool)
-    for group in groups:
-        count = min(len(group) - 1, round(fraction * len(group)))
-        drawn[random.permutation(group)[: max(count, 0)]] = True
-    if not drawn.any():  # of very small classes, the fraction of each is none: it is drawn from all of them
-        spare = np.concatenate([random.permutation(group)[1:] for group in groups])
-        drawn[random.permutation(spare)[: round(fraction * n)]] = True
-    return drawn
 
 
 @dataclass(frozen=True)
@@ -395,7 +408,10 @@ class Scaling:
             self._inputs(rows, dtype, in_pieces), checks.frozen(self.targets(rows.y, net, dtype)), checks.frozen(weight)
         )
 
-    def _inputs(self, rows: Rows, dtype: np.dtype[Any], in_pieces: bool) -> NDArray[Any] | Gathered | InPieces:
+    def _inputs(self, rows: Rows, dtype: np.dtype[Any], in_pieces: bool) -> Any:
+        if isinstance(rows.X, SparseRows):
+            some = rows.X if rows.rows is None else rows.X[rows.rows]
+            return some.scaled("X", self.x_scale, dtype)
         if isinstance(rows.X, tables.Encoded):
             if in_pieces:
                 values = rows.X.values if rows.rows is None else rows.X.values[rows.rows]

@@ -13,12 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, options
 from ..runtime import blocks
+from ..tables import numerals, text
 
 if TYPE_CHECKING:
     from ..model.network import Network
 
 # With task="auto", integers with more different values than this are numbers for regression, not classes.
 MOST_CLASSES = 100
+# Labels of which more than half differ are no classes, if there are at least so many.
+FEWEST = 20
 # Types of objects that stand for a missing value, by name.
 _NOTHING = ("NoneType", "NAType")
 
@@ -82,6 +85,8 @@ def read(y: ArrayLike, task: str, n: int) -> Targets:
         array = array.reshape(-1)
     if task == "auto":
         task = _guess(array)
+        if task == "classification" and array.dtype.kind in "OUSM":
+            _require_repeated(array)
     if task == "classification":
         if not single:
             hint = "task='multilabel' takes 0/1 columns"
@@ -173,6 +178,32 @@ def _guess(array: NDArray[Any]) -> str:
         return "regression"
     few = len(np.unique(array)) <= max(2, min(MOST_CLASSES, len(array) // 2))
     return "classification" if few else "regression"
+
+
+def _require_repeated(array: NDArray[Any]) -> None:
+    """Raise ValueError if nearly all labels differ: these are no classes, but numbers or dates in another form."""
+    different = {str(label) for label in array.tolist()}
+    if len(array) < FEWEST or 2 * len(different) <= len(array):
+        return
+    words = sorted(different)
+    form = numerals.only_form(words)
+    unread = np.isnan(text.read_number(np.array(words, object)))
+    if array.dtype.kind == "M" or text.date_formats(np.array(words, object), np.ones(len(words), np.int64)):
+        looks, remedy = "dates", "turn them into numbers, such as days since the first one"
+    elif form is None and numerals.forms(words):
+        looks, remedy = "numbers, but it is unclear which of their marks begins the fraction", "turn them into floats"
+    elif form is not None:
+        looks = f"numbers written as {form}" if form != numerals.PLAIN else "numbers in the form of text"
+        remedy = "turn them into floats" + (", such as by y.astype(float)" if form == numerals.PLAIN else "")
+    elif 2 * unread.sum() < len(words):
+        looks, remedy = f"numbers, but for {words[int(unread.argmax())]!r}", "correct such cells, and pass floats"
+    else:
+        looks, remedy = "names, identifiers or free text", "choose another target"
+    got = f"{len(different)} different ones in {len(array)} rows, such as {words[0]!r}"
+    raise ValueError(
+        f"y: expected numbers, or labels that occur several times, got {got}; they look like {looks}: {remedy}, "
+        "or pass task='classification' if they are labels"
+    )
 
 
 def _binary(array: NDArray[Any]) -> bool:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 
 from .. import checks, compilation, memory, tables
+from ..data import division
 from ..data import samples as data
-from ..data import targets
 from ..model.network import Network
 from ..options import NUMBERS, Architecture, Hyperparameters, default_shared_batch_size
 from ..training import checkpoint, source
@@ -68,19 +68,28 @@ class DaskSource:
         """A small thing, in this process."""
         return self.store.compute([value])[0] if checks.is_lazy(value) else value
 
-    def read_table(self, X: Any, y: Any, sample_weight: Any, missing: Any) -> data.Table:
+    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> data.Table:
         """X in chunks, y here, and the columns of a frame to learn from; y may be the name of a column."""
         table, names = chunks.read_table("X", X, self.store.compute, self.store.persist)
-        weight, rows = data.weighted_rows(len(table), sample_weight)
+        n, missing = len(table), checks.words("missing", options["missing"])
+        weight, counted = data.weighted_rows(n, options["sample_weight"])
+        frame = table.frame if isinstance(table, chunks.Frame) else None
+        parts: dict[str, Any] = {}
+        if frame is not None:
+            given = [name for name in ("groups", "time") if isinstance(options[name], str)]
+            parts = {name: frame[options[name]] for name in given if options[name] in (names or ())}
+        values = dict(zip(parts, self.store.compute(list(parts.values())), strict=True)) if parts else {}
+        parting, unused = division.read(frame, {**options, **values}, n, y)
+        unused += tuple(options[name] for name in parts)
         if isinstance(y, str):
-            if names is None or not isinstance(table, chunks.Frame):
+            if frame is None or names is None:
                 got = f"the name {y!r}; X must be a table for that"
                 raise ValueError(f"y: expected one target for each sample, got {got}")
             checks.one_of("y", y, names)
-            y, names = table.frame[y], tuple(name for name in names if name != y)
-        y = self.gather(y)
-        y = y if rows is None else targets.of_rows(y, len(table), rows)
-        return data.Table(table, y, names, weight, rows, missing)
+            y, unused = frame[y], (y, *unused)
+        names = None if names is None else tuple(name for name in names if name not in unused)
+        found = data.Table(table, self.gather(y), names, weight, None, missing, parting)
+        return found if counted is None else replace(found, sample_weight=None).take(counted, weight)
 
     def read_inputs(
         self, table: data.Table, training: source.Training, start: Network | None, piecewise: bool

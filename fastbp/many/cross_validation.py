@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, tables
-from ..data import targets
+from ..data import division, targets
+from ..data.division import Division
 from ..data.targets import Targets
 from ..runtime.warning import once
-from ..training.defaults import AUTO
+from ..training.defaults import AUTO, SINGLE, filled
+from ..training.train import DEFAULTS
 from .train_many import Networks, require_one, train_variants, warn_of_failures
 from .variants import read_common
 
@@ -72,7 +75,8 @@ def cross_validate(  # noqa: PLR0913
     *,
     folds: int = 5,
     repeats: int = 1,
-    groups: ArrayLike | None = None,
+    groups: ArrayLike | str | None = None,
+    time: ArrayLike | str | None = None,
     seed: int | None = None,
     threads: int | None = None,
     progress: bool | None = None,
@@ -98,6 +102,9 @@ def cross_validate(  # noqa: PLR0913
     groups : array-like, shape (n,), optional
         Label of each sample's group, such as a patient, or the name of a column of X, which is then not an input. No
         group is in two folds. The largest groups are placed first, each in the fold with the fewest samples.
+    time : array-like, shape (n,), or str, optional
+        Time of each sample, or the name of a column of X, which is then not an input. Each fold is newer than all that
+        its network learnt from, which is the older rest; the oldest part is not tested.
     seed : int, optional
         Determines the folds and the seeds of the networks; drawn and recorded if left out. Equal seeds give equal
         folds, whatever the options of the networks (except the task), so that you can compare them.
@@ -139,25 +146,34 @@ def cross_validate(  # noqa: PLR0913
     checks.integer("repeats", repeats, 1)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     X = tables.opened(X, missing=checks.words("missing", options.get("missing")))
-    if isinstance(groups, str):
-        X, groups = _split_off(X, y, groups)
+    checks.in_memory("X", X)
+    opened: Any = X
+    parting, named = division.read(
+        X, {"groups": groups, "time": time}, opened.shape[0] if hasattr(X, "shape") else len(opened), y
+    )
+    for name in named:
+        X = _without(X, y, name)
     common = read_common("cross_validate", X, y, options)
     table, known, target = common.table, common.y, common.target
-    of_group = None if groups is None else _group_numbers(groups, common.n)
-    numbers = np.arange(common.n)  # of the samples
-    if common.rows is not None:
-        numbers, of_group = common.rows, None if of_group is None else of_group[common.rows]
+    numbers = np.arange(common.n) if common.rows is None else common.rows  # of the samples
+    parting = parting.take(numbers)
     random = np.random.default_rng(seed)
-    tests, variants = [], []
-    for _ in range(repeats):
-        parts = _dealt(target, folds, random) if of_group is None else _dealt_in_groups(target, of_group, folds, random)
-        if target.task == "regression" and min(map(len, parts)) < 2:
-            wanted = "at least two samples in each, as R^2 of one says nothing"
-            raise ValueError(f"folds: expected {wanted}, got {folds} of {len(known)}")
-        for test in parts:
-            tests.append(test)
-            variants.append({"rows": np.delete(np.arange(len(known)), test), "seed": int(random.integers(2**32))})
+    parts = [_divided(target, parting, folds, random) for _ in range(1 if parting.time is not None else repeats)]
+    if repeats > 1 and parting.time is not None:
+        raise ValueError(f"repeats: expected 1 with time, whose folds are not drawn, got {repeats}")
+    divided = [pair for one in parts for pair in one]
+    tests = [test for _, test in divided]
+    if target.task == "regression" and min(map(len, tests)) < 2:
+        wanted = "at least two samples in each, as R^2 of one says nothing"
+        raise ValueError(f"folds: expected {wanted}, got {folds} of {len(known)}")
+    variants = [{"rows": rest, "seed": int(random.integers(2**32))} for rest, _ in divided]
     options = {"quality": AUTO} | common.options
+    if parting.name is not None:
+        has_names = checks.feature_names(table) is not None
+        features = None if has_names else table.shape[1]
+        used = filled(DEFAULTS | options, features, True, target, min(len(rest) for rest, _ in divided))
+        if used["quality"] != SINGLE or used["validation"] is not None:  # what is set aside to choose the epochs
+            options[parting.name] = parting.groups if parting.time is None else parting.time
     nets = train_variants(table, known, variants, options, "networks[{}]", threads, progress, engine)
     require_one(nets)
     warn_of_failures(nets)
@@ -175,23 +191,31 @@ def cross_validate(  # noqa: PLR0913
     return CrossValidation(nets, tuple(numbers[test] for test in tests), scores, predictions, seed)
 
 
-def _split_off(X: Any, y: Any, name: str) -> tuple[Any, Any]:
-    """X without the column of the groups, and that column."""
-    names = checks.feature_names(X)
-    if names is None:
-        raise ValueError(f"groups: expected a group for each sample, got the name {name!r}; X must be a table for that")
-    checks.one_of("groups", name, [other for other in names if not (isinstance(y, str) and other == y)])
-    return X[[other for other in names if other != name]], X[name].to_numpy()
+def _without(X: Any, y: Any, name: str) -> Any:
+    """X without a column."""
+    return X[[other for other in checks.feature_names(X) or () if other != name or other == y]]
 
 
-def _group_numbers(groups: Any, n: int) -> NDArray[np.int64]:
-    """Number of the group of each sample."""
-    labels = targets.labels(groups, n, "groups")
-    missing = targets.missing(labels)
-    if len(missing):
-        raise ValueError(f"groups: expected a group for each sample, got {labels[missing[0]]!r} at row {missing[0]}")
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels.tolist()])
+def _windows(time: NDArray[np.int64], folds: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Training and test samples of each fold: older ones, and those of the next part of the time."""
+    order = np.argsort(time, kind="stable")
+    cuts = np.searchsorted(time[order], time[order][np.arange(1, folds + 1) * len(time) // (folds + 1)])
+    cuts = np.append(cuts, len(time))
+    if (np.diff(cuts) < 2).any() or cuts[0] < 2:
+        wanted = f"at most so many that each has at least two samples newer than the last, got {folds}"
+        raise ValueError(f"folds: expected {wanted} of {len(time)} samples")
+    return [(np.sort(order[:a]), np.sort(order[a:b])) for a, b in itertools.pairwise(cuts.tolist())]
+
+
+def _divided(
+    target: Targets, parting: Division, folds: int, random: np.random.Generator
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Training and test samples of each fold."""
+    if parting.time is not None:
+        return _windows(parting.time, folds)
+    groups = parting.groups
+    parts = _dealt(target, folds, random) if groups is None else _dealt_in_groups(target, groups, folds, random)
+    return [(np.delete(np.arange(len(target.values)), test), test) for test in parts]
 
 
 def _dealt(target: Targets, folds: int, random: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -217,9 +241,7 @@ def _dealt_in_groups(
     groups = int(of_group.max()) + 1
     if folds > groups:
         raise ValueError(f"folds: expected at most as many as there are groups ({groups}), got {folds}")
-    of_class = np.zeros(len(of_group), np.int64) if target.classes is None else target.values
-    counts = np.zeros((groups, int(of_class.max()) + 1), np.int64)
-    np.add.at(counts, (of_group, of_class), 1)
+    counts = division.counted(target, of_group)
     total, held = counts.sum(axis=0), np.zeros((folds, counts.shape[1]), np.int64)
     shuffled, fold_of = random.permutation(groups), np.empty(groups, np.int64)
     for group in shuffled[np.argsort(-counts.sum(axis=1)[shuffled], kind="stable")]:

@@ -81,8 +81,9 @@ class Dataset:
         y = self.y if variant.y is None else variant.y
         if variant.rows is None:
             return table, y, asked
-        if asked["sample_weight"] is not None:
-            asked = asked | {"sample_weight": np.asarray(asked["sample_weight"])[variant.rows]}
+        for name in ("sample_weight", "groups", "time"):
+            if asked[name] is not None and not isinstance(asked[name], str):
+                asked = asked | {name: np.asarray(asked[name])[variant.rows]}
         return targets.take_rows(table, variant.rows), y if isinstance(y, str) else np.asarray(y)[variant.rows], asked
 
     def run(self, variant: Variant) -> prepare.Run:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks, compilation
-from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..runtime.warning import once
@@ -24,7 +23,7 @@ from ..training.train import DEFAULTS
 from .executors import make_executor
 from .jobs import Dataset, Job, NotTrainedError, Result
 from .rounds import Paused, Round
-from .variants import Estimate, Variant, estimates, read_variant
+from .variants import Estimate, Variant, estimates, read_counted, read_variant
 
 # The best third of the trials of a round continues in the next, with three times the epochs.
 REDUCTION = 3
@@ -210,17 +209,16 @@ def search(  # noqa: PLR0913
     if validation is None:
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))
-    missing = checks.words("missing", options.get("missing"))
-    read = samples.read_table(X, y, options.get("sample_weight"), missing)
-    table, read_targets, names = read.X if read.rows is None else read.X[read.rows], read.y, read.names
+    read, table, options = read_counted(X, y, options)
+    read_targets, names = read.y, read.names
     checks.one_of("quality", quality, QUALITIES)
     common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options
-    common |= {"sample_weight": read.sample_weight}
     variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
-    estimated = estimates(variants, read_targets, len(table), len(names or table[0]), names is not None)
+    width = len(names) if names else table.shape[1]
+    estimated = estimates(variants, read_targets, len(table), width, names is not None)
     if quality != SINGLE:  # what cannot be trained at the end is an error now
         last = [replace(variant, asked=_last(variant, quality)) for variant in variants]
-        estimates(last, read_targets, len(table), len(names or table[0]), names is not None)
+        estimates(last, read_targets, len(table), width, names is not None)
     dataset = Dataset(table, y if isinstance(y, str) else read_targets)
     paused: dict[int, Paused] = {}
     trials: dict[int, Trial] = {}

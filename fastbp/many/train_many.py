@@ -151,14 +151,14 @@ def train_variants(
 ) -> Networks:
     """Train as `train_many` does, without its warning; `name` is a template for the names of variants in messages."""
     executor = make_executor(threads, engine)
-    read = samples.read_table(X, y, missing=checks.words("missing", options.get("missing")))
+    read = samples.read_table(X, y, {"missing": options.get("missing")})
     table, read_targets, names = read.X, read.y, read.names
     common = DEFAULTS | {"quality": SINGLE} | dict(options)
     known = [read_variant(name.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]
     by_name = isinstance(y, str)
     if by_name and any(variant.y is not None for variant in known):
         raise ValueError("variants: expected none with its own y, as y is a column of X")
-    estimated = estimates(known, read_targets, len(table), len(names or table[0]), names is not None)
+    estimated = estimates(known, read_targets, len(table), len(names) if names else table.shape[1], names is not None)
     dataset = Dataset(table, y if by_name else read_targets)
     jobs: list[Job] = []
     for group in grouped(known):

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks, tables
+from .. import checks
 from ..data import samples, targets
+from ..data.division import held_out_rows
 from ..data.targets import targets_of
 from ..model.network import Network
 from ..training import first_weights
@@ -104,16 +105,24 @@ def read_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> Common:
     """
     for key in options:
         checks.one_of(who, key, [key for key in DEFAULTS if key != "seed" and (who, key) != ("ensemble", "quality")])
-    missing = checks.words("missing", options.get("missing"))
-    X = tables.opened(X, missing=missing)
-    read = samples.read_table(X, y, options.get("sample_weight"), missing)
-    rows = samples.weighted_rows(len(X), options.get("sample_weight"))[1]
-    options = dict(options) | {"sample_weight": read.sample_weight}
-    table, names = read.X if read.rows is None else read.X[read.rows], read.names
+    read, table, options = read_counted(X, y, options)
+    names = read.names
     whole = Variant("", 0, None, None, DEFAULTS | options | {"seed": 0}, None)
-    target, _ = _estimate(whole, read.y, len(table), len(names or table[0]), names is not None)
-    inputs = table[list(names)] if isinstance(y, str) and names else table
-    return Common(inputs, np.asarray(read.y), target, options | {"task": target.task}, len(X), rows)
+    target, _ = _estimate(whole, read.y, len(table), len(names) if names else table.shape[1], names is not None)
+    inputs = table[[name for name in table.columns if name != y]] if isinstance(y, str) and names else table
+    n = len(table) if read.counted is None else read.total
+    return Common(inputs, np.asarray(read.y), target, options | {"task": target.task}, n, read.counted)
+
+
+def read_counted(X: Any, y: Any, options: Mapping[str, Any]) -> tuple[samples.Table, Any, dict[str, Any]]:
+    """X and y, the rows of X, and the options, all without the rows of weight 0."""
+    read = samples.read_table(X, y, options)
+    found = dict(options) | {"sample_weight": read.sample_weight}
+    if read.counted is not None:
+        for name in ("groups", "time"):
+            if found.get(name) is not None and not isinstance(found[name], str):
+                found[name] = np.asarray(found[name])[read.counted]
+    return read, read.X if read.rows is None else read.X[read.rows], found
 
 
 def variant_list(variants: Any) -> list[Any]:
@@ -240,7 +249,7 @@ def _estimate(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tup
     asked = filled(asked, None if frame else inputs, True, target, n)
     validation = asked["validation"]
     split_random = first_weights.random_streams(asked["seed"])[1]
-    held_out = int(samples.held_out_rows(target, validation, split_random).sum())
+    held_out = int(held_out_rows(target, validation, split_random).sum())
     in_pieces = start is not None and start.columns is not None and inputs == len(start.columns.encoders)
     columns = start.sizes[0] if start and (frame or in_pieces) else inputs
     net, hyper = design(target, columns, n - held_out, held_out > 0 or validation is not None, asked)

@@ -144,13 +144,15 @@ class Ensemble(Exports):
         inputs = self.networks[0].encode(X)
         return self._mean(net.input_gradient(inputs) for net in self.networks)
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+    def predict_proba(self, X: ArrayLike, strict: bool = False) -> NDArray[Any]:
         """
         Mean of the probabilities that the networks predict.
 
         Parameters
         ----------
         X : array-like, frame or path of a table, shape (n, features)
+        strict : bool
+            As in `Network.predict`.
 
         Returns
         -------
@@ -161,17 +163,20 @@ class Ensemble(Exports):
         ValueError
             The networks are for regression.
         """
+        if strict:
+            with tables.strict():
+                return self.predict_proba(X)
         X = self._opened(X)
         return self._mean(net.predict_proba(X) for net in self.networks)
 
-    def predict(self, X: ArrayLike, threshold: float = 0.5) -> NDArray[Any]:
+    def predict(self, X: ArrayLike, threshold: float = 0.5, strict: bool = False) -> NDArray[Any]:
         """
         Mean of the predicted numbers; or the class or labels decided by the mean of the probabilities.
 
         Parameters
         ----------
         X : array-like, frame or path of a table, shape (n, features)
-        threshold : float
+        threshold, strict
             As in `Network.predict`.
 
         Returns
@@ -179,6 +184,9 @@ class Ensemble(Exports):
         array, shape (n,) or (n, outputs)
             As from `Network.predict`.
         """
+        if strict:
+            with tables.strict():
+                return self.predict(X, threshold)
         if self.task == "regression":
             X = self._opened(X)
             return self._mean(net.predict(X) for net in self.networks)

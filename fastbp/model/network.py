@@ -17,6 +17,7 @@ import fastbp.kernels as kernels
 from .. import checks, tables
 from ..data.pieces import PieceEncoder
 from ..data.scaling import standardise
+from ..data.sparse import SparseRows
 from ..export.methods import Exports
 from ..options import Architecture
 from ..runtime import blocks
@@ -200,19 +201,20 @@ class Network(Exports):
     def _infer(self, X: ArrayLike, threshold: float = 0.5, decide: bool = False) -> NDArray[Any]:
         """Outputs for raw values (in regression, in the units of the targets), or the number of each row's class."""
         result = self._predictor(X, threshold, decide)
-        if result is None and self._in_pieces is not None:
+        if result is None and self._in_pieces is not None and not checks.is_sparse(X):
             X = tables.opened(X, self.columns)
             result = self._in_pieces(X, threshold, decide)
         if result is None:
             if isinstance(X, np.ndarray) and X.ndim == 2:
                 self._predictor.space(len(X), decide)  # raises before all of X is checked
-            array = self.encode(X)
+            sparse = isinstance(X, SparseRows) or checks.is_sparse(X)
+            array: Any = SparseRows.of("X", X, self.sizes[0]) if sparse else self.encode(X)
             parts = blocks.parts(len(array), 8 * array.shape[1])
-            if len(parts) == 1:
+            if len(parts) == 1 and not sparse:
                 return self._part(array, threshold, decide)
             result = self._predictor.space(len(array), decide)
             for rows in parts:
-                result[rows] = self._part(array[rows], threshold, decide)
+                result[rows] = self._part(array[rows].dense() if sparse else array[rows], threshold, decide)
         return result
 
     def _part(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any]:
@@ -295,13 +297,15 @@ class Network(Exports):
             gradient *= self.y_scale.astype(self.dtype)[:, None]
         return gradient
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[Any]:
+    def predict_proba(self, X: ArrayLike, strict: bool = False) -> NDArray[Any]:
         """
         Inference: the probability of each class (lecture L3).
 
         Parameters
         ----------
         X : array-like or frame, shape (n, features)
+        strict : bool
+            As for `predict`.
 
         Returns
         -------
@@ -313,6 +317,9 @@ class Network(Exports):
         ValueError
             The network is for regression.
         """
+        if strict:
+            with tables.strict():
+                return self.predict_proba(X)
         if self.task == "regression":
             raise ValueError(
                 "predict_proba: expected a network for classification, this one is for regression; use predict"
@@ -325,7 +332,7 @@ class Network(Exports):
         total = out.sum(axis=1, keepdims=True)
         return np.where(total > 0, out / np.where(total > 0, total, 1), 1 / out.shape[1]).astype(self.dtype)
 
-    def predict(self, X: ArrayLike, threshold: float = 0.5) -> NDArray[Any]:
+    def predict(self, X: ArrayLike, threshold: float = 0.5, strict: bool = False) -> NDArray[Any]:
         """
         Decision: the predicted number, class or labels (lecture L3).
 
@@ -335,6 +342,8 @@ class Network(Exports):
         threshold : float
             Two classes and multilabel: the second class (the label) is chosen if its probability is above this.
             Several classes: the most probable one is chosen, and `threshold` must be 0.5.
+        strict : bool
+            A cell of a table that cannot be read as in training is an error, instead of a `fastbp.TableWarning`.
 
         Returns
         -------
@@ -342,6 +351,9 @@ class Network(Exports):
             Numbers in the units of the targets, or labels as in training. Of several quantiles a column for each level,
             target after target.
         """
+        if strict:
+            with tables.strict():
+                return self.predict(X, threshold)
         if self.task == "regression":
             out = self._infer(X)
             return out[:, 0] if self.single_output else out

@@ -11,8 +11,12 @@ from ..data.targets import Targets, targets_of
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network
 
+Weight = NDArray[np.float64] | None
 
-def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+
+def scores(
+    model: Network | Ensemble, X: ArrayLike, y: ArrayLike, weight: NDArray[np.float64] | None = None
+) -> dict[str, float]:
     """
     Scores of a network or an ensemble, the most important one first.
 
@@ -21,6 +25,8 @@ def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, f
     model : Network or Ensemble
     X : array-like or frame, shape (n, features)
     y : array-like, shape (n,) or (n, outputs)
+    weight : float64 array, shape (n,), or None
+        Of each row in the scores.
 
     Returns
     -------
@@ -38,10 +44,16 @@ def scores(model: Network | Ensemble, X: ArrayLike, y: ArrayLike) -> dict[str, f
     net = members(model)[0]
     outputs = model.predict(X) if net.task == "regression" else model.predict_proba(X)
     outputs = outputs.reshape(len(outputs), -1)
-    return _measure(net, targets_of(net, y, "auto", len(outputs)), outputs)
+    return _measure(net, targets_of(net, y, "auto", len(outputs)), outputs, weight)
 
 
-def baseline(net: Network, training: ArrayLike, y: ArrayLike) -> dict[str, float]:
+def baseline(
+    net: Network,
+    training: ArrayLike,
+    y: ArrayLike,
+    training_weight: NDArray[np.float64] | None = None,
+    weight: NDArray[np.float64] | None = None,
+) -> dict[str, float]:
     """
     Scores of the best guess that ignores the inputs, to compare those of a network with.
 
@@ -54,6 +66,8 @@ def baseline(net: Network, training: ArrayLike, y: ArrayLike) -> dict[str, float
         numbers (their quantiles, if the loss is ``"quantile"``).
     y : array-like, shape (n,) or (n, outputs)
         Targets to guess.
+    training_weight, weight : float64 array, shape (m,) and (n,), or None
+        Of each row.
 
     Returns
     -------
@@ -62,7 +76,7 @@ def baseline(net: Network, training: ArrayLike, y: ArrayLike) -> dict[str, float
     """
     known = targets_of(net, training, "auto", len(np.asarray(training)))
     wanted = targets_of(net, y, "auto", len(np.asarray(y)))
-    return _measure(net, wanted, np.tile(_guess(net, known), (len(wanted.values), 1)))
+    return _measure(net, wanted, np.tile(_guess(net, known, training_weight), (len(wanted.values), 1)), weight)
 
 
 def _metrics() -> Any:
@@ -73,53 +87,58 @@ def _metrics() -> Any:
     return metrics
 
 
-def _guess(net: Network, known: Targets) -> NDArray[Any]:
+def _guess(net: Network, known: Targets, weight: Weight) -> NDArray[Any]:
     """Outputs of the guess that ignores the inputs."""
     if known.classes is not None:
-        return np.bincount(known.values, minlength=len(known.classes)) / len(known.values)
+        counts = np.bincount(known.values, weight, len(known.classes))
+        return np.asarray(counts / counts.sum())
     if net.loss == "quantile":
-        return np.quantile(known.values, net.loss_parameter, axis=0).T.reshape(-1)
-    return known.values.mean(axis=0, dtype=np.float64)
+        method: Any = "linear" if weight is None else "inverted_cdf"
+        return np.quantile(known.values, net.loss_parameter, axis=0, method=method, weights=weight).T.reshape(-1)
+    return np.asarray(np.average(known.values.astype(np.float64), axis=0, weights=weight))
 
 
-def _measure(net: Network, wanted: Targets, outputs: NDArray[Any]) -> dict[str, float]:
+def _measure(net: Network, wanted: Targets, outputs: NDArray[Any], weight: Weight) -> dict[str, float]:
     if len(outputs) == 0:
         raise ValueError("X: expected at least one row to score, got none")
     if wanted.task == "regression":
-        return _of_numbers(net, wanted.values, outputs)
-    return _of_labels(wanted.values, outputs) if wanted.task == "multilabel" else _of_classes(wanted, outputs)
+        return _of_numbers(net, wanted.values, outputs, weight)
+    if wanted.task == "multilabel":
+        return _of_labels(wanted.values, outputs, weight)
+    return _of_classes(wanted, outputs, weight)
 
 
-def _of_classes(wanted: Targets, proba: NDArray[Any]) -> dict[str, float]:
+def _of_classes(wanted: Targets, proba: NDArray[Any], weight: Weight) -> dict[str, float]:
     count = proba.shape[1]
-    right = float((proba.argmax(axis=1) == wanted.values).mean())
-    log_loss = float(_metrics().log_loss(wanted.values, proba, labels=range(count)))
+    right = float(np.average(proba.argmax(axis=1) == wanted.values, weights=weight))
+    log_loss = float(_metrics().log_loss(wanted.values, proba, labels=range(count), sample_weight=weight))
     apart = wanted.values[:, None] == np.arange(count)
     of = slice(1, 2) if count == 2 else slice(None)
-    return {"accuracy": right, "log loss": log_loss, **_area(apart[:, of], proba[:, of])}
+    return {"accuracy": right, "log loss": log_loss, **_area(apart[:, of], proba[:, of], weight)}
 
 
-def _of_labels(wanted: NDArray[Any], proba: NDArray[Any]) -> dict[str, float]:
-    right = float(((proba > 0.5) == wanted).all(axis=1).mean())
-    each = [_metrics().log_loss(y, p, labels=[0, 1]) for y, p in zip(wanted.T, proba.T, strict=True)]
-    return {"accuracy": right, "log loss": float(np.mean(each)), **_area(wanted, proba)}
+def _of_labels(wanted: NDArray[Any], proba: NDArray[Any], weight: Weight) -> dict[str, float]:
+    right, log_loss = np.average(((proba > 0.5) == wanted).all(axis=1), weights=weight), _metrics().log_loss
+    each = [log_loss(y, p, labels=[0, 1], sample_weight=weight) for y, p in zip(wanted.T, proba.T, strict=True)]
+    return {"accuracy": float(right), "log loss": float(np.mean(each)), **_area(wanted, proba, weight)}
 
 
-def _area(wanted: NDArray[Any], proba: NDArray[Any]) -> dict[str, float]:
+def _area(wanted: NDArray[Any], proba: NDArray[Any], weight: Weight) -> dict[str, float]:
     """The mean AUC over the columns that have both positive and negative rows."""
-    areas = [_metrics().roc_auc_score(y, p) for y, p in zip(wanted.T, proba.T, strict=True) if y.any() and not y.all()]
+    pairs = [(y, p) for y, p in zip(wanted.T, proba.T, strict=True) if y.any() and not y.all()]
+    areas = [_metrics().roc_auc_score(y, p, sample_weight=weight) for y, p in pairs]
     return {"AUC": float(np.mean(areas))} if areas else {}
 
 
-def _of_numbers(net: Network, wanted: NDArray[Any], outputs: NDArray[Any]) -> dict[str, float]:
-    wanted, outputs = wanted.astype(np.float64), outputs.astype(np.float64)
-    point = outputs[:, net.central]
-    found = {"R^2": float(_metrics().r2_score(wanted, point))} if len(wanted) > 1 else {}
-    found["MAE"] = float(_metrics().mean_absolute_error(wanted, point))
-    found["RMSE"] = float(_metrics().root_mean_squared_error(wanted, point))
+def _of_numbers(net: Network, wanted: NDArray[Any], outputs: NDArray[Any], weight: Weight) -> dict[str, float]:
+    wanted, outputs, metrics = wanted.astype(np.float64), outputs.astype(np.float64), _metrics()
+    point, weights = outputs[:, net.central], {"sample_weight": weight}
+    found = {"R^2": float(metrics.r2_score(wanted, point, **weights))} if len(wanted) > 1 else {}
+    found["MAE"] = float(metrics.mean_absolute_error(wanted, point, **weights))
+    found["RMSE"] = float(metrics.root_mean_squared_error(wanted, point, **weights))
     if net.loss == "quantile":
         levels = net.loss_parameter
-        loss, count = _metrics().mean_pinball_loss, len(levels)
-        each = [loss(wanted, outputs[:, k::count], alpha=level) for k, level in enumerate(levels)]
+        loss, count = metrics.mean_pinball_loss, len(levels)
+        each = [loss(wanted, outputs[:, k::count], alpha=level, **weights) for k, level in enumerate(levels)]
         found["pinball loss"] = float(np.mean(each))
     return found

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # The rows and cells of a piece. A network may turn one cell into a hundred inputs.
 MOST_ROWS, LEAST_ROWS, CELLS = 20_000, 500, 200_000
 DEFAULT = Format()
+_NA = "NA in column {!r} counts as missing, though the others are codes of two letters, too; --missing '' makes it one"
 _FRACTION = re.compile(r"-?\d*[.,]\d+(?:[eE][+-]?\d+)?")
 
 
@@ -264,10 +265,10 @@ def _csv_frames(
         settings |= {"index_col": False, "skip_blank_lines": False}
         settings |= {"keep_default_na": False, "na_values": chosen.missing_words}
 
-        def parsed(types: Any, text: str = piece.text, settings: dict[str, Any] = settings) -> Any:
+        def parsed(types: Any, text: str = piece.text, settings: dict[str, Any] = settings, **more: Any) -> Any:
             try:
                 # low_memory=False: each column has one type from its first row to its last
-                return pandas.read_csv(io.StringIO(text), dtype=types, low_memory=False, **settings)
+                return pandas.read_csv(io.StringIO(text), dtype=types, low_memory=False, **settings | more)
             except ValueError as error:
                 raise ValueError(f"{path}: this is not a CSV table ({error})") from None
 
@@ -278,8 +279,13 @@ def _csv_frames(
         kinds = "b" if numbers.every_column else "biuf"
         texts = [name for name in piece.header if name not in as_text and frame[name].dtype.kind not in kinds]
         numbers.read(frame, {name: cells[name] for name in texts}, pandas)
+        notes = list(_notes(encoding, delimiter, numbers, piece.header, chosen, frame))
+        codes = [] if chosen.missing is not None else [name for name in texts if _may_be_countries(frame[name])]
+        if codes:
+            every = parsed(str, na_values=[""]).set_axis(piece.header, axis=1)
+            notes += [_NA.format(name) for name in codes if (every[name] == "NA").any()]
         frame.index = pandas.Index(piece.lines, name="line")
-        yield frame, tuple(_notes(encoding, delimiter, numbers, piece.header, chosen, frame))
+        yield frame, tuple(notes)
 
 
 def _notes(
@@ -300,6 +306,12 @@ def _notes(
         found.append(f"numbers in {', '.join(listed)}{more}")
     if found:
         yield f"read with {'; '.join(found)}"
+
+
+def _may_be_countries(column: pd.Series[Any]) -> bool:
+    """Whether some cells are missing, and the others are codes of two letters."""
+    some = column.dropna()
+    return 0 < len(some) < len(column) and bool(some.astype(str).str.fullmatch("[A-Z]{2}").all())
 
 
 def _looks_like_data(header: list[str], frame: pd.DataFrame) -> bool:

@@ -33,11 +33,12 @@ from .state import Digests, TrainingState
 SECONDS = 10.0
 # In place of an option that a file cannot hold: functions, arrays, a network.
 GIVEN = "given"
-_LISTS = ("hidden", "activation", "quantile", "dropout")  # options that may be lists
+_LISTS = ("hidden", "activation", "quantile", "dropout", "missing")  # options that may be lists
 _PARAMS, _STATE = "run.params", "run.state"
 # Bytes of an array that are read at a time
 # Options that came after the first checkpoints, and what the runs of these did.
 _ADDED = {"encode": "standard"}
+_ADDED_LATER = {"missing": None, "groups": None, "time": None}
 _BLOCK_BYTES = 1 << 22
 
 
@@ -242,7 +243,8 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         options, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
-        added = {"quality": SINGLE} | (_ADDED if header["format"] < storage.PIECES else {})
+        added: dict[str, Any] = {"quality": SINGLE} | (_ADDED if header["format"] < storage.PIECES else {})
+        added |= _ADDED_LATER if header["format"] < storage.FORMAT else {}
         options = added | options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.

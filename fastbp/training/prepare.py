@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, losses, tables
-from ..data import samples, targets
+from ..data import division, samples, targets
+from ..data.division import Division, held_out_rows
+from ..data.sparse import SparseRows
 from ..data.targets import Targets, targets_of
 from ..model.network import Network
 from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..runtime.warning import warn
 from ..tables import hints
 from . import checkpoint, first_weights, loop
-from .defaults import filled
+from .defaults import AUTO, SINGLE, filled
 from .design import design
 from .source import LearnerFactory, MemorySource, Source
 from .state import Checkpointer, Digests, Epoch, StartingPoint, TrainingState, history_columns
-
-# Beyond all predictions; finite in both types, so that every export can write it.
-_NO_LIMIT = float(np.finfo(np.float32).max)
+from .target_range import target_range
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Run:
         Of the training samples.
     maker : callable
         Makes `network` of another architecture and its options.
+    division : Division
+        Of the training samples.
     """
 
     net: Architecture
@@ -78,6 +81,7 @@ class Run:
     asked: dict[str, Any]
     target: Targets
     maker: Callable[[Architecture, Mapping[str, Any]], Callable[..., Network]]
+    division: Division
 
     @property
     def memory(self) -> MemorySource:
@@ -89,6 +93,10 @@ class Run:
     def training(self) -> samples.Ready:
         """Training samples that are in this process."""
         return self.memory.training
+
+    def held_out(self, share: float, seed: int) -> NDArray[np.bool_]:
+        """Training samples, about this share of them, that choose the number of epochs of a pilot with this seed."""
+        return held_out_rows(self.target, share, first_weights.random_streams(seed)[1], self.division)
 
     def variant(self, asked: Mapping[str, Any]) -> Run:
         """
@@ -214,26 +222,30 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     dtype, init, metric, validation = (asked[name] for name in ("dtype", "init", "metric", "validation"))
     separate = isinstance(validation, tuple | list)  # the user's own validation samples
     validation = (*validation[:1], *map(source.gather, validation[1:])) if separate else validation
-    table = source.read_table(X, y, source.gather(asked["sample_weight"]), checks.words("missing", asked["missing"]))
-    n, y, names = len(table), table.y, table.names
+    given = y
+    gathered = {name: source.gather(asked[name]) for name in ("sample_weight", "groups", "time")}
+    table = source.read_table(X, y, {**asked, **gathered})
+    n, y = len(table), table.y
     seed = checks.integer("seed", asked["seed"], 0)
     init_random, split_random, order_random = first_weights.random_streams(seed)
 
     network = init if isinstance(init, Network) else None
     task = asked["task"]
-    target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
+    with _naming_column(given):
+        target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     in_memory = isinstance(source, MemorySource)
-    weight = samples.sample_weights(n, table.sample_weight, asked["class_weight"], target)
-    if (weight == 0).any():  # of a class whose weight is 0: such rows have no influence on anything, either
-        counted = np.flatnonzero(weight)
-        table = table.take(counted)
-        n, target, weight = len(counted), target.take(counted), weight[counted]
-    features = table.X.shape[1] if names is None else None
+    table, target, weight = samples.weighted(table, target, asked["class_weight"])
+    n = len(table)
+    features = table.X.shape[1] if table.names is None else None
+    parting = table.division
+    if isinstance(table.X, SparseRows) and asked["encode"] == AUTO:
+        asked = {**asked, "encode": "standard"}
     asked = filled({**asked, "validation": validation}, features, in_memory, target, n)
     validation = asked["validation"]
     if not in_memory:
-        _require_no_pieces(asked["encode"], names, network)
-    held_out = samples.held_out_rows(target, validation, split_random)
+        _require_no_pieces(asked["encode"], table.names, network)
+    held_out = held_out_rows(target, validation, split_random, parting)
+    division.require_use(parting, bool(held_out.any()), asked["quality"] != SINGLE)
     places = np.flatnonzero(~held_out)
     training = places if table.rows is None else table.rows[places], samples.unequal(weight[places])
     inputs, columns = source.read_inputs(table, training, network, asked["encode"] == "piecewise")
@@ -247,7 +259,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     kind = np.dtype(dtype)
     source.place(parts, net, hyper, kind)
     separate_part = parts.validation if separate else None
-    digests = functools.cache(functools.partial(_digests, source, target, weight, separate_part))
+    digests = functools.cache(functools.partial(_digests, source, target, weight, parting, separate_part))
     if start is not None:
         start.require_same(digests)
         start.require_shape(net)
@@ -260,15 +272,40 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     if net.custom_loss is not None:
         losses.check_derivative(net.custom_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     recorded = _recorded(net, hyper, asked, seed, source.threads, count)
-    limits = _target_range(parts.train.y, net, network, asked["within_range"])
+    limits = target_range(parts.train.y, net, network, asked["within_range"])
     maker = functools.partial(_network_maker, scaling, target, columns, source, limits)
     make = maker(net, recorded)
     initial = TrainingState.initial(params, hyper.optimizer, order_random if asked["shuffle"] else None)
     measure = _metric(metric, source, parts.validation, make)
     known = parts.train.y
     return Run(
-        net, hyper, learner, source, validates, initial, recorded, measure, digests, make, start, asked, known, maker
+        net,
+        hyper,
+        learner,
+        source,
+        validates,
+        initial,
+        recorded,
+        measure,
+        digests,
+        make,
+        start,
+        asked,
+        known,
+        maker,
+        parting.take(places),
     )
+
+
+@contextlib.contextmanager
+def _naming_column(y: Any) -> Iterator[None]:
+    """Let errors about y name its column, if y is its name."""
+    try:
+        yield
+    except ValueError as error:
+        if not isinstance(y, str) or not str(error).startswith("y: "):
+            raise
+        raise ValueError(f"y: column {y!r}: {str(error).removeprefix('y: ')}") from None
 
 
 def _require_no_pieces(encode: Any, names: tuple[str, ...] | None, start: Network | None) -> None:
@@ -310,6 +347,8 @@ def _recorded(
         "validation": float(validation) if isinstance(validation, float) else None if validation is None else "given",
         "metric": asked["metric"] if isinstance(asked["metric"], str) else "given",
         "sample_weight": None if asked["sample_weight"] is None else "given",
+        "groups": None if asked["groups"] is None else "given",
+        "time": None if asked["time"] is None else "given",
         "class_weight": class_weight if class_weight is None or isinstance(class_weight, str) else "given",
         "scale": asked["scale"],
         "encode": asked["encode"],
@@ -321,30 +360,6 @@ def _recorded(
         "shuffle": asked["shuffle"],
         "samples": count,
     }
-
-
-def _target_range(y: Targets, net: Architecture, start: Network | None, wanted: bool) -> NDArray[np.float64] | None:
-    """
-    See `Network.target_range`: if it is wanted, and the units of the outputs are those of the targets without limits.
-
-    A constant target always has one: it is predicted as it is. A network that goes on from another one keeps its range,
-    which the new targets widen.
-    """
-    if start is not None:
-        wanted = start.target_range is not None
-    if net.task != "regression" or net.activations[-1] != "identity":
-        return None
-    limits = np.array([y.values.min(axis=0), y.values.max(axis=0)], np.float64)
-    if not wanted:
-        varies = limits[0] < limits[1]
-        if start is not None or varies.all():
-            return None
-        limits[:, varies] = [[-_NO_LIMIT], [_NO_LIMIT]]
-    limits = np.repeat(limits, net.sizes[-1] // limits.shape[1], axis=1)  # every quantile of a target
-    if start is not None and start.target_range is not None:
-        low, high = start.target_range
-        limits = np.array([np.minimum(limits[0], low), np.maximum(limits[1], high)])
-    return limits
 
 
 def _network_maker(
@@ -379,10 +394,14 @@ def _network_maker(
     return network
 
 
-def _digests(source: Source, target: Targets, weight: Any, validation: samples.Rows | None) -> dict[str, list[str]]:
+def _digests(
+    source: Source, target: Targets, weight: Any, parting: Division, validation: samples.Rows | None
+) -> dict[str, list[str]]:
     """Digest of each argument that holds data."""
     y = [target.values, *([] if target.classes is None else [target.classes])]
     found = {"X": source.digest(False), "y": checkpoint.digest(y), "sample_weight": checkpoint.digest([weight])}
+    for name, places in vars(parting).items():
+        found |= {} if places is None else {name: checkpoint.digest([places])}
     if validation is None:
         return found
     return found | {"validation": source.digest(True, validation.y.values, validation.weight)}

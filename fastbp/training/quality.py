@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data import samples
 from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..runtime import interruption
 from ..runtime.pool import run_tasks
 from ..runtime.progress import Bar, make_bar
 from ..runtime.warning import once, warn
-from . import first_weights
 from .defaults import MANY, SHARE, SHARE_OF_FEW, SINGLE
 from .prepare import Run
 
@@ -164,8 +162,10 @@ class _Training:
         tasks = []
         for seed in seeds.generate_state(count).tolist():
             try:
-                held_out = samples.held_out_rows(self.run.target, share, first_weights.random_streams(seed)[1])
-            except ValueError:
+                held_out = self.run.held_out(share, seed)
+            except ValueError as error:
+                if str(error).startswith(("groups: ", "time: ")):
+                    raise
                 few = f"quality: expected 'single' for {self.rows} rows, too few to set some aside"
                 raise ValueError(f"{few}, got {self.run.asked['quality']!r}") from None
             own = {"seed": seed, "epochs": epochs, "patience": wait, "max_seconds": seconds}

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import compilation, memory, tables
+from .. import checks, compilation, memory, tables
 from ..data import samples
+from ..data.sparse import SparseRows
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network, freeze
 from ..options import Architecture, Hyperparameters
@@ -39,7 +40,7 @@ class Source(Protocol):
     def gather(self, value: Any) -> Any:
         """A small thing, such as y, in this process."""
 
-    def read_table(self, X: Any, y: Any, sample_weight: Any, missing: Any) -> samples.Table:
+    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> samples.Table:
         """See `samples.read_table`."""
 
     def read_inputs(
@@ -93,9 +94,9 @@ class MemorySource:
         """The value itself."""
         return value
 
-    def read_table(self, X: Any, y: Any, sample_weight: Any, missing: Any) -> samples.Table:
+    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> samples.Table:
         """See `samples.read_table`."""
-        return samples.read_table(X, y, sample_weight, missing)
+        return samples.read_table(X, y, options)
 
     def read_inputs(
         self, table: samples.Table, training: Training, start: Network | None, piecewise: bool
@@ -107,9 +108,9 @@ class MemorySource:
         self.inputs, self.columns = encoded.inputs, encoded.columns
         return encoded.inputs, encoded.columns
 
-    def read_validation(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> NDArray[Any]:
+    def read_validation(self, name: str, X: Any, columns: tables.Columns | None, count: int) -> Any:
         """See `tables.inputs`."""
-        return tables.inputs(name, X, columns, count)
+        return SparseRows.of(name, X, count) if checks.is_sparse(X) else tables.inputs(name, X, columns, count)
 
     def batch_size(self, n: int, asked: Mapping[str, Any]) -> Any:
         """The one asked for."""
@@ -118,6 +119,8 @@ class MemorySource:
     def place(self, parts: samples.Parts, net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> None:
         """Leave them where they are; raises ValueError if there is no memory for the run."""
         memory.require_training(net, hyper, len(parts.train), dtype)
+        if hyper.optimizer == "sgd" and hyper.batch_size == 1 and isinstance(parts.train.X, SparseRows):
+            raise ValueError("batch_size: expected at least 2 samples of a sparse matrix, got 1")
         self.parts = parts
         # the lecture's own rule, and a network of one layer, take the inputs as they are
         self.in_pieces = len(net.sizes) > 2 and not (hyper.optimizer == "sgd" and hyper.batch_size == 1)
@@ -129,7 +132,8 @@ class MemorySource:
     def digest(self, validation: bool, *others: Any) -> list[str]:
         """Digest of inputs and further arrays."""
         rows = self.parts.validation
-        return checkpoint.digest([self.inputs if not validation or rows is None else rows.X, *others])
+        X = self.inputs if not validation or rows is None else rows.X
+        return checkpoint.digest([*(X.arrays if isinstance(X, SparseRows) else [X]), *others])
 
     def predicted(self, net: Network) -> NDArray[Any]:
         """What `net` predicts for the validation samples."""

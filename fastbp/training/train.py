@@ -51,6 +51,8 @@ def train(  # noqa: PLR0913
     clip_norm: float | None = None,
     sample_weight: ArrayLike | None = None,
     class_weight: Mapping[Any, float] | str | None = None,
+    groups: ArrayLike | str | None = None,
+    time: ArrayLike | str | None = None,
     scale: bool = True,
     encode: str | None = None,
     missing: Sequence[str] | None = None,
@@ -153,7 +155,15 @@ def train(  # noqa: PLR0913
         ratios matter. A whole number stands for so many equal samples. One of weight 0 has no influence on anything, as
         if it were not there; its numbers need not even be finite.
     class_weight : dict of label to float, or "balanced", optional
-        Weight of each class in the loss; balanced: inverse to its frequency.
+        Weight of each class in the loss; balanced: inverse to its frequency. Samples of a class of weight 0 have no
+        influence; it remains among the classes.
+    groups : array-like, shape (n,), or str, optional
+        Label of each sample's group, such as a patient, or the name of a column of X, which is then not learnt from. No
+        group is divided when samples are set aside: for `validation`, and by the pilots of a quality. Without this, a
+        network that knows the patients seems better than it is.
+    time : array-like, shape (n,), or str, optional
+        Time of each sample (numbers, dates or their text), or the name of a column of X, which is then not learnt from.
+        The samples that are set aside are then the newest.
     scale : bool
         Standardise the inputs (and the targets of a regression with identity outputs). The network keeps the scaling
         and takes raw values.
@@ -257,6 +267,8 @@ def train(  # noqa: PLR0913
         "clip_norm": clip_norm,
         "sample_weight": sample_weight,
         "class_weight": class_weight,
+        "groups": groups,
+        "time": time,
         "scale": scale,
         "encode": encode,
         "missing": missing,
