@@ -1,5 +1,6 @@
 """Tables in files: what is read, also in pieces, and the errors for everything that cannot be read."""
 
+import gzip
 import io
 import sys
 import tracemalloc
@@ -150,19 +151,32 @@ MISTAKES = {
     "repeated column": ("length,length,kind\n1,2,a\n", "column 'length' is named more than once"),
     "ragged": ("length,kind\n1,a\n2,b,3\n", "line 3 has 3 cells where the first line names 2 columns"),
     "short": ("length,kind\n1,a\n2\n", "line 3 has 1 cells where the first line names 2 columns"),
-    "semicolons": ("length;kind\n1;a\n", "the columns seem to be separated by ';'; save the table with commas"),
-    "semicolons, and commas in numbers": ("length;width;kind, of thing\n1,5;2;a\n", "separated by ';'"),
-    "tabs": ("length\tkind\n1\ta\n", r"separated by '\t'"),
-    "bars": ("length|kind\n1|a\n", "separated by '|'"),
+    "semicolons or commas": (
+        "length;width;kind, of it\n1,5;2;a\n",
+        "separated by ',' or ';'; say which with --delimiter",
+    ),
+    "another delimiter": ("length:kind\n1:a\n", "there is no column 'kind'; its columns are 'length:kind'"),
     "NUL": ("length,kind\n1,a\n2,\0b\n", "line 3 contains a NUL byte"),
-    "Latin-1": (b"length,kind\n1,a\n2,\xfc\n", "byte 19, in line 3, is not UTF-8 text; save the table as CSV in UTF-8"),
+    "Latin-1, late": (
+        b"length,kind\n" + b"1,a\n" * 20_000 + b"2,\xfc\n",
+        "byte 80015, in line 20002, is not UTF-8 text; if it is text in another encoding, say which with --encoding",
+    ),
     "UTF-8 cut short, after a mark": (
         b"\xef\xbb\xbflength,kind\n1,\xc3\xbc\n2,\xc3",
         "byte 23, in line 3, is not UTF-8",
     ),
-    "UTF-16": ("length,kind\n1,a\n".encode("utf-16"), "this is UTF-16 text; save the table as CSV in UTF-8"),
-    "Excel": (b"PK\x03\x04\x14\0", "this is an Excel workbook or a zip archive"),
-    "gzip": (b"\x1f\x8b\x08\0", "this is compressed; unpack it first"),
+    "UTF-16 without a mark": (
+        "length,kind\n1,a\n".encode("utf-16-le"),
+        "if it is text in UTF-16, pass --encoding utf-16",
+    ),
+    "UTF-16 cut short": ("length,kind\n1,a\n".encode("utf-16")[:-1], "say in which encoding it is with --encoding"),
+    "zip": (b"PK\x03\x04\x14\0", "this archive cannot be read"),
+    "Excel 97": (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "this is a workbook of Excel 97 to 2003; save it as .xlsx or CSV",
+    ),
+    "gzip": (b"\x1f\x8b\x08\0", "this compressed file is damaged"),
+    "gzip cut short": (gzip.compress(b"length,kind\n" + b"1,a\n" * 9)[:-12], "this compressed file is damaged"),
     "no Parquet": (b"PAR1 and more", "this Parquet file cannot be read"),
 }
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..runtime.lazy import cached_property
-from . import files, fitting, frames, unread
+from . import files, fitting, frames, numerals, unread
 from .encoders import DATE_PARTS, KINDS, UNLIMITED, Category, Date, Encoder, Number
 from .fitting import Row
 from .raw_inputs import Inputs
@@ -340,7 +340,7 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
     for name, value in stored.items():
         expected = hints[name]
         if expected == tuple[str, ...]:
-            valid = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            valid = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
             value = tuple(value) if valid else value
         elif expected == tuple[float, ...]:
             valid = isinstance(value, list | tuple) and all(map(_is_number, value))
@@ -359,6 +359,8 @@ def _checked(kind: type[Any], stored: dict[str, Any]) -> Any:
         raise ValueError(f"invalid columns: the limits of {result.name!r} are {result.limits}")
     if isinstance(result, Date) and not set(result.kept) <= set(DATE_PARTS):
         raise ValueError(f"invalid parts of a date {result.kept}")
+    if isinstance(result, Number) and result.form and not numerals.is_form(result.form):
+        raise ValueError(f"invalid columns: the numbers of {result.name!r} are written as {result.form}")
     if isinstance(result, Category | Date) and not result.parts:
         raise ValueError(f"column {result.name!r} has no inputs")
     return result

@@ -213,11 +213,14 @@ def _pandas() -> Any:
 def _tables(path: str, as_text: Collection[str], chosen: Format, count: Callable[[int], int]) -> Iterator[Table]:
     formats.check(chosen)
     name, done = "stdin" if path == "-" else path, 0
-    with _open(path) as file:
-        for frame, notes in _frames(name, path, file, as_text, chosen, count):
-            if len(frame):
-                done += len(frame)
-                yield Table(name, frame, notes)
+    try:
+        with _open(path) as file:
+            for frame, notes in _frames(name, path, file, as_text, chosen, count):
+                if len(frame):
+                    done += len(frame)
+                    yield Table(name, frame, notes)
+    except containers.DAMAGED as error:
+        raise ValueError(f"{name}: this compressed file is damaged ({error})") from None
     if not done:
         raise ValueError(f"{name}: there are no rows below the column names; expected one sample a line")
 

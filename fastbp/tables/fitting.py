@@ -93,10 +93,10 @@ def _as_number(column: Column, pieces: int) -> tuple[Encoder | None, Row] | None
         form, read = only, only.read(column.words)
     numbers = column.each(read, np.nan)
     marks = _marks(column, np.isnan(read))
-    encoder, row = _fit_number(replace(column, kind="number", values=numbers), pieces)
+    unread = int((np.isnan(numbers) & present).sum())
+    encoder, row = _fit_number(replace(column, kind="number", values=numbers), pieces, unread)
     if not isinstance(encoder, Number):
         return encoder, row
-    unread = int((np.isnan(numbers) & present).sum())
     written = "" if form is numerals.PLAIN else f"read as {form}"
     encoder = replace(encoder, lenient=True, marks=marks, form=() if form is numerals.PLAIN else astuple(form))
     return encoder, replace(row, note=_joined(row.note, written, *_unread(unread, marks)), warning=len(marks) > 1)
@@ -125,7 +125,8 @@ def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _fit_number(column: Column, pieces: int) -> tuple[Encoder | None, Row]:
+def _fit_number(column: Column, pieces: int, unread: int = 0) -> tuple[Encoder | None, Row]:
+    """`unread`: how many of the missing numbers are text."""
     missing = column.missing
     present, weight = _present(column)
     if present.min() == present.max() and not missing.any():
@@ -136,7 +137,7 @@ def _fit_number(column: Column, pieces: int) -> tuple[Encoder | None, Row]:
     median = weighted.median(present, weight)
     fill = float(np.round(median)) if boolean else median
     limits = (0.0, 1.0) if boolean else _limits(present, weight)
-    count, edges = int(missing.sum()), tuple[float, ...]()
+    count, edges = int(missing.sum()) - unread, tuple[float, ...]()
     if pieces and not boolean:
         edges = _edges(*weighted.distinct(np.clip(present, *limits), weight), pieces)
     notes = (

@@ -54,6 +54,11 @@ class Form:
 PLAIN = Form()
 
 
+def is_form(marks: Sequence[str]) -> bool:
+    """Whether these are a decimal mark, a thousands separator and a sign."""
+    return len(marks) == 3 and marks[0] in DECIMALS and marks[1] in ("", *THOUSANDS) and marks[2] in ("", *_SIGNS)
+
+
 @functools.cache
 def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     whole = rf"(?:[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+|\d+)" if thousands else r"\d+"
