@@ -63,7 +63,7 @@ def workbook(path: str, file: Any, chosen: Format, pandas: Any) -> pd.DataFrame:
         listed = ", ".join(map(repr, book.sheet_names))
         if chosen.sheet is not None and chosen.sheet not in book.sheet_names:
             raise ValueError(f"{path}: there is no sheet {chosen.sheet!r}; its sheets are {listed}")
-        frames = {name: book.parse(name, **settings) for name in sheets}
+        frames = {name: pandas.read_excel(book, sheet_name=name, **settings) for name in sheets}
     frames = {name: frame for name, frame in frames.items() if len(frame)}
     if len(frames) > 1:
         raise ValueError(f"{path}: the workbook has several sheets, {listed}; choose one with --sheet")
@@ -84,7 +84,7 @@ def json_lines(path: str, file: Any, rows: int, pandas: Any) -> Iterator[pd.Data
     """The objects of a file of JSON lines, as rows; the index is the line."""
     try:
         done = 0
-        for frame in pandas.read_json(file, lines=True, chunksize=rows, dtype=False, convert_dates=False):
+        for frame in pandas.read_json(file, lines=True, chunksize=rows, dtype=False):
             frame.index = pandas.RangeIndex(done + 1, done + len(frame) + 1, name="line")
             done += len(frame)
             yield frame

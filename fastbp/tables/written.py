@@ -54,9 +54,11 @@ class Numbers:
         known = self.forms.get(name)
         if known is not None and not np.isnan(known.read(words)).any():
             return [known]
-        marks, groups = (self.chosen.decimal, None), ("", self.chosen.thousands)
-        found = [form for form in numerals.forms(words) if marks[0] is None or form.decimal in marks]
-        return [form for form in found if groups[1] is None or form.thousands in groups]
+        decimal, thousands = self.chosen.decimal, self.chosen.thousands
+        found = [form for form in numerals.forms(words) if decimal in (None, form.decimal)]
+        if thousands is None:
+            return found
+        return [form for form in found if form.thousands in ("", thousands) and form.decimal != thousands]
 
     def _decide(self, frame: pd.DataFrame, words: Mapping[str, list[str]], possible: Mapping[str, list[Form]]) -> None:
         """Find the decimal mark of the file from columns that leave no doubt."""
