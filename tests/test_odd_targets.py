@@ -133,3 +133,45 @@ def test_advice_after_divergence_is_not_what_is_done_already(scale, advice):
     with pytest.warns(fastbp.DivergenceWarning) as caught:
         fastbp.train(X, NUMBERS, **QUICK | {"learning_rate": 1e31, "optimizer": "sgd", "scale": scale, "epochs": 50})
     assert f"try a learning_rate of 1e+30, {advice}. The network" in str(caught[0].message)
+
+
+# Text that is no class
+
+TEXTS = {
+    "thousands": ([f"{v:,.2f}" for v in np.linspace(900, 9000, 40)], "they look like numbers written as 1,234.5"),
+    "decimal commas": ([f"{k},{k % 9}1" for k in range(40)], "they look like numbers written as 1234,5"),
+    "one mark for two things": (
+        [f"{k + 1}.{k:03d}" for k in range(40)],
+        "unclear which of their marks begins the fraction",
+    ),
+    "plain numbers": (
+        [f"{k}.5" for k in range(40)],
+        r"numbers in the form of text: turn them into floats, such as by y.asty",
+    ),
+    "numbers, but for one": ([f"{k}.5" for k in range(39)] + ["lots"], "they look like numbers, but for 'lots'"),
+    "dates": ([f"2024-01-{k % 28 + 1:02d} 0{k % 7}:00" for k in range(40)], "they look like dates"),
+    "names": ([f"person {k}" for k in range(40)], "they look like names, identifiers or free text"),
+    "bytes": ([b"%d!" % k for k in range(40)], "they look like names"),
+    "timestamps": (pd.date_range("2024-01-01", periods=40), "they look like dates"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_a_target_of_nearly_all_different_text_is_no_class(case):
+    y, words = TEXTS[case]
+    X = np.arange(40.0)[:, None]
+    calls = (fastbp.train, fastbp.cross_validate, lambda X, y: fastbp.ensemble(X, y, 2))
+    for call in calls:
+        with pytest.raises(
+            ValueError, match=rf"y: expected numbers, or labels that occur several times, got .*{words}"
+        ):
+            call(X, y)
+    with pytest.raises(ValueError, match=r"y: column 'price': expected numbers, or labels that occur several times"):
+        fastbp.train(pd.DataFrame({"x": X[:, 0], "price": y}), "price")
+    assert fastbp.train(X, y, task="classification", epochs=1, seed=0).task == "classification"
+
+
+def test_labels_of_which_many_are_rare_are_classes():
+    labels = [f"k{k % 20}" for k in range(40)]
+    assert fastbp.train(np.arange(40.0)[:, None], labels, epochs=1, seed=0).task == "classification"
+    assert fastbp.train([[0.0], [1.0], [2.0]], ["a", "b", "c"], epochs=1, seed=0).task == "classification"

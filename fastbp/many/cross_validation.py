@@ -193,7 +193,7 @@ def cross_validate(  # noqa: PLR0913
 
 def _without(X: Any, y: Any, name: str) -> Any:
     """X without a column."""
-    return X[[other for other in checks.feature_names(X) or () if other != name or other == y]]
+    return X[[other for other in X.columns if other != name or (isinstance(y, str) and other == y)]]
 
 
 def _windows(time: NDArray[np.int64], folds: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

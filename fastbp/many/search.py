@@ -252,7 +252,8 @@ def search(  # noqa: PLR0913
 
 def _last(variant: Variant, quality: str) -> dict[str, Any]:
     """The options to train with at the end, on all samples."""
-    return variant.asked | {"quality": quality, "validation": None, "patience": None, "metric": "loss"}
+    asked = variant.asked | {"quality": quality, "validation": None, "patience": None, "metric": "loss"}
+    return asked | {"groups": None, "time": None} if quality == SINGLE else asked
 
 
 def _job(variant: Variant, estimate: Estimate, shorter: int, paused: Paused | None) -> Job:

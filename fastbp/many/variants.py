@@ -118,11 +118,15 @@ def read_counted(X: Any, y: Any, options: Mapping[str, Any]) -> tuple[samples.Ta
     """X and y, the rows of X, and the options, all without the rows of weight 0."""
     read = samples.read_table(X, y, options)
     found = dict(options) | {"sample_weight": read.sample_weight}
-    if read.counted is not None:
-        for name in ("groups", "time"):
-            if found.get(name) is not None and not isinstance(found[name], str):
-                found[name] = np.asarray(found[name])[read.counted]
-    return read, read.X if read.rows is None else read.X[read.rows], found
+    table = read.X if read.rows is None else read.X[read.rows]
+    for name in ("groups", "time"):
+        values = found.get(name)
+        if isinstance(values, str):  # a column that is not learnt from
+            found[name] = table[values].to_numpy()
+            table = table[[other for other in table.columns if other != values]]
+        elif values is not None and read.counted is not None:
+            found[name] = np.asarray(values)[read.counted]
+    return read, table, found
 
 
 def variant_list(variants: Any) -> list[Any]:
