@@ -72,7 +72,8 @@ def train(  # noqa: PLR0913
     Parameters
     ----------
     X : array-like or frame, shape (n, features)
-        Numbers, one sample a row. Also a memory map, which may be larger than the memory: it is not copied as a whole.
+        Numbers, one sample a row. Also a memory map, which may be larger than the memory: it is not copied as a whole;
+        or a sparse matrix of SciPy, whose columns are divided by their deviation, but not centred, and never dense.
         Or a Dask array or dataframe, whose rows stay where they are: on the workers of the default client, or in
         threads of this process; see "Rows on several machines" in the guide.
     y : array-like, shape (n,) or (n, outputs)
