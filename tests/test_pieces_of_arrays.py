@@ -252,7 +252,7 @@ def test_bad_options(net):
     with pytest.raises(ValueError, match=r"X: expected finite numbers, got nan at row 0, column 3"):
         learnt(inputs=np.where(X == 3, np.nan, X))
     sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(ValueError, match="X: expected a dense array, got a sparse"):
+    with pytest.raises(ValueError, match="encode: expected 'standard' for a sparse matrix, got 'piecewise'"):
         learnt(inputs=sparse.csr_matrix(X))
 
 

@@ -10,7 +10,7 @@ import pytest
 from test_many import same
 
 import fastbp
-from fastbp.data import samples, scaling
+from fastbp.data import division, samples, scaling
 from fastbp.training import first_weights, prepare
 from fastbp.training.quality import LEVELS
 from fastbp.training.source import MemorySource
@@ -127,7 +127,7 @@ def test_a_member_is_a_single_run_on_all_rows(rows, y, options):
 def test_pilots_do_not_see_the_rows_that_they_are_measured_on(way, monkeypatch):
     monkeypatch.setattr(scaling, "COPIED", 0 if way == "gathered" else 1 << 40)
     run = prepared(*(FRAME, NUMBERS) if way == "pieces" else (X, NUMBERS))
-    held_out = samples.held_out_rows(run.target, 0.2, first_weights.random_streams(5)[1])
+    held_out = division.held_out_rows(run.target, 0.2, first_weights.random_streams(5)[1])
     options = {"seed": 5, "epochs": 6, "patience": 9}
     before = run.member(options, held_out).train()
     assert before.options["samples"] == N - held_out.sum()
@@ -176,7 +176,7 @@ def test_the_number_of_epochs_may_be_given():
 @pytest.mark.parametrize("rows", [FRAME, X])
 @pytest.mark.parametrize("quality", ["fast", "default"])
 def test_a_fraction_is_set_aside(rows, quality):
-    held_out = samples.held_out_rows(prepared(rows, NUMBERS).target, 0.25, first_weights.random_streams(3)[1])
+    held_out = division.held_out_rows(prepared(rows, NUMBERS).target, 0.25, first_weights.random_streams(3)[1])
     wrong = np.where(held_out, NUMBERS[::-1] * 3, NUMBERS)
     found, other = (learnt(rows, y, quality=quality, validation=0.25) for y in (NUMBERS, wrong))
     assert all(np.array_equal(a.params, b.params) for a, b in zip(networks(found), networks(other), strict=True))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checks
-from ..data import samples, targets
+from ..data import reading, targets
 from ..data.division import held_out_rows
 from ..many.ensembles import ensemble
 from ..model import storage
@@ -115,9 +115,9 @@ def _ensemble(args: argparse.Namespace, options: dict[str, Any], X: Any, y: Any)
 
 def _parts(X: Any, y: Any, options: dict[str, Any], validation: float | None, seed: int) -> dict[str, Part]:
     """Training rows and, if there are any, validation rows, as `fastbp.train` divides them."""
-    table = samples.read_table(X, y, options)
+    table = reading.read_table(X, y, options)
     target = targets.read(table.y, options["task"], len(table))
-    table, target, _ = samples.weighted(table, target, options["class_weight"])
+    table, target, _ = reading.weighted(table, target, options["class_weight"])
     held = held_out_rows(target, validation, first_weights.random_streams(seed)[1], table.division)
     weight, found = table.sample_weight, {}
     for name, rows in (("training", ~held), ("validation", held)):

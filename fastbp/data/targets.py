@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 # With task="auto", integers with more different values than this are numbers for regression, not classes.
 MOST_CLASSES = 100
-# Labels of which more than half differ are no classes, if there are at least so many.
-FEWEST = 20
+# Labels of which more than half differ are no classes, if there are at least so many, and they are numbers or dates in
+# the form of text; other text is none if nearly all of it differs.
+FEWEST, NEARLY_ALL = 20, 0.9
 # Types of objects that stand for a missing value, by name.
 _NOTHING = ("NoneType", "NAType")
 
@@ -197,6 +198,8 @@ def _require_repeated(array: NDArray[Any]) -> None:
         remedy = "turn them into floats" + (", such as by y.astype(float)" if form == numerals.PLAIN else "")
     elif 2 * unread.sum() < len(words):
         looks, remedy = f"numbers, but for {words[int(unread.argmax())]!r}", "correct such cells, and pass floats"
+    elif len(different) <= NEARLY_ALL * len(array):
+        return
     else:
         looks, remedy = "names, identifiers or free text", "choose another target"
     got = f"{len(different)} different ones in {len(array)} rows, such as {words[0]!r}"

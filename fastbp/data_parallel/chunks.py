@@ -15,7 +15,7 @@ from ..tables import fitting, frames
 from ..tables.raw_inputs import Inputs
 
 if TYPE_CHECKING:
-    from ..data import samples
+    from ..data import reading
     from ..model.network import Network
     from ..training import source
 
@@ -198,7 +198,7 @@ def _encoded(name: str, part: Any, columns: tables.Columns) -> NDArray[Any]:
 
 
 def read_inputs(
-    given: samples.Table, training: source.Training, start: Network | None, piecewise: bool, compute: Compute
+    given: reading.Table, training: source.Training, start: Network | None, piecewise: bool, compute: Compute
 ) -> tuple[Chunked, tables.Columns | None]:
     """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
     table, names, columns = given.X, given.names, None if start is None else start.columns

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import fastbp.kernels as kernels
 
 from .. import checks, compilation, memory, tables
-from ..data import division
+from ..data import division, reading
 from ..data import samples as data
 from ..model.network import Network
 from ..options import NUMBERS, Architecture, Hyperparameters, default_shared_batch_size
@@ -68,11 +68,11 @@ class DaskSource:
         """A small thing, in this process."""
         return self.store.compute([value])[0] if checks.is_lazy(value) else value
 
-    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> data.Table:
+    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> reading.Table:
         """X in chunks, y here, and the columns of a frame to learn from; y may be the name of a column."""
         table, names = chunks.read_table("X", X, self.store.compute, self.store.persist)
         n, missing = len(table), checks.words("missing", options["missing"])
-        weight, counted = data.weighted_rows(n, options["sample_weight"])
+        weight, counted = reading.weighted_rows(n, options["sample_weight"])
         frame = table.frame if isinstance(table, chunks.Frame) else None
         parts: dict[str, Any] = {}
         if frame is not None:
@@ -88,11 +88,11 @@ class DaskSource:
             checks.one_of("y", y, names)
             y, unused = frame[y], (y, *unused)
         names = None if names is None else tuple(name for name in names if name not in unused)
-        found = data.Table(table, self.gather(y), names, weight, None, missing, parting)
+        found = reading.Table(table, self.gather(y), names, weight, None, missing, parting)
         return found if counted is None else replace(found, sample_weight=None).take(counted, weight)
 
     def read_inputs(
-        self, table: data.Table, training: source.Training, start: Network | None, piecewise: bool
+        self, table: reading.Table, training: source.Training, start: Network | None, piecewise: bool
     ) -> tuple[chunks.Chunked, tables.Columns | None]:
         """The inputs, in chunks, and how a frame is encoded."""
         inputs, columns = chunks.read_inputs(table, training, start, piecewise, self.store.compute)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, compilation
-from ..data import samples
+from ..data import reading
 from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..runtime.warning import once, warn
@@ -151,7 +151,7 @@ def train_variants(
 ) -> Networks:
     """Train as `train_many` does, without its warning; `name` is a template for the names of variants in messages."""
     executor = make_executor(threads, engine)
-    read = samples.read_table(X, y, {"missing": options.get("missing")})
+    read = reading.read_table(X, y, {"missing": options.get("missing")})
     table, read_targets, names = read.X, read.y, read.names
     common = DEFAULTS | {"quality": SINGLE} | dict(options)
     known = [read_variant(name.format(k), k, variant, common, len(table)) for k, variant in enumerate(variants)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..data import samples, targets
+from ..data import reading, targets
 from ..data.division import held_out_rows
 from ..data.targets import targets_of
 from ..model.network import Network
@@ -114,9 +114,9 @@ def read_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> Common:
     return Common(inputs, np.asarray(read.y), target, options | {"task": target.task}, n, read.counted)
 
 
-def read_counted(X: Any, y: Any, options: Mapping[str, Any]) -> tuple[samples.Table, Any, dict[str, Any]]:
+def read_counted(X: Any, y: Any, options: Mapping[str, Any]) -> tuple[reading.Table, Any, dict[str, Any]]:
     """X and y, the rows of X, and the options, all without the rows of weight 0."""
-    read = samples.read_table(X, y, options)
+    read = reading.read_table(X, y, options)
     found = dict(options) | {"sample_weight": read.sample_weight}
     table = read.X if read.rows is None else read.X[read.rows]
     for name in ("groups", "time"):
@@ -245,11 +245,11 @@ def _estimate(variant: Variant, y: Any, n: int, inputs: int, frame: bool) -> tup
     if variant.rows is not None:
         weight = None if weight is None else checks.weights("sample_weight", n, weight)[variant.rows]
         own, n = np.asarray(own)[variant.rows], len(variant.rows)
-    weight, rows = samples.weighted_rows(n, weight)
+    weight, rows = reading.weighted_rows(n, weight)
     if rows is not None:
         own, n = targets.of_rows(own, n, rows), len(rows)
     target = targets.read(own, asked["task"], n) if start is None else targets_of(start, own, asked["task"], n)
-    samples.sample_weights(n, weight, asked["class_weight"], target)
+    reading.sample_weights(n, weight, asked["class_weight"], target)
     asked = filled(asked, None if frame else inputs, True, target, n)
     validation = asked["validation"]
     split_random = first_weights.random_streams(asked["seed"])[1]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, losses, tables
-from ..data import division, samples, targets
+from ..data import division, reading, samples, targets
 from ..data.division import Division, held_out_rows
 from ..data.sparse import SparseRows
 from ..data.targets import Targets, targets_of
@@ -234,7 +234,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     with _naming_column(given):
         target = targets.read(y, task, n) if network is None else targets_of(network, y, task, n)
     in_memory = isinstance(source, MemorySource)
-    table, target, weight = samples.weighted(table, target, asked["class_weight"])
+    table, target, weight = reading.weighted(table, target, asked["class_weight"])
     n = len(table)
     features = table.X.shape[1] if table.names is None else None
     parting = table.division

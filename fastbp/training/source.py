@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, compilation, memory, tables
-from ..data import samples
+from ..data import reading, samples
 from ..data.sparse import SparseRows
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network, freeze
@@ -40,11 +40,11 @@ class Source(Protocol):
     def gather(self, value: Any) -> Any:
         """A small thing, such as y, in this process."""
 
-    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> samples.Table:
-        """See `samples.read_table`."""
+    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> reading.Table:
+        """See `reading.read_table`."""
 
     def read_inputs(
-        self, table: samples.Table, training: Training, start: Network | None, piecewise: bool
+        self, table: reading.Table, training: Training, start: Network | None, piecewise: bool
     ) -> tuple[Any, tables.Columns | None]:
         """See `samples.read_inputs`: the inputs, and how a frame is encoded."""
 
@@ -94,12 +94,12 @@ class MemorySource:
         """The value itself."""
         return value
 
-    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> samples.Table:
-        """See `samples.read_table`."""
-        return samples.read_table(X, y, options)
+    def read_table(self, X: Any, y: Any, options: Mapping[str, Any]) -> reading.Table:
+        """See `reading.read_table`."""
+        return reading.read_table(X, y, options)
 
     def read_inputs(
-        self, table: samples.Table, training: Training, start: Network | None, piecewise: bool
+        self, table: reading.Table, training: Training, start: Network | None, piecewise: bool
     ) -> tuple[NDArray[Any], tables.Columns | None]:
         """See `samples.read_inputs`."""
         encoded = samples.read_inputs(table, *training, start, piecewise)
