@@ -79,7 +79,8 @@ def add_options(options: Options, quality: str = AUTO, validation: float | None 
     number("--target-accuracy", "stop at this accuracy on the training rows, 0 to 1", "SHARE")
     number("--max-seconds", "stop after this time", "S")
     of_train = "as in fastbp.train" if validation is None else validation
-    share = f"share of rows to measure the result on; in a single run they choose the best epoch (default: {of_train})"
+    share = "share of rows, of each class, to measure the result on; in a single run they choose the best epoch"
+    share += f" (default: {of_train})"
     number("--validation", share, "SHARE", default=validation)
     number("--patience", "stop when the validation loss has not fallen for N epochs", "N", int)
     number("--l2", "weight of the penalty on large weights (default: 0)", "F", default=0.0)

@@ -107,7 +107,7 @@ class Number:
             word = text.words[text.values[row]]
             message = f"expected numbers in column {self.name!r}, as in training, got {word!r} in row {row}"
             raise CellError(message, self.name, row)
-        _report(unread, text, wrong & ~np.isin(text.each(text.words, ""), self.marks), "taken as missing")
+        _report(unread, text, wrong, self.marks, "taken as missing")
         return numbers[:, None]
 
     def _numbers(self, words: NDArray[Any]) -> NDArray[np.float64]:
@@ -180,7 +180,7 @@ class Category:
             places[new] = [equal.get(_shortest(text.words[k]), other) for k in new]
             if not self.other:
                 unknown = text.each(places < 0, False)
-                _report(unread, text, unknown, "not among the values in training, and taken for none of them")
+                _report(unread, text, unknown, (), "not among the values in training, and taken for none of them")
         return text.each(places, missing)[:, None]
 
 
@@ -261,12 +261,14 @@ class Date:
             word = text.words[text.values[0]]
             message = f"expected dates in column {self.name!r}, as in training, got {word!r} in row 0"
             raise CellError(message, self.name, 0)
-        _report(unread, text, wrong & ~np.isin(text.each(text.words, ""), self.marks), "taken for the median date")
+        _report(unread, text, wrong, self.marks, "taken for the median date")
         return dates
 
 
-def _report(unread: list[Unread], text: Column, wrong: NDArray[np.bool_], taken: str) -> None:
-    """Add the cells that are wrong, if any, to those that were not read."""
+def _report(unread: list[Unread], text: Column, wrong: NDArray[np.bool_], marks: tuple[str, ...], taken: str) -> None:
+    """Add the cells that are wrong, and none of the marks, to those that were not read."""
+    if wrong.any() and marks:
+        wrong = wrong & ~np.isin(text.values, [k for k, word in enumerate(text.words.tolist()) if word in marks])
     if wrong.any():
         row = int(wrong.argmax())
         unread.append(Unread(text.name, str(text.words[text.values[row]]), row, int(wrong.sum()), taken))

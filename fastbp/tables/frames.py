@@ -135,8 +135,8 @@ def read(frame: Any, name: str, missing: Sequence[str] | None = None) -> Column:
 def _without(column: Column, missing: Sequence[str]) -> Column:
     """The column, where these texts are missing."""
     if column.kind == "text":
-        gone = np.isin(column.words, np.array(missing, object))
-        return replace(column, values=np.where(gone[column.values], -1, column.values)) if gone.any() else column
+        places = [k for k, word in enumerate(column.words.tolist()) if word in missing]
+        return replace(column, values=np.where(np.isin(column.values, places), -1, column.values)) if places else column
     if column.kind != "number" or missing == ("",):
         return column
     numbers = read_number(np.array(missing, object))
