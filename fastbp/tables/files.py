@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.warning import warn
 from . import containers, formats, lines
 from .formats import Format
-from .frames import CellError
+from .frames import CellError, TableWarning
 from .written import Numbers
 
 if TYPE_CHECKING:
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 # The rows and cells of a piece. A network may turn one cell into a hundred inputs.
 MOST_ROWS, LEAST_ROWS, CELLS = 20_000, 500, 200_000
 DEFAULT = Format()
-_NA = "NA in column {!r} counts as missing, though the others are codes of two letters, too; --missing '' makes it one"
+_DATA = "{}: the first line looks like data ({}, ...) and not like names; if it is, pass --no-header"
+_NA = (
+    "{}: NA in column {!r} counts as missing, though the others are codes of two letters, too; "
+    "--missing '' (missing=('',)) makes it one"
+)
 _FRACTION = re.compile(r"-?\d*[.,]\d+(?:[eE][+-]?\d+)?")
 
 
@@ -198,8 +203,11 @@ def stream(
     OSError, ValueError
         The file cannot be read, or is not such a table.
     """
-    count = lambda columns: rows or min(MOST_ROWS, max(LEAST_ROWS, CELLS // max(1, columns)))  # noqa: E731
-    return _tables(path, as_text, chosen, count)
+    return _tables(path, as_text, chosen, lambda columns: rows or _rows_of_a_piece(columns))
+
+
+def _rows_of_a_piece(columns: int) -> int:
+    return min(MOST_ROWS, max(LEAST_ROWS, CELLS // max(1, columns)))
 
 
 def _pandas() -> Any:
@@ -282,22 +290,20 @@ def _csv_frames(
         kinds = "b" if numbers.every_column else "biuf"
         texts = [name for name in piece.header if name not in as_text and frame[name].dtype.kind not in kinds]
         numbers.read(frame, {name: cells[name] for name in texts}, pandas)
-        notes = list(_notes(encoding, delimiter, numbers, piece.header, chosen, frame))
+        if chosen.header and _looks_like_data(piece.header, frame):
+            warn(_DATA.format(path, ", ".join(piece.header[:3])), TableWarning)
         codes = [] if chosen.missing is not None else [name for name in texts if _may_be_countries(frame[name])]
         if codes:
             every = parsed(str, na_values=[""]).set_axis(piece.header, axis=1)
-            notes += [_NA.format(name) for name in codes if (every[name] == "NA").any()]
+            for name in codes:
+                if (every[name] == "NA").any():
+                    warn(_NA.format(path, name), TableWarning)
         frame.index = pandas.Index(piece.lines, name="line")
-        yield frame, tuple(notes)
+        yield frame, tuple(_notes(encoding, delimiter, numbers, chosen))
 
 
-def _notes(
-    encoding: str, delimiter: str, numbers: Numbers, header: list[str], chosen: Format, frame: pd.DataFrame
-) -> Iterator[str]:
+def _notes(encoding: str, delimiter: str, numbers: Numbers, chosen: Format) -> Iterator[str]:
     """What was found about a CSV file, where it is not the usual."""
-    if chosen.header and _looks_like_data(header, frame):
-        some = ", ".join(header[:3])
-        yield f"the first line looks like data ({some}, ...) and not like names; if it is, pass --no-header"
     found = []
     if encoding not in ("utf-8", "utf-8-sig") and chosen.encoding is None:
         found.append(f"encoding {encoding}")
