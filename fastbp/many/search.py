@@ -275,14 +275,16 @@ def _trial(number: int, options: dict[str, Any], found: Result) -> Trial:
     return Trial(number, options, len(history["loss"]), float(loss), accuracy, network.best_epoch)
 
 
+# Options that all trials must have in common, so that they can be compared.
+_OF_ALL = ("quality", "seed", "validation", "sample_weight", "groups", "time", "missing")
+
+
 def draw(space: Mapping[str, Any], n: int, random: np.random.Generator) -> list[dict[str, Any]]:
     """Draw choices of options; if every option has a list of values, all differ, and there may be fewer than n."""
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"space: expected a dict from options to what to choose from, got {space!r}")
     for name in space:
-        checks.one_of(
-            "space", name, [name for name in DEFAULTS if name not in ("quality", "seed", "validation", "sample_weight")]
-        )
+        checks.one_of("space", name, [name for name in DEFAULTS if name not in _OF_ALL])
     lists = {name: list(values) for name, values in space.items() if isinstance(values, list | tuple | np.ndarray)}
     for name, values in lists.items():
         if not values:
