@@ -55,6 +55,13 @@ def _nearest(name: str, valid: Collection[str], cutoff: float = 0.4) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def option(function: Callable[..., Any], name: str, options: Iterable[str]) -> None:
+    """Raise ValueError unless a further argument of `function` is one of these; the error names its own ones, too."""
+    own = [own for own in inspect.signature(function).parameters if own not in ("X", "y", "options")]
+    if name not in options:
+        one_of(function.__name__, name, dict.fromkeys([*options, *own]))
+
+
 def suggesting(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function: Python's error about an unknown keyword argument names the nearest valid one, too."""
     valid = inspect.signature(function).parameters.keys()
@@ -63,7 +70,7 @@ def suggesting(function: Callable[P, T]) -> Callable[P, T]:
     def checked(*args: P.args, **kwargs: P.kwargs) -> T:
         unknown = next((name for name in kwargs if name not in valid), None)
         if unknown is not None:
-            got = f"{function.__name__}() got an unexpected keyword argument {unknown!r}"
+            got = f"{function.__qualname__}() got an unexpected keyword argument {unknown!r}"
             raise TypeError(got + _nearest(unknown, valid, 0.6))
         return function(*args, **kwargs)
 

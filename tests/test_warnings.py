@@ -76,6 +76,22 @@ def test_an_unknown_option_names_the_nearest_valid_one(name, meant):
                 several([[0.0], [1.0]], [0.0, 1.0], **{name: 1})
 
 
+def test_calls_with_options_of_their_own_name_these_too():
+    calls = {"fold": fastbp.cross_validate, "bootstraps": fastbp.ensemble, "engin": fastbp.ensemble}
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=rf"got '{name}'; did you mean '(folds|bootstrap|engine)'\?$"):
+            call([[0.0], [1.0]], [0.0, 1.0], **{name: 1})
+
+
+def test_estimators_name_the_nearest_one():
+    estimators = pytest.importorskip("fastbp.sklearn")
+    with pytest.raises(
+        TypeError, match=r"MLPClassifier.__init__\(\) got .* 'hidden_layers'; did you mean 'hidden_layer_sizes'\?$"
+    ):
+        estimators.MLPClassifier(hidden_layers=(3,))
+    assert estimators.MLPRegressor(alpha=0.5).get_params()["alpha"] == 0.5
+
+
 def test_an_unknown_option_like_no_other_names_none():
     with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'qqq'$"):
         fastbp.train([[0.0], [1.0]], [0.0, 1.0], qqq=1)

@@ -153,7 +153,7 @@ def cross_validate(  # noqa: PLR0913
     )
     for name in named:
         X = _without(X, y, name)
-    common = read_common("cross_validate", X, y, options)
+    common = read_common(cross_validate, X, y, options)
     table, known, target = common.table, common.y, common.target
     numbers = np.arange(common.n) if common.rows is None else common.rows  # of the samples
     parting = parting.take(numbers)

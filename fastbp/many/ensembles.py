@@ -85,7 +85,7 @@ def ensemble(
     checks.integer("n", n, 1)
     checks.boolean("bootstrap", bootstrap)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
-    common = read_common("ensemble", X, y, options)
+    common = read_common(ensemble, X, y, options, excluded=("quality",))
     known, target = common.y, common.target
     weight = checks.weights("sample_weight", len(known), common.options["sample_weight"])
     random, variants = np.random.default_rng(seed), []

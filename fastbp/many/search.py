@@ -205,7 +205,7 @@ def search(  # noqa: PLR0913
     n = checks.integer("n", n, 1)
     seed = secrets.randbits(32) if seed is None else checks.integer("seed", seed, 0)
     for key in options:
-        checks.one_of("search", key, DEFAULTS)
+        checks.option(search, key, DEFAULTS)
     if validation is None:
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
     drawn = draw(space, n, np.random.default_rng(seed))

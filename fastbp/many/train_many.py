@@ -133,7 +133,7 @@ def train_many(
     """
     several = variant_list(variants)
     for key in options:
-        checks.one_of("train_many", key, DEFAULTS)
+        checks.option(train_many, key, DEFAULTS)
     nets = train_variants(X, y, several, options, "variants[{}]", threads, progress, engine)
     warn_of_failures(nets)
     return nets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,21 +90,25 @@ class Common:
     rows: NDArray[np.int64] | None
 
 
-def read_common(who: str, X: Any, y: Any, options: Mapping[str, Any]) -> Common:
+def read_common(
+    function: Callable[..., Any], X: Any, y: Any, options: Mapping[str, Any], excluded: Sequence[str] = ()
+) -> Common:
     """
     Read and check the common data and options of many networks, before rows are drawn for each.
 
     Parameters
     ----------
-    who : str
+    function : callable
         For the message about an unknown option.
     X, y
         As in `fastbp.train`.
     options : mapping
         Options of `fastbp.train`, except the seed.
+    excluded : sequence of str
+        Further ones that it does not have.
     """
     for key in options:
-        checks.one_of(who, key, [key for key in DEFAULTS if key != "seed" and (who, key) != ("ensemble", "quality")])
+        checks.option(function, key, [one for one in DEFAULTS if one not in ("seed", *excluded)])
     read, table, options = read_counted(X, y, options)
     names = read.names
     whole = Variant("", 0, None, None, DEFAULTS | options | {"seed": 0}, None)

@@ -95,6 +95,7 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    @checks.suggesting
     def __init__(  # noqa: PLR0913
         self,
         hidden_layer_sizes: Any = (100,),
@@ -257,6 +258,7 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
     }
 
+    @checks.suggesting
     def __init__(  # noqa: PLR0913
         self,
         loss: Any = "squared_error",
