@@ -125,6 +125,12 @@ def test_numbers_that_are_not_written_plainly():
     np.testing.assert_array_equal(net.predict(row(price="20,50 €")), known.predict(row()))
 
 
+def test_numbers_that_may_mean_two_things_are_left_out_with_a_warning():
+    written = [f"{k % 9 + 1},{k:03d}" for k in range(N)]
+    with pytest.warns(fastbp.TableWarning, match=r"left out: 'price' \(96 .*: numbers like 1,234.5, or 1234,5\)"):
+        fastbp.train(FRAME.assign(price=written), Y, validation=0.2, **OPTIONS)
+
+
 def test_different_texts_among_numbers_are_warned_of_in_training():
     amount = FRAME["amount"].where(np.arange(N) != 7, "lots").where(np.arange(N) != 11, "few")
     with pytest.warns(fastbp.TableWarning, match=r"not all was read: 'amount' \(.*cells of text treated as missing"):

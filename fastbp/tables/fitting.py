@@ -218,7 +218,9 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     repeated = [value for value in counts if counts[value] > 1]
     common = sorted(repeated, key=lambda value: (-weights[value], value))[:MOST_CATEGORIES]
     if 2 * sum(weights[value] for value in common) < sum(weights.values()):
-        reason = f"{len(counts)} different values in {present} rows: names, identifiers or free text"
+        unclear = numerals.forms(list(counts))
+        what = f"numbers like {unclear[0]}, or {unclear[1]}" if unclear else "names, identifiers or free text"
+        reason = f"{len(counts)} different values in {present} rows: {what}"
         return None, _left_out(column, reason, warning=True)
     rare = len(counts) - len(common)
     encoder = Category(column.name, tuple(sorted(common)), rare > 0, bool(missing.any()))
