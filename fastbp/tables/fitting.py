@@ -219,7 +219,7 @@ def _fit_category(column: Column) -> tuple[Encoder | None, Row]:
     common = sorted(repeated, key=lambda value: (-weights[value], value))[:MOST_CATEGORIES]
     if 2 * sum(weights[value] for value in common) < sum(weights.values()):
         unclear = numerals.forms(list(counts))
-        what = f"numbers like {unclear[0]}, or {unclear[1]}" if unclear else "names, identifiers or free text"
+        what = f"numbers like {unclear[0]}, or {unclear[1]}" if len(unclear) > 1 else "names, identifiers or free text"
         reason = f"{len(counts)} different values in {present} rows: {what}"
         return None, _left_out(column, reason, warning=True)
     rare = len(counts) - len(common)
