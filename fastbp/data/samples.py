@@ -55,7 +55,7 @@ class Rows:
         """Mean and standard deviation of each column of X; of a table, 0 and 1 of the inputs that are not scaled."""
         weight = unequal(self.weight)
         if isinstance(self.X, SparseRows):
-            return self.X.moments(self.rows, weight)
+            return np.zeros(self.X.shape[1]), self.X.largest(self.rows)
         if columns is None:
             return scaling.moments(self.X, self.rows, weight)
         mean, deviation = _unscaled(len(columns.scaled))

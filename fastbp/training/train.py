@@ -73,7 +73,7 @@ def train(  # noqa: PLR0913
     ----------
     X : array-like or frame, shape (n, features)
         Numbers, one sample a row. Also a memory map, which may be larger than the memory: it is not copied as a whole;
-        or a sparse matrix of SciPy, whose columns are divided by their deviation, but not centred, and never dense.
+        or a sparse matrix of SciPy, which never becomes dense: its columns are divided by their largest absolute value.
         Or a Dask array or dataframe, whose rows stay where they are: on the workers of the default client, or in
         threads of this process; see "Rows on several machines" in the guide.
     y : array-like, shape (n,) or (n, outputs)
