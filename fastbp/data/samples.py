@@ -235,6 +235,7 @@ def split(
 def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read: Callable[..., Any]) -> Rows:
     if len(validation) not in (2, 3):
         raise ValueError(f"validation: {VALIDATION}, got {len(validation)} things")
+    validation = _counted(*validation)
     Xv = read("validation[0]", validation[0], columns, rows.X.shape[1])
     if len(Xv) == 0:
         raise ValueError(f"validation: expected at least one sample, got shape {Xv.shape}")
@@ -244,6 +245,19 @@ def _separate(rows: Rows, validation: Any, columns: tables.Columns | None, read:
     numbers = np.flatnonzero(weight)
     yv = targets.like(targets.of_rows(validation[1], len(Xv), numbers), rows.y, len(numbers), "validation[1]")
     return Rows(Xv, yv, weight[numbers], None if len(numbers) == len(Xv) else numbers)
+
+
+def _counted(X: Any, y: Any, weight: Any = None) -> tuple[Any, ...]:
+    """The user's own validation samples; of a frame or an array without those of weight 0, which nobody looks at."""
+    if weight is None:
+        return X, y
+    if checks.is_lazy(X) or not (isinstance(X, np.ndarray) or hasattr(X, "iloc")):
+        return X, y, weight
+    weight = checks.weights("validation[2]", len(X), weight)
+    numbers = np.flatnonzero(weight)
+    if len(numbers) == len(X):
+        return X, y, weight
+    return targets.take_rows(X, numbers), targets.of_rows(y, len(X), numbers), weight[numbers]
 
 
 @dataclass(frozen=True)
