@@ -173,6 +173,16 @@ def test_scores():
     assert fastbp.Ensemble((kinds,), {}).score(X, CLASSES, WEIGHT) == kinds.score(X, CLASSES, WEIGHT)
 
 
+def test_importances():
+    importance = pytest.importorskip("fastbp.report.importance").permutation_importance
+    for table, odd in TABLES.values():
+        net = fastbp.train(table, NUMBERS, epochs=2, **QUICK)
+        found = importance(net, odd, ODD_NUMBERS, seed=0, sample_weight=WEIGHT)
+        known = importance(net, rows_of(table, REST), NUMBERS[REST], seed=0, sample_weight=WEIGHT[REST])
+        assert found == known
+        assert found != importance(net, rows_of(table, REST), NUMBERS[REST], seed=0)
+
+
 @pytest.mark.parametrize("weights", [np.zeros(N), np.full(N, -1.0), np.full(N, np.nan), np.ones(N - 1)])
 def test_weights_that_cannot_be_used(weights):
     for call in (fastbp.train, fastbp.cross_validate, lambda *a, **k: fastbp.ensemble(*a, 2, **k)):
@@ -182,13 +192,15 @@ def test_weights_that_cannot_be_used(weights):
 
 def test_dask_collections():
     dask_array = pytest.importorskip("dask.array")
-    dask_frame = pytest.importorskip("dask.dataframe")
+    dask_frame, dask = pytest.importorskip("dask.dataframe"), pytest.importorskip("dask")
     options = QUICK | {"epochs": 2, "batch_size": 40}
     found = fastbp.train(dask_array.from_array(ODD_X, chunks=(30, 3)), ODD_NUMBERS, sample_weight=WEIGHT, **options)
     clean = dask_array.from_array(X[REST], chunks=(25, 3))
     assert_same(found, fastbp.train(clean, NUMBERS[REST], sample_weight=WEIGHT[REST], **options))
-    table = ODD_FRAME.assign(x=np.where(NONE, 1e9, FRAME["x"]), y=ODD_NUMBERS)
-    found = fastbp.train(dask_frame.from_pandas(table, npartitions=3), "y", sample_weight=WEIGHT, **options)
+    table = ODD_FRAME.assign(x=np.where(NONE, "lots", FRAME["x"].astype(object)), y=ODD_NUMBERS)
+    with dask.config.set({"dataframe.convert-string": False}):
+        collection = dask_frame.from_pandas(table, npartitions=3)
+    found = fastbp.train(collection, "y", sample_weight=WEIGHT, **options)
     clean = dask_frame.from_pandas(FRAME.assign(y=NUMBERS).iloc[REST], npartitions=2)
     assert_same(found, fastbp.train(clean, "y", sample_weight=WEIGHT[REST], **options))
 

@@ -153,32 +153,35 @@ def _starts(name: str, chunks: Sequence[Any], lengths: Sequence[float], compute:
 
 
 def fitted(
-    table: Frame,
-    names: Sequence[str],
-    training: source.Training,
-    piecewise: bool,
-    missing: Sequence[str] | None,
-    compute: Compute,
+    given: reading.Table, names: Sequence[str], training: source.Training, piecewise: bool, compute: Compute
 ) -> tables.Columns:
     """How to encode the columns, learnt from the training rows; each is read on a worker that has a part of it."""
     from dask import delayed
 
     fit = delayed(_fitted, pure=False)
-    rows, pieces = delayed(training), fitting.pieces(len(names)) if piecewise else 0
-    found = compute([fit(name, rows, pieces, missing, table.partitions(name)) for name in names])
-    return tables.Columns.of(found, missing)
+    rows, pieces = delayed((given.rows, *training)), fitting.pieces(len(names)) if piecewise else 0
+    found = compute([fit(name, rows, pieces, given.missing, given.X.partitions(name)) for name in names])
+    return tables.Columns.of(found, given.missing)
 
 
 def _fitted(
-    name: str, training: source.Training, pieces: int, missing: Sequence[str] | None, parts: Sequence[Any]
+    name: str,
+    rows: tuple[Numbers | None, Numbers, NDArray[np.float64] | None],
+    pieces: int,
+    missing: Sequence[str] | None,
+    parts: Sequence[Any],
 ) -> Any:
     from dask.dataframe.dispatch import concat
 
-    return fitting.fit(frames.read({name: concat(list(parts))}, name, missing), *training, pieces)
+    counted, training, weight = rows
+    column = concat(list(parts))
+    if counted is not None:  # the others may hold anything
+        column, training = column.iloc[counted], np.searchsorted(counted, training)
+    return fitting.fit(frames.read({name: column}, name, missing), training, weight, pieces)
 
 
-def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
-    """The raw values of all rows, as exported networks take them."""
+def encoded(name: str, table: Frame, columns: tables.Columns, counted: Numbers | None = None) -> Chunked:
+    """The raw values of all rows, as exported networks take them; NaN in rows that do not count."""
     from dask import delayed
 
     try:
@@ -186,13 +189,20 @@ def encoded(name: str, table: Frame, columns: tables.Columns) -> Chunked:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     parts = table.partitions(columns.names)
-    chunks = [delayed(_encoded, pure=False)(f"{name}, partition {k}", part, columns) for k, part in enumerate(parts)]
+    chunks = []
+    for k, (part, (start, end)) in enumerate(zip(parts, itertools.pairwise(table.starts.tolist()), strict=True)):
+        own = None if counted is None else counted[(counted >= start) & (counted < end)] - start
+        chunks.append(delayed(_encoded, pure=False)(f"{name}, partition {k}", part, columns, own))
     return Chunked(chunks, table.starts, columns.exported.count, columns.exported)
 
 
-def _encoded(name: str, part: Any, columns: tables.Columns) -> NDArray[Any]:
+def _encoded(name: str, part: Any, columns: tables.Columns, counted: Numbers | None) -> NDArray[Any]:
     try:
-        return columns.encode_raw(part)
+        if counted is None:
+            return columns.encode_raw(part)
+        found = np.full((len(part), columns.exported.count), np.nan)
+        found[counted] = columns.encode_raw(part.iloc[counted])
+        return found
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -207,10 +217,10 @@ def read_inputs(
         return table, columns
     if start is None:
         try:
-            columns = fitted(table, names, training, piecewise, given.missing, compute)
+            columns = fitted(given, names, training, piecewise, compute)
         except ValueError as error:
             raise ValueError(f"X: {error}") from None
-    return _plain(table, names) if columns is None else encoded("X", table, columns), columns
+    return _plain(table, names) if columns is None else encoded("X", table, columns, given.rows), columns
 
 
 def _plain(table: Frame, names: Sequence[str]) -> Chunked:

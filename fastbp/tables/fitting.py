@@ -86,7 +86,8 @@ def _as_number(column: Column, pieces: int) -> tuple[Encoder | None, Row] | None
     """The encoder of text that is nearly always a number, or always one that is not written plainly."""
     present, form = ~column.missing, numerals.PLAIN
     read = text.read_number(column.words)
-    if (~np.isnan(column.each(read, np.nan))).sum() < text.MOST * present.sum():
+    each = np.ones(len(present)) if column.weight is None else column.weight
+    if each[~np.isnan(column.each(read, np.nan))].sum() < text.MOST * each[present].sum():
         only = numerals.only_form(column.words[column.counts > 0].tolist())
         if only is None:
             return None
