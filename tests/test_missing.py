@@ -101,7 +101,10 @@ def test_names_of_any_type(names):
         assert model.predict(given).shape == (N,)
 
 
-def test_a_target_named_by_a_number():
+def test_a_target_named_by_a_number(tmp_path):
+    FRAME.assign(y=Y).set_axis([0, 1, 2], axis=1).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="y: expected"):  # names in a file are text
+        fastbp.train(tmp_path / "t.csv", 2, **OPTIONS)
     table = FRAME.assign(y=Y).set_axis([0, 1, 2], axis=1)
     net = fastbp.train(table, 2, **OPTIONS)
     assert net.columns.names == ("0", "1")

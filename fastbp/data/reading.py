@@ -76,15 +76,18 @@ def read_table(X: Any, y: Any, options: Mapping[str, Any]) -> Table:
     X = tables.opened(given, missing=missing)
     names = checks.feature_names(X)
     sparse = isinstance(X, SparseRows) or checks.is_sparse(X)
-    if names is not None and np.ndim(y) == 0 and not isinstance(y, str) and y in list(given.columns):
+    if names is not None and np.ndim(y) == 0 and not isinstance(y, str) and y in list(getattr(given, "columns", names)):
         y = str(y)
     if names is None and isinstance(y, str):
         raise ValueError(f"y: expected one target for each sample, got the name {y!r}; X must be a table for that")
     if names is None:
-        X = SparseRows.of("X", X) if sparse else checks.numeric("X", X)
+        X = SparseRows.of("X", X, finite=False) if sparse else checks.numeric("X", X)
     n = len(X) if sparse or np.ndim(X) else 0
     weight, counted = weighted_rows(n, options.get("sample_weight"))
-    X = checks.samples("X", X, rows=counted) if names is None and not sparse else X
+    if sparse:
+        X.require_finite("X", counted)
+    elif names is None:
+        X = checks.samples("X", X, rows=counted)
     if n == 0:
         raise ValueError(f"X: expected at least one sample, got shape {X.shape}")
     parting, unused = division.read(X, options, n, y)

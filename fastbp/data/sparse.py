@@ -41,8 +41,8 @@ class SparseRows:
         self.dtype = data.dtype
 
     @classmethod
-    def of(cls, name: str, X: Any, features: int | None = None) -> SparseRows:
-        """The rows of a matrix of SciPy, of any format; ValueError unless it has finite numbers."""
+    def of(cls, name: str, X: Any, features: int | None = None, finite: bool = True) -> SparseRows:
+        """The rows of a matrix of SciPy, of any format; ValueError unless it has real numbers, finite ones if asked."""
         if isinstance(X, SparseRows):
             return X
         if len(X.shape) != 2:
@@ -60,12 +60,17 @@ class SparseRows:
         kind = rows.dtype if rows.dtype.kind == "f" and rows.dtype.itemsize in (4, 8) else np.dtype(np.float64)
         places = rows.indices.astype(np.int64, copy=False), rows.indptr.astype(np.int64, copy=False)
         found = cls(rows.data.astype(kind, copy=False), *places, X.shape[1])
-        found.require_finite(name)
+        if finite:
+            found.require_finite(name)
         return found
 
-    def require_finite(self, name: str) -> None:
-        """Raise ValueError unless all numbers are finite."""
+    def require_finite(self, name: str, rows: Array | None = None) -> None:
+        """Raise ValueError unless all numbers are finite, or those of the rows of these numbers."""
         good = np.isfinite(self.data)
+        if not good.all() and rows is not None:
+            counts = np.zeros(len(self), bool)
+            counts[rows] = True
+            good |= ~np.repeat(counts, np.diff(self.indptr))
         if not good.all():
             at = int(good.argmin())
             row = int(np.searchsorted(self.indptr, at, "right")) - 1
