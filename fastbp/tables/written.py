@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Cells of a column that are looked at first: most text shows by these that it is no number.
+FIRST = 20
+
+
 class Numbers:
     """
     Reads numbers written as text; what one piece of a file shows holds for the next.
@@ -39,6 +43,8 @@ class Numbers:
 
     def read(self, frame: pd.DataFrame, texts: Mapping[str, pd.Series[Any]], pandas: Any) -> None:
         """Replace, in place, columns of the frame whose cells, given as text, are numbers that are not plain."""
+        some = {name: column.iloc[:FIRST].dropna().astype(str).tolist() for name, column in texts.items()}
+        texts = {name: column for name, column in texts.items() if not some[name] or numerals.forms(some[name])}
         cells = {name: pandas.factorize(column.astype(object)) for name, column in texts.items()}
         words = {name: [str(word) for word in distinct] for name, (_, distinct) in cells.items()}
         possible = {name: self._possible(name, some) for name, some in words.items()}
