@@ -15,7 +15,19 @@ from numba.core.compiler_lock import global_compiler_lock
 from numpy.typing import DTypeLike, NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels.internal import FEW, GROUP, TINY_UNITS, epochs, few_rows, is_narrow, is_tiny, random
+from fastbp.kernels.internal import (
+    FEW,
+    GROUP,
+    TINY_UNITS,
+    cholesky,
+    cholesky_solve,
+    epochs,
+    factor_memory,
+    few_rows,
+    is_narrow,
+    is_tiny,
+    random,
+)
 
 from . import ahead, checks
 from .options import Architecture
@@ -35,6 +47,8 @@ KERNELS = (
     "wide",
     "narrow parallel",
     "wide parallel",
+    "gauss newton",
+    "gauss newton parallel",
 )
 # The loops over many epochs (see `loop_name`), which are otherwise compiled once they pay.
 LOOPS = tuple(
@@ -103,6 +117,14 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         rates, failed = np.zeros(1), np.zeros(1, np.int64)
         networks = sizes, activations, 0, 0, params[np.newaxis]
         kernels.online_many(*samples, *networks, rates, rates, streams, False, *found, failed)
+    elif words[0] == "gauss":
+        matrix, gradient = np.zeros((params.size, params.size), dtype), np.zeros(params.size, dtype)
+        with kernels.threads(count) as allowed:
+            add = kernels.gauss_newton_parallel if allowed else kernels.gauss_newton
+            add(*samples, sizes, activations, 0, nothing, params, matrix, gradient)
+        factor = factor_memory(params.size)
+        cholesky(np.eye(params.size), np.ones(params.size), factor)
+        cholesky_solve(factor, np.ones(params.size))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:

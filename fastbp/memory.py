@@ -14,6 +14,7 @@ import fastbp.kernels as kernels
 from fastbp.kernels.internal import copies, is_narrow, is_plain, memory_of
 
 from .options import Architecture, Hyperparameters
+from .second_order.options import NAMES, PAIRS
 
 # Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the
 # network returned.
@@ -50,12 +51,40 @@ def require(name: str, what: str, count: int) -> None:
 def require_training(net: Architecture, hyper: Hyperparameters, n: int, dtype: np.dtype[Any]) -> None:
     """Raise ValueError if the network, its batches or the targets of n samples do not fit; the parameters given do."""
     size = dtype.itemsize
+    if hyper.optimizer in NAMES:
+        _require_second_order(net, hyper.optimizer, n)
+        require("y", f"targets of {n} samples for {net.sizes[-1]} units", n * net.sizes[-1] * size)
+        return
     own = network_bytes(net, hyper, dtype)
     shape = "-".join(map(str, net.sizes))
     require("hidden", f"a network of {shape} units with the state of {hyper.optimizer}", own)
     largest = min(hyper.batch_size, n)
     require("batch_size", f"the network and batches of {largest} samples", own + batch_bytes(net, hyper, n, dtype))
     require("y", f"targets of {n} samples for {net.sizes[-1]} units", n * net.sizes[-1] * size)
+
+
+def _require_second_order(net: Architecture, optimizer: str, n: int) -> None:
+    """Raise ValueError if the matrices of an optimizer do not fit; the message says which one needs less."""
+    need, most, P = second_order_bytes(net, optimizer, n), limit(), _weights(net)
+    if most is None or need <= most:
+        return
+    less = second_order_bytes(net, "lbfgs", n)
+    instead = f"; optimizer='lbfgs' takes {shown(less)}" if less <= most and optimizer != "lbfgs" else ""
+    what = f"the matrices of {optimizer!r} for {P} weights"
+    raise ValueError(f"optimizer: {what} would take {shown(need)} of memory, of which there are {shown(most)}{instead}")
+
+
+def second_order_bytes(net: Architecture, optimizer: str, n: int) -> int:
+    """What an optimizer of all samples at once takes, in float64, besides the samples."""
+    P, residuals = _weights(net), n * net.sizes[-1]
+    space = sum(n * 2 * units for units in net.sizes)  # outputs and errors of all samples, for the gradient
+    if optimizer == "lbfgs":
+        return 8 * (2 * PAIRS * P + COPIES * P + space)
+    if optimizer == "bfgs":
+        return 8 * (2 * P * P + COPIES * P + space)
+    if optimizer == "levenberg_marquardt" and residuals < P:
+        return 8 * (2 * residuals * P + 2 * residuals * residuals)
+    return 8 * P * P * (4 if optimizer == "bayesian" else 3)
 
 
 def network_bytes(net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> int:

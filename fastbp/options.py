@@ -14,6 +14,7 @@ import fastbp.kernels as kernels
 
 from . import checks, losses, schedules
 from .runtime.lazy import cached_property
+from .second_order import options as second_order
 
 TASKS = ("regression", "classification", "multilabel")
 INITS = ("glorot", "he", "uniform")
@@ -174,6 +175,11 @@ class Hyperparameters:
     target_accuracy: float | None
     max_seconds: float | None
     patience: int | None
+    damping: float | None = None
+    damping_up: float | None = None
+    damping_down: float | None = None
+    damping_limit: float | None = None
+    tolerance: float | None = None
 
     @property
     def constant_rate(self) -> bool:
@@ -209,12 +215,15 @@ def hyperparameters(n: int, net: Architecture, asked: Mapping[str, Any], validat
     ValueError
         A value that is not valid.
     """
-    optimizer = checks.one_of("optimizer", asked["optimizer"], kernels.OPTIMIZERS)
+    optimizer = second_order.name_of(asked["optimizer"])
+    if optimizer in second_order.NAMES:
+        second_order.check(optimizer, n, net, asked)
     rate = _unless_none("learning_rate", asked, above=0)
     rate = rate or default_learning_rate(optimizer, net, asked.get("rate_factor", 1.0))
     size, epochs = asked["batch_size"], asked["epochs"]
     # rprop compares the signs of gradients of all samples.
     usual = (n, 500) if optimizer == "rprop" else (default_batch_size(n), default_epochs(n))
+    usual = (n, second_order.STEPS) if optimizer in second_order.NAMES else usual
     size = usual[0] if size is None else min(checks.integer("batch_size", size, 1), n)
     epochs = usual[1] if epochs is None else checks.integer("epochs", epochs, 0)
     schedule = checks.one_of("schedule", asked["schedule"], schedules.SCHEDULES)
@@ -248,6 +257,7 @@ def hyperparameters(n: int, net: Architecture, asked: Mapping[str, Any], validat
         target_accuracy=target_accuracy,
         max_seconds=_unless_none("max_seconds", asked, above=0),
         patience=patience,
+        **second_order.own_options(optimizer, asked),
     )
 
 
@@ -273,6 +283,8 @@ def default_learning_rate(optimizer: str, net: Architecture, factor: float = 1.0
 
     That of adam and its kin is `factor` times as high, but at most 0.01 with hidden layers.
     """
+    if optimizer in second_order.NAMES:
+        return 1.0
     if optimizer in ADAMS:
         if len(net.sizes) == 2:
             return LEARNING_RATE[optimizer] * 10 * factor

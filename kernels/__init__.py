@@ -87,6 +87,8 @@ from .product.matmul import matmul, matmul_parallel, matmul_parallel_pays, scale
 from .product.sparse import csr_linear_forward, csr_weight_gradient
 from .samplewise.online import online_epoch, prepare_online
 from .samplewise.tiny_many import online_many
+from .second_order.gauss_newton import gauss_newton, gauss_newton_parallel
+from .second_order.jacobian import jacobian
 
 OwnLoss = CustomLoss  # its former name
 
@@ -149,10 +151,13 @@ __all__ = [
     "forward",
     "forward_parallel",
     "forward_parallel_pays",
+    "gauss_newton",
+    "gauss_newton_parallel",
     "hidden_delta",
     "infer",
     "infer_parallel",
     "infer_parallel_pays",
+    "jacobian",
     "lecture",
     "linear_forward",
     "log",

@@ -12,6 +12,8 @@ from .network import epochs, random
 from .network.gather import gather
 from .network.inference import FEW, check_infer, few_rows, infer_row, rescale, row_space
 from .network.layout import GROUP
+from .second_order.cholesky import cholesky, cholesky_inverse, cholesky_solve, factor_memory
+from .second_order.jacobian import residual_jacobian
 from .samplewise.online import SPARSE, SPARSE_INPUTS
 from .samplewise.tiny import TINY_UNITS, is_tiny
 from .samplewise.tiny_lanes import ROW_BYTES
@@ -27,10 +29,14 @@ __all__ = [
     "TINY_UNITS",
     "activation",
     "check_infer",
+    "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
     "copies",
     "elementary",
     "end_process",
     "epochs",
+    "factor_memory",
     "few_rows",
     "frozen",
     "gather",
@@ -43,5 +49,6 @@ __all__ = [
     "random",
     "ready",
     "rescale",
+    "residual_jacobian",
     "row_space",
 ]

@@ -20,6 +20,7 @@ from ..data import division, reading
 from ..data import samples as data
 from ..model.network import Network
 from ..options import NUMBERS, Architecture, Hyperparameters, default_shared_batch_size
+from ..second_order.options import NAMES, name_of
 from ..training import checkpoint, source
 from ..training.state import TrainingState
 from . import chunks, shards, tree
@@ -106,6 +107,9 @@ class DaskSource:
 
     def batch_size(self, n: int, asked: Mapping[str, Any]) -> Any:
         """By default large, so that a batch is worth a message to each worker."""
+        got = name_of(asked["optimizer"])
+        if got in NAMES:
+            raise ValueError(f"optimizer: expected one that learns from batches, for a dask collection, got {got!r}")
         size, full = asked["batch_size"], asked["optimizer"] == "rprop"
         size = default_shared_batch_size(n) if size is None and not full else size
         least = n if size is None else size
@@ -204,6 +208,9 @@ class ShardedLearner:
     state : TrainingState
         Its weights and the state of the optimizer are updated in place.
     """
+
+    finished = None
+    measures: Mapping[str, float] = {}  # noqa: RUF012 - nothing is ever added
 
     def __init__(
         self, net: Architecture, hyper: Hyperparameters, source: DaskSource, setup: shards.Setup, state: TrainingState

@@ -16,11 +16,12 @@ from .. import tables
 from ..export.methods import Exports
 from ..runtime.lazy import cached_property
 from ..tables.raw_inputs import Inputs
+from .posterior import Intervals
 from .network import Network
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ensemble(Exports):
+class Ensemble(Exports, Intervals):
     """
     Networks that predict together: their mean, and how far they disagree.
 
@@ -211,6 +212,12 @@ class Ensemble(Exports):
         X = self._opened(X)
         found = [net.predict(X) if self.task == "regression" else net.predict_proba(X) for net in self.networks]
         return np.std(found, axis=0, dtype=np.float64)
+
+    def _variance(self, X: ArrayLike, noise: bool) -> NDArray[np.float64]:
+        """Of the mixture of what the networks predict: see `Network.predict_interval`."""
+        X = self._opened(X)
+        centres = np.array([net.forward(X) for net in self.networks], np.float64)
+        return np.mean([net._variance(X, noise) for net in self.networks], axis=0) + centres.var(axis=0)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """

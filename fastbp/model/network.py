@@ -23,6 +23,7 @@ from ..options import Architecture
 from ..runtime import blocks
 from ..runtime.lazy import cached_property
 from . import scoring
+from .posterior import Intervals, Posterior
 from .predictor import PiecePredictor, Predictor
 
 # Why a training stopped (lecture L29), in words
@@ -32,6 +33,8 @@ STOP_REASONS = {
     "target_accuracy": "the target accuracy was reached",
     "max_seconds": "the time was up",
     "patience": "the validation loss (or metric) no longer improved",
+    "converged": "the loss hardly fell any more",
+    "no_step": "no step lowered the loss any more",
     "callback": "a callback asked for it",
     "interrupted": "interrupted by Ctrl-C",
     "diverged": "the loss or a weight was no longer finite",
@@ -40,7 +43,7 @@ STOP_REASONS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Network(Exports):
+class Network(Exports, Intervals):
     """
     A trained multilayer perceptron that only predicts. Immutable; made by `fastbp.train` and `fastbp.load`.
 
@@ -67,12 +70,14 @@ class Network(Exports):
         Per epoch ``loss``, ``accuracy`` (not in regression), with a validation set ``validation_loss``,
         ``validation_accuracy`` and, with a metric, ``validation_metric``; and ``seconds`` since the start of the
         training. ``loss`` and ``accuracy`` are means over the epoch, each sample measured just before the update that
-        it is used for. Losses are those of the standardised targets, without the penalty l2.
+        it is used for. Optimizers that take all samples at once have the loss after each step, and
+        ``gradient_norm``, levenberg_marquardt and bayesian ``damping``, too, and bayesian ``effective_parameters`` and
+        ``noise_precision`` (beta). Losses are those of the standardised targets, without the penalty l2.
     best_epoch : int
         The epoch (from 1) whose weights these are.
     stop_reason : str
-        ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"callback"``,
-        ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` in a network from a checkpoint.
+        ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"converged"``,
+        ``"no_step"`` (as good as numbers of this dtype allow), ``"callback"``, ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` in a network from a checkpoint.
     options : mapping
         Every option of the run, with all defaults filled in.
     compile_seconds, train_seconds : float
@@ -82,6 +87,8 @@ class Network(Exports):
     target_range : array, shape (2, units of the last layer), or None
         Least and largest target of the training rows: predictions are cut to it, in `forward`, too. A constant target
         always has it, and is predicted as it is. None: they are not cut.
+    posterior : Posterior or None
+        The uncertainty of the weights, for `predict_interval`; None of any optimizer but bayesian.
     examples : array, shape (rows, raw values), or None
         Raw values of some training rows (at most 1000), with which exports are verified. Files and pickles do not
         contain them.
@@ -108,6 +115,7 @@ class Network(Exports):
     loss_parameter: tuple[float, ...] = ()
     target_range: NDArray[Any] | None = None
     examples: NDArray[Any] | None = None
+    posterior: Posterior | None = None
 
     def __post_init__(self) -> None:
         for name in ("params", "x_mean", "x_scale", "y_mean", "y_scale", "classes", "target_range", "examples"):

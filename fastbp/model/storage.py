@@ -20,18 +20,20 @@ from safetensors.numpy import save as to_bytes
 
 import fastbp.kernels as kernels
 
-from .. import compilation, losses, options, tables
+from .. import checks, compilation, losses, options, tables
 from .ensemble import Ensemble
 from .network import STOP_REASONS, Network
+from .posterior import Posterior
 
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
 # with its number and a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers,
 # and of the predictions of a regression; 7 brought what was learnt about a column's text, and what counts as missing.
-FORMAT, PIECES = 7, 5
+# 8 brought the posterior of the weights.
+FORMAT, PIECES, MISSING = 8, 5, 7
 _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
-_HISTORY, _RANGE = "history.", "target_range"
+_HISTORY, _RANGE, _POSTERIOR = "history.", "target_range", "posterior"
 
 
 @contextlib.contextmanager
@@ -67,6 +69,7 @@ def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
     """Header and tensors of a model file."""
     tensors: dict[str, NDArray[Any]] = {name: getattr(network, name) for name in _ARRAYS}
     tensors |= {} if network.target_range is None else {_RANGE: network.target_range}
+    tensors |= {} if network.posterior is None else {_POSTERIOR: network.posterior.root}
     tensors |= {_HISTORY + key: values for key, values in network.history.items()}
     header = {
         "format": FORMAT,
@@ -83,6 +86,7 @@ def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]
         "options": dict(network.options),
         "compile_seconds": network.compile_seconds,
         "train_seconds": network.train_seconds,
+        "noise": None if network.posterior is None else network.posterior.noise,
     }
     return header, tensors
 
@@ -231,6 +235,7 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
         require(fits, f"{_RANGE} does not fit the outputs")
         ordered = np.isfinite(target_range).all() and (target_range[0] <= target_range[1]).all()
         require(bool(ordered), f"{_RANGE} holds impossible limits")
+    posterior = _posterior(tensors.get(_POSTERIOR), header.get("noise"), count)
     classes = _classes_from_json(header["classes"])
     fits = sizes[-1] % max(1, len(parameter)) == 0
     require(fits, f"{sizes[-1]} output units do not fit {len(parameter)} parameters of the loss")
@@ -270,9 +275,20 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
         options=header["options"],
         loss_parameter=parameter,
         target_range=target_range,
+        posterior=posterior,
         compile_seconds=float(seconds[0]),
         train_seconds=float(seconds[1]),
     )
+
+
+def _posterior(root: NDArray[Any] | None, noise: Any, count: int) -> Posterior | None:
+    """The posterior of so many weights, if there is one."""
+    if root is None:
+        return None
+    fits = root.shape == (count * (count + 1) // 2,) and root.dtype == np.float64 and bool(np.isfinite(root).all())
+    require(fits, f"{_POSTERIOR} does not fit the weights")
+    require(isinstance(noise, float) and 0 < noise < math.inf, f"impossible variance of the noise {noise!r}")
+    return Posterior(checks.frozen(root), noise)
 
 
 def classes_to_json(classes: NDArray[Any] | None) -> dict[str, Any] | None:

@@ -39,6 +39,7 @@ _PARAMS, _STATE = "run.params", "run.state"
 # Options that came after the first checkpoints, and what the runs of these did.
 _ADDED = {"encode": "standard"}
 _ADDED_LATER = {"missing": None, "groups": None, "time": None}
+_ADDED_LAST = {"damping": 1e-3, "damping_up": 2.0, "damping_down": 10.0, "damping_limit": 1e10, "tolerance": None}
 _BLOCK_BYTES = 1 << 22
 
 
@@ -244,7 +245,8 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
         added: dict[str, Any] = {"quality": SINGLE} | (_ADDED if header["format"] < storage.PIECES else {})
-        added |= _ADDED_LATER if header["format"] < storage.FORMAT else {}
+        added |= _ADDED_LATER if header["format"] < storage.MISSING else {}
+        added |= _ADDED_LAST if header["format"] < storage.FORMAT else {}
         options = added | options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.

@@ -65,7 +65,7 @@ class CompiledEpochs:
             samples = map(checks.frozen, (validation.X, validation.Y, validation.weight))
             self.validation = epochs.Watched(*samples, np.empty(validation.Y.shape, learner.params.dtype))
         self.name = f"{learner.kernel_names[0]} epochs{' validated' * (validation is not None)}"
-        self._columns = history_columns(learner.net, validation is not None, False)
+        self._columns = history_columns(learner.net, learner.hyper.optimizer, validation is not None, False)
         self._kept = [MEASURED.index(name) for name in self._columns if name != "seconds"]
         rows = len(learner.training.X), learner.hyper.batch_size, 0 if validation is None else len(validation.X)
         self._work = self.name, learner.params.dtype, learner.net.sizes, *rows

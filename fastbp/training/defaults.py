@@ -11,6 +11,7 @@ from .. import checks
 from ..data.targets import Targets
 from ..model.network import Network
 from ..options import ADAMS, DEFAULT_HIDDEN, default_batch_size, default_epochs
+from ..second_order.options import NAMES, name_of
 
 AUTO, SINGLE = "auto", "single"
 QUALITIES = (AUTO, SINGLE, "fast", "default", "best")
@@ -56,7 +57,10 @@ def filled(asked: Mapping[str, Any], features: int | None, in_memory: bool, targ
         rate is, if it is not given; ``"within_range"``, whether predictions stay within the range of the targets; and
         ``"open"``, the names of those options that a quality may choose, as the user did not.
     """
+    optimizer = name_of(asked["optimizer"])
+    asked = {**asked, "optimizer": optimizer}
     own: dict[str, Any] = {"hidden": DEFAULT_HIDDEN, "schedule": "constant", "encode": "standard"}
+    own["dtype"] = "float64" if optimizer in NAMES else "float32"
     own |= {"rate_factor": 1.0, "within_range": False}
     validation = patience = None
     quality = checks.one_of("quality", asked["quality"], QUALITIES)
@@ -69,7 +73,7 @@ def filled(asked: Mapping[str, Any], features: int | None, in_memory: bool, targ
     if features is None and in_memory and start is None and not plain:
         many = target.task == "regression" and n >= LARGER_BATCHES
         hidden, factor = CLASSES if target.task != "regression" else MANY_NUMBERS if many else NUMBERS
-        own = {"hidden": hidden, "schedule": "cosine", "encode": "piecewise"}
+        own |= {"hidden": hidden, "schedule": "cosine", "encode": "piecewise"}
         own |= {"rate_factor": factor, "within_range": True, "epochs": table_epochs(n)}
         if many:
             own["batch_size"] = max(LARGER, default_batch_size(n))
@@ -78,6 +82,9 @@ def filled(asked: Mapping[str, Any], features: int | None, in_memory: bool, targ
         quality = (SINGLE if of_one_run else "default") if quality == AUTO else quality
     quality = SINGLE if quality == AUTO else quality
     if quality != SINGLE:
+        if optimizer in NAMES:
+            why = "whose runs end where they have converged, and not after so many epochs"
+            raise ValueError(f"quality: expected 'single' with optimizer={optimizer!r}, {why}, got {quality!r}")
         _check_quality(quality, asked, in_memory, start is not None)
         validation = patience = None
     encode = _encoding(asked, features, n if in_memory else 0, start)

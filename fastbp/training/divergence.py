@@ -11,6 +11,7 @@ import fastbp.kernels as kernels
 
 from ..model import network
 from ..options import Architecture, Hyperparameters
+from ..second_order.options import NAMES
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -19,6 +20,8 @@ class DivergenceWarning(RuntimeWarning):
 
 def message(net: Architecture, hyper: Hyperparameters, params: NDArray[Any], X: Any, where: str, scaled: bool) -> str:
     """One sentence: what happened, where, and what to try; `scaled`: whether inputs are standardised."""
+    if hyper.optimizer in NAMES:
+        return f"training could not begin: {_first_culprit(net, params, X)} not finite; try scale=True, or another init"
     more = "or clip_norm=1.0" if scaled else "clip_norm=1.0, and scale=True"
     return (
         f"training diverged in {where}: {_first_culprit(net, params, X)} no longer finite with "

@@ -1,4 +1,4 @@
-"""The first weights of a network, and the random numbers of a run."""
+"""The first weights of a network, the random numbers of a run, and its state before the first epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import fastbp.kernels as kernels
+
 from .. import checks, options
+from ..second_order import learner as second_order
+from ..second_order.options import NAMES
+from .state import TrainingState
 
 # Numbers that are drawn at a time: they stay in the second cache until they are rounded to the type of the weights.
 DRAWN = 1 << 15
@@ -55,3 +60,13 @@ def _bounds(net: options.Architecture, init: str | None) -> list[tuple[int, floa
         bound = {"glorot": math.sqrt(6 / (n_in + n_out)), "he": math.sqrt(6 / n_in), "uniform": 1.0}[init or "glorot"]
         layers.append(((n_in + 1) * n_out, bound))
     return layers
+
+
+def first_state(
+    net: options.Architecture, hyper: options.Hyperparameters, params: NDArray[Any], random: np.random.Generator | None
+) -> TrainingState:
+    """The state before the first epoch."""
+    if hyper.optimizer in NAMES:
+        return TrainingState.initial(params, second_order.initial_state(net, hyper, params), random)
+    count = kernels.states_of(kernels.OPTIMIZERS[hyper.optimizer])
+    return TrainingState.initial(params, [np.zeros_like(params) for _ in range(count)], random)

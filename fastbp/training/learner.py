@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,9 @@ class LocalLearner:
         Determines what dropout leaves out.
     threads : int
     """
+
+    finished = None
+    measures: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self,

@@ -14,11 +14,12 @@ from ..runtime import interruption
 from ..runtime.progress import make_bar
 from ..runtime.warning import warn
 from . import divergence
-from .state import Checkpointer, Epoch, EpochRunner, Learner, TrainingState
+from .state import MEASURES, Checkpointer, Epoch, EpochRunner, Learner, TrainingState
 
 Metric = Callable[[NDArray[Any]], float]
 # Names of the columns of the history on the progress bar: short enough for a terminal.
 _ON_BAR = {"validation_loss": "val_loss", "validation_accuracy": "val_accuracy", "validation_metric": "val_metric"}
+_MEASURED = {"damping": "damping", "gradient_norm": "gradient", "effective_parameters": "effective"}
 
 
 class _SingleEpochs:
@@ -48,6 +49,7 @@ class _SingleEpochs:
             if cost < state.best_cost or not state.rows:
                 state.best_cost, state.best_epoch = cost, len(state.rows) + 1
                 state.best_params[:] = state.params
+        row |= learner.measures
         row["seconds"] = time.perf_counter() - started
         state.rows.append(row)
         return None
@@ -154,17 +156,17 @@ def _stop_reason(learner: Learner, row: dict[str, float], waited: int) -> str | 
         return "patience"
     if hyper.max_seconds is not None and row["seconds"] >= hyper.max_seconds:
         return "max_seconds"
-    return None
+    return learner.finished
 
 
 def _shown(row: dict[str, float]) -> dict[str, str]:
     """What the bar shows after its count."""
-    names = {"loss": "loss"} | (_ON_BAR if "validation_loss" in row else {"accuracy": "accuracy"})
+    names = {"loss": "loss"} | (_ON_BAR if "validation_loss" in row else {"accuracy": "accuracy"}) | _MEASURED
     return {short: f"{row[name]:.4g}" for name, short in names.items() if name in row}
 
 
 def _epoch(number: int, row: dict[str, float], params: NDArray[Any]) -> Epoch:
-    names = ("accuracy", "validation_loss", "validation_accuracy", "validation_metric")
+    names = ("accuracy", "validation_loss", "validation_accuracy", "validation_metric", *MEASURES["bayesian"])
     optional = {name: row.get(name) for name in names}
     return Epoch(number, row["loss"], **optional, seconds=row["seconds"], params=checks.frozen(params))
 

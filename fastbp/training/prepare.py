@@ -19,9 +19,11 @@ from ..data.division import Division, held_out_rows
 from ..data.sparse import SparseRows
 from ..data.targets import Targets, targets_of
 from ..model.network import Network
+from ..model.posterior import Posterior
 from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..runtime.warning import warn
 from ..tables import hints
+from ..second_order.learner import SecondOrderLearner
 from . import checkpoint, first_weights, loop
 from .defaults import AUTO, SINGLE, filled
 from .design import design
@@ -147,9 +149,11 @@ class Run:
         """The state before the first epoch of a run with these options."""
         first, _, order = first_weights.random_streams(asked["seed"])
         params = first_weights.initial_parameters(net, asked["init"], first, self.initial.params.dtype)
-        return TrainingState.initial(params, self.hyper.optimizer, order if asked["shuffle"] else None)
+        return first_weights.first_state(net, self.hyper, params, order if asked["shuffle"] else None)
 
-    def result(self, state: TrainingState, compile_seconds: float = 0.0) -> Network:
+    def result(
+        self, state: TrainingState, compile_seconds: float = 0.0, posterior: Posterior | None = None
+    ) -> Network:
         """The network of a run that ends in this state."""
         return self.network(
             state.final_params,
@@ -158,6 +162,7 @@ class Run:
             stop_reason=state.stop_reason,
             compile_seconds=compile_seconds,
             train_seconds=state.seconds,
+            posterior=posterior,
         )
 
     def train(
@@ -183,19 +188,21 @@ class Run:
         -------
         Network
         """
-        state, compile_seconds = self.initial, 0.0
+        state, compile_seconds, learner = self.initial, 0.0, None
         try:
             if checkpointer is not None:
                 checkpointer.begin(self.digests, self.result)
             if self.start is not None:
-                columns = history_columns(self.net, self.validates, self.metric is not None)
+                columns = history_columns(self.net, self.hyper.optimizer, self.validates, self.metric is not None)
                 state = self.start.state(state, columns, self.hyper.epochs)
-            if state.stop_reason in ("unfinished", "interrupted"):
+            unfinished = state.stop_reason in ("unfinished", "interrupted")
+            if unfinished or self.hyper.optimizer == "bayesian":  # has the posterior, also of a run that was complete
                 learner = self.learner(state, self.hyper, self.recorded["seed"])
+            if unfinished:
                 compile_seconds = loop.run(
                     learner, state, progress, callback, self.metric, checkpointer, until, bool(self.asked["scale"])
                 )
-            return self.result(state, compile_seconds)
+            return self.result(state, compile_seconds, _posterior_of(learner))
         finally:
             self.source.close()
 
@@ -219,7 +226,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     -------
     Run
     """
-    dtype, init, metric, validation = (asked[name] for name in ("dtype", "init", "metric", "validation"))
+    init, metric, validation = (asked[name] for name in ("init", "metric", "validation"))
     separate = isinstance(validation, tuple | list)  # the user's own validation samples
     validation = (*validation[:1], *map(source.gather, validation[1:])) if separate else validation
     given = y
@@ -256,7 +263,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     count, validates = len(parts.train), parts.validation is not None
     batch_size = source.batch_size(count, asked)
     net, hyper = design(target, inputs.shape[1], count, validates, {**asked, "batch_size": batch_size})
-    kind = np.dtype(dtype)
+    kind = np.dtype(asked["dtype"])
     source.place(parts, net, hyper, kind)
     separate_part = parts.validation if separate else None
     digests = functools.cache(functools.partial(_digests, source, target, weight, parting, separate_part))
@@ -275,7 +282,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     limits = target_range(parts.train.y, net, network, asked["within_range"])
     maker = functools.partial(_network_maker, scaling, target, columns, source, limits)
     make = maker(net, recorded)
-    initial = TrainingState.initial(params, hyper.optimizer, order_random if asked["shuffle"] else None)
+    initial = first_weights.first_state(net, hyper, params, order_random if asked["shuffle"] else None)
     measure = _metric(metric, source, parts.validation, make)
     known = parts.train.y
     return Run(
@@ -295,6 +302,14 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
         maker,
         parting.take(places),
     )
+
+
+def _posterior_of(learner: Any) -> Posterior | None:
+    """The posterior of the weights, if the optimizer has one."""
+    if not isinstance(learner, SecondOrderLearner):
+        return None
+    found = learner.posterior()
+    return None if found is None else Posterior.of(*found)
 
 
 @contextlib.contextmanager

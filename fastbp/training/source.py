@@ -15,6 +15,8 @@ from ..data.sparse import SparseRows
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network, freeze
 from ..options import Architecture, Hyperparameters
+from ..second_order.learner import SecondOrderLearner
+from ..second_order.options import NAMES
 from . import checkpoint
 from .learner import LocalLearner
 from .state import Learner, TrainingState
@@ -122,8 +124,9 @@ class MemorySource:
         if hyper.optimizer == "sgd" and hyper.batch_size == 1 and isinstance(parts.train.X, SparseRows):
             raise ValueError("batch_size: expected at least 2 samples of a sparse matrix, got 1")
         self.parts = parts
-        # the lecture's own rule, and a network of one layer, take the inputs as they are
+        # the lecture's own rule, a network of one layer, and optimizers of all samples take the inputs as they are
         self.in_pieces = len(net.sizes) > 2 and not (hyper.optimizer == "sgd" and hyper.batch_size == 1)
+        self.in_pieces &= hyper.optimizer not in NAMES
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each input."""
@@ -162,6 +165,8 @@ class MemorySource:
         """What makes a learner of these samples."""
 
         def made(state: TrainingState, hyper: Hyperparameters, seed: int) -> Learner:
+            if hyper.optimizer in NAMES:
+                return SecondOrderLearner(net, hyper, training, validation, state, threads)
             return LocalLearner(net, hyper, training, validation, state, seed, threads)
 
         return made

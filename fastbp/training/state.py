@@ -31,6 +31,8 @@ class Epoch:
         Mean loss of the epoch.
     accuracy, validation_loss, validation_accuracy, validation_metric : float or None
         None where there is none (regression, no validation set, no metric).
+    damping, gradient_norm, effective_parameters, noise_precision : float or None
+        Of the optimizers of all samples at once, see `Network.history`; None of others.
     seconds : float
         Since the start of the training.
     params : array
@@ -45,6 +47,10 @@ class Epoch:
     validation_metric: float | None
     seconds: float
     params: NDArray[Any]
+    damping: float | None = None
+    gradient_norm: float | None = None
+    effective_parameters: float | None = None
+    noise_precision: float | None = None
 
 
 @dataclass
@@ -82,10 +88,11 @@ class TrainingState:
     stop_reason: str = "unfinished"
 
     @classmethod
-    def initial(cls, params: NDArray[Any], optimizer: str, random: np.random.Generator | None) -> TrainingState:
+    def initial(
+        cls, params: NDArray[Any], optimizer_state: list[NDArray[Any]], random: np.random.Generator | None
+    ) -> TrainingState:
         """The state before the first epoch."""
-        count = kernels.states_of(kernels.OPTIMIZERS[optimizer])
-        return cls(params, [np.zeros_like(params) for _ in range(count)], random, params.copy())
+        return cls(params, optimizer_state, random, params.copy())
 
     @property
     def seconds(self) -> float:
@@ -103,11 +110,20 @@ class TrainingState:
         return {key: np.array([row[key] for row in self.rows]) for key in (self.rows[0] if self.rows else ())}
 
 
-def history_columns(net: Architecture, validation: bool, metric: bool) -> list[str]:
+# Columns of the history besides losses: what the optimizers of all samples measure in each step.
+MEASURES = {
+    "levenberg_marquardt": ("damping", "gradient_norm"),
+    "bayesian": ("damping", "gradient_norm", "effective_parameters", "noise_precision"),
+    "bfgs": ("gradient_norm",),
+    "lbfgs": ("gradient_norm",),
+}
+
+
+def history_columns(net: Architecture, optimizer: str, validation: bool, metric: bool) -> list[str]:
     """Names of the columns of the history."""
     classify = net.task != "regression"
     validated = ["validation_loss"] + ["validation_accuracy"] * classify + ["validation_metric"] * metric
-    return ["loss"] + ["accuracy"] * classify + validated * validation + ["seconds"]
+    return ["loss"] + ["accuracy"] * classify + validated * validation + [*MEASURES.get(optimizer, ()), "seconds"]
 
 
 class Checkpointer(Protocol):
@@ -183,11 +199,21 @@ class Learner(Protocol):
         What is trained, and how.
     validates : bool
         Whether there is a validation set.
+    finished : str or None
+        The reason to stop after the last epoch, if there is nothing left to learn.
+    measures : mapping
+        What the row of the last epoch in the history has besides losses.
     """
 
     net: Architecture
     hyper: Hyperparameters
     validates: bool
+
+    @property
+    def finished(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def measures(self) -> Mapping[str, float]: ...  # noqa: D102
 
     def prepare(self, measures: bool, progress: bool | None) -> float:
         """Make the kernels ready, also those that measure; returns the seconds that it took."""

@@ -49,6 +49,11 @@ def train(  # noqa: PLR0913
     l2: float = 0.0,
     dropout: float | Sequence[float] = 0.0,
     clip_norm: float | None = None,
+    damping: float = 1e-3,
+    damping_up: float = 2.0,
+    damping_down: float = 10.0,
+    damping_limit: float = 1e10,
+    tolerance: float | None = None,
     sample_weight: ArrayLike | None = None,
     class_weight: Mapping[Any, float] | str | None = None,
     groups: ArrayLike | str | None = None,
@@ -57,7 +62,7 @@ def train(  # noqa: PLR0913
     encode: str | None = None,
     missing: Sequence[str] | None = None,
     init: Network | str | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     seed: int | None = None,
     threads: int | None = None,
     shuffle: bool = True,
@@ -109,8 +114,14 @@ def train(  # noqa: PLR0913
     huber_delta : float
         The error at which ``"huber"`` turns from a square into a line, in standard deviations of the targets where
         these are standardised.
-    optimizer : {"adam", "sgd", "momentum", "nesterov", "adamw", "nadam", "rmsprop", "rprop"}
-        rprop takes all samples at once, unless `batch_size` says otherwise.
+    optimizer : str
+        ``"adam"``, ``"sgd"``, ``"momentum"``, ``"nesterov"``, ``"adamw"``, ``"nadam"``, ``"rmsprop"``; ``"rprop"``,
+        which takes all samples at once, unless `batch_size` says otherwise. Or one that takes all samples at once and
+        the curvature into account, for networks of up to some thousand weights: ``"levenberg_marquardt"`` (``"lm"``),
+        damped Gauss-Newton steps, for errors as small as the network allows; ``"bayesian"``, the same with a penalty
+        on weights that it finds itself, for few or noisy samples, see `Network.predict_interval`; ``"bfgs"``; or
+        ``"lbfgs"``, for any number of weights. An epoch is then a step, and ends the run once it has converged. "Which
+        optimizer?" in the guide compares them.
     learning_rate : float, optional
         alpha; by default 0.001 for adam, adamw, nadam and rmsprop (up to 0.01 if layers have fewer than 64 units, 0.03
         without hidden layers), 0.01 for momentum, nesterov and rprop, 0.1 for sgd (0.5 for the lecture's squared error
@@ -126,7 +137,7 @@ def train(  # noqa: PLR0913
         rule.
     epochs : int, optional
         Most passes over the training samples; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
-        above 100 000; 500 for rprop; 100 for a table of 1000 rows, 20 from 5000 on. 0 gives a network with its first
+        above 100 000; 500 for rprop, and at most 1000 steps of levenberg_marquardt, bayesian, bfgs and lbfgs; 100 for a table of 1000 rows, 20 from 5000 on. 0 gives a network with its first
         weights.
     target_loss, target_accuracy : float, optional
         Stop once the network, measured on its training samples after an epoch, is as good as this.
@@ -151,6 +162,14 @@ def train(  # noqa: PLR0913
         Probability with which a unit is left out of a sample's pass in training; the others are scaled up.
     clip_norm : float, optional
         Greatest norm of the gradient of a batch; a longer one is shortened, its direction kept.
+    damping, damping_up, damping_down, damping_limit : float
+        Of levenberg_marquardt and bayesian. The damping of the first step; its factor after a step that fails, which
+        doubles with each further one; by how much it is divided at most after one that brings what it promised; and
+        where the run ends, as no step succeeds.
+    tolerance : float, optional
+        The run has converged when ten steps lowered the loss by less than this share, by default 1e-6; with bayesian,
+        when a step did, and the number of effective parameters hardly changes, by default 1e-4. Only for the optimizers
+        that take all samples at once.
     sample_weight : array-like, shape (n,), optional
         Weight of each sample, in the loss and in all that is learnt from the samples, such as means and medians; only
         ratios matter. A whole number stands for so many equal samples. One of weight 0 has no influence on anything, as
@@ -182,7 +201,8 @@ def train(  # noqa: PLR0913
     init : Network or {"glorot", "he", "uniform"}, optional
         Continue from a trained network (its layers and scaling are kept), or draw the weights by a rule, by default
         glorot. uniform: all in (-1, 1).
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64"}, optional
+        By default float32; float64 with the optimizers that take all samples at once.
     seed : int, optional
         Makes the run repeatable; if left out, it is drawn and recorded in ``net.options``.
     threads : int, optional
@@ -266,6 +286,11 @@ def train(  # noqa: PLR0913
         "l2": l2,
         "dropout": dropout,
         "clip_norm": clip_norm,
+        "damping": damping,
+        "damping_up": damping_up,
+        "damping_down": damping_down,
+        "damping_limit": damping_limit,
+        "tolerance": tolerance,
         "sample_weight": sample_weight,
         "class_weight": class_weight,
         "groups": groups,
