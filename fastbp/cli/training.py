@@ -12,6 +12,7 @@ import fastbp.kernels as kernels
 
 from .. import checks, compilation, losses, schedules
 from ..options import ELEMENTWISE, TASKS
+from ..second_order import options as second_order
 from ..tables import files
 from ..training.defaults import AUTO, QUALITIES
 from ..training.design import ENCODINGS
@@ -69,7 +70,7 @@ def add_options(options: Options, quality: str = AUTO, validation: float | None 
     choice("--loss", "default: auto", "auto", ("auto", *kernels.LOSSES))
     number("--quantile", "one or more levels of --loss quantile (default: 0.5)", "0.1,0.9", _levels, losses.LEVEL)
     number("--huber-delta", "error above which --loss huber is linear (default: 1)", "D", default=losses.DELTA)
-    choice("--optimizer", "default: adam", "adam", kernels.OPTIMIZERS)
+    choice("--optimizer", "default: adam", "adam", (*kernels.OPTIMIZERS, *second_order.NAMES, *second_order.SHORT))
     number("--learning-rate", "default: depends on optimizer and width", "RATE")
     choice("--schedule", "of the learning rate (default: cosine)", None, schedules.SCHEDULES)
     number("--warmup", "epochs in which the learning rate rises (default: 0)", "N", default=0.0)
@@ -86,9 +87,16 @@ def add_options(options: Options, quality: str = AUTO, validation: float | None 
     number("--l2", "weight of the penalty on large weights (default: 0)", "F", default=0.0)
     number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)
     number("--clip-norm", "shorten gradients that are longer than this", "LENGTH")
+    damped = "of levenberg_marquardt and bayesian:"
+    number("--damping", f"{damped} damping of the first step (default: 0.001)", "D", default=1e-3)
+    number("--damping-up", f"{damped} its factor after a step that fails (default: 2)", "F", default=2.0)
+    number("--damping-down", f"{damped} its divisor after one that succeeds, at most (default: 10)", "F", default=10.0)
+    number("--damping-limit", f"{damped} where the run ends (default: 1e10)", "D", default=1e10)
+    converged = "stop when the loss falls by less than this share (default: 1e-6; 1e-4 with bayesian)"
+    number("--tolerance", f"with an optimizer of all rows at once, {converged}", "SHARE")
     options.add("--no-scale", "do not standardise the columns", dest="scale", action="store_false")
     choice("--encode", "of numbers: as they are, or piece by piece, too (default, auto: piecewise)", None, ENCODINGS)
-    choice("--dtype", "default: float32", "float32", compilation.DTYPES)
+    choice("--dtype", "default: float32, or float64 with an optimizer of all rows", None, compilation.DTYPES)
     number("--seed", "make the run repeatable", "N", int)
     number("--threads", "the most threads to use (default: all)", "N", int)
 

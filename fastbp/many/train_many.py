@@ -170,7 +170,7 @@ def train_variants(
         shares = [group[k : k + size] for k in range(0, len(group), size)]
         jobs += [Job(share, side_by_side.seconds(run, len(share))) for share in shares]
     if engine is None:
-        for dtype in {job.variants[0].asked["dtype"] for job in jobs if len(job.variants) > 1}:
+        for dtype in {job.variants[0].asked["dtype"] or "float32" for job in jobs if len(job.variants) > 1}:
             compilation.prepare([compilation.SIDE_BY_SIDE], dtype, progress)
     found = executor.run(jobs, dataset, progress, "training")
     return Networks(found[k] for k in range(len(known)))

@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 # Optimizers that take a step on all samples at a time, and find out how long it may be.
 DAMPED, QUASI_NEWTON = ("levenberg_marquardt", "bayesian"), ("bfgs", "lbfgs")
 NAMES = DAMPED + QUASI_NEWTON
-_SHORT = {"lm": "levenberg_marquardt"}
-# Their own options, with those that have them, and what the others leave them at.
-_OWN = {
-    "damping": (DAMPED, 1e-3),
-    "damping_up": (DAMPED, 2.0),
-    "damping_down": (DAMPED, 10.0),
-    "damping_limit": (DAMPED, 1e10),
+SHORT = {"lm": "levenberg_marquardt"}
+# How damping begins and changes.
+DAMPING = {"damping": 1e-3, "damping_up": 2.0, "damping_down": 10.0, "damping_limit": 1e10}
+# The options that only some optimizers have: which, and the default.
+_OWN: dict[str, tuple[tuple[str, ...], float | None]] = {
+    **{name: (DAMPED, default) for name, default in DAMPING.items()},
     "tolerance": (NAMES, None),
 }
 _TOLERANCE = dict.fromkeys(NAMES, 1e-6) | {"bayesian": 1e-4}
@@ -33,12 +32,12 @@ STEPS, PAIRS = 1000, 10
 
 def name_of(optimizer: Any) -> str:
     """The name of an optimizer; it may have been given a shorter one."""
-    name = _SHORT.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer
-    return checks.one_of("optimizer", name, (*kernels.OPTIMIZERS, *NAMES, *_SHORT))
+    name = SHORT.get(optimizer, optimizer) if isinstance(optimizer, str) else optimizer
+    return checks.one_of("optimizer", name, (*kernels.OPTIMIZERS, *NAMES, *SHORT))
 
 
 def own_options(optimizer: str, asked: Mapping[str, Any]) -> dict[str, float | None]:
-    """The options that only some optimizers have; None for the others."""
+    """The options that only some optimizers have, checked; None for the others."""
     found: dict[str, float | None] = {}
     for name, (owners, default) in _OWN.items():
         value = asked[name]

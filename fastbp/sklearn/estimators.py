@@ -14,12 +14,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .. import checks, losses, options
 from ..training.passes import Array
-from .learning import SOLVERS, Compiled
+from .learning import LM, SOLVERS, Compiled
 
 # Valid values of the parameters that both estimators add to, or extend from, scikit-learn's.
 _CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [StrOptions(set(options.ELEMENTWISE)), "array-like"],
-    "solver": [StrOptions({"lbfgs", *SOLVERS})],
+    "solver": [StrOptions({"lbfgs", *LM, *SOLVERS})],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive", "cosine", "one_cycle"})],
     "dropout": [Interval(Real, 0, 1, closed="left"), "array-like"],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
@@ -45,9 +45,11 @@ class MLPClassifier(Compiled, reference.MLPClassifier):  # type: ignore[misc]
         ``"hard_sigmoid"`` and ``"exp"``.
     solver : str
         Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"``
-        (with `beta_2`) and ``"rprop"`` (on all samples at once, unless `batch_size` says otherwise).
+        (with `beta_2`) and ``"rprop"`` (on all samples at once, unless `batch_size` says otherwise); and ``"lm"``,
+        Levenberg-Marquardt, for some thousand weights at most (see `fastbp.train`; `max_iter` steps, until ten lower
+        the loss by less than the share `tol`).
     learning_rate : str
-        Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs, over the batches of `max_iter` epochs.
+        Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs and lm, over the batches of `max_iter` epochs.
     warmup : float, default=0
         Epochs in which the learning rate rises from 0 in equal steps.
     dropout : float or sequence of one per hidden layer, default=0
@@ -215,9 +217,11 @@ class MLPRegressor(Compiled, reference.MLPRegressor):  # type: ignore[misc]
         ``"hard_sigmoid"`` and ``"exp"``.
     solver : str
         Also ``"adamw"`` (`alpha` is the decay of the weights per unit of the learning rate), ``"nadam"``, ``"rmsprop"``
-        (with `beta_2`) and ``"rprop"`` (on all samples at once, unless `batch_size` says otherwise).
+        (with `beta_2`) and ``"rprop"`` (on all samples at once, unless `batch_size` says otherwise); and ``"lm"``,
+        Levenberg-Marquardt, for some thousand weights at most (see `fastbp.train`; `max_iter` steps, until ten lower
+        the loss by less than the share `tol`).
     learning_rate : str
-        Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs, over the batches of `max_iter` epochs.
+        Also ``"cosine"`` and ``"one_cycle"``, for every solver but lbfgs and lm, over the batches of `max_iter` epochs.
     warmup : float, default=0
         Epochs in which the learning rate rises from 0 in equal steps.
     dropout : float or sequence of one per hidden layer, default=0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 import time
 import warnings
 from typing import Any
 
 import numpy as np
-from joblib.parallel import get_active_backend
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
@@ -22,13 +20,15 @@ from threadpoolctl import threadpool_limits
 import fastbp.kernels as kernels
 
 from .. import compilation, losses, options, schedules
-from ..compilation import thread_count
 from ..model.network import Network, layers
 from ..options import Architecture
 from ..training.passes import Array, Passes, UpdateRule
+from .damped import fit_damped
 from .early_stopping import EarlyStopping
+from .jobs import threads_here
 from .outputs import flat, read, sparse_outputs
 
+LM = ("lm", "levenberg_marquardt")
 SOLVERS = ("sgd", "adam", "adamw", "nadam", "rmsprop", "rprop")
 # The kernel that predicts.
 FORWARD = ("forward",)
@@ -54,12 +54,6 @@ def states_of(solver: str) -> tuple[str, ...]:
     if solver in _STATES:
         return _STATES[solver]
     return ("first", "second")[: kernels.states_of(kernels.OPTIMIZERS[solver])]
-
-
-def threads_here() -> int:
-    """Threads of a fit: all that Numba has (joblib divides them among its processes); one in a job on a thread."""
-    in_a_job = get_active_backend()[0].nesting_level > 0
-    return thread_count(1 if in_a_job and threading.current_thread() is not threading.main_thread() else None)
 
 
 class Compiled(EarlyStopping):
@@ -105,7 +99,7 @@ class Compiled(EarlyStopping):
     def _initialize(self: Any, y: Array, layer_units: list[int], dtype: Any) -> None:
         self._hidden_activations(len(layer_units) - 2)
         super()._initialize(y, layer_units, dtype)  # type: ignore[misc]
-        if self.solver in SOLVERS:
+        if self.solver in SOLVERS + LM:
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
             early = self.early_stopping
@@ -152,9 +146,11 @@ class Compiled(EarlyStopping):
         if net.custom_loss is not None:
             losses.check_derivative(net.custom_loss, y, net.activations[-1])
         if self.solver == "lbfgs":
-            self._check_lbfgs_options()
+            self._check_options_of_batches(("callback", None))
             # scikit-learn's own minimisation; it only passes the middle four on to _loss_grad_lbfgs.
             self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
+        elif self.solver in LM:
+            fit_damped(self, X, y, sample_weight)
         else:
             self._fit_stochastic(X, y, sample_weight, incremental)
         if not all(np.isfinite(part).all() for part in itertools.chain(self.coefs_, self.intercepts_)):
@@ -207,11 +203,11 @@ class Compiled(EarlyStopping):
 
     # L-BFGS
 
-    def _check_lbfgs_options(self: Any) -> None:
-        for name, default in (("dropout", 0), ("clip_norm", None), ("warmup", 0), ("callback", None)):
+    def _check_options_of_batches(self: Any, *more: tuple[str, Any]) -> None:
+        for name, default in (("dropout", 0), ("clip_norm", None), ("warmup", 0), *more):
             value = getattr(self, name)
             if not (value is None or (np.ndim(value) == 0 and value == default)):
-                wanted = f"{default} with solver='lbfgs', which has no batches and epochs"
+                wanted = f"{default} with solver={self.solver!r}, which has no batches and epochs"
                 raise ValueError(f"{name}: expected {wanted}, got {value!r}")
 
     def _fit_lbfgs(self: Any, X: Any, y: Array, sample_weight: Array | None, *rest: Any) -> None:

@@ -26,6 +26,7 @@ from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
 from ..runtime.warning import warn
+from ..second_order.options import DAMPING
 from .defaults import AUTO, SINGLE
 from .state import Digests, TrainingState
 
@@ -39,7 +40,7 @@ _PARAMS, _STATE = "run.params", "run.state"
 # Options that came after the first checkpoints, and what the runs of these did.
 _ADDED = {"encode": "standard"}
 _ADDED_LATER = {"missing": None, "groups": None, "time": None}
-_ADDED_LAST = {"damping": 1e-3, "damping_up": 2.0, "damping_down": 10.0, "damping_limit": 1e10, "tolerance": None}
+_ADDED_LAST = {**DAMPING, "tolerance": None}
 _BLOCK_BYTES = 1 << 22
 
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks, compilation, losses
 from ..model.network import Network
+from ..second_order.options import DAMPING
 from . import checkpoint as checkpoints
 from .defaults import AUTO, SINGLE
 from .design import DEFAULT_ACTIVATION
@@ -49,10 +50,10 @@ def train(  # noqa: PLR0913
     l2: float = 0.0,
     dropout: float | Sequence[float] = 0.0,
     clip_norm: float | None = None,
-    damping: float = 1e-3,
-    damping_up: float = 2.0,
-    damping_down: float = 10.0,
-    damping_limit: float = 1e10,
+    damping: float = DAMPING["damping"],
+    damping_up: float = DAMPING["damping_up"],
+    damping_down: float = DAMPING["damping_down"],
+    damping_limit: float = DAMPING["damping_limit"],
     tolerance: float | None = None,
     sample_weight: ArrayLike | None = None,
     class_weight: Mapping[Any, float] | str | None = None,

@@ -105,18 +105,6 @@ def read_rows(samples, micro):
 
 
 @inner
-def layer_outputs(micro, params, packed):
-    """A(l) = f(A(l-1) W(l) + b(l)), layer after layer."""
-    layout, stride, space, at, _, count = micro
-    layers = layout.shape[0] - 1
-    for l in range(layers):
-        for i in range(0, layout[l + 1, UNITS], LAYER_MC):
-            unit_outputs(micro, l, i, params, packed)
-    if layout[layers - 1, ACTIVATION] == SOFTMAX:
-        softmax_columns(layout[layers, UNITS], count, stride, space, at + layout[layers, INPUTS_AT])
-
-
-@inner
 def residual_columns(micro, k, objective, params, out, to):
     """
     Rows of the Jacobian of residual k, as columns of `out` from `to` on, and the residuals after them.
@@ -153,8 +141,14 @@ def sweep(samples, first, count, net, params, work, part):
     layers, at = layout.shape[0] - 1, begin + part * size
     micro = Microbatch(layout, stride, space, at, first, count)
     read_rows(samples, micro)
-    layer_outputs(micro, params, packed)
-    if net.loss != OUTPUTS:
+    # A(l) = f(A(l-1) W(l) + b(l))
+    for l in range(layers):
+        for i in range(0, layout[l + 1, UNITS], LAYER_MC):
+            unit_outputs(micro, l, i, params, packed)
+    if net.loss == OUTPUTS:
+        if layout[layers - 1, ACTIVATION] == SOFTMAX:
+            softmax_columns(layout[layers, UNITS], count, stride, space, at + layout[layers, INPUTS_AT])
+    else:  # which computes softmax, too
         output_errors(micro, (net.loss, net.loss_parameter, net.decision), results, 2 * part)
     each = (layout[layers, PARAMS_AT] + 1) * stride
     for k in range(layout[layers, UNITS]):
