@@ -404,6 +404,30 @@ def _many(g, say):
         kernels.online_many(net.X, net.Y, net.weight, *codes, *learning, losses, corrects, failed)
 
 
+def _gauss_newton(g, say, parallel=False):
+    net = network(g, trained=False)
+    while net.params.size > 1500:  # the matrix is large
+        net = network(g, trained=False)
+    say(net.sizes, net.n, net.names, net.rest[0])
+    count = net.params.size
+    matrix, gradient = g.write(count, count), g.write(count)
+    arguments = net.X, net.Y, net.weight, *net.layers, *net.rest[:2], net.params, matrix, gradient
+    if parallel:
+        with kernels.threads(2):
+            kernels.gauss_newton_parallel(*arguments)
+    else:
+        kernels.gauss_newton(*arguments)
+
+
+def _jacobian(g, say):
+    net = network(g, trained=False)
+    while net.params.size > 1500:
+        net = network(g, trained=False)
+    say(net.sizes, net.n, net.names)
+    out = g.same(np.zeros((net.n, net.sizes[-1], net.params.size)), written=True)
+    kernels.jacobian(net.X, *net.layers, net.params, out)
+
+
 NETWORKS = {
     "forward": _forward,
     "forward_parallel": lambda g, say: _forward(g, say, True),
@@ -415,6 +439,9 @@ NETWORKS = {
     "online_epoch": _online,
     "prepare_online": lambda g, say: _online(g, say, True),
     "online_many": _many,
+    "gauss_newton": _gauss_newton,
+    "gauss_newton_parallel": lambda g, say: _gauss_newton(g, say, True),
+    "jacobian": _jacobian,
 }
 
 

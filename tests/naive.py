@@ -229,6 +229,67 @@ def evaluate(kind, activation, decision, a, y, weight, p=None):
     return (weight.astype(np.float64) * loss(kind, activation, a, y, p)).mean(), correct(decision, a, y).mean()
 
 
+# Residuals r, one a row, such that dJ = sum r dr and d2J is about sum dr dr^T; and their derivatives in all parameters
+
+
+def residuals(kind, activation, a, y, weight, p=None):
+    """r, shape (n, outputs), and dr_k/dz, shape (n, outputs, outputs); without a loss, the outputs and theirs."""
+    a, y, weight = wide(a, y, weight)
+    units, e = a.shape[1], a - y
+    if activation == "softmax":
+        slopes = a[:, :, None] * (np.eye(units) - a[:, None, :])
+    else:
+        slopes = np.eye(units) * activation_derivative(activation, a)[:, :, None]
+    if kind is None:
+        return a, slopes
+    w = weight[:, None]
+    if kind in ("log_loss", "poisson"):
+        soft = activation == "softmax"
+        curvature = a if soft or kind == "poisson" else a * (1 - a)
+        scale = np.sqrt(np.maximum(w * curvature, np.finfo(np.float64).tiny))
+        # softmax: scale (e_k - a)
+        directions = np.eye(units) - a[:, None, :] if soft else np.eye(units)
+        return w * (-y if soft else e) / scale, scale[:, :, None] * directions
+    size = np.maximum(abs(e), 1e-6)
+    match kind:
+        case "absolute_error":
+            h = 1 / size
+        case "huber":
+            h = p / np.maximum(abs(e), p)
+        case "log_cosh":
+            h = np.tanh(size) / size
+        case "quantile":
+            h = np.where(e > 0, 1 - p, p) / size
+        case _:
+            h = np.ones_like(e)
+    root = np.sqrt(w * h)
+    return root * e, root[:, :, None] * slopes
+
+
+def residual_jacobian(names, sizes, params, X, kind=None, y=None, weight=None, p=None):
+    """r, shape (n, outputs), and its Jacobian, shape (n, outputs, parameters), by backpropagation (L25, L28)."""
+    layers, a, zs = [], [np.asarray(X, np.float64)], []
+    at = 0
+    for n_in, n_out in itertools.pairwise(sizes):
+        W = np.asarray(params[at : at + n_in * n_out], np.float64).reshape(n_in, n_out)
+        layers.append((W, np.asarray(params[at + n_in * n_out : at + (n_in + 1) * n_out], np.float64)))
+        at += (n_in + 1) * n_out
+    for (W, b), name in zip(layers, names, strict=True):
+        zs.append(a[-1] @ W + b)
+        a.append(activation_forward(name, zs[-1]))
+    n, outputs = len(X), sizes[-1]
+    y, weight = (np.zeros((n, outputs)), np.ones(n)) if kind is None else (y, weight)
+    r, delta = residuals(kind, names[-1], a[-1], y, weight, p)
+    parts = []
+    for l in reversed(range(len(layers))):
+        gradient = np.einsum("ni,nkj->nkij", a[l], delta).reshape(n, outputs, -1)
+        parts = [gradient, delta, *parts]
+        if l:
+            slope = activation_derivative(names[l - 1], of_derivative(names[l - 1], zs[l - 1]))
+            delta = np.einsum("nkj,ij->nki", delta, layers[l][0]) * slope[:, None]
+    return r, np.concatenate(parts, axis=2)
+
+
 # Update rules: they return the new weights and states
 
 

@@ -15,6 +15,7 @@ from command import assert_one_line, run
 
 import fastbp
 from fastbp.model import storage
+from fastbp.second_order.options import NAMES
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(120, 4))
@@ -50,6 +51,7 @@ def assert_same(a, b):
 
 RUNS = {
     **{name: {"optimizer": name} for name in fastbp.kernels.OPTIMIZERS},
+    **{name: {"optimizer": name, "activation": "tanh"} for name in NAMES},
     "float64": {"dtype": "float64", "dropout": (0.2, 0.1)},
     "sample by sample": {"optimizer": "sgd", "batch_size": 1, "learning_rate": 0.01},
     "tiny, sample by sample": {"hidden": (3,), "activation": "logistic", "optimizer": "sgd", "batch_size": 1}
@@ -417,3 +419,13 @@ def test_the_command_line_continues_a_run(capsys, tmp_path):
     table.write_text(table.read_text().replace("high", "high up"))
     assert_one_line(*run(capsys, *typed, "--resume", kept), "t.csv: target 'kind': expected what the run in")
     assert run(capsys, *typed, "--resume", kept, "--checkpoint", kept)[0] == 2
+
+
+def test_a_posterior_is_found_again(tmp_path):
+    options = QUIET | {"hidden": (4,), "activation": "tanh", "optimizer": "bayesian", "epochs": 40}
+    wanted, path = fastbp.train(X, Y, **options), tmp_path / "run.fbp"
+    broken_off(path, X, Y, 20, **options)
+    for _ in range(2):  # continued, and complete
+        found = fastbp.resume(path, X, Y, progress=False)
+        np.testing.assert_array_equal(found.posterior.root, wanted.posterior.root)
+        assert found.posterior.noise == wanted.posterior.noise

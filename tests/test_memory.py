@@ -14,7 +14,6 @@ from fastbp import memory, options
 from fastbp.data import samples, scaling, targets
 from fastbp.runtime import blocks
 from fastbp.training import first_weights, learner
-from fastbp.training.state import TrainingState
 from fastbp.training.train import DEFAULTS
 
 RANDOM = np.random.default_rng(0)
@@ -323,7 +322,7 @@ def test_the_estimated_bytes_are_those_that_training_takes(hidden, batch_size, o
     params = first_weights.initial_parameters(net, None, RANDOM, dtype)
     ready = samples.Ready(np.resize(X, (n, FEATURES)), np.resize(NUMBERS.astype(dtype), (n, 1)), np.ones(n, dtype))
     _, taken = peak(
-        lambda: learner.LocalLearner(net, hyper, ready, None, TrainingState.initial(params, optimizer, None), 0, 1)
+        lambda: learner.LocalLearner(net, hyper, ready, None, first_weights.first_state(net, hyper, params, None), 0, 1)
     )
     counted = memory.network_bytes(net, hyper, dtype) + memory.batch_bytes(net, hyper, n, dtype)
     counted -= (memory.COPIES - 1) * params.nbytes

@@ -18,7 +18,7 @@ from matplotlib.contour import ContourSet
 
 import fastbp
 from fastbp import plot
-from fastbp.model.network import STOP_REASONS
+from fastbp.model.words import STOP_REASONS
 
 # Warnings of matplotlib are mistakes in a plot: an empty contour, a legend without entries, a layout that fails
 pytestmark = pytest.mark.filterwarnings("error")

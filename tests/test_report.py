@@ -17,7 +17,7 @@ from browser import launched
 import fastbp
 from fastbp.cli import show
 from fastbp.model import storage
-from fastbp.model.network import STOP_REASONS
+from fastbp.model.words import STOP_REASONS
 from fastbp.report import page as report
 from fastbp.report.importance import permutation_importance
 from fastbp.report.scores import baseline, scores

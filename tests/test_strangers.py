@@ -38,7 +38,7 @@ def test_files_of_earlier_versions_are_read(path, tmp_path):
             net = fastbp.resume(shutil.copy(path, tmp_path), X, Y)
     given = known["given"]
     given = pd.DataFrame(given) if isinstance(given, dict) else np.array(given)
-    for what in {"predict", "predict_proba"} & set(known):
+    for what in {"predict", "predict_proba", "predict_interval"} & set(known):
         np.testing.assert_allclose(getattr(net, what)(given), known[what], rtol=1e-5, atol=1e-6)
 
 

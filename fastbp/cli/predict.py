@@ -9,6 +9,8 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from .. import tables
 from ..model import storage
 from ..model.ensemble import Ensemble, members
@@ -30,6 +32,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="write one JSON object per line instead of CSV")
     kind = command.add_mutually_exclusive_group()
     kind.add_argument("--proba", action="store_true", help="write the probability of each class")
+    interval = "write the bounds of the interval that has a target with this probability (with optimizer bayesian)"
+    kind.add_argument("--interval", type=float, metavar="P", help=interval)
     threshold = "choose the second of two classes above this probability (default: 0.5)"
     kind.add_argument("--threshold", type=float, metavar="P", help=threshold)
 
@@ -93,6 +97,11 @@ def inputs(model: Network | Ensemble, table: files.Table) -> Any:
 
 def _predictions(model: Network | Ensemble, X: Any, args: argparse.Namespace) -> tuple[Any, list[str]]:
     """Return predictions or probabilities, and the names of their columns."""
+    if args.interval is not None:
+        bounds = np.array([model.predict(X), *model.predict_interval(X, args.interval)])
+        predicted = np.moveaxis(bounds, 0, -1).reshape(len(bounds[0]), -1)
+        ends = [""] if bounds.ndim == 2 else [f"_{k}" for k in range(1, bounds.shape[-1] + 1)]
+        return predicted, [name + end for end in ends for name in ("prediction", "low", "high")]
     if args.proba:
         predicted = model.predict_proba(X)
     else:

@@ -32,6 +32,7 @@ def add_arguments(command: argparse.ArgumentParser) -> Options:
     saved = "the file to write the model to that is trained with the best options"
     options.add("--save", saved, required=True, metavar="MODEL")
     options.add("--trials", "choices of options (default: 64)", type=int, default=64, metavar="N")
+    options.add("--restarts", "first weights of each choice (default: 1)", type=int, default=1, metavar="N")
     space = (
         "values of an option to choose from, hidden=32|64|64,32, or a range, learning-rate=1e-4..1e-1; "
         f"repeat it for several (default: {' '.join(DEFAULT_SPACE)})"
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
             progress.write("\n".join(_table(trials, space, SHOWN)) + "\n")
 
     with table.naming_lines():
-        found = search(X, y, space, args.trials, callback=show_best, **options)
+        found = search(X, y, space, args.trials, restarts=args.restarts, callback=show_best, **options)
     with naming(args.save):
         found.network.save(args.save)
     if args.json:

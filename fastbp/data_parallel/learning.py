@@ -210,7 +210,7 @@ class ShardedLearner:
     """
 
     finished = None
-    measures: Mapping[str, float] = {}  # noqa: RUF012 - nothing is ever added
+    measures: Mapping[str, float] = {}
 
     def __init__(
         self, net: Architecture, hyper: Hyperparameters, source: DaskSource, setup: shards.Setup, state: TrainingState

@@ -9,13 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, compilation
+from ..data import reading, targets
+from ..data.division import held_out_rows
+from ..data.targets import targets_of
 from ..model.ensemble import Ensemble
 from ..model.network import Network
 from ..runtime.warning import once
 from ..training.defaults import QUALITIES, SINGLE
+from ..training.first_weights import random_streams
 from ..training.prepare import prepare_run
 from ..training.quality import finished
 from ..training.source import MemorySource
@@ -139,6 +143,7 @@ def search(  # noqa: PLR0913
     space: Mapping[str, Any],
     n: int = 64,
     *,
+    restarts: int = 1,
     quality: str = SINGLE,
     validation: Any = 0.2,
     seed: int | None = None,
@@ -158,14 +163,18 @@ def search(  # noqa: PLR0913
     space : dict
         For each option of `fastbp.train` to search for: a list of values, a `Uniform`, anything with SciPy's ``rvs``,
         or a function of a ``numpy.random.Generator``.
+        With `restarts`, ``{}`` searches among the first weights alone.
     n : int
         Trials.
+    restarts : int
+        First weights that each trial begins with, those of `seed` and of the seeds after it; the best goes on after the
+        first round. For optimizers that end in the minimum nearest to them, such as levenberg_marquardt.
     quality : {"single", "auto", "fast", "default", "best"}
         How to train with the best options at the end, as in `fastbp.train`; trials are single runs.
     validation : float or (Xv, yv)
         The validation set, as in `fastbp.train`: the same for all trials.
     seed : int, optional
-        Makes the search repeatable; also the seed of all its networks.
+        Makes the search repeatable; also the seed of all its networks, without `restarts`.
     threads, progress, engine
         As in `fastbp.train_many`.
     callback : callable, optional
@@ -208,12 +217,19 @@ def search(  # noqa: PLR0913
         checks.option(search, key, DEFAULTS)
     if validation is None:
         raise ValueError("validation: expected a validation set to compare the trials on, got None")
-    drawn = draw(space, n, np.random.default_rng(seed))
+    restarts = checks.integer("restarts", restarts, 1)
+    drawn = [{}] if space == {} and restarts > 1 else draw(space, n, np.random.default_rng(seed), restarts > 1)
     read, table, options = read_counted(X, y, options)
     read_targets, names = read.y, read.names
+    choices, rows = drawn, None
+    if restarts > 1:
+        rows, validation, options = _divided(read, table, y, validation, options, seed)
+        choices = drawn = [{**choice, "seed": seed + k} for choice in drawn for k in range(restarts)]
+    if rows is not None:
+        choices = [{**choice, "rows": rows} for choice in drawn]
     checks.one_of("quality", quality, QUALITIES)
     common = DEFAULTS | {"quality": SINGLE, "validation": validation, "seed": seed} | options
-    variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(drawn)]
+    variants = [read_variant(f"trial {k}", k, choice, common, len(table)) for k, choice in enumerate(choices)]
     width = len(names) if names else table.shape[1]
     estimated = estimates(variants, read_targets, len(table), width, names is not None)
     if quality != SINGLE:  # what cannot be trained at the end is an error now
@@ -222,8 +238,9 @@ def search(  # noqa: PLR0913
     dataset = Dataset(table, y if isinstance(y, str) else read_targets)
     paused: dict[int, Paused] = {}
     trials: dict[int, Trial] = {}
+    reached: dict[int, int] = {}  # the last round of each trial
     alive = list(range(len(variants)))
-    rounds = min(MOST_ROUNDS, 1 + int(math.log(len(variants), REDUCTION) + 1e-9))
+    rounds = min(MOST_ROUNDS, 1 + int(math.log(len(variants) // restarts, REDUCTION) + 1e-9))
     for number in range(1, rounds + 1):
         shorter = REDUCTION ** (rounds - number)
         jobs = [_job(variants[k], estimated[k], shorter, paused.get(k)) for k in alive]
@@ -231,11 +248,16 @@ def search(  # noqa: PLR0913
         paused = {k: result for k, result in found.items() if isinstance(result, Paused)}
         trained = {k: result for k, result in found.items() if not isinstance(result, NotTrainedError)}
         trials |= {k: _trial(k, drawn[k], result) for k, result in trained.items()}
-        best_first = sorted(trials.values(), key=lambda trial: (trial.failure is not None, -trial.epochs, trial.loss))
+        reached |= dict.fromkeys(trained, number)
+        best_first = sorted(
+            trials.values(), key=lambda trial: (trial.failure is not None, -reached[trial.number], trial.loss)
+        )
         if not trials:
             raise KeyboardInterrupt
         alive = [trial.number for trial in best_first if trial.failure is None and trial.number in alive]
-        alive = alive[: max(1, len(found) // REDUCTION)]
+        if number == 1:  # the best start of each trial
+            alive = list({k // restarts: k for k in reversed(alive)}.values())[::-1]
+        alive = alive[: max(1, len(found) // (restarts if number == 1 else 1) // REDUCTION)]
         if not alive:
             failed = f"all failed, the first with {best_first[0].failure}"
             raise RuntimeError(f"search: expected at least one trial that can be trained; {failed}")
@@ -248,6 +270,36 @@ def search(  # noqa: PLR0913
         return Search(best_first, finished(run, compilation.thread_count(threads), progress))
     run = prepare_run(table, dataset.y, asked | {"epochs": best.best_epoch}, MemorySource(threads))
     return Search(best_first, run.train(progress))
+
+
+def _divided(
+    read: reading.Table, table: Any, y: Any, validation: Any, options: dict[str, Any], seed: int
+) -> tuple[NDArray[np.bool_] | None, Any, dict[str, Any]]:
+    """
+    A fraction for validation as samples, which would otherwise be drawn by the seed of each network.
+
+    Returns
+    -------
+    bool array or None
+        The samples that are left, True for each.
+    tuple
+        Those for validation.
+    dict
+        The options, without those that decided on the division.
+    """
+    if isinstance(validation, tuple | list):
+        return None, validation, options
+    init: Any = options.get("init")
+    task, n = options.get("task", "auto"), len(table)
+    continued = isinstance(init, Network)
+    target = targets_of(init, read.y, task, n) if continued else targets.read(read.y, task, n)
+    held = held_out_rows(target, validation, random_streams(seed)[1], read.division)
+    at = np.flatnonzero(held)
+    weight = options["sample_weight"]
+    parts = targets.take_rows(table, at), np.asarray(read.y)[at], *([] if weight is None else [weight[at]])
+    if isinstance(y, str):
+        parts = (parts[0][[name for name in table.columns if name != y]], *parts[1:])
+    return ~held, parts, options | {"task": target.task, "groups": None, "time": None}
 
 
 def _last(variant: Variant, quality: str) -> dict[str, Any]:
@@ -279,7 +331,7 @@ def _trial(number: int, options: dict[str, Any], found: Result) -> Trial:
 _OF_ALL = ("quality", "seed", "validation", "sample_weight", "groups", "time", "missing")
 
 
-def draw(space: Mapping[str, Any], n: int, random: np.random.Generator) -> list[dict[str, Any]]:
+def draw(space: Mapping[str, Any], n: int, random: np.random.Generator, single: bool = False) -> list[dict[str, Any]]:
     """Draw choices of options; if every option has a list of values, all differ, and there may be fewer than n."""
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"space: expected a dict from options to what to choose from, got {space!r}")
@@ -292,7 +344,7 @@ def draw(space: Mapping[str, Any], n: int, random: np.random.Generator) -> list[
     if len(lists) < len(space):
         return [{name: _one(name, values, random) for name, values in space.items()} for _ in range(n)]
     points = math.prod(len(values) for values in lists.values())
-    if points < 2:
+    if points < 2 and not single:
         raise ValueError(f"space: expected at least two points to choose from, got one: {space!r}")
     chosen = random.choice(points, min(n, points), replace=False) if points < 2**31 else random.integers(points, size=n)
     found = []

@@ -16,8 +16,8 @@ from .. import tables
 from ..export.methods import Exports
 from ..runtime.lazy import cached_property
 from ..tables.raw_inputs import Inputs
-from .posterior import Intervals
 from .network import Network
+from .posterior import Intervals
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -26,21 +26,6 @@ from . import scoring
 from .posterior import Intervals, Posterior
 from .predictor import PiecePredictor, Predictor
 
-# Why a training stopped (lecture L29), in words
-STOP_REASONS = {
-    "epochs": "all epochs done",
-    "target_loss": "the target loss was reached",
-    "target_accuracy": "the target accuracy was reached",
-    "max_seconds": "the time was up",
-    "patience": "the validation loss (or metric) no longer improved",
-    "converged": "the loss hardly fell any more",
-    "no_step": "no step lowered the loss any more",
-    "callback": "a callback asked for it",
-    "interrupted": "interrupted by Ctrl-C",
-    "diverged": "the loss or a weight was no longer finite",
-    "unfinished": "a checkpoint, written during training",
-}
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network(Exports, Intervals):
@@ -64,24 +49,24 @@ class Network(Exports, Intervals):
     classes : array or None
         Labels in the order of the columns of `predict_proba`; None unless it is classification.
     columns : Columns or None
-        How a frame, or an array whose numbers are encoded piece by piece, becomes the inputs of the network (see
-        `fastbp.tables.Columns`); None if an array has the inputs themselves.
+        How a frame, or an array in pieces, becomes the inputs of the network (see `fastbp.tables.Columns`); None if an
+        array has the inputs themselves.
     history : mapping of str to array
         Per epoch ``loss``, ``accuracy`` (not in regression), with a validation set ``validation_loss``,
         ``validation_accuracy`` and, with a metric, ``validation_metric``; and ``seconds`` since the start of the
         training. ``loss`` and ``accuracy`` are means over the epoch, each sample measured just before the update that
-        it is used for. Optimizers that take all samples at once have the loss after each step, and
-        ``gradient_norm``, levenberg_marquardt and bayesian ``damping``, too, and bayesian ``effective_parameters`` and
-        ``noise_precision`` (beta). Losses are those of the standardised targets, without the penalty l2.
+        it is used for; after the step, of optimizers of all samples, which add ``gradient_norm``, ``damping``,
+        ``effective_parameters`` and ``noise_precision``. Losses are of standardised targets, without the penalty l2.
     best_epoch : int
         The epoch (from 1) whose weights these are.
     stop_reason : str
-        ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"converged"``,
-        ``"no_step"`` (as good as numbers of this dtype allow), ``"callback"``, ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` in a network from a checkpoint.
+        ``"epochs"``, ``"target_loss"``, ``"target_accuracy"``, ``"max_seconds"``, ``"patience"``, ``"callback"``,
+        ``"converged"``, ``"no_step"`` (lowers the loss), ``"interrupted"`` or ``"diverged"``; ``"unfinished"`` in a
+        network from a checkpoint.
     options : mapping
         Every option of the run, with all defaults filled in.
     compile_seconds, train_seconds : float
-        Time spent on making kernels ready, and on training itself.
+        Time spent on making kernels ready, and on training.
     loss_parameter : tuple of float
         Levels of the loss ``"quantile"``, delta of ``"huber"``; empty for other losses.
     target_range : array, shape (2, units of the last layer), or None

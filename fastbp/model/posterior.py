@@ -117,12 +117,12 @@ class Intervals:
         most probable ones, whose covariance is H^-1 (MacKay, 1992). Far from the training samples it may be too small.
         """
         reach = quantile(level) * np.sqrt(self._variance(X, checks.boolean("noise", noise)))
-        centre = self.forward(X)
-        low, high = centre - reach, centre + reach
-        return (low[:, 0], high[:, 0]) if self.single_output else (low, high)
+        centre = self.predict(X)
+        reach = reach.reshape(centre.shape)
+        return centre - reach, centre + reach
 
     def _variance(self: Any, X: ArrayLike, noise: bool) -> Array:
-        """Variance of a target, or of its mean, around `forward`, in the units of the targets."""
+        """Variance of a target, or of its mean, around its prediction, in the units of the targets."""
         if self.posterior is None or self.task != "regression":
             got = f"{self.task} with {self.options.get('optimizer', 'another')!r}"
             raise ValueError(f"predict_interval: expected regression with optimizer='bayesian', got {got}")

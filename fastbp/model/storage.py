@@ -22,8 +22,9 @@ import fastbp.kernels as kernels
 
 from .. import checks, compilation, losses, options, tables
 from .ensemble import Ensemble
-from .network import STOP_REASONS, Network
+from .network import Network
 from .posterior import Posterior
+from .words import STOP_REASONS
 
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
 # with its number and a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers,

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .ensemble import Ensemble, members
-from .network import STOP_REASONS, Network
+from .network import Network
 
+# Why a training stopped (lecture L29), in words
+STOP_REASONS = {
+    "epochs": "all epochs done",
+    "target_loss": "the target loss was reached",
+    "target_accuracy": "the target accuracy was reached",
+    "max_seconds": "the time was up",
+    "patience": "the validation loss (or metric) no longer improved",
+    "converged": "the loss hardly fell any more",
+    "no_step": "no step lowered the loss any more",
+    "callback": "a callback asked for it",
+    "interrupted": "interrupted by Ctrl-C",
+    "diverged": "the loss or a weight was no longer finite",
+    "unfinished": "a checkpoint, written during training",
+}
 MORE_MAY_HELP = "more epochs may help"
 
 

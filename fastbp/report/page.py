@@ -25,7 +25,7 @@ from .. import plot, tables
 from ..data.targets import targets_of
 from ..model import storage, words
 from ..model.ensemble import Ensemble, members
-from ..model.network import STOP_REASONS, Network
+from ..model.network import Network
 from ..tables import encoders, frames, hints, text
 from ..training.train import DEFAULTS
 from .importance import permutation_importance
@@ -220,7 +220,7 @@ def _end(model: Network | Ensemble) -> str:
     """When and why training stopped, and which weights were kept."""
     nets = members(model)
     epochs = words.epochs(nets)
-    reasons = " or ".join(dict.fromkeys(STOP_REASONS[net.stop_reason] for net in nets))
+    reasons = " or ".join(dict.fromkeys(words.STOP_REASONS[net.stop_reason] for net in nets))
     if isinstance(model, Network):
         kept = f"; the weights kept are those of epoch {model.best_epoch}" if str(model.best_epoch) != epochs else ""
         more = f" It was still getting better: {words.MORE_MAY_HELP}." if words.was_improving(model) else ""

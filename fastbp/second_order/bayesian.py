@@ -68,14 +68,8 @@ class Bayesian(LevenbergMarquardt):
 
     takes_rows = False
 
-    def __init__(  # noqa: PLR0913
-        self,
-        objective: Objective,
-        params: Array,
-        state: list[Array],
-        damping: Damping,
-        tolerance: float,
-        noisy: bool,
+    def __init__(
+        self, objective: Objective, params: Array, state: list[Array], damping: Damping, tolerance: float, noisy: bool
     ) -> None:
         self.group, self.decays, self.estimates = groups(objective.net.sizes), state[1], state[2]
         objective.decay[:] = self.decays[self.group]
@@ -124,6 +118,8 @@ class Bayesian(LevenbergMarquardt):
 
     def posterior(self, params: Array) -> tuple[Array, float] | None:
         """R, upper triangular, with the covariance R R^T of the weights around these; and the variance of the noise."""
+        if math.isnan(self.estimates[0]):  # too few steps for an estimate
+            self._estimate()
         gamma, beta = self.estimates[:2].tolist()
         if math.isnan(gamma) or not self._invert(self.objective.normal(params)[0]):
             return None

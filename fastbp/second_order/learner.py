@@ -11,6 +11,7 @@ import fastbp.kernels as kernels
 
 from .. import compilation
 from ..data.samples import Ready
+from ..data.sparse import SparseRows
 from ..options import Architecture, Hyperparameters
 from ..training.learner import measured
 from ..training.state import TrainingState
@@ -117,7 +118,7 @@ class SecondOrderLearner:
     def batch(self, number: int) -> tuple[str, NDArray[Any]]:
         """Some inputs."""
         X = self.training.X[:1000]
-        return "", X if isinstance(X, np.ndarray) else X.dense()
+        return "", X.dense() if isinstance(X, SparseRows) else np.asarray(X)
 
     def compiled_epochs(self, progress: bool | None) -> None:
         """An epoch is long."""

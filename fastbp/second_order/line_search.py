@@ -58,12 +58,12 @@ def strong_wolfe(at: Callable[[float], Point], start: Point, first: float) -> Po
         point = at(t)
         if not (math.isfinite(point.value) and math.isfinite(point.slope)):
             high = Point(t, math.inf, math.nan, None)
-        elif not enough(point) or point.value >= low.value > -math.inf and low is not start:
+        elif not enough(point) or (point.value >= low.value > -math.inf and low is not start):
             high = point
         elif flat(point):
             return point
         else:
-            if high is not None and point.slope * (high.t - low.t) >= 0 or high is None and point.slope >= 0:
+            if (high is not None and point.slope * (high.t - low.t) >= 0) or (high is None and point.slope >= 0):
                 high = low
             low = point
         t = STRETCH * low.t if high is None else _between(low, high)

@@ -50,9 +50,13 @@ def own_options(optimizer: str, asked: Mapping[str, Any]) -> dict[str, float | N
             found[name] = checks.real(name, value, above=1)
         else:
             value = _TOLERANCE[optimizer] if value is None else value
-            found[name] = checks.real(name, value, above=0) if name != "tolerance" else checks.real(name, value, least=0)
+            found[name] = (
+                checks.real(name, value, above=0) if name != "tolerance" else checks.real(name, value, least=0)
+            )
     if found["damping"] and found["damping_limit"] and found["damping"] > found["damping_limit"]:
-        raise ValueError(f"damping_limit: expected at least damping={found['damping']!r}, got {found['damping_limit']!r}")
+        raise ValueError(
+            f"damping_limit: expected at least damping={found['damping']!r}, got {found['damping_limit']!r}"
+        )
     return found
 
 
@@ -64,15 +68,13 @@ def check(optimizer: str, n: int, net: Architecture, asked: Mapping[str, Any]) -
         raise ValueError(f"batch_size: expected None or all {n} samples {without}, got {size!r}")
     for name, default, why in (
         ("learning_rate", None, "which finds out how long a step may be"),
-        ("schedule", None, "which has no learning rate"),
+        ("schedule", "constant", "which has no learning rate"),
         ("warmup", 0, "which has no learning rate"),
         ("dropout", 0, "which compares the losses of one network"),
         ("clip_norm", None, "which limits its steps itself"),
     ):
         value = asked[name]
-        if name == "dropout" and np.ndim(value) == 1 and not np.any(value):
-            continue
-        if not (value is None or (name == "schedule" and value == "constant") or np.array_equal(value, default)):
+        if value is not None and (default is None or not np.all(np.asarray(value) == default)):
             raise ValueError(f"{name}: expected {default!r} {without}, {why}, got {value!r}")
     if optimizer == "bayesian":
         if net.loss not in ("squared_error", "log_loss"):

@@ -1,9 +1,9 @@
 """
 BFGS and L-BFGS: the inverse of the Hessian is learnt from how the gradient changes from step to step.
 
-After a step s that changed the gradient by y: H <- (I - s y^T / y^T s) H (I - y s^T / y^T s) + s s^T / y^T s. BFGS keeps
-H, P x P numbers; L-BFGS keeps the last pairs (s, y), and applies them one after another (Nocedal and Wright, "Numerical
-optimization", chapters 6 and 7).
+After a step s that changed the gradient by y: H <- (I - s y^T / y^T s) H (I - y s^T / y^T s) + s s^T / y^T s. BFGS
+keeps H, P x P numbers; L-BFGS keeps the last pairs (s, y), and applies them one after another (Nocedal and Wright,
+"Numerical optimization", chapters 6 and 7).
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ class QuasiNewton:
 
     def __init__(self, objective: Objective, params: Array, state: list[Array], tolerance: float) -> None:
         self.objective, self.params, self.tolerance = objective, params, tolerance
-        *known, counts = state
-        self.inverse: _Inverse = _Full(known[0], counts[:1]) if len(known) == 1 else _Pairs(*known, counts[:1])
+        counts = state[-1]
+        full = len(state) == 2
+        self.inverse: _Inverse = _Full(state[0], counts[:1]) if full else _Pairs(state[0], state[1], counts[:1])
         self.falling = Falling(counts[1 : 1 + STEPS])
         self.loss, self.correct, self.gradient = objective.gradient(params)
         self.measures: dict[str, float] = {}

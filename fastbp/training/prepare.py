@@ -22,8 +22,8 @@ from ..model.network import Network
 from ..model.posterior import Posterior
 from ..options import Architecture, Hyperparameters, default_learning_rate
 from ..runtime.warning import warn
-from ..tables import hints
 from ..second_order.learner import SecondOrderLearner
+from ..tables import hints
 from . import checkpoint, first_weights, loop
 from .defaults import AUTO, SINGLE, filled
 from .design import design
@@ -151,9 +151,7 @@ class Run:
         params = first_weights.initial_parameters(net, asked["init"], first, self.initial.params.dtype)
         return first_weights.first_state(net, self.hyper, params, order if asked["shuffle"] else None)
 
-    def result(
-        self, state: TrainingState, compile_seconds: float = 0.0, posterior: Posterior | None = None
-    ) -> Network:
+    def result(self, state: TrainingState, compile_seconds: float = 0.0, posterior: Posterior | None = None) -> Network:
         """The network of a run that ends in this state."""
         return self.network(
             state.final_params,
@@ -188,7 +186,7 @@ class Run:
         -------
         Network
         """
-        state, compile_seconds, learner = self.initial, 0.0, None
+        state, compile_seconds, posterior = self.initial, 0.0, None
         try:
             if checkpointer is not None:
                 checkpointer.begin(self.digests, self.result)
@@ -196,13 +194,14 @@ class Run:
                 columns = history_columns(self.net, self.hyper.optimizer, self.validates, self.metric is not None)
                 state = self.start.state(state, columns, self.hyper.epochs)
             unfinished = state.stop_reason in ("unfinished", "interrupted")
-            if unfinished or self.hyper.optimizer == "bayesian":  # has the posterior, also of a run that was complete
+            if unfinished or self.hyper.optimizer == "bayesian":  # has the posterior of a complete run, too
                 learner = self.learner(state, self.hyper, self.recorded["seed"])
-            if unfinished:
-                compile_seconds = loop.run(
-                    learner, state, progress, callback, self.metric, checkpointer, until, bool(self.asked["scale"])
-                )
-            return self.result(state, compile_seconds, _posterior_of(learner))
+                if unfinished:
+                    compile_seconds = loop.run(
+                        learner, state, progress, callback, self.metric, checkpointer, until, bool(self.asked["scale"])
+                    )
+                posterior = _posterior_of(learner)
+            return self.result(state, compile_seconds, posterior)
         finally:
             self.source.close()
 

@@ -138,8 +138,8 @@ def train(  # noqa: PLR0913
         rule.
     epochs : int, optional
         Most passes over the training samples; by default 50, more (up to 3000) below 400 samples, fewer (down to 20)
-        above 100 000; 500 for rprop, and at most 1000 steps of levenberg_marquardt, bayesian, bfgs and lbfgs; 100 for a table of 1000 rows, 20 from 5000 on. 0 gives a network with its first
-        weights.
+        above 100 000; 500 for rprop, and 1000 steps of levenberg_marquardt, bayesian, bfgs and lbfgs; 100 for a table
+        of 1000 rows, 20 from 5000 on. 0 gives a network with its first weights.
     target_loss, target_accuracy : float, optional
         Stop once the network, measured on its training samples after an epoch, is as good as this.
     max_seconds : float, optional

@@ -18,7 +18,7 @@ BLOCK, DEPTH = 32, 128
 
 
 def factor_memory(P):
-    """Memory for a factor of a P x P matrix: rows that are no multiple of a page apart, which would share cache sets."""
+    """Memory for a factor of a P x P matrix, whose rows do not all meet in the same sets of the cache."""
     width = whole_vectors(P, 8)
     return np.empty((P, width + CACHE_LINE // 8 if width * 8 % CROWDED == 0 else width))
 
@@ -135,7 +135,9 @@ def cholesky_inverse(U, V):
             for j in range(width):
                 V[i, j] = 0
         left = source, first * width + end, width, 1
-        _add_products((end - first, P - end, P - end), left, (flat, end * width + end), flat, first * width + end, width)
+        _add_products(
+            (end - first, P - end, P - end), left, (flat, end * width + end), flat, first * width + end, width
+        )
         for i in range(end - 1, first - 1, -1):
             for k in range(i + 1, end):
                 factor = U[i, k]

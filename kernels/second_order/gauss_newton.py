@@ -2,9 +2,9 @@
 The Gauss-Newton matrix J^T J of a loss, and its gradient J^T r, without a Jacobian of all samples.
 
 The Jacobian of some microbatches at a time goes into packed panels and meets itself: only blocks on and above the
-diagonal of J^T J are computed. The residuals are one more column of J, so that the gradient is one more column of J^T J.
-Threads share the microbatches first and then the blocks of the matrix: every sum is taken in the same order for any
-number of threads.
+diagonal of J^T J are computed. The residuals are one more column of J, so that the gradient is one more column of
+J^T J. Threads share the microbatches first and then the blocks of the matrix: every sum is taken in the same order for
+any number of threads.
 """
 
 from typing import Any, NamedTuple

@@ -52,15 +52,17 @@ def jacobian(X, sizes, activations, params, out):
 
     Notes
     -----
-    Backpropagation with delta_k = d yhat_k / dz at the outputs, once for each output, and d yhat_k / dw_ij = a_i delta_j
-    (lecture L25, L28). 2 n P flops forward, and up to 3 n P back for each output. Work space is allocated once a call.
+    Backpropagation with delta_k = d yhat_k / dz at the outputs, once for each output, and d yhat_k / dw_ij =
+    a_i delta_j (lecture L25, L28). 2 n P flops forward, and up to 3 n P back for each output. Work space is allocated once a call.
     """
     check_network(sizes, activations, params)
     n, outputs, P = X.shape[0], sizes[activations.size], params.size
     if X.shape[1] != sizes[0]:
         raise ValueError("jacobian: X must have sizes[0] columns; (X, wanted) are", X.shape, sizes[0])
     if out.shape[0] != n or out.shape[1] != outputs or out.shape[2] != P:
-        raise ValueError("jacobian: out must have shape (n, sizes[-1], P); (out, wanted) are", out.shape, (n, outputs, P))
+        raise ValueError(
+            "jacobian: out must have shape (n, sizes[-1], P); (out, wanted) are", out.shape, (n, outputs, P)
+        )
     if not (X.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("jacobian: X and out must be C-contiguous")
     if n == 0:

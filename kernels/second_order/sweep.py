@@ -127,7 +127,9 @@ def residual_columns(micro, k, objective, params, out, to):
         # dr/dw_ij = a_i delta_j, and dr/db_j as the row of W that meets the ones
         inputs, delta = at + layout[l, INPUTS_AT], at + layout[l, ERRORS_AT]
         shape = layout[l, UNITS] + 1, layout[l + 1, UNITS], columns
-        products(shape, (space, inputs, stride), (space, delta, stride), (out, to + layout[l, PARAMS_AT] * stride, stride))
+        products(
+            shape, (space, inputs, stride), (space, delta, stride), (out, to + layout[l, PARAMS_AT] * stride, stride)
+        )
         # delta(l-1) = (W(l) delta(l)) f'(z(l-1))
         if l > 0:
             for i in range(0, layout[l, UNITS], BAND):
