@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from fastbp import kernels
 from fastbp.kernels import internal
 from fastbp.kernels.compiler.jit import njit
-from fastbp.kernels.second_order.gauss_newton import _add_products_serial, _memory
 from fastbp.kernels.network.arguments import Net, Samples
+from fastbp.kernels.second_order.gauss_newton import _add_products_serial, _memory
 
 BOUND = {np.float32: 3e-4, np.float64: 1e-11}
 
@@ -225,7 +225,7 @@ def test_from_compiled_code():
     case = Case((3, 4, 2), ("tanh", "identity"), "squared_error", 50)
 
     @njit
-    def both(X, Y, weight, sizes, codes, code, parameter, params, matrix, gradient, out):
+    def both(X, Y, weight, sizes, codes, code, parameter, params, matrix, gradient, out):  # noqa: PLR0913
         kernels.jacobian(X, sizes, codes, params, out)
         return kernels.gauss_newton(X, Y, weight, sizes, codes, code, parameter, params, matrix, gradient)
 

@@ -1,5 +1,6 @@
 """Optimizers of all samples at once: they converge where they should, say why they stop, and repeat bit for bit."""
 
+import itertools
 import pickle
 
 import naive
@@ -29,7 +30,7 @@ def naive_steps(net, y, steps, l2=0.0):
     names, sizes = net.layer_activations, net.sizes
     w = net.params.copy()
     A, b = (X - X.mean(0)) / X.std(0), ((y - y.mean()) / y.std())[:, None]
-    decay = l2 * np.concatenate([[1.0] * (i * j) + [0.0] * j for i, j in zip(sizes, sizes[1:], strict=False)])
+    decay = l2 * np.concatenate([[1.0] * (i * j) + [0.0] * j for i, j in itertools.pairwise(sizes)])
 
     def cost(w):
         r, _ = naive.residual_jacobian(names, sizes, w, A, "squared_error", b, np.ones(len(A)))
@@ -232,7 +233,7 @@ def test_odd_data(optimizer):
 
 
 def test_a_first_loss_that_is_not_finite():
-    with pytest.raises(FloatingPointError, match="could not begin.*scale=True"):
+    with pytest.raises(FloatingPointError, match=r"could not begin.*scale=True"):
         fastbp.train(X * 1e300, NOISY, **LM | {"hidden": (), "scale": False, "activation": "relu"})
 
 

@@ -2,8 +2,9 @@
 Levenberg-Marquardt: Gauss-Newton steps, damped as far as they miss what they promise.
 
 Near the weights w, the loss is taken as a sum of squares with the Jacobian J and the gradient g. A step solves
-(J^T J + decay + damping I) step = -g. How much of the promised decrease it brings, its gain, decides on the next damping
-(Nielsen, "Damping parameter in Marquardt's method", 1999): so few steps fail, and a failed one costs no new Jacobian.
+(J^T J + decay + damping I) step = -g. How much of the promised decrease it brings, its gain, decides on the next
+damping (Nielsen, "Damping parameter in Marquardt's method", 1999): so few steps fail, and a failed one costs no new
+Jacobian.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class Compiled(EarlyStopping):
             self._check_options_of_batches(("callback", None))
             # scikit-learn's own minimisation; it only passes the middle four on to _loss_grad_lbfgs.
             self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
-        elif self.solver in LM:
+        elif self.solver in LM and not (incremental and self._check_solver()):
             fit_damped(self, X, y, sample_weight)
         else:
             self._fit_stochastic(X, y, sample_weight, incremental)

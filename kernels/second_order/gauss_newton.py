@@ -179,11 +179,11 @@ def gauss_newton(X, Y, weight, sizes, activations, loss, loss_parameter, params,
 
     Notes
     -----
-    A loss is taken as a sum of squares 1/2 sum_k r_k^2 near `params`: r = sqrt(weight) (yhat - y) for the squared error;
-    for the others the gradient is exact, and J^T J the curvature of the loss as a function of z (log-loss, poisson), or
-    that of the parabola that touches the loss at e and lies above it (huber, log_cosh, absolute_error, quantile; errors
-    below 1e-6 count as 1e-6 in the last two). Each row of J is what backpropagation gives for one residual: delta_k =
-    dr_k/dz and dr_k/dw_ij = a_i delta_j (lecture L25, L28).
+    A loss is taken as a sum of squares 1/2 sum_k r_k^2 near `params`: r = sqrt(weight) (yhat - y) for the squared
+    error; for the others the gradient is exact, and J^T J the curvature of the loss as a function of z (log-loss,
+    poisson), or that of the parabola that touches the loss at e and lies above it (huber, log_cosh, absolute_error,
+    quantile; errors below 1e-6 count as 1e-6 in the last two). Each row of J is what backpropagation gives for one
+    residual: delta_k = dr_k/dz and dr_k/dw_ij = a_i delta_j (lecture L25, L28).
 
     n d P^2 flops for d outputs, half of a product, as J^T J is symmetric; J is never there as a whole. Work space is
     allocated once a call.

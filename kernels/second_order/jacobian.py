@@ -53,7 +53,8 @@ def jacobian(X, sizes, activations, params, out):
     Notes
     -----
     Backpropagation with delta_k = d yhat_k / dz at the outputs, once for each output, and d yhat_k / dw_ij =
-    a_i delta_j (lecture L25, L28). 2 n P flops forward, and up to 3 n P back for each output. Work space is allocated once a call.
+    a_i delta_j (lecture L25, L28). 2 n P flops forward, and up to 3 n P back for each output. Work space is allocated
+    once a call.
     """
     check_network(sizes, activations, params)
     n, outputs, P = X.shape[0], sizes[activations.size], params.size
