@@ -23,7 +23,7 @@ from ..product.tile import gemm
 from .sweep import TOGETHER, SweepWork, check_sweep, sweep, sweep_work
 
 # Most microbatches whose Jacobians are there at a time, and bytes that they should not exceed.
-MOST_PARTS, HELD = 16, 1 << 23
+MOST_PARTS, HELD = 16, 1 << 24
 # Rows of the matrix that are computed at a time: most, and the bands that there are at least.
 BAND_ROWS, BANDS = 64, 8
 
