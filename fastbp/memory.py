@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastbp.kernels as kernels
-from fastbp.kernels.internal import copies, is_narrow, is_plain, memory_of
+from fastbp.kernels.internal import copies, gauss_newton_bytes, is_narrow, is_plain, memory_of
 
 from .options import Architecture, Hyperparameters
 from .second_order.options import NAMES, PAIRS
@@ -19,6 +19,8 @@ from .second_order.options import NAMES, PAIRS
 # Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the
 # network returned.
 COPIES = 4
+# Parameters whose number squared an int64 holds many times.
+LARGE = 1 << 28
 # Where Linux says how much the control group of a process may take (versions 2 and 1).
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -84,7 +86,8 @@ def second_order_bytes(net: Architecture, optimizer: str, n: int) -> int:
         return 8 * (2 * P * P + COPIES * P + space)
     if optimizer == "levenberg_marquardt" and residuals < P:
         return 8 * (2 * residuals * P + 2 * residuals * residuals)
-    return 8 * P * P * (4 if optimizer == "bayesian" else 3)
+    matrices = 8 * P * P * (4 if optimizer == "bayesian" else 2)
+    return matrices + (gauss_newton_bytes(net.size_array, n, P, 8) if P < LARGE else 8 * P * P)
 
 
 def network_bytes(net: Architecture, hyper: Hyperparameters, dtype: np.dtype[Any]) -> int:

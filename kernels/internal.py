@@ -16,6 +16,7 @@ from .samplewise.online import SPARSE, SPARSE_INPUTS
 from .samplewise.tiny import TINY_UNITS, is_tiny
 from .samplewise.tiny_lanes import ROW_BYTES
 from .second_order.cholesky import cholesky, cholesky_inverse, cholesky_solve, factor_memory
+from .second_order.gauss_newton import GaussNewton, gauss_newton_bytes
 from .second_order.jacobian import residual_jacobian
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "SPARSE",
     "SPARSE_INPUTS",
     "TINY_UNITS",
+    "GaussNewton",
     "activation",
     "check_infer",
     "cholesky",
@@ -40,6 +42,7 @@ __all__ = [
     "few_rows",
     "frozen",
     "gather",
+    "gauss_newton_bytes",
     "hold_at_fork",
     "infer_row",
     "is_narrow",

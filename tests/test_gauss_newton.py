@@ -11,6 +11,7 @@ from fastbp.kernels import internal
 from fastbp.kernels.compiler.jit import njit
 from fastbp.kernels.network.arguments import Net, Samples
 from fastbp.kernels.second_order.gauss_newton import _add_products_serial, _memory
+from fastbp.kernels.second_order.terms import is_factored
 
 BOUND = {np.float32: 3e-4, np.float64: 1e-11}
 
@@ -244,8 +245,8 @@ def test_no_allocation_per_sample(allocations):
         samples = Samples(*map(internal.frozen, case.arguments[:3]))
         layers = internal.frozen(case.size_array), internal.frozen(case.codes)
         net = Net(*layers, 0, internal.frozen(case.parameter), 0)
-        work, products = _memory(samples, net, case.params)
-        counts.append(allocations(_add_products_serial, samples, net, internal.frozen(case.params), work, products))
+        work, terms, sums = _memory(net, n, case.params.size, case.dtype)
+        counts.append(allocations(_add_products_serial, samples, net, internal.frozen(case.params), work, terms, sums))
     assert counts[0] == counts[1]
 
 
@@ -296,3 +297,26 @@ def test_the_two_ways_of_a_step_agree():
     _, matrix, gradient = case.found()
     close(J.T @ J, matrix, 1e-13)
     close(J.T @ r, gradient, 1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(4, 9, 8, 3), (2, 7, 1)])
+def test_memory_that_is_used_again(sizes):
+    """The prepared form gives the same bits, call after call; some of these sums are factored, and others are not."""
+    names = ("tanh",) * (len(sizes) - 2) + ("identity",)
+    case = Case(sizes, names, "squared_error", 500)
+    X, Y, weight, *network, params = case.arguments
+    prepared = internal.GaussNewton(*network, 500, params)
+    for rows in (slice(None), slice(0, 130), slice(None)):
+        matrix, gradient, twice, both = (np.zeros((params.size,) * k) for k in (2, 1, 2, 1))
+        loss = prepared(X[rows], Y[rows], weight[rows], params, matrix, gradient, parallel=False)
+        assert loss == kernels.gauss_newton(X[rows], Y[rows], weight[rows], *network, params, twice, both)
+        np.testing.assert_array_equal(np.triu(matrix), np.triu(twice))
+        np.testing.assert_array_equal(gradient, both)
+    assert internal.gauss_newton_bytes(case.size_array, 500, params.size, 8) > 8 * params.size
+
+
+def test_both_ways_of_the_products_are_tested():
+    taken = {
+        is_factored(np.array(sizes), kernels.parameter_count(np.array(sizes))) for sizes in ((4, 9, 8, 3), (2, 7, 1))
+    }
+    assert taken == {True, False}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
-from fastbp.kernels.internal import residual_jacobian
+from fastbp.kernels.internal import GaussNewton, residual_jacobian
 
 from ..data.samples import Ready
 from ..data.scaling import Gathered, Window
@@ -55,6 +55,7 @@ class Objective:
     def __init__(self, net: Architecture, samples: Ready, decay: NDArray[np.float64], threads: int) -> None:
         self.net, self.samples, self.decay, self.threads = net, samples, decay, threads
         self.n = len(samples.X)
+        self._sums: GaussNewton | None = None
         self._pass: tuple[Passes, Array, Array] | None = None
 
     def kernel_names(self, dtype: np.dtype[Any], curvature: bool) -> list[str]:
@@ -95,13 +96,15 @@ class Objective:
         return out
 
     def normal(self, params: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The Gauss-Newton matrix J^T J of the mean loss, and the gradient, both without the penalty."""
+        """The Gauss-Newton matrix J^T J of the mean loss above its diagonal, and the gradient, without the penalty."""
         P, dtype = len(params), params.dtype
         matrix, gradient = np.zeros((P, P), dtype), np.zeros(P, dtype)
+        if self._sums is None:
+            longest = max(part.stop - part.start for part in self._parts())
+            self._sums = GaussNewton(*self._network(dtype), longest, params)
         with kernels.threads(self.threads) as allowed:
-            add = kernels.gauss_newton_parallel if allowed else kernels.gauss_newton
-            for X, Y, weight in self._blocks(dense=True):
-                add(X, Y, weight, *self._network(dtype), params, matrix, gradient)
+            for samples in self._blocks(dense=True):
+                self._sums(*samples, params, matrix, gradient, parallel=allowed)
         matrix /= dtype.type(self.n)
         return matrix.astype(np.float64, copy=False), gradient.astype(np.float64) / self.n
 

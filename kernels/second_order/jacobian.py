@@ -9,25 +9,34 @@ from ..network.forward import check_network
 from ..network.layout import PARAMS_AT, UNITS, fill_ones, pack_weights
 from ..product.pack import transpose_exact
 from .residual import OUTPUTS
-from .sweep import TOGETHER, check_sweep, sweep, sweep_work
+from .sweep import check_sweep, sweep, sweep_work
+from .terms import TOGETHER, Terms
+
+
+@python_or_compiled
+def _memory(sizes, activations, rows, params):
+    """Memory for the Jacobian of each output of a microbatch, and where they lie."""
+    outputs, P, none = np.int64(sizes[sizes.size - 1]), np.int64(params.size), np.zeros((1, 1), np.int64)
+    terms = Terms(False, none, none, none[0], outputs * (P + 1), 0, 0, outputs, P + 1, 0)
+    return sweep_work(sizes, activations, rows, terms.rows, 1, params.dtype), terms
 
 
 @njit
-def _write_rows(samples, net, params, work, J, r):
+def _write_rows(samples, net, params, work, terms, J, r):
     """Rows of the Jacobian of all residuals, and the residuals. Unchecked."""
-    layout, stride, jacobian = work.layout, work.stride, work.jacobian
+    layout, stride, factors = work.layout, work.stride, work.factors
     layers, n, zero = layout.shape[0] - 1, samples.X.shape[0], np.int64(0)
     P, outputs = layout[layers, PARAMS_AT], layout[layers, UNITS]
     pack_weights(layout, params, work.packed)
     fill_ones(layout, stride, work.space, work.begin)
     for first in range(0, n, TOGETHER):
         count = min(TOGETHER, n - first)
-        sweep(samples, first, count, net, params, work, zero)
+        sweep(samples, first, count, net, params, work, terms, zero)
         for k in range(outputs):
             columns, row = k * (P + 1) * stride, first * outputs + k
-            transpose_exact((P, count), (jacobian, columns, stride), (J, row * P, outputs * P))
+            transpose_exact((P, count), (factors, columns, stride), (J, row * P, outputs * P))
             for s in range(count):
-                r[row + s * outputs] = jacobian[columns + P * stride + s]
+                r[row + s * outputs] = factors[columns + P * stride + s]
 
 
 @python_or_compiled
@@ -70,8 +79,8 @@ def jacobian(X, sizes, activations, params, out):
         return
     samples = Samples(frozen(X), frozen(np.zeros((n, outputs), params.dtype)), frozen(np.ones(n, params.dtype)))
     net = Net(frozen(sizes), frozen(activations), OUTPUTS, frozen(np.empty(0, params.dtype)), NO_DECISION)
-    work = sweep_work(net.sizes, net.activations, n, 1, params.dtype)
-    _write_rows(samples, net, frozen(params), work, out.reshape(out.size), np.empty(n * outputs, params.dtype))
+    work, terms = _memory(net.sizes, net.activations, n, params)
+    _write_rows(samples, net, frozen(params), work, terms, out.reshape(out.size), np.empty(n * outputs, params.dtype))
 
 
 def residual_jacobian(samples, sizes, activations, loss, loss_parameter, params, J, r):
@@ -83,5 +92,5 @@ def residual_jacobian(samples, sizes, activations, loss, loss_parameter, params,
     samples = Samples(*map(frozen, samples))
     net = Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), NO_DECISION)
     check_sweep(samples, net, params)
-    work = sweep_work(net.sizes, net.activations, len(samples.X), 1, params.dtype)
-    _write_rows(samples, net, frozen(params), work, J.reshape(J.size), r)
+    work, terms = _memory(net.sizes, net.activations, len(samples.X), params)
+    _write_rows(samples, net, frozen(params), work, terms, J.reshape(J.size), r)

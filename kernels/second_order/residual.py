@@ -14,7 +14,7 @@ from typing import Any
 
 from ..compiler.assembler import Assembler
 from ..compiler.routine import routine
-from ..compiler.values import Float
+from ..compiler.values import Float, Integer
 from ..layer import elementary
 from ..layer.activation import SOFTMAX
 from ..layer.loss import ABSOLUTE_ERROR, HUBER, LOG_COSH, LOG_LOSS, PARAMETRIC, POISSON, QUANTILE, SQUARED_ERROR
@@ -111,16 +111,20 @@ def _softmax_direction(v: Assembler, place: tuple, a: Any, scale: Float, c: Any)
         c[s + j * stride] = scale * (v.where(v.broadcast(j == k), v.const(1), 0) - a[s + j * stride])
 
 
-@routine("(iii)(ai)(ai)(Ai)")
-def products(v: Assembler, shape: tuple, a: tuple, delta: tuple, out: tuple) -> None:
+@routine("(iii)i(ai)(ai)(Ai)")
+def products(v: Assembler, shape: tuple, more: Integer, a: tuple, b: tuple, out: tuple) -> None:
     """
-    dr/dw_ij = a_i delta_j for a tile of samples, one a column: row i * n_out + j of `out`.
+    a_i b_j of a tile of samples, one a column, as row i * rows_b + j of `out`; added to it, if there is `more`.
 
-    `shape` is n_in (the row of ones, which meets the biases, included), n_out and the columns: whole vectors.
+    `shape` is the rows of a and b, and the columns: whole vectors.
     """
-    (n_in, n_out, columns), (a, a_row), (delta, delta_row), (out, out_row) = shape, a, delta, out
-    for s in v.range(0, columns, v.lanes):
-        for i in v.range(n_in):
-            ai, to = a[s + i * a_row], out + (s + i * (n_out * out_row))
-            for j in v.range(n_out):
-                to[j * out_row] = ai * delta[s + j * delta_row]
+    (rows_a, rows_b, columns), (a, a_row), (b, b_row), (out, out_row) = shape, a, b, out
+    with v.if_else(more == 0) as (first, others):
+        for begins, branch in ((True, first), (False, others)):
+            with branch:
+                for s in v.range(0, columns, v.lanes):
+                    for i in v.range(rows_a):
+                        ai, to = a[s + i * a_row], out + (s + i * (rows_b * out_row))
+                        for j in v.range(rows_b):
+                            bj = b[s + j * b_row]
+                            to[j * out_row] = ai * bj if begins else v.fma(ai, bj, to[j * out_row])
