@@ -100,12 +100,19 @@ def with_pyrenn(work, seed, watch):
     other = pyrenn.CreateNN(list(work.sizes))
     parts = [part for W, b in zip(net.weights, net.biases, strict=True) for part in (W.ravel(), b)]
     other["w"] = other["w0"] = np.concatenate(parts)  # W^T column after column, then b
-    while True:
-        # a step in a call: it measures first, and prints
+    derivatives = pyrenn.RTRL
+
+    def watched(*arguments):  # it computes the Jacobian once a step
+        J, total, errors = derivatives(*arguments)
+        watch(float(np.mean(errors**2)))
+        return J, total, errors
+
+    pyrenn.RTRL = watched
+    try:
         with contextlib.redirect_stdout(None):
-            other = pyrenn.train_LM(work.X.T, work.Y.T, other, k_max=1, E_stop=0.0)
-        error = pyrenn.NNOut(work.X.T, other).reshape(work.Y.T.shape) - work.Y.T
-        watch(float(np.mean(error**2)))
+            pyrenn.train_LM(work.X.T, work.Y.T, other, k_max=100_000, E_stop=0.0)
+    finally:
+        pyrenn.RTRL = derivatives
 
 
 def with_scipy(work, seed, watch):

@@ -80,10 +80,8 @@ def _add_products(samples, net, params, work, terms, sums):
             depth = whole_vectors(count, itemsize)
             for term in range(table.shape[0]):
                 for k in range(terms.repeats):
-                    row, column = (
-                        table[term, B_AT] + k * terms.apart_rows,
-                        table[term, PANELS_AT] + k * terms.apart_columns,
-                    )
+                    row = table[term, B_AT] + k * terms.apart_rows
+                    column = table[term, PANELS_AT] + k * terms.apart_columns
                     source = factors, part * work.held + row * stride, stride
                     pack_transposed((depth, table[term, B_ROWS]), source, one, panels, part * held + column * stride)
         for number in prange(bins.size - 1):  # no race: each task writes rows of its own
@@ -150,7 +148,7 @@ def _add_factored(layout, table, totals, matrix, gradient):
 
 @njit
 def _mirror(matrix):
-    """Copy what is above the diagonal to below it, block by block: a column of all rows has a page of memory for each."""
+    """Copy what is above the diagonal to below it, block by block: a column of all rows has a page for each."""
     P = matrix.shape[0]
     for i0 in range(0, P, BLOCK):
         for j0 in range(0, i0 + 1, BLOCK):
@@ -232,8 +230,8 @@ def gauss_newton(X, Y, weight, sizes, activations, loss, loss_parameter, params,
     quantile; errors below 1e-6 count as 1e-6 in the last two). Each row of J is what backpropagation gives for one
     residual: delta_k = dr_k/dz and dr_k/dw_ij = a_i delta_j (lecture L25, L28).
 
-    n d P^2 flops for d outputs, half of a product, as J^T J is symmetric; for several outputs or layers mostly fewer (see
-    `fastbp/kernels/second_order/terms.py`). J is never there as a whole. Work space is allocated once a call.
+    n d P^2 flops for d outputs, half of a product, as J^T J is symmetric; for several outputs or layers mostly fewer
+    (see ``kernels/second_order/terms.py``). J is never there as a whole. Work space is allocated once a call.
     """
     samples = Samples(frozen(X), frozen(Y), frozen(weight))
     net = Net(frozen(sizes), frozen(activations), loss, frozen(loss_parameter), NO_DECISION)

@@ -147,8 +147,8 @@ def jacobian_rows(micro, out, to):
 
 @inner
 def pair_rows(shape, more, same, a, b, out):
-    """Products of the rows of a with those of b, or, if they are the `same`, each pair once; added, if there is `more`."""
-    (rows_a, rows_b, columns), (space, at, stride), (out, to, _) = shape, b, out
+    """Products of the rows of a with those of b, of the `same` rows each pair once; added, if there is `more`."""
+    (_, rows_b, columns), (space, at, stride), (out, to, _) = shape, b, out
     if not same:
         products(shape, more, a, b, (out, to, stride))
         return
@@ -174,7 +174,7 @@ def input_factors(micro, table, out, to):
 
 @inner
 def error_factors(micro, k, table, out, to, residual):
-    """Add to D_jj' = sum_k delta^k_j delta^k_j' of all pairs of layers, and to g_j = sum_k r_k delta^k_j of all layers."""
+    """Add to D_jj' = sum_k delta^k_j delta^k_j' of all pairs of layers, and to g_j = sum_k r_k delta^k_j of each."""
     layout, stride, space, at, _, count = micro
     layers, columns, term, one = layout.shape[0] - 1, whole_vectors(count, space.itemsize), 0, np.int64(1)
     for l in range(layers):

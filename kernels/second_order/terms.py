@@ -134,7 +134,7 @@ def pair_number(l, m, layers):
 
 @python_or_compiled
 def tasks_of(table, triangle, itemsize):
-    """Rows of terms that are computed together, and bins of them; of a triangle, what is left of its diagonal is not."""
+    """Rows of terms that are computed together, and bins of them; of a triangle, nothing left of its diagonal."""
     panel = panel_columns(itemsize)
     count = 0
     for t in range(table.shape[0]):
