@@ -105,6 +105,11 @@ def boolean(name: str, value: object) -> bool:
     raise ValueError(f"{name}: expected True or False, got {value!r}")
 
 
+def is_true(value: object) -> bool:
+    """Whether a value, such as what a callback returned, is True, also as NumPy's."""
+    return isinstance(value, bool | np.bool_) and bool(value)
+
+
 def words(name: str, value: object) -> tuple[str, ...] | None:
     """`value` as several texts, or None."""
     if value is None:

@@ -20,6 +20,7 @@ from fastbp.kernels.internal import (
     GROUP,
     TINY_UNITS,
     cholesky,
+    cholesky_inverse,
     cholesky_solve,
     epochs,
     factor_memory,
@@ -125,6 +126,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         factor = factor_memory(params.size)
         cholesky(np.eye(params.size), np.ones(params.size), factor)
         cholesky_solve(factor, np.ones(params.size))
+        cholesky_inverse(factor, factor_memory(params.size))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)
     elif "online" in words:

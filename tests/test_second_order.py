@@ -453,3 +453,8 @@ def test_cross_validation():
 def test_the_second_order_learner_is_a_learner():
     assert learner.LocalLearner.finished is None
     assert dict(learner.LocalLearner.measures) == {}
+
+
+def test_a_callback_may_return_numpys_true():
+    net = fastbp.train(X, NOISY, **LM | {"callback": lambda epoch: np.float64(epoch.epoch) >= 3})
+    assert (net.stop_reason, len(net.history["loss"])) == ("callback", 3)

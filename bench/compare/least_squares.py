@@ -6,7 +6,7 @@ that are missing are left out. All begin with the same weights, in float64, on t
 pause in which thread pools come to rest. Two works:
 
 - sinc on 20 000 points, a 1-20-1 network with tanh: seconds until the mean squared error of the targets is 1e-8,
-  medians of five first weights, and the error after `MOST` seconds where that was not reached.
+  medians of three first weights, and the error after `MOST` seconds where that was not reached.
 - four numbers to four, 10 000 rows, a 4-32-16-4 network (756 weights, 40 000 residuals): seconds of a step, and how
   many times as long that is as half of the product J^T J at the measured peak of multiply-adds.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import fastbp
 from fastbp import kernels
 
-THREADS, MOST, PAUSE, STARTS = 2, 60.0, 0.5, 5
+THREADS, MOST, PAUSE, STARTS = 2, 60.0, 0.5, 3
 GOAL = 1e-8
 
 

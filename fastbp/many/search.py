@@ -261,7 +261,7 @@ def search(  # noqa: PLR0913
         if not alive:
             failed = f"all failed, the first with {best_first[0].failure}"
             raise RuntimeError(f"search: expected at least one trial that can be trained; {failed}")
-        if len(trained) < len(found) or (callback is not None and callback(best_first) is True):
+        if len(trained) < len(found) or (callback is not None and checks.is_true(callback(best_first))):
             break
     best = best_first[0]
     asked = _last(variants[best.number], quality)

@@ -21,6 +21,8 @@ from ..runtime import blocks
 from ..training.passes import Passes, UpdateRule
 
 Array = NDArray[Any]
+# Numbers from which BLAS may sum up with threads.
+ALONE = 4096
 
 
 def penalised(net: Architecture) -> NDArray[np.bool_]:
@@ -30,8 +32,8 @@ def penalised(net: Architecture) -> NDArray[np.bool_]:
 
 
 def dot(a: Array, b: Array) -> float:
-    """The sum of a_i b_i in an order of its own: BLAS has another for each number of threads."""
-    return float(np.sum(a * b))
+    """The sum of a_i b_i; of many in an order of its own, as BLAS has another for each number of threads."""
+    return float(a @ b) if a.size < ALONE else float(np.sum(a * b))
 
 
 def length(a: Array) -> float:

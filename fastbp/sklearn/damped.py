@@ -82,7 +82,8 @@ def _run_steps(model: Any, method: LevenbergMarquardt, validation: list[Any] | N
         else:
             model.best_loss_ = min(model.best_loss_, model.loss_)
         found = kernels.Pass(method.loss, method.correct, penalty, -1)
-        stop = model.callback is not None and model.callback(model._epoch(found, started, method.params)) is True
+        seen = None if model.callback is None else model._epoch(found, started, method.params)
+        stop = seen is not None and checks.is_true(model.callback(seen))
         if stop or method.finished or model._no_improvement_count > model.n_iter_no_change:
             return
     text = f"Levenberg-Marquardt: Maximum iterations ({model.max_iter}) reached"

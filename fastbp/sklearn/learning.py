@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 import fastbp.kernels as kernels
 
-from .. import compilation, losses, options, schedules
+from .. import checks, compilation, losses, options, schedules
 from ..model.network import Network, layers
 from ..options import Architecture
 from ..training.passes import Array, Passes, UpdateRule
@@ -358,7 +358,8 @@ class Compiled(EarlyStopping):
             else:
                 self._validate(*validation)
             optimizer.iteration_ends(self.t_)
-            stop = self.callback is not None and self.callback(self._epoch(found, started, passes.params)) is True
+            seen = None if self.callback is None else self._epoch(found, started, passes.params)
+            stop = seen is not None and checks.is_true(self.callback(seen))
             if self._no_improvement_count > self.n_iter_no_change:
                 what = "Validation score" if self.early_stopping else "Training loss"
                 message = (

@@ -122,7 +122,7 @@ def run(
                 stop = _stop_reason(learner, row, epoch - state.best_epoch)
                 if checkpointer is not None and not stop and checkpointer.due(epoch, row["seconds"]):
                     checkpointer.save(state)
-                if callback is not None and callback(_epoch(epoch, row, state.params)) is True:
+                if callback is not None and checks.is_true(callback(_epoch(epoch, row, state.params))):
                     stop = stop or "callback"
                 if stop or interrupt.came:
                     stop_reason = stop or "interrupted"
