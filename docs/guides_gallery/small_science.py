@@ -2,9 +2,10 @@
 Fit a curve to its last digit, and know how sure you are
 ========================================================
 
-Adam takes small steps on few samples, and gets close. For small networks and smooth functions, the optimizers
-that take all samples at once and know the curvature of the loss go on where Adam stops: Levenberg-Marquardt to
-errors of 1e-8, Bayesian regularisation to a curve that does not follow the noise, with error bars.
+Adam takes small steps on few samples, and gets close. For small networks and smooth functions, the
+optimizers that take all samples at once and know the curvature of the loss go on where Adam stops:
+Levenberg-Marquardt to errors of 1e-6 and less, Bayesian regularisation to a curve that does not follow
+the noise, with error bars.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,8 @@ random = np.random.default_rng(0)
 plan = {"hidden": (20,), "activation": "tanh", "dtype": "float64", "seed": 1, "progress": False}
 
 # %%
-# Without noise: 2000 points of a sinc. The loss is that of the standardised targets, half the mean square.
+# Without noise: 2000 points of a sinc. The loss is that of the standardised targets, half the mean
+# square.
 
 X = random.uniform(-10, 10, (2000, 1))
 y = np.sinc(X[:, 0] / np.pi)
@@ -37,12 +39,12 @@ ax.set(xlabel="seconds", ylabel="loss", title="A sinc, 1-20-1: loss over time")
 ax.legend()
 
 # %%
-# An epoch of Adam is many small steps; of the others, it is one step on all samples. A step of Levenberg-Marquardt
-# solves a linear system for all 61 weights: it costs most, and brings most.
+# An epoch of Adam is many small steps; of the others, it is one step on all samples. A step of
+# Levenberg-Marquardt solves a linear system for all 61 weights: it costs most, and brings most.
 #
-# With noise: 60 readings of a sensor. Now a small loss is not what you want. Levenberg-Marquardt follows the noise;
-# Bayesian regularisation finds from the readings alone how much of them is noise, and how many of the weights they
-# determine. It needs no validation set.
+# With noise: 60 readings of a sensor. Now a small loss is not what you want. Levenberg-Marquardt follows
+# the noise; Bayesian regularisation finds from the readings alone how much of them is noise, and how
+# many of the weights they determine. It needs no validation set.
 
 X = np.sort(random.uniform(-1, 1, 60))[:, None]
 truth = np.tanh(4 * X[:, 0]) + 0.3 * X[:, 0] ** 2
@@ -57,8 +59,8 @@ effective = bayesian.history["effective_parameters"][-1]
 print(f"{effective:.1f} of {len(bayesian.params)} parameters are determined by the readings")
 
 # %%
-# ``predict_interval`` has the bounds that hold a new reading with a probability of 95 %, or, without the noise, the
-# mean of many. Where there are no readings, they are far apart.
+# ``predict_interval`` has the bounds that hold a new reading with a probability of 95 %, or, without the
+# noise, the mean of many. Where there are no readings, they are far apart.
 
 grid = np.linspace(-1.6, 1.6, 400)[:, None]
 _, ax = plt.subplots(figsize=(8, 5), layout="constrained")

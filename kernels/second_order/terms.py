@@ -31,7 +31,7 @@ BAND_ROWS, BANDS, BINS = 64, 8, 16
 # as its products are of more shapes.
 WRITTEN, LESS = 12, 0.8
 # Samples of a microbatch, and elements of its factors at most, for each element of the matrix.
-TOGETHER, MOST_HELD = 128, 8
+TOGETHER, MOST_HELD = 192, 8
 
 
 class Terms(NamedTuple):
