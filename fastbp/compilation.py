@@ -48,9 +48,9 @@ KERNELS = (
     "wide",
     "narrow parallel",
     "wide parallel",
-    "gauss newton",
-    "gauss newton parallel",
 )
+# What the optimizers of all samples need, mostly in float64.
+SECOND_ORDER = ("gauss newton", "gauss newton parallel")
 # The loops over many epochs (see `loop_name`), which are otherwise compiled once they pay.
 LOOPS = tuple(
     f"{loop} epochs{validated}"
@@ -220,7 +220,7 @@ def prepare(names: Iterable[str], dtype: DTypeLike, progress: bool | None, then:
     Parameters
     ----------
     names : iterable of str
-        Kernels out of `KERNELS`.
+        Kernels out of `KERNELS` or `SECOND_ORDER`.
     dtype : float32 or float64
     progress : bool or None
         Show on stderr what is being compiled; None: only on a terminal.
@@ -292,4 +292,5 @@ def warmup(dtype: str | Iterable[str] = DTYPES, *, progress: bool | None = None)
     wanted = [dtype] if isinstance(dtype, str) else list(dtype)
     names: dict[str, tuple[str, ...]] = dict.fromkeys(DTYPES, KERNELS + LOOPS)
     names["float32"] += tuple(infer_name(way, np.dtype(np.float64), np.dtype(np.float32)) for way in INFER)
+    names["float64"] += SECOND_ORDER
     return sum(prepare(names[checks.one_of("dtype", name, DTYPES)], name, progress) for name in wanted)

@@ -93,6 +93,7 @@ def test_the_matrix_and_the_gradient(case):
     np.testing.assert_array_equal(matrix, matrix.T)
 
 
+@pytest.mark.thorough
 @given(cases(np.float32))
 def test_the_matrix_in_float32(case):
     _, matrix, gradient = case.found()
@@ -167,7 +168,7 @@ def test_the_jacobian_by_finite_differences(last):
 
 
 @pytest.mark.parametrize("sizes", [(1, 20, 1), (4, 32, 16, 4), (5, 3)])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.thorough)])
 def test_the_same_bits_with_threads(sizes, dtype):
     names = ("tanh",) * (len(sizes) - 2) + ("identity",)
     case = Case(sizes, names, "squared_error", 3000, dtype)
@@ -222,6 +223,7 @@ def test_bad_arguments():
             kernels.jacobian(X, sizes, codes, params, out)
 
 
+@pytest.mark.thorough
 def test_from_compiled_code():
     case = Case((3, 4, 2), ("tanh", "identity"), "squared_error", 50)
 

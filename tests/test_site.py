@@ -216,7 +216,17 @@ def test_every_kernel_has_a_page_with_its_signature_and_summary(pages, module):
 
 
 @pytest.mark.parametrize(
-    "guide", ["index.md", "start.md", "tables.md", "many.md", "optimizers.md", "deploy.md", "trust.md", "from_lecture_to_kernel.md"]
+    "guide",
+    [
+        "index.md",
+        "start.md",
+        "tables.md",
+        "many.md",
+        "optimizers.md",
+        "deploy.md",
+        "trust.md",
+        "from_lecture_to_kernel.md",
+    ],
 )
 def test_examples_of_the_guides_run(guide, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib").use("agg")

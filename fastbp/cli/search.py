@@ -105,9 +105,10 @@ def _value(option: argparse.Action, text: str) -> Any:
 def _table(trials: Sequence[Trial], space: dict[str, Any], most: int) -> list[str]:
     """Lines of a table of the best trials, `most` at most."""
     classes = any(trial.accuracy is not None for trial in trials)
-    rows = [["trial", *space, "epochs", "loss", *["accuracy"] * classes]]
+    names = [*space, *(["seed"] if any("seed" in trial.options for trial in trials) else [])]
+    rows = [["trial", *names, "epochs", "loss", *["accuracy"] * classes]]
     for trial in trials[:most]:
-        options = [_shown(trial.options[name]) for name in space]
+        options = [_shown(trial.options[name]) for name in names]
         accuracy = ["-" if trial.accuracy is None else f"{trial.accuracy:.4f}"] * classes
         rows.append([str(trial.number), *options, str(trial.epochs), f"{trial.loss:.4g}", *accuracy])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

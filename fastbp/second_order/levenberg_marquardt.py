@@ -19,7 +19,7 @@ import fastbp.kernels as kernels
 from fastbp.kernels.internal import cholesky, cholesky_solve, factor_memory
 
 from .convergence import STEPS, ZERO, Falling
-from .objective import Objective, dot, length
+from .objective import Objective, dot, length, product
 
 Array = NDArray[Any]
 # Damping does not fall below this.
@@ -165,7 +165,7 @@ class _RowSystem:
         objective, self.factor = method.objective, method.factor
         self.decay, self.q = objective.decay, objective.decay * method.params
         self.J, self.r = objective.rows(method.params)
-        self.gradient = _product(self.J.T, self.r) + self.q
+        self.gradient = product(self.J.T, self.r) + self.q
 
     def solve(self, damping: float) -> Array | None:
         """By Cholesky's factor of damping (I + J D^-1 J^T), which stays finite as damping falls to 0."""
@@ -174,13 +174,6 @@ class _RowSystem:
         kernels.matmul(self.J * (damping / D), self.J.T, matrix)
         if not cholesky(matrix, np.full(len(self.r), damping), self.factor):
             return None
-        u = self.r - _product(self.J, self.q / D)  # becomes u / damping
+        u = self.r - product(self.J, self.q / D)  # becomes u / damping
         cholesky_solve(self.factor, u)
-        return -(_product(self.J.T, u) * damping + self.q) / D
-
-
-def _product(A: Array, b: Array) -> Array:
-    """A b by our own kernel: BLAS has other bits for each number of threads."""
-    out = np.empty((len(A), 1))
-    kernels.matmul(A, b[:, np.newaxis], out)
-    return out[:, 0]
+        return -(product(self.J.T, u) * damping + self.q) / D

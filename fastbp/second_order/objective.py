@@ -41,6 +41,13 @@ def length(a: Array) -> float:
     return math.sqrt(dot(a, a))
 
 
+def product(A: Array, b: Array) -> Array:
+    """A b by our own kernel: BLAS has other bits for each number of threads."""
+    out = np.empty((len(A), 1))
+    kernels.matmul(A, b[:, np.newaxis], out)
+    return out[:, 0]
+
+
 class Objective:
     """
     Mean loss of all samples + 1/2 sum_i decay_i w_i^2.

@@ -17,7 +17,7 @@ import fastbp.kernels as kernels
 
 from .convergence import STEPS, ZERO, Falling
 from .line_search import Point, strong_wolfe
-from .objective import Objective, dot, length
+from .objective import Objective, dot, length, product
 from .options import PAIRS
 
 Array = NDArray[Any]
@@ -138,13 +138,13 @@ class _Full(_Inverse):
 
     def times(self, gradient: Array) -> Array:
         """H g."""
-        return _product(self.H, gradient) if self.steps else gradient.copy()
+        return product(self.H, gradient) if self.steps else gradient.copy()
 
     def _learn(self, s: Array, y: Array) -> None:
         sy = dot(s, y)
         if not self.steps:  # before the first update: the scale of the curvature along s
             self.H[:] = np.eye(len(s)) * (sy / dot(y, y))
-        Hy = _product(self.H, y)
+        Hy = product(self.H, y)
         # H + (1 + y^T H y / s^T y) s s^T / s^T y - (H y s^T + s y^T H) / s^T y
         left = np.stack([s, Hy, s], axis=1)
         right = np.stack([s * ((1 + dot(y, Hy) / sy) / sy), s / -sy, Hy / -sy])
@@ -175,9 +175,3 @@ class _Pairs(_Inverse):
     def _learn(self, s: Array, y: Array) -> None:
         row = self.steps % PAIRS
         self.S[row], self.Y[row] = s, y
-
-
-def _product(A: Array, b: Array) -> Array:
-    out = np.empty((len(A), 1))
-    kernels.matmul(A, b[:, np.newaxis], out)
-    return out[:, 0]
