@@ -14,7 +14,7 @@ import fastbp.kernels as kernels
 from fastbp.kernels.internal import copies, gauss_newton_bytes, is_narrow, is_plain, memory_of
 
 from .options import Architecture, Hyperparameters
-from .second_order.options import NAMES, PAIRS
+from .second_order.options import NAMES, PAIRS, QUASI_NEWTON
 
 # Arrays of the size of the parameters that every run holds: the weights, those before the epoch, the best, those of the
 # network returned.
@@ -79,14 +79,16 @@ def _require_second_order(net: Architecture, optimizer: str, n: int) -> None:
 def second_order_bytes(net: Architecture, optimizer: str, n: int) -> int:
     """What an optimizer of all samples at once takes, in float64, besides the samples."""
     P, residuals = _weights(net), n * net.sizes[-1]
-    space = sum(n * 2 * units for units in net.sizes)  # outputs and errors of all samples, for the gradient
-    if optimizer == "lbfgs":
-        return 8 * (2 * PAIRS * P + COPIES * P + space)
-    if optimizer == "bfgs":
-        return 8 * (2 * P * P + COPIES * P + space)
+    if optimizer in QUASI_NEWTON:
+        known = 8 * P * (COPIES + 2 * (PAIRS if optimizer == "lbfgs" else P))
+        if P >= LARGE:
+            return known
+        shares, narrow = np.zeros(len(net.activations)), is_narrow(n, 8 * P)
+        need = memory_of(net.size_array, net.activation_codes, shares, n, 8, narrow, False)
+        return known + 8 * int(need.space + need.gradient)
     if optimizer == "levenberg_marquardt" and residuals < P:
-        return 8 * (2 * residuals * P + 2 * residuals * residuals)
-    matrices = 8 * P * P * (4 if optimizer == "bayesian" else 2)
+        return 8 * (3 * residuals * P + 2 * residuals * residuals)
+    matrices = 8 * P * P * (5 if optimizer == "bayesian" else 2)
     return matrices + (gauss_newton_bytes(net.size_array, n, P, 8) if P < LARGE else 8 * P * P)
 
 
