@@ -111,7 +111,14 @@ class Compiled(EarlyStopping):
         for name in ("_optimizer", "_split_seed", "_stopped"):
             vars(self).pop(name, None)
 
-    def _check_solver(self: Any) -> bool:
+    @property
+    def _check_solver(self: Any) -> Any:
+        # scikit-learn asks for it to see whether there is `partial_fit`; of regressors, without calling it
+        if self.solver in LM:
+            self._require_stochastic()
+        return self._require_stochastic
+
+    def _require_stochastic(self: Any) -> bool:
         if self.solver not in SOLVERS:
             why = f"{self.solver} is not stochastic."
             raise AttributeError(f"partial_fit is only available for stochastic optimizers. {why}")
@@ -149,7 +156,7 @@ class Compiled(EarlyStopping):
             self._check_options_of_batches(("callback", None))
             # scikit-learn's own minimisation; it only passes the middle four on to _loss_grad_lbfgs.
             self._fit_lbfgs(X, y, sample_weight, None, None, None, None, sizes)
-        elif self.solver in LM and not (incremental and self._check_solver()):
+        elif self.solver in LM:
             fit_damped(self, X, y, sample_weight)
         else:
             self._fit_stochastic(X, y, sample_weight, incremental)
