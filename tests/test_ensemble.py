@@ -347,6 +347,7 @@ def test_an_ensemble_inside_compiled_code(name, dtype, allocations):
         f(np.array([0, np.nan, 0]), np.empty_like(wanted[0]))
 
 
+@pytest.mark.thorough
 @settings(max_examples=6)
 @given(ensembles())
 def test_random_ensembles_inside_compiled_code(model):
@@ -357,6 +358,7 @@ def test_random_ensembles_inside_compiled_code(model):
     agree(model, raw, *((out,) if model.task == "regression" else (None, out)))
 
 
+@pytest.mark.thorough
 def test_an_ensemble_as_a_c_function():
     for name in ("numbers", "two"):
         model = different(TASKS[name])

@@ -246,6 +246,7 @@ def test_missing_numbers_inside_compiled_code():
         assert out[0] == wanted
 
 
+@pytest.mark.thorough
 def test_a_network_as_a_c_function():
     scipy = pytest.importorskip("scipy")
     integrate = pytest.importorskip("scipy.integrate")

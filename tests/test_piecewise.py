@@ -92,7 +92,7 @@ def test_passes(dtype, optimizer, hidden):
     check_pass(task, 150 if optimizer == "rprop" else 47, optimizer, 0.01, 0.1, sparse=True)
 
 
-@pytest.mark.parametrize("more", [{"clip": 0.01}, {"parallel": True}])
+@pytest.mark.parametrize("more", [{"clip": 0.01}, pytest.param({"parallel": True}, marks=pytest.mark.thorough)])
 def test_passes_with_more(more):
     with kernels.threads(2):
         check_pass(TableTask((40, 3), 150, 4, np.float64), 64, "adam", 0.01, 0.0, sparse=True, **more)

@@ -73,6 +73,10 @@ def test_errors_as_small_as_numbers_allow():
     assert net.stop_reason in ("converged", "no_step")
     assert abs(net.predict(X) - teacher.predict(X)).max() < 1e-6
     assert net.dtype == np.float64
+
+
+@pytest.mark.thorough
+def test_float32():
     net = fastbp.train(X, SMOOTH, **LM | {"dtype": "float32", "epochs": 400, "tolerance": 0.0})
     assert net.dtype == np.float32
     assert net.history["loss"][-1] < 1e-4
