@@ -87,11 +87,16 @@ def add_options(options: Options, quality: str = AUTO, validation: float | None 
     number("--l2", "weight of the penalty on large weights (default: 0)", "F", default=0.0)
     number("--dropout", "share of hidden units dropped in training (default: 0)", "P", default=0.0)
     number("--clip-norm", "shorten gradients that are longer than this", "LENGTH")
-    damped = "of levenberg_marquardt and bayesian:"
-    number("--damping", f"{damped} damping of the first step (default: 0.001)", "D", default=1e-3)
-    number("--damping-up", f"{damped} its factor after a step that fails (default: 2)", "F", default=2.0)
-    number("--damping-down", f"{damped} its divisor after one that succeeds, at most (default: 10)", "F", default=10.0)
-    number("--damping-limit", f"{damped} where the run ends (default: 1e10)", "D", default=1e10)
+    damped = {
+        "damping": ("damping of the first step", "D"),
+        "damping_up": ("its factor after a step that fails", "F"),
+        "damping_down": ("its divisor after one that succeeds, at most", "F"),
+        "damping_limit": ("where the run ends", "D"),
+    }
+    for name, (text, metavar) in damped.items():
+        default = second_order.DAMPING[name]
+        text = f"of levenberg_marquardt and bayesian: {text} (default: {default:g})"
+        number(f"--{name.replace('_', '-')}", text, metavar, default=default)
     converged = "stop when the loss falls by less than this share (default: 1e-6; 1e-4 with bayesian)"
     number("--tolerance", f"with an optimizer of all rows at once, {converged}", "SHARE")
     options.add("--no-scale", "do not standardise the columns", dest="scale", action="store_false")

@@ -20,7 +20,7 @@ from ..data import division, reading
 from ..data import samples as data
 from ..model.network import Network
 from ..options import NUMBERS, Architecture, Hyperparameters, default_shared_batch_size
-from ..second_order.options import NAMES, name_of
+from ..second_order.options import NAMES
 from ..training import checkpoint, source
 from ..training.state import TrainingState
 from . import chunks, shards, tree
@@ -107,8 +107,8 @@ class DaskSource:
 
     def batch_size(self, n: int, asked: Mapping[str, Any]) -> Any:
         """By default large, so that a batch is worth a message to each worker."""
-        got = name_of(asked["optimizer"])
-        if got in NAMES:
+        if asked["optimizer"] in NAMES:
+            got = asked["optimizer"]
             raise ValueError(f"optimizer: expected one that learns from batches, for a dask collection, got {got!r}")
         size, full = asked["batch_size"], asked["optimizer"] == "rprop"
         size = default_shared_batch_size(n) if size is None and not full else size

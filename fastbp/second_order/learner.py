@@ -126,5 +126,8 @@ class SecondOrderLearner:
 
     def posterior(self) -> tuple[Array, float] | None:
         """See `Bayesian.posterior`, of the weights that the network gets; None of another optimizer."""
+        if self.hyper.optimizer != "bayesian":
+            return None  # and measure nothing, if no epoch was run
         method = self._begun()
-        return method.posterior(self.state.final_params) if isinstance(method, Bayesian) else None
+        assert isinstance(method, Bayesian)
+        return method.posterior(self.state.final_params)

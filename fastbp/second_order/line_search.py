@@ -58,7 +58,7 @@ def strong_wolfe(at: Callable[[float], Point], start: Point, first: float) -> Po
         point = at(t)
         if not (math.isfinite(point.value) and math.isfinite(point.slope)):
             high = Point(t, math.inf, math.nan, None)
-        elif not enough(point) or (point.value >= low.value > -math.inf and low is not start):
+        elif not enough(point) or (low is not start and point.value >= low.value):
             high = point
         elif flat(point):
             return point

@@ -94,15 +94,13 @@ class Objective:
         return (loss, correct) if np.isfinite(loss) else (np.inf, correct)
 
     def _outputs(self, X: Any, params: Array) -> Array:
-        if self.threads < 2 or not isinstance(X, np.ndarray):
-            return self.net.outputs(X, params)
-        if not kernels.forward_parallel_pays(self.net.sizes, len(X)):
-            return self.net.outputs(X, params)
-        out = np.empty((len(X), self.net.sizes[-1]), params.dtype)
-        with kernels.threads(self.threads) as allowed:
-            forward = kernels.forward_parallel if allowed else kernels.forward
-            forward(X, self.net.size_array, self.net.activation_codes, params, out)
-        return out
+        if isinstance(X, np.ndarray) and kernels.forward_parallel_pays(self.net.sizes, len(X)):
+            with kernels.threads(self.threads) as allowed:
+                if allowed:
+                    out = np.empty((len(X), self.net.sizes[-1]), params.dtype)
+                    kernels.forward_parallel(X, self.net.size_array, self.net.activation_codes, params, out)
+                    return out
+        return self.net.outputs(X, params)
 
     def normal(self, params: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The Gauss-Newton matrix J^T J of the mean loss above its diagonal, and the gradient, without the penalty."""
