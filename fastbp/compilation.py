@@ -22,6 +22,7 @@ from fastbp.kernels.internal import (
     cholesky,
     cholesky_inverse,
     cholesky_solve,
+    dot,
     epochs,
     factor_memory,
     few_rows,
@@ -126,6 +127,7 @@ def _call_on_little(kernel: str, dtype: np.dtype[Any]) -> None:
         factor = factor_memory(params.size)
         cholesky(np.eye(params.size), np.ones(params.size), factor)
         cholesky_solve(factor, np.ones(params.size))
+        dot(np.ones(1), np.ones(1))
         cholesky_inverse(factor, factor_memory(params.size))
     elif kernel == "evaluate":
         kernels.evaluate(0, nothing, 0, 0, np.empty((n, 1), dtype), rows, weight)

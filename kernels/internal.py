@@ -15,6 +15,7 @@ from .network.layout import GROUP
 from .samplewise.online import SPARSE, SPARSE_INPUTS
 from .samplewise.tiny import TINY_UNITS, is_tiny
 from .samplewise.tiny_lanes import ROW_BYTES
+from .product.dot import dot
 from .second_order.cholesky import cholesky, cholesky_inverse, cholesky_solve, factor_memory
 from .second_order.gauss_newton import GaussNewton, gauss_newton_bytes
 from .second_order.jacobian import residual_jacobian
@@ -35,6 +36,7 @@ __all__ = [
     "cholesky_inverse",
     "cholesky_solve",
     "copies",
+    "dot",
     "elementary",
     "end_process",
     "epochs",

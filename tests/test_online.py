@@ -131,14 +131,14 @@ def swept(task, sparse, learning_rate=0.1):
 
 def adds_row_after_row(width, dtype):
     """Whether a sweep has one sum per unit: panels of up to three vectors add several rows at once."""
-    lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
+    lanes = sweep.SUMMED_BYTES // np.dtype(dtype).itemsize
     return -(-width // lanes) not in (1, 2, 3, 6, 7, 11)  # all others are sums of fours and fives
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_leaving_out_zeros_changes_nothing(dtype):
     # one vector; one panel of as many vectors as the registers hold; three such panels; one of three and two of four
-    lanes = sweep.SWEEP_BYTES // np.dtype(dtype).itemsize
+    lanes = sweep.SUMMED_BYTES // np.dtype(dtype).itemsize
     widths = [lanes * vectors for vectors in (1, 4, sweep.SWEEP_VECTORS, 3 * sweep.SWEEP_VECTORS, 11)]
     assert [adds_row_after_row(width, dtype) for width in widths] == [False, True, True, True, False]
     shapes = [(64, 9, 3), (65, 33, 5), (100, 130, 2), (784, 100, 10), (200, 300, 4), (70, 5), (64, 6, 6, 2)]

@@ -119,6 +119,25 @@ def trainings(dtype):
             yield f"long runs: {name}, {rows} rows", trained(TWO[:rows], X[:rows], **options)
 
 
+def second_order(dtype):
+    """The optimizers of all samples, with intervals, and with two threads."""
+    problems = {name: LOSSES[name] for name in ("squared error", "huber", "log-loss of a softmax", "log-loss of labels")}
+    for name, (y, options) in problems.items():
+        for optimizer in ("levenberg_marquardt", "bfgs", "lbfgs"):
+            for hidden in ((5,), (12, 9)):
+                more = {"hidden": hidden, "optimizer": optimizer, "epochs": 12, "dtype": dtype}
+                yield f"second order: {optimizer}, {name}, {hidden}", trained(y, **options | more)
+    few = {"hidden": (30, 9), "optimizer": "lm", "epochs": 6, "dtype": dtype}
+    yield "second order: few samples", trained(NUMBER[:40], X[:40], **few)
+    yield "second order: penalty, validation, threads", trained(NUMBER, **few | {"l2": 0.1, "validation": 0.3, "threads": 2})
+
+    def bayesian():
+        net = fastbp.train(X, NUMBER, **QUIET | {"hidden": (6,), "optimizer": "bayesian", "epochs": 15, "dtype": dtype})
+        return digest(*net.weights, *net.predict_interval(X, 0.9), np.array(net.history["loss"]))
+
+    yield "second order: bayesian", bayesian
+
+
 def many(dtype):
     """Many networks: side by side in vectors, one per thread, and as an ensemble."""
     options = {"progress": False, "epochs": 4, "dtype": dtype}
@@ -139,6 +158,13 @@ def many(dtype):
 
     yield "many: ensemble", ensemble
     seeded = options | NARROW | {"seed": 2}
+
+    def searched():
+        grid = {"learning_rate": fastbp.Uniform(1e-4, 1e-1, log=True), "hidden": [(4,), (7,)]}
+        found = fastbp.search(X, NUMBER, grid, n=6, **seeded)
+        return digest(np.array([[trial.options["learning_rate"], trial.loss] for trial in found.trials]))
+
+    yield "many: search", searched
     yield "many: cross-validation", lambda: digest(fastbp.cross_validate(X, NUMBER, **seeded).scores)
 
 
@@ -282,7 +308,7 @@ def nodes(dtype):
 def main():
     warnings.simplefilter("ignore")
     digests = {}
-    for dtype, group in product(DTYPES, (trainings, many, estimators, inference, dropins, nodes)):
+    for dtype, group in product(DTYPES, (trainings, second_order, many, estimators, inference, dropins, nodes)):
         for name, case in group(dtype):
             try:
                 digests[f"{name}, {dtype}"] = case()

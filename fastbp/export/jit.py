@@ -20,8 +20,6 @@ from . import verify
 
 # Bytes of work space on the caller's stack; a thread may have as little as 512 KiB.
 _MOST_STACK = 1 << 18
-# What NumPy divides is divided here, too, and not multiplied by a reciprocal.
-_EXACT = POLICY | {"fastmath": False}
 
 
 def _stack(count: int, dtype: np.dtype[Any]) -> Any:
@@ -108,7 +106,7 @@ def _evaluation(model: Network | Ensemble) -> Any:
     several = model.task == "classification" and units > 1
     shares = np.array([several and net.layer_activations[-1] != "softmax" for net in nets])
 
-    @njit(**_EXACT)  # type: ignore[untyped-decorator]
+    @njit(**POLICY)  # type: ignore[untyped-decorator]
     def mean(x: Any, out: Any) -> bool:
         y, total = carray(stacked_outputs(), (1, units)), carray(stacked_total(), columns)
         for k in range(columns):
@@ -129,7 +127,7 @@ def _evaluation(model: Network | Ensemble) -> Any:
     return mean
 
 
-@njit(**_EXACT)  # type: ignore[untyped-decorator]
+@njit(**POLICY)  # type: ignore[untyped-decorator]
 def _divide_by_sum(y: Any) -> None:
     """Probabilities of several classes with a logistic unit each, as from `Network.predict_proba`."""
     units, total = y.shape[1], y.dtype.type(0)

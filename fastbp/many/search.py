@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import fastbp.kernels as kernels
+
 from .. import checks, compilation
 from ..data import reading, targets
 from ..data.division import held_out_rows
@@ -66,9 +68,13 @@ class Uniform:
 
     def draw(self, random: np.random.Generator) -> float | int:
         """One number."""
-        low, high = self.low, self.high + self.integer
-        number = math.exp(random.uniform(math.log(low), math.log(high))) if self.log else random.uniform(low, high)
-        return min(int(number), int(self.high)) if self.integer else float(number)
+        ends = np.array([self.low, self.high + self.integer], np.float64)
+        if self.log:
+            kernels.log(ends, ends)  # the C library's has other bits on other systems
+        number = np.array([random.uniform(*ends)])
+        if self.log:
+            kernels.exp(number, number)
+        return min(int(number[0]), int(self.high)) if self.integer else float(number[0])
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ class LevenbergMarquardt:
                 promised = 0.5 * dot(step, level[0] * step - gradient)
                 if now < cost and promised > 0:
                     gain = (cost - now) / promised
-                    level[0] = max(LEAST, level[0] * max(1 / self.damping.down, 1 - (2 * gain - 1) ** 3))
+                    agreement = 2 * gain - 1
+                    less = max(1 / self.damping.down, 1 - agreement * agreement * agreement)
+                    level[0] = max(LEAST, level[0] * less)
                     level[1] = self.damping.up
                     params[:] = trial
                     self._normal = None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastbp.kernels as kernels
+from fastbp.kernels import internal
 from fastbp.kernels.internal import GaussNewton, residual_jacobian
 
 from ..data.samples import Ready
@@ -21,8 +22,6 @@ from ..runtime import blocks
 from ..training.passes import Passes, UpdateRule
 
 Array = NDArray[Any]
-# Numbers from which BLAS may sum up with threads.
-ALONE = 4096
 
 
 def penalised(net: Architecture) -> NDArray[np.bool_]:
@@ -32,8 +31,8 @@ def penalised(net: Architecture) -> NDArray[np.bool_]:
 
 
 def dot(a: Array, b: Array) -> float:
-    """The sum of a_i b_i; of many in an order of its own, as BLAS has another for each number of threads."""
-    return float(a @ b) if a.size < ALONE else float(np.sum(a * b))
+    """The sum of a_i b_i by our own kernel: BLAS has other bits for each processor and number of threads."""
+    return float(internal.dot(a, b))
 
 
 def length(a: Array) -> float:
@@ -42,7 +41,7 @@ def length(a: Array) -> float:
 
 
 def product(A: Array, b: Array) -> Array:
-    """A b by our own kernel: BLAS has other bits for each number of threads."""
+    """A b by our own kernel, for the same reason."""
     out = np.empty((len(A), 1))
     kernels.matmul(A, b[:, np.newaxis], out)
     return out[:, 0]

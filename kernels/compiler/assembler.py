@@ -170,6 +170,11 @@ class Assembler:
             ]
         return parts[0]
 
+    def parts(self, x: Any, size: int) -> list[Any]:
+        """Vectors of `size` bytes, of which x consists."""
+        lanes, count = size // self.size, x.type.count
+        return [x.same(self.b.shuffle_vector(x.x, x.x, order_of(range(i, i + lanes)))) for i in range(0, count, lanes)]
+
     def lane(self, x: Any, i: int) -> Any:
         """The number in lane i."""
         return x.same(self.b.extract_element(x.x, I32(i)))

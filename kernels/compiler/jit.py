@@ -18,11 +18,10 @@ from .cache import KernelCache
 from .part import PartCompiler
 from .threads import uninterrupted
 
-# Reordering and contraction let LLVM use vectors. "nnan" and "ninf" are left out on purpose: with them a
-# comparison such as `x != x` may be folded away, and a diverged run would look finite.
-FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+# No "fastmath": every operation is rounded as written, so every processor gives the same bits. What needs vectors is a
+# routine, which says itself in what order it sums up. (See `routine`.)
 # "_nrt": arrays are counted as others refer to them, also in what a part of kernels calls (see `inner`).
-POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "_nrt": True}
+POLICY: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": True}
 
 
 @contextmanager
@@ -52,7 +51,7 @@ def _part(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def njit(
-    function: Callable[..., Any] | None = None, *, parallel: bool = False, fastmath: set[str] | bool = FASTMATH
+    function: Callable[..., Any] | None = None, *, parallel: bool = False
 ) -> Any:
     """
     Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``.
@@ -63,25 +62,23 @@ def njit(
         The kernel in plain Python.
     parallel : bool
         Turn ``prange`` into threads. The attribute ``serial`` is then the same kernel compiled without them.
-    fastmath : set or False
-        What LLVM may do to sums and products; with False every operation is rounded as written.
 
     Returns
     -------
     numba dispatcher
-        No GIL, IEEE division (a check for zero would stop vectorisation), NaN and infinity preserved.
+        No GIL, IEEE arithmetic as written (a check for a division by zero would stop vectorisation).
     """
     if function is None:
-        return functools.partial(njit, parallel=parallel, fastmath=fastmath)
-    kernel = _kernel(function, parallel, fastmath)
+        return functools.partial(njit, parallel=parallel)
+    kernel = _kernel(function, parallel)
     if parallel:
-        kernel.serial = _kernel(function, False, fastmath)
+        kernel.serial = _kernel(function, False)
     return kernel
 
 
-def _kernel(function: Callable[..., Any], parallel: bool, fastmath: set[str] | bool) -> Any:
+def _kernel(function: Callable[..., Any], parallel: bool) -> Any:
     """As `_dispatcher`, with our cache, and uninterrupted by Ctrl-C while it compiles."""
-    kernel = _dispatcher(function, parallel=parallel, fastmath=fastmath)
+    kernel = _dispatcher(function, parallel=parallel)
     kernel._cache = KernelCache(function, parallel=parallel)
     compile_ = kernel.compile
 
@@ -97,12 +94,11 @@ def plain_njit(function: Callable[..., Any] | None = None, *, parallel: bool = F
     """
     Compile code that calls no routine: ``@plain_njit``, or ``@plain_njit(parallel=True)``.
 
-    There are two differences from `njit`. Every operation is rounded as written, so the bits are those of the loops.
-    And under NUMBA_DISABLE_JIT the function stays plain Python, which you can step through with a debugger.
+    Unlike `njit`, under NUMBA_DISABLE_JIT the function stays plain Python, which you can step through with a debugger.
     """
     if function is None:
         return functools.partial(plain_njit, parallel=parallel)
-    return function if numba.config.DISABLE_JIT else njit(function, parallel=parallel, fastmath=False)
+    return function if numba.config.DISABLE_JIT else njit(function, parallel=parallel)
 
 
 def inner(function: Callable[..., Any] | None = None, *, arrays: bool = False) -> Any:
@@ -116,11 +112,6 @@ def inner(function: Callable[..., Any] | None = None, *, arrays: bool = False) -
     if function is None:
         return functools.partial(inner, arrays=arrays)
     return _part(function, _nrt=arrays)
-
-
-def exact(function: Callable[..., Any]) -> Any:
-    """As `inner`, but every operation is rounded as written: NumPy gives the same bits."""
-    return _part(function, fastmath=False, _nrt=False)
 
 
 def python_or_compiled(function: Callable[..., Any]) -> Any:

@@ -7,7 +7,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 from .jit import python_or_compiled
-from .processor import VECTOR_BYTES
+from .processor import SUMMED_BYTES, VECTOR_BYTES
 
 MISFIT = "arrays expected whose elements lie whole numbers of elements apart (not a field of packed records)"
 
@@ -109,8 +109,8 @@ def steps(typingctx, A):
 
 @python_or_compiled
 def whole_vectors(count, itemsize):
-    """`count` elements, rounded up to whole vectors."""
-    lanes = VECTOR_BYTES // itemsize
+    """`count` elements, rounded up to whole vectors, of either kind."""
+    lanes = max(VECTOR_BYTES, SUMMED_BYTES) // itemsize
     return (count + lanes - 1) // lanes * lanes
 
 

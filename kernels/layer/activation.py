@@ -9,6 +9,7 @@ from typing import Any
 from ..compiler.assembler import Assembler
 from ..compiler.jit import njit, python_or_compiled
 from ..compiler.memory import steps
+from ..compiler.processor import SUMMED_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import Address, Float, Integer
 from . import elementary
@@ -202,7 +203,7 @@ def softmax_columns(v: Assembler, units: Integer, count: Integer, stride: Intege
             z[s + k * stride] = z[s + k * stride] * scale
 
 
-@routine("i(ai)(Ai)")
+@routine("i(ai)(Ai)", vector_bytes=SUMMED_BYTES)
 def softmax_row(v: Assembler, units: Integer, z: tuple, a: tuple) -> None:
     """Softmax for one sample; `z` and `a` are (array, step) and may be the same."""
     # a_j = exp(z_j - max z) / sum_k exp(z_k - max z), the sum over lanes first and then over the lanes

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..compiler.assembler import Assembler
 from ..compiler.jit import python_or_compiled
+from ..compiler.processor import SUMMED_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import DOUBLE, I64, Address, Float, Integer, Mask
 from . import elementary
@@ -132,13 +133,9 @@ class _Tile:
         return x
 
     def add_loss(self, lost: Float) -> None:
-        """Add the weighted loss to result[0]."""
-        _add(self.result, 0, self.v.sum(self.v.where(self.valid, self.weight * lost, 0)))
-
-    def between_terms(self, lost: Float) -> Float:
-        """The sum that the next term of a loss goes on with: each term is rounded on its own."""
-        self.add_loss(lost)
-        return self.v.const(0)
+        """Add the weighted loss to result[0]: that of as many samples at a time as the shortest vectors hold."""
+        for some in self.v.parts(self.v.where(self.valid, self.weight * lost, 0), 16):
+            _add(self.result, 0, self.v.sum(some))
 
     def add_decision(self, right: Mask) -> None:
         """Add how many samples were decided rightly to result[1]."""
@@ -192,10 +189,6 @@ class _Row:
         """Add the weighted loss to result[0]."""
         _add(self.result, 0, self.importance * self.v.sum(lost))
 
-    def between_terms(self, lost: Float) -> Float:
-        """The sum that the next term of a loss goes on with."""
-        return lost
-
     def add_decision(self, right: Mask) -> None:
         """Add 1 to result[1] if the sample was decided rightly."""
         _add(self.result, 1, right.to(I64).to(DOUBLE))
@@ -229,7 +222,6 @@ def _add_loss(v: Assembler, loss: Integer, activation: Integer, units: _Tile | _
                 units.delta[x.i] = v.where(x.mask, units.weight * slopes[code](v, x.a, x.y, p), 0)
         if code == LOG_LOSS:
             # J = -sum_k y_k log a_k, and - sum_k (1 - y_k) log(1 - a_k) where the units are independent
-            lost[0] = units.between_terms(lost[0])
             for x in units.each(lost, activation == LOGISTIC):
                 lost[0] += v.where(x.mask, -((1 - x.y) * _log(v, 1 - x.a)), 0)
         units.add_loss(lost[0])
@@ -291,7 +283,7 @@ def tile_loss(v: Assembler, codes: tuple, shape: tuple, operands: tuple, delta: 
             _through_softmax(v, tile)
 
 
-@routine("(iii)i(aaa)(ss)(AA)F")
+@routine("(iii)i(aaa)(ss)(AA)F", vector_bytes=SUMMED_BYTES)
 def row_loss(
     v: Assembler, codes: tuple, units: Integer, operands: tuple, scales: tuple, errors: tuple, result: Address
 ) -> None:

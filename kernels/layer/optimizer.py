@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..compiler.assembler import Assembler
-from ..compiler.jit import exact, python_or_compiled
+from ..compiler.jit import inner, python_or_compiled
 from ..compiler.routine import routine
 from ..compiler.values import DOUBLE, Address, Float, Integer, Mask
 from .elementary import sign
@@ -25,6 +25,8 @@ OPTIMIZERS = {
     "rprop": RPROP,
 }
 RULES = OPTIMIZERS | {"gradient": GRADIENT}
+# Sums of squares that run side by side.
+SUMS = 16
 # Bounds of the step sizes of rprop (Riedmiller and Braun, 1993)
 LEAST_STEP, LARGEST_STEP = 1e-6, 50.0
 
@@ -41,7 +43,7 @@ def keeps_means(optimizer):
     return ADAM <= optimizer <= NADAM
 
 
-@routine("ia", result="d")
+@routine("ia", result="d", lanes=SUMS)
 def sum_of_squares(v: Assembler, count: Integer, x: Address) -> Float:
     """Return sum x_i^2 of `count` numbers."""
     whole, total = v.round_down(count, v.lanes), [v.const(0).to(DOUBLE)]
@@ -168,7 +170,7 @@ def update(
             rules[code](i, mask)
 
 
-@exact
+@inner
 def power(base, exponent):
     """
     Raise `base` to a whole number >= 0, by repeated squaring.
@@ -185,7 +187,7 @@ def power(base, exponent):
     return result
 
 
-@exact
+@inner
 def step_rates(optimizer, step, learning_rate, l2, beta1, beta2):
     """
     `rate`, `ahead` and `decay` of `update` in update number `step` (from 1) with this learning rate and penalty.

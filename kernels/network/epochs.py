@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..compiler.jit import exact, inner, njit
+from ..compiler.jit import inner, njit
 from ..layer.evaluation import evaluate
 from ..layer.optimizer import rates_of
 from .arguments import Updates
@@ -74,7 +74,7 @@ class Record(NamedTuple):
     best_epoch: Any
 
 
-@exact
+@inner
 def mean(sums, first, n):
     """Every second of the sums, from `first` on, added up in order, over n."""
     total = 0.0

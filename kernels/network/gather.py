@@ -1,9 +1,9 @@
 """Raw values in any order of rows made into the inputs of a network."""
 
-from ..compiler.jit import exact, njit
+from ..compiler.jit import inner, njit
 
 
-@exact
+@inner
 def _standardise_row(X, i, scaling, out, k):
     """(x_j - mean_j) r_j of row i of X as row k of `out`, computed in float64; without a scaling x_j itself."""
     number = out.dtype.type

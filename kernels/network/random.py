@@ -8,7 +8,7 @@ mixed by `numpy.random.SeedSequence`.
 
 import numpy as np
 
-from ..compiler.jit import exact, inner, njit
+from ..compiler.jit import inner, njit
 
 # Elements of a stream: the state and the increment, high half first; whether half of a number is left over, and that
 # half.
@@ -100,7 +100,7 @@ def _fraction(stream):
     return (next_64(stream) >> np.uint64(11)) * 2.0**-53
 
 
-@exact
+@inner
 def _within(low, high, number):
     """Where in an interval; rounded after each step, as NumPy does."""
     return low + (high - low) * number

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
 from ..compiler.memory import aligned, whole_vectors
+from ..compiler.processor import SUMMED_BYTES
 from ..layer.activation import SOFTMAX, activate, softmax_row, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.evaluation import check_decision, check_loss
@@ -13,7 +14,7 @@ from ..layer.loss import LOWEST_ADDRESS, row_loss
 from ..network.arguments import Net, Samples
 from ..network.epochs import Samplewise, sample_epochs
 from ..network.forward import check_network
-from .sweep import SWEEP_BYTES, errors_below, move_panels, rows_of_terms, shrink, sweep
+from .sweep import errors_below, move_panels, rows_of_terms, shrink, sweep
 from .tiny import TINY_UNITS, is_tiny, learn_tiny
 
 # Share of zeros among the inputs from which rows without terms are left out of the sweep, and inputs from which it is
@@ -70,7 +71,7 @@ NOW, BEFORE, DELTA, STEP, INPUT = range(5)
 @python_or_compiled
 def whole_rows(count, itemsize):
     """`count` elements, rounded up to whole vectors of a sweep."""
-    lanes = SWEEP_BYTES // itemsize
+    lanes = SUMMED_BYTES // itemsize
     return (count + lanes - 1) // lanes * lanes
 
 

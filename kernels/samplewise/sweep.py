@@ -4,6 +4,9 @@ One sweep of the weights per sample: the update by one sample and the forward su
 Per-sample learning reads and writes every weight for every sample. If the update by a sample waits until the forward
 pass of the next sample reads the same weight, each weight is read and written once: with the same arithmetic, in the
 same order.
+
+Vectors are of SUMMED_BYTES, where registers are longer, too: a sweep waits for stores, and two short ones go faster than
+a long one. Rows of weights are multiples of such vectors.
 """
 
 from __future__ import annotations
@@ -12,14 +15,11 @@ import functools
 from collections.abc import Iterator
 
 from ..compiler.assembler import Assembler
-from ..compiler.processor import VECTOR_BYTES
+from ..compiler.processor import SUMMED_BYTES
 from ..compiler.routine import routine
 from ..compiler.values import I64, Address, Float, Integer
 from ..layer.activation import BACKWARD
 
-# Bytes of a vector here, and what rows of weights are multiples of: a sweep waits for stores, and two short ones go
-# faster than a long one.
-SWEEP_BYTES = min(VECTOR_BYTES, 32)
 # Vectors of outputs whose sums and steps stay in registers during a sweep: 16 registers hold five of each.
 SWEEP_VECTORS = 5
 # Rows of so many vectors that are summed at once, so that enough sums run: a multiply-add takes four cycles, and two
@@ -29,7 +29,7 @@ ROWS_AT_ONCE = {1: 8, 2: 4, 3: 2}
 FEW_VECTORS = (1, 2)
 
 
-@routine("(iii)(aan)(AaA)", vector_bytes=SWEEP_BYTES)
+@routine("(iii)(aan)(AaA)", vector_bytes=SUMMED_BYTES)
 def sweep(v: Assembler, shape: tuple, inputs: tuple, layer: tuple) -> None:
     """
     One layer: w_ij <- w_ij - x'_i s_j and b_j <- b_j - s_j by the sample before, then z_j = b_j + sum_i x_i w_ij.
@@ -118,7 +118,7 @@ def _sweep_panel(
         z[j] = total
 
 
-@routine("i(ii)(aa)as(AA)", vector_bytes=SWEEP_BYTES)
+@routine("i(ii)(aa)as(AA)", vector_bytes=SUMMED_BYTES)
 def errors_below(
     v: Assembler, kind: Integer, shape: tuple, above: tuple, a: Address, rate: Float, below: tuple
 ) -> None:
@@ -184,7 +184,7 @@ def rows_of_terms(v: Assembler, n: Integer, x: Address, x_before: Address, rows:
     return count[0]
 
 
-@routine("i(iii)(AA)", vector_bytes=SWEEP_BYTES)
+@routine("i(iii)(AA)", vector_bytes=SUMMED_BYTES)
 def move_panels(v: Assembler, back: Integer, shape: tuple, matrices: tuple) -> None:
     """
     Copy a layer's weights and biases into panels, or `back`.
@@ -210,7 +210,7 @@ def move_panels(v: Assembler, back: Integer, shape: tuple, matrices: tuple) -> N
                         panel[k] = row[k, mask]
 
 
-@routine("(ii)sA", vector_bytes=SWEEP_BYTES)
+@routine("(ii)sA", vector_bytes=SUMMED_BYTES)
 def shrink(v: Assembler, shape: tuple, share: Float, W: Address) -> None:
     """Take `share` of each weight off, but not of the biases; `shape` and `W` as in `sweep`."""
     (n, m), part = shape, v.broadcast(share)

@@ -11,6 +11,7 @@ from ..compiler.memory import whole_vectors
 from ..compiler.processor import CACHE_LINE
 from ..network.layout import CROWDED
 from ..product.blocking import MR
+from ..product.dot import products_summed
 from ..product.tile import gemm
 
 # Rows of a block, and rows above it whose products are subtracted at a time: their panels stay in the first cache.
@@ -95,20 +96,18 @@ def cholesky_solve(U, b):
 
     Parameters
     ----------
-    U : array, shape (P, width)
+    U : C-contiguous array, shape (P, width)
         As `cholesky` writes it.
-    b : array, shape (P,)
+    b : contiguous array, shape (P,)
     """
     P = b.size
     for i in range(P):  # U^T z = b
         b[i] /= U[i, i]
         for j in range(i + 1, P):
             b[j] -= U[i, j] * b[i]
+    flat, width = U.reshape(U.size), U.shape[1]
     for i in range(P - 1, -1, -1):  # U x = z
-        total = b[i]
-        for j in range(i + 1, P):
-            total -= U[i, j] * b[j]
-        b[i] = total / U[i, i]
+        b[i] = (b[i] - products_summed(P - 1 - i, flat, i * width + i + 1, b, i + 1)) / U[i, i]
 
 
 @njit

@@ -136,7 +136,7 @@ def pair_number(l, m, layers):
 def tasks_of(table, triangle, itemsize):
     """Rows of terms that are computed together, and bins of them; of a triangle, nothing left of its diagonal."""
     panel = panel_columns(itemsize)
-    count = 0
+    lanes, count = panel // NR, 0
     for t in range(table.shape[0]):
         height = task_height(table[t, A_ROWS])
         count += (table[t, A_ROWS] + height - 1) // height
@@ -145,7 +145,7 @@ def tasks_of(table, triangle, itemsize):
     for t in range(table.shape[0]):
         rows, columns, height = table[t, A_ROWS], table[t, B_ROWS], task_height(table[t, A_ROWS])
         # after these panels, `product.tile.panels` may cut the columns otherwise
-        whole = max(0, (whole_vectors(columns, itemsize) // (panel // NR) - 2) // NR)
+        whole = max(0, ((columns + lanes - 1) // lanes - 2) // NR)
         for first in range(0, rows, height):
             tasks[number, TERM], tasks[number, FIRST] = t, first
             tasks[number, HEIGHT] = min(height, rows - first)
