@@ -1,10 +1,11 @@
 """
 The cases of `bits.py`: digests of many small trainings and calls, printed as JSON {case: digest}.
 
-Only public names are used, so that older and newer revisions run the same cases. Neighbouring cases share compiled
-code.
+``--every N`` runs each N-th case. Only public names are used, so that older and newer revisions run the same cases.
+Neighbouring cases share compiled code. ``tests/bits.json`` has all digests, for every processor.
 """
 
+import argparse
 import hashlib
 import json
 import sys
@@ -121,7 +122,9 @@ def trainings(dtype):
 
 def second_order(dtype):
     """The optimizers of all samples, with intervals, and with two threads."""
-    problems = {name: LOSSES[name] for name in ("squared error", "huber", "log-loss of a softmax", "log-loss of labels")}
+    problems = {
+        name: LOSSES[name] for name in ("squared error", "huber", "log-loss of a softmax", "log-loss of labels")
+    }
     for name, (y, options) in problems.items():
         for optimizer in ("levenberg_marquardt", "bfgs", "lbfgs"):
             for hidden in ((5,), (12, 9)):
@@ -129,7 +132,10 @@ def second_order(dtype):
                 yield f"second order: {optimizer}, {name}, {hidden}", trained(y, **options | more)
     few = {"hidden": (30, 9), "optimizer": "lm", "epochs": 6, "dtype": dtype}
     yield "second order: few samples", trained(NUMBER[:40], X[:40], **few)
-    yield "second order: penalty, validation, threads", trained(NUMBER, **few | {"l2": 0.1, "validation": 0.3, "threads": 2})
+    yield (
+        "second order: penalty, validation, threads",
+        trained(NUMBER, **few | {"l2": 0.1, "validation": 0.3, "threads": 2}),
+    )
 
     def bayesian():
         net = fastbp.train(X, NUMBER, **QUIET | {"hidden": (6,), "optimizer": "bayesian", "epochs": 15, "dtype": dtype})
@@ -306,17 +312,23 @@ def nodes(dtype):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="run each N-th case")
+    every = parser.parse_args().every
     warnings.simplefilter("ignore")
-    digests = {}
+    digests, number = {}, 0
     for dtype, group in product(DTYPES, (trainings, second_order, many, estimators, inference, dropins, nodes)):
         for name, case in group(dtype):
+            number += 1
+            if number % every:
+                continue
             try:
                 digests[f"{name}, {dtype}"] = case()
             except Exception as error:
                 traceback.print_exc()
                 digests[f"{name}, {dtype}"] = f"raised {type(error).__name__}"
         print(f"{group.__name__}, {dtype}", file=sys.stderr, flush=True)
-    json.dump(digests, sys.stdout)
+    json.dump(digests, sys.stdout, indent=0)
 
 
 if __name__ == "__main__":

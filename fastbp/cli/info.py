@@ -16,6 +16,9 @@ from . import show
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     command.add_argument("model", metavar="MODEL", help="a file saved by fastbp train")
+    command.add_argument(
+        "--verify", action="store_true", help="compute predictions again, and compare them with those when it was saved"
+    )
     command.add_argument("--json", action="store_true", help="one JSON object instead of tables")
 
 
@@ -23,8 +26,9 @@ def run(args: argparse.Namespace) -> None:
     """Print the network, its columns and its options; for an ensemble, those of its first network."""
     model = storage.load(args.model)
     net = members(model)[0]
+    digests = storage.verify(args.model) if args.verify else []
     if args.json:
-        print(json.dumps(facts(model)))
+        print(json.dumps(facts(model) | ({"verified": digests} if args.verify else {})))
         return
     if net.columns is not None:
         show.show_columns(net.columns)
@@ -39,6 +43,8 @@ def run(args: argparse.Namespace) -> None:
     else:
         best = [f"{key} {value:.4g}" for key, value in _best_epoch(net).items()]
         rows.append((f"epoch {net.best_epoch}", ", ".join(best)))
+    if args.verify:
+        rows.append(("verified", f"predictions as when it was saved (SHA-256 {show.first_ones(digests)})"))
     show.show(rows)
     print("\noptions of the first network" if isinstance(model, Ensemble) else "\noptions")
     show.show([(f"  {key}", _option(value)) for key, value in net.options.items()])

@@ -210,6 +210,10 @@ class Network(Exports, Intervals):
                 result[rows] = self._part(array[rows].dense() if sparse else array[rows], threshold, decide)
         return result
 
+    def outputs_of(self, inputs: NDArray[np.float64]) -> NDArray[Any] | None:
+        """Outputs for inputs as `encode` gives them, few or many, by one kernel; None if they cannot be standardised."""
+        return self._predictor(inputs, 0.5, False)
+
     def _part(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any]:
         """The same for a part of the rows, of any type."""
         X = self._predictor.fitting(X)

@@ -21,7 +21,8 @@ from safetensors.numpy import save as to_bytes
 import fastbp.kernels as kernels
 
 from .. import checks, compilation, losses, options, tables
-from .ensemble import Ensemble
+from . import fingerprint
+from .ensemble import Ensemble, members
 from .network import Network
 from .posterior import Posterior
 from .words import STOP_REASONS
@@ -29,12 +30,13 @@ from .words import STOP_REASONS
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
 # with its number and a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers,
 # and of the predictions of a regression; 7 brought what was learnt about a column's text, and what counts as missing.
-# 8 brought the posterior of the weights.
-FORMAT, PIECES, MISSING = 8, 5, 7
+# 8 brought the posterior of the weights, and 9 a digest of predictions.
+FORMAT, PIECES, MISSING, POSTERIOR = 9, 5, 7, 8
 _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")
 _HISTORY, _RANGE, _POSTERIOR = "history.", "target_range", "posterior"
+_PREDICTIONS = "predictions"
 
 
 @contextlib.contextmanager
@@ -107,12 +109,18 @@ def checksum(text: str, tensors: Mapping[str, NDArray[Any]]) -> str:
     return found.hexdigest()
 
 
+def _signed(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Header and tensors, with a digest of what the network predicts."""
+    header, tensors = contents(network)
+    return header | {_PREDICTIONS: fingerprint.digest(network)}, tensors
+
+
 def save(model: Network | Ensemble, path: str | os.PathLike[str]) -> None:
     """Write `model` to `path`; see `Network.save`."""
     if isinstance(model, Network):
-        write(path, *contents(model))
+        write(path, *_signed(model))
         return
-    parts = list(map(contents, model.networks))
+    parts = list(map(_signed, model.networks))
     tensors = {f"{k}.{name}": array for k, (_, own) in enumerate(parts) for name, array in own.items()}
     header = {"format": FORMAT, "options": dict(model.options), "networks": [header for header, _ in parts]}
     write(path, header, tensors)
@@ -145,6 +153,38 @@ def load(path: str | os.PathLike[str]) -> Network | Ensemble:
     with sound(path):
         header, tensors = read(path)
         return ensemble_of(header, tensors) if "networks" in header else network_of(header, tensors)
+
+
+def verify(path: str | os.PathLike[str]) -> list[str]:
+    """
+    Compute the predictions for fixed rows again, and compare them with those of the machine that saved the file.
+
+    Returns
+    -------
+    list of str
+        Digest of the predictions of each network.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load`; or the file has no such digests, or other ones.
+    """
+    networks, found = members(load(path)), list[str]()
+    with sound(path):
+        header = read(path)[0]
+    for k, (net, own) in enumerate(zip(networks, header.get("networks", [header]), strict=True)):
+        if _PREDICTIONS not in own:
+            what = "a checkpoint" if "run" in own else f"of format {own['format']}; files have one since format 9"
+            raise ValueError(f"verify: expected a file with a digest of its predictions, {os.fspath(path)!r} is {what}")
+        wanted, got = own[_PREDICTIONS], fingerprint.digest(net)
+        if got != wanted:
+            which = f"network {k}" if len(networks) > 1 else "the network"
+            raise ValueError(
+                f"verify: expected the predictions of {which} in {os.fspath(path)!r} to have the SHA-256 {wanted}, as on "
+                f"the machine that saved it, got {got}"
+            )
+        found.append(got)
+    return found
 
 
 class _NoModelError(ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import platform
 from typing import Any
 
 from distributed import Client
@@ -17,8 +16,8 @@ from .config import config
 def installation() -> dict[str, Any]:
     """What determines the bits, in this process."""
     here = config(peak=False)
-    same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite", "vector bytes")}
-    return same | {"machine": platform.machine(), "fused multiply-add": FUSED}
+    same = {name: here[name] for name in ("fastbp", "numpy", "numba", "llvmlite")}
+    return same | {"fused multiply-add": FUSED}
 
 
 def require_same(name: str, address: str, here: dict[str, Any], there: Any) -> None:

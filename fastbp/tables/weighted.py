@@ -23,7 +23,7 @@ def median(values: Array, weight: Array | None) -> float:
     """The median: between the two middle values, their mean."""
     if weight is None:
         return float(np.median(values))
-    order = np.argsort(values)
+    order = np.argsort(values, kind="stable")
     below, half = np.cumsum(weight[order]), weight.sum() / 2
     lower, upper = np.searchsorted(below, half, "left"), np.searchsorted(below, half, "right")
     last = len(values) - 1

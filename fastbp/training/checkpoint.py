@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-import fastbp.kernels as kernels
+from fastbp.kernels.internal import FUSED
 
 from .. import checks
 from ..model import storage
@@ -69,7 +69,7 @@ def digest(arrays: Sequence[Any]) -> list[str]:
 
 def _versions() -> dict[str, Any]:
     """What the bits of a result depend on besides data and options."""
-    return {"fastbp": version("fastbp"), "vector bytes": int(kernels.VECTOR_BYTES)}
+    return {"fastbp": version("fastbp"), "fused multiply-add": FUSED}
 
 
 class CheckpointWriter:
@@ -247,7 +247,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
         added: dict[str, Any] = {"quality": SINGLE} | (_ADDED if header["format"] < storage.PIECES else {})
         added |= _ADDED_LATER if header["format"] < storage.MISSING else {}
-        added |= _ADDED_LAST if header["format"] < storage.FORMAT else {}
+        added |= _ADDED_LAST if header["format"] < storage.POSTERIOR else {}
         options = added | options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.

@@ -368,7 +368,8 @@ def resume(
     Warns
     -----
     RuntimeWarning
-        The run was begun by another version of fastbp, or with vectors of another width: the last bits may differ.
+        The run was begun by another version of fastbp, or on a processor without fused multiply-add (or with it, if
+        this one has none): the last bits may differ.
 
     Examples
     --------

@@ -50,9 +50,7 @@ def _part(function: Callable[..., Any], **options: Any) -> Any:
     return _dispatcher(function, PartCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
 
-def njit(
-    function: Callable[..., Any] | None = None, *, parallel: bool = False
-) -> Any:
+def njit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
     """
     Compile a function on its first call, by the rules of this package: ``@njit`` or ``@njit(parallel=True)``.
 
