@@ -12,10 +12,10 @@ from .network import epochs, random
 from .network.gather import gather
 from .network.inference import FEW, check_infer, few_rows, infer_row, rescale, row_space
 from .network.layout import GROUP
+from .product.dot import dot
 from .samplewise.online import SPARSE, SPARSE_INPUTS
 from .samplewise.tiny import TINY_UNITS, is_tiny
 from .samplewise.tiny_lanes import ROW_BYTES
-from .product.dot import dot
 from .second_order.cholesky import cholesky, cholesky_inverse, cholesky_solve, factor_memory
 from .second_order.gauss_newton import GaussNewton, gauss_newton_bytes
 from .second_order.jacobian import residual_jacobian

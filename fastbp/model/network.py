@@ -211,7 +211,7 @@ class Network(Exports, Intervals):
         return result
 
     def outputs_of(self, inputs: NDArray[np.float64]) -> NDArray[Any] | None:
-        """Outputs for inputs as `encode` gives them, few or many, by one kernel; None if they cannot be standardised."""
+        """Outputs for inputs as `encode` gives them; None if they cannot be standardised."""
         return self._predictor(inputs, 0.5, False)
 
     def _part(self, X: NDArray[Any], threshold: float, decide: bool) -> NDArray[Any]:

@@ -180,8 +180,8 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
         if got != wanted:
             which = f"network {k}" if len(networks) > 1 else "the network"
             raise ValueError(
-                f"verify: expected the predictions of {which} in {os.fspath(path)!r} to have the SHA-256 {wanted}, as on "
-                f"the machine that saved it, got {got}"
+                f"verify: expected the predictions of {which} in {os.fspath(path)!r} to have the SHA-256 {wanted}, "
+                f"as on the machine that saved it, got {got}"
             )
         found.append(got)
     return found

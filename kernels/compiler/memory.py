@@ -109,8 +109,15 @@ def steps(typingctx, A):
 
 @python_or_compiled
 def whole_vectors(count, itemsize):
-    """`count` elements, rounded up to whole vectors, of either kind."""
-    lanes = max(VECTOR_BYTES, SUMMED_BYTES) // itemsize
+    """`count` elements, rounded up to whole vectors."""
+    lanes = VECTOR_BYTES // itemsize
+    return (count + lanes - 1) // lanes * lanes
+
+
+@python_or_compiled
+def whole_rows(count, itemsize):
+    """`count` elements, rounded up to whole vectors of those whose lanes are added up."""
+    lanes = SUMMED_BYTES // itemsize
     return (count + lanes - 1) // lanes * lanes
 
 

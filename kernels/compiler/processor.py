@@ -14,8 +14,9 @@ _ARM = llvm.get_process_triple().startswith(("aarch64", "arm64"))
 # narrowest keeps the fused multiply-add, as ARM has it: so all widths have the same bits. (To LLVM it brings AVX along,
 # whose registers are of 32 bytes: they are left alone.)
 _X86 = {16: ("x86-64-v2", "+fma,+prefer-128-bit"), 32: ("x86-64-v3", "")}
-# Bytes of the vectors whose lanes are added up with each other: the same on every processor, and so is the order of the
-# additions. Where registers are shorter, LLVM makes a vector of two; where they are longer, it leaves half of them alone.
+# Bytes of the vectors whose lanes are added up with each other: the same on every processor, so that the order of the
+# additions is. Where registers are shorter, LLVM makes a vector of two; where they are longer, it leaves half of them
+# alone.
 SUMMED_BYTES = 32
 # Bytes of the first and second cache of a core, and of the last one, where the system does not give them.
 CACHES = (32 << 10, 512 << 10, 8 << 20)

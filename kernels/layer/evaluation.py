@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..compiler.jit import inner, njit, python_or_compiled
-from ..compiler.memory import whole_vectors
+from ..compiler.memory import whole_rows
 from .activation import EXP, IDENTITY, LOGISTIC, SOFTMAX, takes_input
 from .custom_loss import call_custom
 from .loss import ARGMAX, LOG_LOSS, LOSS_CODES, LOWEST_ADDRESS, NO_DECISION, PARAMETRIC, POISSON, row_loss
@@ -63,7 +63,7 @@ def sample_loss(codes, parameter, a, y, weight, space, results):
 def row_space(a):
     """Memory for `sample_loss` on rows of `a`."""
     units = max(a.shape[1], 1)  # the weight of a sample without outputs has a place, too
-    return np.zeros(5 * whole_vectors(units, a.itemsize), a.dtype)
+    return np.zeros(5 * whole_rows(units, a.itemsize), a.dtype)
 
 
 @njit

@@ -20,7 +20,7 @@ from ..network.forward import check_network
 from ..network.layout import ERROR_ROWS_AT, GROUP, PACKED_FROM, PARAMS_AT, PARTS, layout_of, microbatch_stride
 from .inputs import read_inputs
 from .narrow import learn_narrow, learn_narrow_serial
-from .steps import COPY, MICROBATCH, SUM_LENGTH, blocks_of, is_plain
+from .steps import COPY, MICROBATCH, SUM_LENGTH, blocks_of, is_plain, segments_of
 from .wide import learn_wide, learn_wide_serial
 
 # With fewer bytes of parameters a network is narrow. None of its layers is packed.
@@ -79,15 +79,16 @@ def workspace(batch_size, net, dropout, params, plain, sparse, parallel):
     sizes, itemsize = net.sizes, params.itemsize
     narrow = is_narrow(batch_size, params.nbytes) and not sparse
     need = memory_of(sizes, net.activations, dropout, batch_size, itemsize, narrow, plain)
-    blocks = 0
+    blocks, segments = 0, 0
     for l in range(sizes.size - 1):
         blocks += blocks_of(sizes[l], sizes[l + 1], itemsize)
+        segments += 0 if narrow or need.gradient == 0 else segments_of(sizes[l], sizes[l + 1], itemsize)
     tiles = np.empty(0 if narrow else copies(parallel), params.dtype)
     space = np.empty(need.space + 16, params.dtype)
     gradient = np.empty(need.gradient, params.dtype)
     # results: loss and right decisions of each part of a batch, the penalty, and 1 + the batch that failed
-    lengths, results = np.empty(blocks), np.empty(2 * need.parts + 2)
-    return Work(need.layout, need.stride, blocks, tiles, space, aligned(space), gradient, lengths, results)
+    squares, results = np.empty(segments), np.empty(2 * need.parts + 2)
+    return Work(need.layout, need.stride, blocks, tiles, space, aligned(space), gradient, squares, results)
 
 
 @python_or_compiled

@@ -54,6 +54,9 @@ SUM_LENGTH, SPARSE_SUM_LENGTH = 2048, 8192
 # Blocks of weights that are updated at a time: PANELS panels of columns at most, and so many rows that they fill
 # BLOCK_BYTES.
 PANELS, BLOCK_BYTES = 16, 1 << 15
+# Bytes of a row of the gradient whose squares are added up one after another: the columns of a block are whole segments
+# for vectors of any length.
+SEGMENT_BYTES = PANELS * NR * 16
 
 
 @inner(arrays=True)
@@ -330,14 +333,24 @@ def block_gradient(whole, block, params, gradient, plain, shrink):
                     gradient[at + i * n_out + j] += gradient[into + i * n_out + j]
 
 
+@python_or_compiled
+def segments_of(n_in, n_out, itemsize):
+    """Segments of the rows of a layer's [W; b]."""
+    return (n_in + 1) * ((n_out * itemsize + SEGMENT_BYTES - 1) // SEGMENT_BYTES)
+
+
 @inner
-def block_length(block, layout, gradient):
-    """Sum of the squares of the gradient of a block of weights."""
+def block_squares(block, layout, gradient, squares):
+    """Sum of the squares of each segment of the gradient of a block of weights."""
     l, i0, i1, j0, j1 = block
-    n_out, total = layout[l + 1, UNITS], 0.0
+    itemsize, n_out, first = gradient.itemsize, layout[l + 1, UNITS], np.int64(0)
+    for k in range(l):
+        first += segments_of(layout[k, UNITS], layout[k + 1, UNITS], itemsize)
+    across, width = segments_of(0, n_out, itemsize), SEGMENT_BYTES // itemsize
     for i in range(i0, i1):
-        total += sum_of_squares(j1 - j0, gradient, layout[l, PARAMS_AT] + i * n_out + j0)
-    return total
+        for j in range(j0, j1, width):
+            at = layout[l, PARAMS_AT] + i * n_out + j
+            squares[first + i * across + j // width] = sum_of_squares(min(width, j1 - j), gradient, at)
 
 
 @inner

@@ -12,7 +12,7 @@ from numba import prange
 from ..compiler.jit import njit
 from ..compiler.memory import borrowed
 from ..layer.dropout import layer_key
-from ..layer.optimizer import step_rates, sum_of_squares
+from ..layer.optimizer import step_rates
 from ..network.arguments import Batch, Microbatch, Rule, Step
 from ..network.layout import ERROR_ROWS_AT, GROUP, PARTS, UNITS, fill_ones
 from ..product.piecewise import piece_nodes
@@ -23,8 +23,8 @@ from .steps import (
     MICROBATCH,
     band_outputs,
     block_gradient,
-    block_length,
     block_of,
+    block_squares,
     block_update,
     blocks_of,
     drop_errors,
@@ -51,7 +51,7 @@ def learn_wide(samples, csr, pieces, dropout, clip, training, order, updates):
     (net, params, rule, work), (batch_size, made, rates, penalties) = training, updates
     objective = net.loss, net.loss_parameter, net.decision
     rule = Rule(*rule)  # Numba's threads take a named tuple that is an argument, or is made here
-    layout, stride, blocks, tiles, space, begin, gradient, lengths, results = work
+    layout, stride, blocks, tiles, space, begin, gradient, squares, results = work
     layout, space = borrowed(layout), borrowed(space)
     kind, layers, itemsize = params.dtype.type, layout.shape[0] - 1, params.itemsize
     # Plain descent adds -alpha/B delta to the weights themselves; the others need the gradient first.
@@ -150,11 +150,14 @@ def learn_wide(samples, csr, pieces, dropout, clip, training, order, updates):
                 if task >= done:
                     block_gradient(whole, block, params, gradient, plain, shrink)
                 if clip is not None:
-                    lengths[task] = np.sqrt(block_length(block, layout, gradient))
+                    block_squares(block, layout, gradient, squares)
                 elif not plain:
                     block_update(block, layout, params, gradient, rule, step, kind(1))
         if clip is not None:
-            length = np.sqrt(sum_of_squares(blocks, lengths, 0))
+            total = 0.0
+            for k in range(squares.size):
+                total += squares[k]
+            length = np.sqrt(total)
             factor = kind(clip / length if length > clip else 1.0)
             for k in range(blocks):  # bound by memory: one thread does
                 block = block_of(layout, k, itemsize)

@@ -67,7 +67,7 @@ class Work(NamedTuple):
     space: Any
     begin: Any
     gradient: Any
-    lengths: Any
+    squares: Any
     results: Any
 
 

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiler.jit import frozen, inner, njit, python_or_compiled
-from ..compiler.memory import aligned, whole_vectors
-from ..compiler.processor import SUMMED_BYTES
+from ..compiler.memory import aligned, whole_rows, whole_vectors
 from ..layer.activation import SOFTMAX, activate, softmax_row, takes_input
 from ..layer.custom_loss import call_custom
 from ..layer.evaluation import check_decision, check_loss
@@ -69,13 +68,6 @@ NOW, BEFORE, DELTA, STEP, INPUT = range(5)
 
 
 @python_or_compiled
-def whole_rows(count, itemsize):
-    """`count` elements, rounded up to whole vectors of a sweep."""
-    lanes = SUMMED_BYTES // itemsize
-    return (count + lanes - 1) // lanes * lanes
-
-
-@python_or_compiled
 def tiny_space(sizes, params):
     """Memory for `_tiny_epoch`."""
     layers = sizes.size - 1
@@ -95,7 +87,7 @@ def sweep_space(X, sizes, params, l2):
         end += whole_vectors((sizes[l] + 1) * widths[l], itemsize)
         for k in range(5):
             units[l, k] = end
-            end += whole_vectors(sizes[l + 1], itemsize)
+            end += whole_vectors(widths[l], itemsize)
     # the sums over `lanes` rows of weights at a time may read rows after the last
     end += whole_rows(1, itemsize) * widths[layers - 1]
     flat = np.empty(end + 16, params.dtype)

@@ -5,8 +5,8 @@ Per-sample learning reads and writes every weight for every sample. If the updat
 pass of the next sample reads the same weight, each weight is read and written once: with the same arithmetic, in the
 same order.
 
-Vectors are of SUMMED_BYTES, where registers are longer, too: a sweep waits for stores, and two short ones go faster than
-a long one. Rows of weights are multiples of such vectors.
+Vectors are of SUMMED_BYTES, where registers are longer, too: a sweep waits for stores, and two short ones go faster
+than a long one. Rows of weights are multiples of such vectors.
 """
 
 from __future__ import annotations
