@@ -32,7 +32,7 @@ def limit() -> int | None:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for path in map(Path, _GROUPS):
-        text = path.read_text().strip() if path.is_file() else ""
+        text = path.read_text("ascii").strip() if path.is_file() else ""
         known += [int(text)] if text.isdigit() else []  # or "max"
     return min(known, default=None)
 

@@ -82,7 +82,7 @@ def _linux_caches() -> dict[int, int]:
     """Bytes of a core's data caches by level."""
     found = {}
     for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        level, kind, size = ((folder / name).read_text().strip() for name in ("level", "type", "size"))
+        level, kind, size = ((folder / name).read_text("ascii").strip() for name in ("level", "type", "size"))
         if kind != "Instruction":
             found[int(level)] = _bytes(size)
     return found

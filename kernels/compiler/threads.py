@@ -54,9 +54,9 @@ def _in_child() -> None:
 def _forked_from_threads() -> bool:
     """Whether this process is a fork, running no new program, of one with Numba's threads or GNU OpenMP (Linux)."""
     try:
-        flags = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[6])
+        flags = int(Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()[6])
         forked = bool(flags & 0x40)  # PF_FORKNOEXEC
-        return forked and (parallel._is_initialized or "libgomp" in Path("/proc/self/maps").read_text())
+        return forked and (parallel._is_initialized or "libgomp" in Path("/proc/self/maps").read_text("utf-8", "replace"))
     except (OSError, ValueError, IndexError):
         return False
 
