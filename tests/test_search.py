@@ -191,6 +191,9 @@ def test_whole_numbers_and_scales_are_drawn_evenly():
     numbers = [Uniform(1, 3, integer=True).draw(random) for _ in range(600)]
     assert all(150 < numbers.count(k) < 250 for k in (1, 2, 3))
     assert 200 < sum(Uniform(1e-4, 1, log=True).draw(random) < 1e-2 for _ in range(600)) < 400
+    for low, high in ((-2, 2), (-2.5, 2.5), (-2.0, 2.9)):
+        numbers = [Uniform(low, high, integer=True).draw(random) for _ in range(1000)]
+        assert all(150 < numbers.count(k) < 250 for k in (-2, -1, 0, 1, 2))
 
 
 @pytest.mark.parametrize("bounds", [(2, 1), (0, 0)])
@@ -199,6 +202,8 @@ def test_empty_intervals(bounds):
         Uniform(*bounds)
     with pytest.raises(ValueError, match="low: expected a finite number above 0"):
         Uniform(0, 1, log=True)
+    with pytest.raises(ValueError, match=r"high: expected a whole number from 1\.2 to high, got none up to 1\.8"):
+        Uniform(1.2, 1.8, integer=True)
 
 
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3), n=st.integers(1, 30), seed=st.integers(0, 99))

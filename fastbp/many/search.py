@@ -48,7 +48,8 @@ class Uniform:
     log : bool
         Uniform on a logarithmic scale: as often from 0.001 to 0.01 as from 0.01 to 0.1.
     integer : bool
-        Whole numbers, including `high`.
+        The whole numbers of the interval, including both ends; with `log`, each as often as the numbers up to the next
+        one.
 
     Examples
     --------
@@ -62,19 +63,25 @@ class Uniform:
     integer: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless `low` is below `high`."""
+        """Raise ValueError unless `low` is below `high`, and there is a number to draw."""
         low = checks.real("low", self.low, above=0) if self.log else checks.real("low", self.low)
         checks.real("high", self.high, above=low)
+        if self.integer and math.ceil(self.low) > math.floor(self.high):
+            raise ValueError(f"high: expected a whole number from {self.low} to high, got none up to {self.high}")
 
     def draw(self, random: np.random.Generator) -> float | int:
         """One number."""
-        ends = np.array([self.low, self.high + self.integer], np.float64)
+        low, high = self.low, self.high
+        if self.integer:
+            low, high = math.ceil(low), math.floor(high) + 1
+        ends = np.array([low, high], np.float64)
         if self.log:
             kernels.log(ends, ends)  # the C library's has other bits on other systems
-        number = np.array([random.uniform(*ends)])
+        found = np.array([random.uniform(*ends)])
         if self.log:
-            kernels.exp(number, number)
-        return min(int(number[0]), int(self.high)) if self.integer else float(number[0])
+            kernels.exp(found, found)
+        number = float(found[0])
+        return min(max(math.floor(number), low), high - 1) if self.integer else number  # rounded past an end
 
 
 @dataclass(frozen=True)
