@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import fastbp
+from fastbp import losses
 from fastbp.tables import Columns
 
 N = 90
@@ -224,6 +225,68 @@ def test_whole_numbers_are_repeated_rows(table, kind):
         np.testing.assert_allclose(getattr(found, name), getattr(known, name), rtol=1e-8, atol=1e-9)
     np.testing.assert_allclose(found.history["loss"], known.history["loss"], rtol=1e-8)
     assert found.score(data, y, TIMES) == pytest.approx(known.score(rows_of(data, rows), y[rows]), rel=1e-9)
+
+
+COUNTS, LABELS = np.round(np.exp(NUMBERS)), np.stack([NUMBERS > 0, X[:, 1] > 0], axis=1)
+OF_LOSSES = {name: {"loss": name, "y": COUNTS} for name in losses.REGRESSION}
+OF_LOSSES |= {
+    "several quantiles": {"loss": "quantile", "quantile": (0.1, 0.9), "y": COUNTS},
+    "logistic": {"y": NUMBERS > 0},
+    "softmax": {"y": CLASSES},
+    "labels": {"y": LABELS},
+    "classes by squared error": {"y": CLASSES, "loss": "squared_error", "output": "logistic"},
+}
+WHOLE = {"hidden": (6, 5), "activation": "tanh", "optimizer": "sgd", "batch_size": 1000, "learning_rate": 0.1}
+WHOLE |= {"epochs": 3, "seed": 3, "l2": 0.01}
+
+
+def assert_learnt_alike(found, known):
+    tolerance = 1e-9 if found.params.dtype == np.float64 else 2e-5
+    np.testing.assert_allclose(found.params, known.params, rtol=0, atol=tolerance)
+    for name in found.history.keys() - {"seconds"}:
+        if name != "accuracy":
+            np.testing.assert_allclose(found.history[name], known.history[name], rtol=10 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", OF_LOSSES)
+def test_full_batches_of_every_loss_learn_repeated_rows(case, dtype):
+    options = {**WHOLE, **OF_LOSSES[case], "dtype": dtype}
+    y, rows = options.pop("y"), np.repeat(np.arange(N), TIMES)
+    known = fastbp.train(X[rows], y[rows], **options)
+    assert_learnt_alike(fastbp.train(X, y, sample_weight=TIMES, **options), known)
+    assert abs(known.params - fastbp.train(X, y, **options).params).max() > 1e-3  # without weights
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("y", [NUMBERS > 0, CLASSES], ids=["logistic", "softmax"])
+def test_a_whole_class_weight_repeats_the_rows_of_the_class_in_the_loss(y, dtype):
+    """Not in means and scales, which only sample weights change."""
+    options = WHOLE | {"scale": False, "dtype": dtype}
+    labels, of_row = np.unique(y, return_inverse=True)
+    times = np.arange(len(labels)) + 2
+    rows = np.repeat(np.arange(N), times[of_row])
+    found = fastbp.train(X, y, class_weight=dict(zip(labels.tolist(), times.tolist(), strict=True)), **options)
+    assert_learnt_alike(found, fastbp.train(X[rows], y[rows], **options))
+    both = np.repeat(np.arange(N), times[of_row] * TIMES)
+    weights = {"class_weight": dict(zip(labels.tolist(), times.tolist(), strict=True)), "sample_weight": TIMES}
+    assert_learnt_alike(fastbp.train(X, y, **weights, **options), fastbp.train(X[both], y[both], **options))
+    inverse = dict(zip(labels.tolist(), (1 / np.bincount(of_row)).tolist(), strict=True))
+    balanced = fastbp.train(X, y, class_weight="balanced", **options)
+    assert_learnt_alike(fastbp.train(X, y, class_weight=inverse, **options), balanced)
+
+
+def test_mini_batches_learn_as_much_in_an_update_as_from_repeated_rows():
+    """On average over the updates of an epoch, whose rates are so small that all begin with nearly the same weights."""
+    options = WHOLE | {"learning_rate": 1e-6, "epochs": 1, "batch_size": 15, "dtype": "float64", "scale": False}
+    times = np.where(np.arange(N) < N / 2, 3, 1)[np.argsort(np.argsort(NUMBERS))]
+    rows = np.repeat(np.arange(N), times)
+    first = fastbp.train(X, NUMBERS, sample_weight=times, **options | {"epochs": 0}).params
+    found = (fastbp.train(X, NUMBERS, sample_weight=times, **options).params - first) / (N / 15)
+    known = (fastbp.train(X[rows], NUMBERS[rows], **options).params - first) / (len(rows) / 15)
+    np.testing.assert_allclose(found, known, rtol=0, atol=1e-4 * abs(known).max())
+    plain = (fastbp.train(X, NUMBERS, **options).params - first) / (N / 15)
+    assert abs(plain - known).max() > 0.1 * abs(known).max()
 
 
 def test_what_a_table_is_encoded_with():
