@@ -2,9 +2,9 @@
 P-values of statistical checks, and the list of these checks.
 
 A check takes a *subject*, what is drawn in one way or another, and a generator, from which the subject's seeds come. It
-returns a p-value: if the subject is right, it is at most x with probability at most about x, for every x. Where several
-p-values are one check, the smallest is taken that many times (Bonferroni). Each check names the right subject, and
-sabotaged ones that it must detect.
+returns a p-value: if the subject is right, it is at most x with probability at most x, for every x, as far as counts of
+20 and more, and means of thousands, are normal. Where several p-values are one check, the smallest is taken that many
+times (Bonferroni). Each check names the right subject, and sabotaged ones that it must detect.
 """
 
 import os
