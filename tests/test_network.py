@@ -202,7 +202,7 @@ class TestModelFile:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"format": 99}, "reads up to 8; update fastbp"),
+            ({"format": 99}, "reads up to 9; update fastbp"),
             ({"format": "1"}, "no format number"),
             ({"task": "magic"}, "unknown task"),
             ({"loss": "magic"}, "unknown loss"),
