@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..model import storage
+
 
 def check_writable(option: str, path: str, *inputs: str) -> None:
     """Raise ValueError if the result cannot be written, so that you learn of it before the work and not after it."""
@@ -25,7 +27,7 @@ def check_writable(option: str, path: str, *inputs: str) -> None:
 def make_folder(option: str, path: str) -> None:
     """Create the folder if it is missing; raise ValueError if nothing can be written to it."""
     try:
-        os.makedirs(path, exist_ok=True)
+        storage.make_folder(path)
     except OSError as error:
         reason = error.strerror
         raise ValueError(f"{option}: the folder {path!r} cannot be created ({reason}); choose another") from None

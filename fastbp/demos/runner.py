@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import runpy
 import tempfile
 import warnings
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,11 +48,12 @@ def run(name: str, plot: Literal[True] | str | os.PathLike[str] | None = None) -
         Another name, or no screen to show pictures on.
     """
     from ..graph import Drawing
+    from ..model import storage
 
     checks.one_of("name", name, DEMOS)
     folder = None if plot is None or plot is True else Path(plot)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(folder)
     try:
         _choose_backend(screen=plot is True)
         with warnings.catch_warnings():
@@ -99,12 +102,22 @@ def _finish_figures(variables: dict[str, Any], folder: Path | None, name: str) -
                 figure.canvas.draw()  # matplotlib warns about animations that were never drawn
         elif animation is None:
             paths.append(folder / f"{name}-{k}.png")
-            figure.savefig(paths[-1], dpi=150)
+            _write(paths[-1], functools.partial(figure.savefig, dpi=150))
         else:
             paths.append(folder / f"{name}-{k}.gif")
-            animation.save(paths[-1], writer="pillow")
+            _write(paths[-1], functools.partial(animation.save, writer="pillow"))
         plt.close(figure)
     return paths
+
+
+def _write(path: Path, save: Callable[[Path], object]) -> None:
+    """Let matplotlib write a file, and put it in its place as a whole."""
+    from ..model import storage
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, path.name)
+        save(file)
+        storage.write_atomically(path, file.read_bytes())
 
 
 def _save_drawings(drawings: list[Drawing], folder: Path, name: str, first: int) -> list[Path]:

@@ -48,9 +48,11 @@ class Drawing:
         ValueError
             Another ending.
         """
+        from ..model import storage
+
         if Path(path).suffix.lower() != ".svg":
             raise ValueError(f"path: expected a name that ends in .svg, got {os.fspath(path)!r}")
-        Path(path).write_text(self.svg, encoding="utf-8")
+        storage.write_atomically(path, self.svg.encode())
 
     def _repr_svg_(self) -> str:
         return self.svg

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import secrets
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -48,24 +49,57 @@ def written_whole(path: str | os.PathLike[str], mode: str = "xb", **options: Any
         with open(temporary, mode, **options) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            _flush_to_disk(file.fileno())
+        _replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    if os.name == "posix":  # make the rename itself durable
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    _flush_names(path.parent)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to a file, completely or not at all."""
     with written_whole(path) as file:
         file.write(data)
+
+
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder and those above it, where they are missing; a power cut does not undo it."""
+    path = Path(path).absolute()
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _flush_names(folder.parent)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    try:
+        os.replace(temporary, path)
+    except PermissionError as error:
+        # Windows replaces no file that any program has open.
+        text = "it cannot be replaced, perhaps because another program has it open"
+        raise PermissionError(error.errno, text, os.fspath(path)) from None
+
+
+def _flush_names(folder: Path) -> None:
+    """Write the names in a folder to disk; Windows has no such call."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            _flush_to_disk(opened)
+        finally:
+            os.close(opened)
+
+
+def _flush_to_disk(file: int) -> None:
+    if sys.platform == "darwin":  # where fsync does not empty the disk's own cache
+        import fcntl
+
+        with contextlib.suppress(OSError):  # of a file system without this call
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(file)
 
 
 def contents(network: Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
