@@ -343,7 +343,7 @@ def record(library: Path, program: str, folder: Path, *arguments: str, **environ
     log.unlink(missing_ok=True)
     before = contents(folder)
     numbers = {path: (folder / path).stat().st_ino for path in before}
-    command = [sys.executable, "-c", PREAMBLE + textwrap.dedent(program), *arguments]
+    command = [sys.executable, "-P", "-c", PREAMBLE + textwrap.dedent(program), *arguments]
     preloaded = {"LD_PRELOAD": str(library), "POWER_ROOT": str(folder), "POWER_LOG": str(log)}
     done = subprocess.run(command, cwd=folder, env=os.environ | preloaded | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
