@@ -1,66 +1,24 @@
-"""Untrusted files are loaded or rejected with a ValueError, whatever is in them; files of earlier versions load."""
+"""Untrusted files are loaded or rejected with a ValueError, whatever is in them."""
 
 import collections
 import contextlib
-import json
 import os
-import pickle
-import shutil
 import signal
 import tracemalloc
 import warnings
-from pathlib import Path
 
 import hostile
 import numpy as np
-import pandas as pd
 import pytest
+from kept import FILES, KNOWN, MODELS, rows, samples
 
 import fastbp
 from fastbp.model import storage
 from fastbp.model.ensemble import members
 
-MODELS = Path(__file__).parent / "models"
-KNOWN = json.loads((MODELS / "predictions.json").read_text())
-FILES = sorted(MODELS.glob("*.fbp"))
-X = np.array(KNOWN["3-checkpoint.fbp"]["X"])
-Y = X @ [1.0, -2.0, 0.5]
+X, Y = samples("array")
 # The most memory that reading may take: a constant, and a number per byte of the file (JSON's "[" becomes 88 bytes).
 LEAST_BYTES, BYTES_A_BYTE = 1 << 20, 100
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_files_of_earlier_versions_are_read(path, tmp_path):
-    known, net = KNOWN[path.name], fastbp.load(path)
-    if "X" in known:
-        with warnings.catch_warnings():  # if the processor has another vector width
-            warnings.simplefilter("ignore", RuntimeWarning)
-            net = fastbp.resume(shutil.copy(path, tmp_path), X, Y)
-    given = known["given"]
-    given = pd.DataFrame(given) if isinstance(given, dict) else np.array(given)
-    for what in {"predict", "predict_proba", "predict_interval"} & set(known):
-        np.testing.assert_allclose(getattr(net, what)(given), known[what], rtol=1e-5, atol=1e-6)
-
-
-def test_pickles_of_earlier_versions_are_read():
-    # They were made before the modules moved into folders; see fastbp/earlier.py.
-    known = pickle.loads((MODELS / "pickles.pickle").read_bytes())
-    found = {name: pickle.loads(data) for name, data in known["pickles"].items()}
-    network, given = found["network"], pd.DataFrame(known["given"])
-    np.testing.assert_allclose(network.predict_proba(given), known["probabilities"], rtol=1e-5, atol=1e-6)
-    names = ["Network", "Ensemble", "Networks", "Search", "CrossValidation"]
-    assert [type(value).__name__ for value in found.values()] == names
-    again = pickle.loads(pickle.dumps(found))
-    for one in (found["networks"][0], again["network"], again["networks"][0]):
-        assert (one.params == network.params).all()
-    np.testing.assert_array_equal(found["ensemble"].predict(given), again["ensemble"].predict(given))
-    assert repr(found["search"]) == repr(again["search"])
-    assert repr(found["cross_validation"]) == repr(again["cross_validation"])
-
-
-def test_every_format_has_test_files():
-    assert {path.stem.split("-")[0] for path in FILES} == {str(n) for n in range(1, storage.FORMAT + 1)}
-    assert {path.name for path in FILES} == set(KNOWN)
 
 
 class TooSlowError(BaseException):
@@ -85,7 +43,7 @@ def read_as_a_stranger(path, data, known):
                 net.predict(given)
         if b"run.params" in data:
             with contextlib.suppress(ValueError):
-                fastbp.resume(path, X, Y, callback=lambda seen: True, progress=False)
+                fastbp.resume(path, *samples(known["resume"]), callback=lambda seen: True, progress=False)
                 return "went on"
         return "read"
     finally:
@@ -96,16 +54,15 @@ def attack(folder, count, seed):
     """Read `count` changed files; returns how often each thing happened, and the most memory for the size of a file."""
     rng, found, path = np.random.default_rng(seed), collections.Counter(), folder / f"{seed}.fbp"
     bases = [(file.read_bytes(), KNOWN[file.name]) for file in FILES]
-    bases = [
-        (data, known | {"given": pd.DataFrame(g) if isinstance(g := known["given"], dict) else np.array(g)})
-        for data, known in bases
-    ]
-    checkpoint, ensemble = (bases[FILES.index(MODELS / name)] for name in ("3-checkpoint.fbp", "4-ensemble.fbp"))
+    bases = [(data, known | {"given": rows(known["given"])}) for data, known in bases]
+    checkpoints = [base for base in bases if "resume" in base[1]]
+    ensembles = [base for base in bases if b"networks" in base[0]]
     before = signal.signal(signal.SIGALRM, _hangs)
     try:
         for _ in range(count):
             which = rng.random()
-            base, known = checkpoint if which < 0.4 else ensemble if which < 0.55 else bases[rng.integers(len(bases))]
+            chosen = checkpoints if which < 0.4 else ensembles if which < 0.55 else bases
+            base, known = chosen[rng.integers(len(chosen))]
             data = hostile.mutated(base, rng)
             try:
                 with warnings.catch_warnings():

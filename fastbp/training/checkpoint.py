@@ -26,7 +26,8 @@ from ..model import storage
 from ..model.network import Network
 from ..options import Architecture
 from ..runtime.warning import warn
-from ..second_order.options import DAMPING
+from ..second_order.options import DAMPING, NAMES
+from ..tables.encoders import Date
 from .defaults import AUTO, SINGLE
 from .state import Digests, TrainingState
 
@@ -36,11 +37,15 @@ SECONDS = 10.0
 GIVEN = "given"
 _LISTS = ("hidden", "activation", "quantile", "dropout", "missing")  # options that may be lists
 _PARAMS, _STATE = "run.params", "run.state"
+# Options that files of formats below this number may lack, and what their runs did
+_ADDED: tuple[tuple[int, dict[str, Any]], ...] = (
+    (5, {"encode": "standard"}),
+    (7, {"quality": SINGLE}),
+    (8, {"missing": None, "groups": None, "time": None, **DAMPING, "tolerance": None}),
+)
+# Options whose default has changed, or may change: a run goes on with what it was begun with.
+_SETTLED = ("learning_rate", "schedule", "batch_size", "epochs")
 # Bytes of an array that are read at a time
-# Options that came after the first checkpoints, and what the runs of these did.
-_ADDED = {"encode": "standard"}
-_ADDED_LATER = {"missing": None, "groups": None, "time": None}
-_ADDED_LAST = {**DAMPING, "tolerance": None}
 _BLOCK_BYTES = 1 << 22
 
 
@@ -148,6 +153,8 @@ class Checkpoint:
     data : dict
         Digest of each argument that holds data.
     saved : TrainingState
+    exact : bool
+        Whether the digests can be compared: those of dates in files of formats 3 and 4 depend on the processor.
     """
 
     path: str
@@ -156,6 +163,14 @@ class Checkpoint:
     every: int | None
     data: dict[str, list[str]]
     saved: TrainingState
+    exact: bool = True
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """Options with the defaults of the version that began the run; those of this one may be others."""
+        recorded = self.network.options
+        names = ("epochs",) if recorded.get("optimizer") in NAMES else _SETTLED  # the others have no such options
+        return {name: recorded[name] for name in names if name in recorded}
 
     def arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """
@@ -191,7 +206,10 @@ class Checkpoint:
         """Raise ValueError if the digest of an argument that holds data is different."""
         for name, (found, words) in digests().items():
             wanted, kept = self.data[name]
-            if found != wanted:
+            if found != wanted and name in ("X", "validation") and words == kept and not self.exact:
+                what = f"the dates in {name} cannot be compared with those that the run in {self.path!r} was begun with"
+                warn(f"{what}; make sure that they are the same", RuntimeWarning)
+            elif found != wanted:
                 got = words if words != kept else "other values, or in another order"
                 raise ValueError(f"{name}: expected what the run in {self.path!r} was begun with ({kept}), got {got}")
 
@@ -245,10 +263,8 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         options, data, versions = (dict(run[name]) for name in ("said", "data", "versions"))
         pairs = all(isinstance(pair, list) and len(pair) == 2 for pair in data.values())
         storage.require(pairs and {"X", "y", "sample_weight"} <= set(data), "the digests of its data are missing")
-        added: dict[str, Any] = {"quality": SINGLE} | (_ADDED if header["format"] < storage.PIECES else {})
-        added |= _ADDED_LATER if header["format"] < storage.MISSING else {}
-        added |= _ADDED_LAST if header["format"] < storage.POSTERIOR else {}
-        options = added | options
+        for first, added in _ADDED:
+            options = added | options if header["format"] < first else options
         storage.require(set(options) == set(known), "its options are not those of this version of fastbp")
         # Above all no text or list in place of samples: it would be the path of a table, chosen by who wrote the file.
         chosen = options["validation"]
@@ -271,7 +287,9 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
     if versions != _versions():
         begun = f"the run in {os.fspath(path)!r} was begun with {versions}"
         warn(f"{begun}, and continues with {_versions()}: the last bits may differ", RuntimeWarning)
-    return Checkpoint(os.fspath(path), network, options, every, data, saved)
+    encoders = () if network.columns is None else network.columns.encoders
+    exact = header["format"] > 4 or not any(isinstance(encoder, Date) for encoder in encoders)
+    return Checkpoint(os.fspath(path), network, options, every, data, saved, exact)
 
 
 def _generator(state: Any) -> np.random.Generator | None:

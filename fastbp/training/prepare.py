@@ -247,6 +247,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     if isinstance(table.X, SparseRows) and asked["encode"] == AUTO:
         asked = {**asked, "encode": "standard"}
     asked = filled({**asked, "validation": validation}, features, in_memory, target, n)
+    asked |= {} if start is None else start.settled
     validation = asked["validation"]
     if not in_memory:
         _require_no_pieces(asked["encode"], table.names, network)
@@ -254,8 +255,9 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     division.require_use(parting, bool(held_out.any()), asked["quality"] != SINGLE)
     places = np.flatnonzero(~held_out)
     training = places if table.rows is None else table.rows[places], samples.unequal(weight[places])
-    inputs, columns = source.read_inputs(table, training, network, asked["encode"] == "piecewise")
-    if network is None and columns is not None and columns.named:
+    begun = network if start is None else start.network  # what is kept of it: columns, scaling, range
+    inputs, columns = source.read_inputs(table, training, begun, asked["encode"] == "piecewise")
+    if begun is None and columns is not None and columns.named:
         _warn_of_table(columns, target.take(places), training[1])
     rows = samples.Rows(inputs, target, weight, table.rows)
     parts = samples.split(rows, held_out, validation, columns, source.read_validation)
@@ -270,15 +272,21 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
         start.require_same(digests)
         start.require_shape(net)
     if network is None:
-        scaling = samples.Scaling.fit(source.moments, parts.train, net, asked["scale"], columns)
         params = first_weights.initial_parameters(net, init, init_random, kind)
     else:
-        scaling, params = samples.Scaling.of(network), network.params.astype(kind)
+        params = network.params.astype(kind)
+    if begun is None:
+        scaling = samples.Scaling.fit(source.moments, parts.train, net, asked["scale"], columns)
+    else:
+        scaling = samples.Scaling.of(begun)
     learner = source.learner(net, scaling, kind, metric != "loss")
     if net.custom_loss is not None:
         losses.check_derivative(net.custom_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     recorded = _recorded(net, hyper, asked, seed, source.threads, count)
-    limits = target_range(parts.train.y, net, network, asked["within_range"])
+    if start is None:
+        limits = target_range(parts.train.y, net, network, asked["within_range"])
+    else:
+        limits = start.network.target_range
     maker = functools.partial(_network_maker, scaling, target, columns, source, limits)
     make = maker(net, recorded)
     initial = first_weights.first_state(net, hyper, params, order_random if asked["shuffle"] else None)

@@ -149,7 +149,19 @@ class Checkpointer(Protocol):
 
 
 class StartingPoint(Protocol):
-    """An earlier run, to be continued."""
+    """
+    An earlier run, to be continued.
+
+    Attributes
+    ----------
+    network : Network
+        The network so far: the run keeps its columns, its scaling and its range.
+    settled : mapping
+        Options with the defaults that the run was begun with.
+    """
+
+    network: Network
+    settled: Mapping[str, Any]
 
     def require_same(self, digests: Digests) -> None:
         """Raise ValueError if the data differ from those of the earlier run."""
