@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..model.network import Network
@@ -48,6 +49,8 @@ class _MemoryCheckpoint:
     """Keeps the state of a run in memory: a `Checkpointer`, and the `StartingPoint` of the next round."""
 
     during_run = False
+    network: Network | None = None
+    settled: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, state: TrainingState | None) -> None:
         self.saved = state

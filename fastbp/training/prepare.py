@@ -255,7 +255,8 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     division.require_use(parting, bool(held_out.any()), asked["quality"] != SINGLE)
     places = np.flatnonzero(~held_out)
     training = places if table.rows is None else table.rows[places], samples.unequal(weight[places])
-    begun = network if start is None else start.network  # what is kept of it: columns, scaling, range
+    so_far = None if start is None else start.network
+    begun = network if so_far is None else so_far  # its columns and its scaling are kept
     inputs, columns = source.read_inputs(table, training, begun, asked["encode"] == "piecewise")
     if begun is None and columns is not None and columns.named:
         _warn_of_table(columns, target.take(places), training[1])
@@ -283,10 +284,7 @@ def prepare_run(X: Any, y: Any, asked: Mapping[str, Any], source: Source, start:
     if net.custom_loss is not None:
         losses.check_derivative(net.custom_loss, scaling.targets(parts.train.y, net, kind), net.activations[-1])
     recorded = _recorded(net, hyper, asked, seed, source.threads, count)
-    if start is None:
-        limits = target_range(parts.train.y, net, network, asked["within_range"])
-    else:
-        limits = start.network.target_range
+    limits = target_range(parts.train.y, net, network, asked["within_range"]) if so_far is None else so_far.target_range
     maker = functools.partial(_network_maker, scaling, target, columns, source, limits)
     make = maker(net, recorded)
     initial = first_weights.first_state(net, hyper, params, order_random if asked["shuffle"] else None)

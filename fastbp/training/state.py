@@ -154,14 +154,18 @@ class StartingPoint(Protocol):
 
     Attributes
     ----------
-    network : Network
-        The network so far: the run keeps its columns, its scaling and its range.
+    network : Network or None
+        The network so far: the run keeps its columns, its scaling and its range. None if this version has begun the
+        run: it finds the same ones again.
     settled : mapping
         Options with the defaults that the run was begun with.
     """
 
-    network: Network
-    settled: Mapping[str, Any]
+    @property
+    def network(self) -> Network | None: ...  # noqa: D102
+
+    @property
+    def settled(self) -> Mapping[str, Any]: ...  # noqa: D102
 
     def require_same(self, digests: Digests) -> None:
         """Raise ValueError if the data differ from those of the earlier run."""
