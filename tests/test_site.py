@@ -225,6 +225,7 @@ def test_every_kernel_has_a_page_with_its_signature_and_summary(pages, module):
         "optimizers.md",
         "deploy.md",
         "trust.md",
+        "format.md",
         "from_lecture_to_kernel.md",
     ],
 )
