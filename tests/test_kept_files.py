@@ -28,6 +28,14 @@ def test_files_of_earlier_versions_are_read(path):
     assert_as_known(fastbp.load(path), KNOWN[path.name])
 
 
+def test_a_network_of_format_1_knows_its_columns():
+    net, given = fastbp.load(MODELS / "1-columns.fbp"), rows(KNOWN["1-columns.fbp"]["given"])
+    assert net.feature_names == ("a", "b", "c")
+    np.testing.assert_array_equal(net.predict_proba(given[["c", "a", "b"]]), net.predict_proba(given))
+    filled = net.predict_proba(given.assign(b=net.x_mean[1]))
+    np.testing.assert_array_equal(net.predict_proba(given.assign(b=np.nan)), filled)
+
+
 @pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.stem)
 def test_checkpoints_of_earlier_versions_continue_to_their_end(path, tmp_path):
     known, begun = KNOWN[path.name], fastbp.load(path)
