@@ -71,7 +71,7 @@ def test_checkpoints_of_earlier_versions_refuse_other_data(path, tmp_path):
             fastbp.resume(copy, *data)
 
 
-def test_dates_of_formats_3_and_4_are_not_compared(tmp_path):
+def test_dates_of_format_3_are_not_compared(tmp_path):
     # Their sines and cosines were those of NumPy, whose last bits depend on the processor.
     for name, outcome in {
         "3-table-checkpoint.fbp": pytest.warns(RuntimeWarning, match="^the dates in X cannot be compared"),

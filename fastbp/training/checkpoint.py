@@ -154,7 +154,7 @@ class Checkpoint:
         Digest of each argument that holds data.
     saved : TrainingState
     exact : bool
-        Whether the digests can be compared: those of dates in files of formats 3 and 4 depend on the processor.
+        Whether the digests can be compared: those of dates in files of format 3 depend on the processor.
     """
 
     path: str
@@ -288,7 +288,7 @@ def read(path: str | os.PathLike[str], known: Sequence[str]) -> Checkpoint:
         begun = f"the run in {os.fspath(path)!r} was begun with {versions}"
         warn(f"{begun}, and continues with {_versions()}: the last bits may differ", RuntimeWarning)
     encoders = () if network.columns is None else network.columns.encoders
-    exact = header["format"] > 4 or not any(isinstance(encoder, Date) for encoder in encoders)
+    exact = header["format"] > 3 or not any(isinstance(encoder, Date) for encoder in encoders)
     return Checkpoint(os.fspath(path), network, options, every, data, saved, exact)
 
 
