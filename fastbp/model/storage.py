@@ -28,18 +28,12 @@ from .network import Network
 from .posterior import Posterior
 from .words import STOP_REASONS
 
-# docs/format.md specifies the file; a new format gets a row in its table, and files in tests/models. 1 had no columns,
-# 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin with its number and
-# a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers, and of the
-# predictions of a regression; 7 brought what was learnt about a column's text, and what counts as missing; 8 brought
-# the posterior of the weights, and 9 a digest of predictions.
-FORMAT = 9
 # docs/format.md specifies the file; a new format gets a row in its table, and files in tests/models.
 # 1 had no columns, 2 no checksum; 4 brought ensembles: a list of headers, where the names of the tensors of each begin
 # with its number and a dot; 5 brought numbers that are encoded piece by piece; 6 brought limits of a table's numbers,
 # and of the predictions of a regression; 7 brought what was learnt about a column's text, and what counts as missing.
-# 8 brought the posterior of the weights.
-FORMAT = 8
+# 8 brought the posterior of the weights, and 9 a digest of predictions.
+FORMAT = 9
 _CHECKED = 3
 _HEADER, _CHECKSUM = "fastbp", "sha256"
 _ARRAYS = ("params", "x_mean", "x_scale", "y_mean", "y_scale")

@@ -368,10 +368,9 @@ def resume(
     Warns
     -----
     RuntimeWarning
-        The run was begun by another version of fastbp, or on a processor without fused multiply-add (or with it, if
-        this one has none): the last bits may differ.
-        The run was begun by another version of fastbp, or with vectors of another width: the last bits may differ. Or
-        the file is so old (of format 3) that dates in X cannot be compared with those of the run.
+        The run was begun by another version of fastbp, or this processor has no fused multiply-add, or only this one
+        has: the last bits may differ. Or the file is so old (of format 3) that dates in X cannot be compared with those
+        of the run.
 
     Examples
     --------

@@ -56,7 +56,9 @@ def _forked_from_threads() -> bool:
     try:
         flags = int(Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()[6])
         forked = bool(flags & 0x40)  # PF_FORKNOEXEC
-        return forked and (parallel._is_initialized or "libgomp" in Path("/proc/self/maps").read_text("utf-8", "replace"))
+        return forked and (
+            parallel._is_initialized or "libgomp" in Path("/proc/self/maps").read_text("utf-8", "replace")
+        )
     except (OSError, ValueError, IndexError):
         return False
 
