@@ -85,14 +85,14 @@ def changed(tmp_path, change):
 
 def test_another_digest_is_an_error(tmp_path, capsys):
     path = changed(tmp_path, {"predictions": "0" * 64})
-    with pytest.raises(ValueError, match="the predictions of the network .* SHA-256 0{64}, as on the machine that"):
+    with pytest.raises(ValueError, match=r"the predictions of the network .* SHA-256 0{64}, as on the machine that"):
         storage.verify(path)
     assert_one_line(*run(capsys, "info", path, "--verify"), "--verify: expected the predictions of the network")
 
 
 @pytest.mark.parametrize("name", ["8-regression.fbp", "7-ensemble.fbp"])
 def test_earlier_files_have_none(name):
-    with pytest.raises(ValueError, match="of format .; files have one since format 9"):
+    with pytest.raises(ValueError, match=r"of format .; files have one since format 9"):
         storage.verify(MODELS / name)
 
 
