@@ -90,7 +90,10 @@ def real(
 ) -> float:
     """`value` as a finite float, greater than `above`, at least `least`, less than `below`."""
     if isinstance(value, float | numbers.Real) and not isinstance(value, bool):  # float first: this is faster
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # an int that no float can be
+            number = math.inf
         if math.isfinite(number) and number > above and number >= least and number < below:
             return number
     bounds = [f"above {above:g}"] * (above > -math.inf) + [f"at least {least:g}"] * (least > -math.inf)

@@ -20,13 +20,13 @@ def mutated(base, rng):
     """The bytes of a file with some random change."""
     way = rng.integers(10)
     if way < 2:
-        return _bytes(base, rng)
+        return changed_bytes(base, rng)
     if way < 4:
         return _container(base, rng)
     return _contents(base, rng)
 
 
-def _bytes(base, rng):
+def changed_bytes(base, rng):
     data = bytearray(base)
     for _ in range(rng.integers(1, 4)):
         place, way = int(rng.integers(len(data) + 1)), rng.integers(6)

@@ -42,14 +42,6 @@ def test_import_compiles_nothing(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_a_python_without_its_lock_causes_a_warning():
-    # There may be no such Python: this one pretends to be one.
-    code = "import sys; sys._is_gil_enabled = lambda: False; import fastbp; fastbp.train"
-    assert (
-        "RuntimeWarning: fastbp has not been tested on a Python without the global interpreter lock" in run(code).stderr
-    )
-
-
 # Numba's own settings
 
 

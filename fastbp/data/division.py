@@ -182,7 +182,7 @@ def places_in_time(time: Any, n: int) -> NDArray[np.int64]:
         if not np.isnan(numbers).any():
             values = read.each(numbers, np.nan)
         elif len(formats) == 1:
-            values = read.each(text.read_date(read.words, formats[0]), np.datetime64("NaT"))
+            values = read.each(text.read_date(read.words, formats[0]), np.datetime64("NaT", "us"))
         else:
             got = f"{read.words[0]!r}" + (f", which {' and '.join(formats)} fit" if formats else "")
             raise ValueError(f"time: expected numbers or dates (as text best like 2024-12-31), got {got}")

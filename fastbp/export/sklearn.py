@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import losses
+from .. import checks, losses
 from ..model.ensemble import Ensemble, members
 from ..model.network import Network
-from ..options import hidden_activations
+from ..options import OUTPUTS, hidden_activations
 from ..tables.raw_inputs import Inputs
 from . import layers, verify
 from .verify import Answers, Array
@@ -164,7 +164,8 @@ def from_sklearn(estimator: Any) -> Network:
     mean = scaler.mean_ if scaler is not None and scaler.with_mean else None
     scale = scaler.scale_ if scaler is not None and scaler.with_std else None
     try:
-        activations = (*hidden_activations(mlp.activation, len(parts) - 1), mlp.out_activation_)
+        last = checks.one_of("out_activation_", mlp.out_activation_, (*OUTPUTS, "softmax"))
+        activations = (*hidden_activations(mlp.activation, len(parts) - 1), last)
         parameters = losses.parameters(loss, quantile, delta)
         attributes = {"task": task, "classes": classes, "loss": loss, "loss_parameter": parameters}
         dtype, origin = parts[0][0].dtype, "scikit-learn"

@@ -165,7 +165,10 @@ class PiecePredictor:
         found = self.rest.space(len(values), decide)
         for rows in blocks.parts(len(values), 8 * values.shape[1]):
             a = self.encoder(values[rows]).first_outputs(self.net, self.params)
-            found[rows] = self.rest(a, threshold, decide)
+            outputs = self.rest(a, threshold, decide)
+            if outputs is None:
+                raise ValueError(f"X: expected rows for which the first layer is finite in {a.dtype}, got infinite outputs")
+            found[rows] = outputs
         return found
 
 

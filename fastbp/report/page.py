@@ -269,7 +269,7 @@ def _describe(column: frames.Column, kind: str, form: str | None) -> str:
         if kind == "number":
             words, empty = text.read_number(words), np.nan
         elif kind == "date":
-            words, empty = text.read_date(words, form or "ISO"), np.datetime64("NaT")
+            words, empty = text.read_date(words, form or "ISO"), np.datetime64("NaT", "us")
         values = column.each(words, empty)
     there = pd.Series(values).dropna()
     if there.empty:

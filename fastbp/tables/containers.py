@@ -85,8 +85,10 @@ def json_lines(path: str, file: Any, rows: int, pandas: Any) -> Iterator[pd.Data
     try:
         done = 0
         for frame in pandas.read_json(file, lines=True, chunksize=rows, dtype=False):
+            if not all(isinstance(name, str) for name in frame):
+                raise ValueError(f"other values in lines {done + 1} to {done + len(frame)}")
             frame.index = pandas.RangeIndex(done + 1, done + len(frame) + 1, name="line")
             done += len(frame)
             yield frame
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:  # pandas expects objects
         raise ValueError(f"{path}: this is not JSON with an object in each line ({error})") from None

@@ -255,7 +255,7 @@ class Date:
         read = read_date(text.words, self.format or "ISO")
         if self.format not in (None, "ISO") and np.isnat(read).any():  # such as 2024-12-31, which only means one day
             read = np.where(np.isnat(read), read_date(text.words, "ISO"), read)
-        dates = text.each(read, np.datetime64("NaT"))
+        dates = text.each(read, np.datetime64("NaT", "us"))
         wrong = np.isnat(dates) & ~text.missing
         if wrong.all() and len(wrong):
             word = text.words[text.values[0]]

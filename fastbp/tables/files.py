@@ -341,6 +341,7 @@ def _parquet_frames(path: str, file: io.BufferedReader, count: Callable[[int], i
         rows = min(count(len(names)), max(1, table.metadata.num_rows))
         done = 0
         for batch in table.iter_batches(rows, columns=names):
+            batch.validate(full=True)  # text that is not UTF-8 would be an error of its own much later
             frame = batch.to_pandas(ignore_metadata=True)
             frame.index = _pandas().RangeIndex(done + 1, done + len(frame) + 1, name="row")
             done += len(frame)

@@ -236,7 +236,7 @@ def _fit_date(column: Column, formats: list[str]) -> tuple[Encoder | None, Row]:
     if formats:
         read = text.read_date(column.words, formats[0])
         marks = _marks(column, np.isnat(read))
-        column = replace(column, kind="date", values=column.each(read, np.datetime64("NaT")))
+        column = replace(column, kind="date", values=column.each(read, np.datetime64("NaT", "us")))
         unread = int((column.missing & ~empty).sum())
     missing = column.missing
     if missing.all():

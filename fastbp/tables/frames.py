@@ -182,7 +182,7 @@ def _of_objects(name: str, array: NDArray[Any], categorical: bool) -> Column:
     if all_are(numbers.Real, decimal.Decimal):
         return column("number", [float(v) for v in present], np.nan, "float64")
     if all_are(datetime.date):
-        return column("date", [_utc(v) for v in present], np.datetime64("NaT"), "datetime64[us]")
+        return column("date", [_utc(v) for v in present], np.datetime64("NaT", "us"), "datetime64[us]")
     if all_are(datetime.timedelta):
         return column("number", [v.total_seconds() for v in present], np.nan, "float64")
     if any(issubclass(t, _CONTAINERS) for t in types):

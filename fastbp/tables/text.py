@@ -39,7 +39,7 @@ def read_date(words: NDArray[Any], date_format: str) -> NDArray[np.datetime64]:
         date = datetime.fromisoformat(text) if date_format == "ISO" else datetime.strptime(text, date_format)
         return np.datetime64(date.astimezone(UTC).replace(tzinfo=None) if date.tzinfo else date, "us")
 
-    return _read(words, read, np.datetime64("NaT"), "datetime64[us]")
+    return _read(words, read, np.datetime64("NaT", "us"), "datetime64[us]")
 
 
 def date_formats(words: NDArray[Any], counts: NDArray[np.int64]) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +15,6 @@ import numba
 from llvmlite.binding import ffi
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel
-
-if not getattr(sys, "_is_gil_enabled", lambda: True)():
-    warnings.warn(
-        "fastbp has not been tested on a Python without the global interpreter lock, for which Numba's support is "
-        "experimental; set PYTHON_GIL=1 to start Python with the lock.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
 
 # Locks for which a child would wait in vain if another thread of its parent held one at the fork, in the order of
 # taking them.
