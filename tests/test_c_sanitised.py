@@ -104,7 +104,8 @@ def test_an_ensemble(tmp_path):
 
 def test_a_write_after_the_end_is_found(tmp_path):
     (tmp_path / "bad.c").write_text(
-        "#include <stdlib.h>\nint main(int n, char **v) { volatile float *x = malloc(4 * n); x[n] = 1; free((void *)x); return 0; }\n"
+        "#include <stdlib.h>\n"
+        "int main(int n, char **v) { volatile float *x = malloc(4 * n); x[n] = 1; free((void *)x); return 0; }\n"
     )
     subprocess.run([GCC, *FLAGS, "bad.c", "-o", "bad"], cwd=tmp_path, check=True)
     done = subprocess.run([tmp_path / "bad"], capture_output=True, text=True)

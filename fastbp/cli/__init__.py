@@ -69,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _report(f"error: {_message(error, vars(arguments))}")
         return 1
+    except MemoryError:
+        _report("error: there is not enough memory")
+        return 1
     return 0
 
 

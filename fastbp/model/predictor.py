@@ -167,7 +167,7 @@ class PiecePredictor:
             a = self.encoder(values[rows]).first_outputs(self.net, self.params)
             outputs = self.rest(a, threshold, decide)
             if outputs is None:
-                raise ValueError(f"X: expected rows for which the first layer is finite in {a.dtype}, got infinite outputs")
+                raise ValueError(f"X: expected rows whose first layer is finite in {a.dtype}, got infinite outputs")
             found[rows] = outputs
         return found
 
