@@ -50,6 +50,7 @@ def junk(folder):
 needs_two_cores = pytest.mark.skipif(numba.config.NUMBA_DEFAULT_NUM_THREADS < 2, reason="one core")
 
 
+@pytest.mark.thorough
 @needs_two_cores
 def test_the_second_process_compiles_the_first_prediction(tmp_path):
     assert result("", NUMBA_CACHE_DIR=tmp_path) == [0, []]
@@ -58,6 +59,7 @@ def test_the_second_process_compiles_the_first_prediction(tmp_path):
     assert result("", NUMBA_CACHE_DIR=tmp_path) == [None, []]
 
 
+@pytest.mark.thorough
 @needs_two_cores
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed by signals")
 def test_if_it_is_killed_the_first_process_compiles_alone(tmp_path):
@@ -125,6 +127,7 @@ helper.wait(ahead.ROUTINES[0])
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="looks for processes by signals")
 @pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), signal.SIGKILL)", "os.kill(os.getpid(), signal.SIGINT)"])
 def test_it_ends_with_the_first_process(tmp_path, end):

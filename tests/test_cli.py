@@ -329,6 +329,7 @@ def test_export(capsys, passengers, tmp_path, to, ending):
     assert_one_line(*run(capsys, "export", model, "--to", to, "--output", model), "--output", "is an input file")
 
 
+@pytest.mark.thorough
 def test_warmup_says_where_the_kernels_are(capsys):
     status, out, _ = run(capsys, "warmup", "--dtype", "float32")
     assert status == 0

@@ -240,6 +240,7 @@ def learned(task, batch_size, optimizer, kernel, epochs=2):
     return numbers, [x.tobytes() for x in (params, *states)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_parallel_epoch_gives_the_same_bits(threads, dtype):

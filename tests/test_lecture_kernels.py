@@ -175,6 +175,7 @@ def test_online_epoch(dtype, sizes, n, hidden, output, seed):
     arena.check()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", COSTLY_DTYPES)
 @given(sizes=sizes_of_networks, n=st.integers(1, 7), batch=st.integers(1, 9), hidden=kinds, output=kinds, seed=seeds)
 def test_minibatch_epoch(dtype, sizes, n, batch, hidden, output, seed):

@@ -92,6 +92,7 @@ def test_passes(dtype, optimizer, hidden):
     check_pass(task, 150 if optimizer == "rprop" else 47, optimizer, 0.01, 0.1, sparse=True)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("more", [{"clip": 0.01}, pytest.param({"parallel": True}, marks=pytest.mark.thorough)])
 def test_passes_with_more(more):
     with kernels.threads(2):
@@ -110,6 +111,7 @@ def test_long_sums():
     check_pass(task, n, "adam", 0.01, 0.0, epochs=1, sparse=True)
 
 
+@pytest.mark.thorough
 def test_threads_learn_the_same_bits():
     found = []
     for parallel in (False, True):

@@ -319,6 +319,7 @@ def test_without_time_for_members_the_pilots_are_the_result(quality):
     assert found.predict(FRAME).shape == (N,)
 
 
+@pytest.mark.thorough
 def test_compiling_takes_none_of_the_seconds(monkeypatch):
     trained, real = [], prepare.Run.train
 

@@ -130,6 +130,7 @@ def test_a_run_goes_on(tmp_path):
         fastbp.resume(tmp_path / "run", X * 2, NUMBERS)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(fastbp.config()["threads"] < 2, reason="one processor")
 def test_threads_give_the_same_bits():
     wide = sparse.random(600, 300, 0.05, format="csr", random_state=0)

@@ -18,7 +18,7 @@ def fixed_rows(net: Network) -> NDArray[np.float64]:
     """Inputs up to two deviations from their means, shape (ROWS, inputs); the same for equal means and deviations."""
     shape = ROWS, net.sizes[0]
     numbers = np.arange(1, shape[0] * shape[1] + 1, dtype=np.uint64) * _GOLDEN >> _BITS
-    spread = numbers.reshape(shape) * 2.0**-51 - 2.0
+    spread = numbers.reshape(shape).astype(np.float64) * 2.0**-51 - 2.0
     with np.errstate(over="ignore"):
         spread *= net.x_scale.astype(np.float64)
         spread += net.x_mean.astype(np.float64)
