@@ -194,7 +194,8 @@ def warn_of_failures(nets: Networks) -> None:
     """Warn if networks are missing."""
     if nets.failures:
         first = next(iter(nets.failures.values()))
-        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {first}"
+        words = str(first) or type(first).__name__  # a MemoryError may be without words
+        text = f"{len(nets.failures)} of {len(nets)} networks are missing; the first is {words}"
         warn(text, RuntimeWarning)
 
 

@@ -304,7 +304,8 @@ def network_of(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Netw
         require(fits, f"{name} has shape {array.shape}, expected ({length},)")
         require(bool(np.isfinite(array).all()), f"{name} holds numbers that are not finite")
     for name in ("x_scale", "y_scale"):
-        require(bool((tensors[name] > 0).all()), f"{name} holds numbers that are not positive")
+        normal = bool((tensors[name] >= np.finfo(np.float64).tiny).all())  # 1 / x_scale is a number, too
+        require(normal, f"{name} holds numbers that are not positive, or next to 0")
     target_range = tensors.get(_RANGE)
     if target_range is not None:
         fits = task == "regression" and target_range.shape == (2, sizes[-1]) and target_range.dtype == np.float64
