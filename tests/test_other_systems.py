@@ -38,7 +38,7 @@ table, folder = sys.argv[1:]
 model = folder + "/netz.fbp"
 train = ["train", table, "--target", "preis", "--save", model, "--epochs", "3", "--seed", "1"]
 assert main([*train, "--report", folder + "/bericht.html"]) == 0
-assert main(["predict", model, table, "--out", folder + "/vorhersage.csv"]) == 0
+assert main(["predict", model, table, "--output", folder + "/vorhersage.csv"]) == 0
 for kind in ("c", "numpy"):
     assert main(["export", model, "--to", kind]) == 0
 assert main(["info", model, "--verify"]) == 0
