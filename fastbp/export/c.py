@@ -54,7 +54,7 @@ def answers(model: Network | Ensemble, source: str, name: str, raw: Array) -> An
         code, library = Path(folder, "net.c"), Path(folder, "net.so")
         code.write_text(source, encoding="utf-8")
         command = [str(compiler()), *_FLAGS, str(code), "-o", str(library), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode:
             raise RuntimeError(f"to_c: the C compiler refused the file, which was not kept: {done.stderr.strip()}")
         return _call(model, ctypes.CDLL(str(library)), name, raw)
