@@ -7,6 +7,7 @@ of optimizer and random numbers after the last epoch; and digests of the data.
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import os
@@ -72,8 +73,9 @@ def digest(arrays: Sequence[Any]) -> list[str]:
     return [found.hexdigest(), f"shape {arrays[0].shape}, {arrays[0].dtype}"]
 
 
+@functools.cache
 def _versions() -> dict[str, Any]:
-    """What the bits of a result depend on besides data and options."""
+    """What the bits of a result depend on besides data and options; read once, as a disk may fail later."""
     return {"fastbp": version("fastbp"), "fused multiply-add": FUSED}
 
 
