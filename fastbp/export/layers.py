@@ -55,13 +55,16 @@ def network(
     Raises
     ------
     ValueError
-        Layers that do not fit together, or a weight that is not finite in `dtype`.
+        Layers that do not fit together or to the classes, or a weight that is not finite in `dtype`.
     """
     fit = all(W.ndim == 2 and b.shape == W.shape[1:] and W.dtype.kind == b.dtype.kind == "f" for W, b in layers)
     if not fit or any(V.shape[1] != W.shape[0] for (V, _), (W, _) in itertools.pairwise(layers)):
         shapes = [(W.shape, b.shape) for W, b in layers]
         raise ValueError(f"expected weights and biases of layers that fit together, got shapes {shapes}")
     sizes = (layers[0][0].shape[0], *(W.shape[1] for W, _ in layers))
+    classes = attributes.get("classes")
+    if classes is not None and len(classes) != max(2, sizes[-1]):
+        raise ValueError(f"expected {max(2, sizes[-1])} classes for {sizes[-1]} outputs, got {len(classes)}")
     with np.errstate(over="ignore"):
         params = np.concatenate([part.ravel().astype(dtype) for part in itertools.chain.from_iterable(layers)])
     if not np.isfinite(params).all():
