@@ -33,9 +33,9 @@ def library(folder):
     return built
 
 
-def attack(folder, action, kind, forever=False, numbers="range(1, total + 1)", *, error=None, size=LEAST, code=None):
+def attack(folder, action, kind, forever=False, *, error=None, size=LEAST, code=None):
     """
-    Let calls fail in an action of `failing_actions` (or in the Python of `code`, which defines it).
+    Let each call fail, one at a time, in an action of `failing_actions` (or of the Python in `code`, which defines it).
 
     Parameters
     ----------
@@ -44,8 +44,6 @@ def attack(folder, action, kind, forever=False, numbers="range(1, total + 1)", *
     action : str
     kind : ALLOCATIONS or CALLS
     forever : bool
-    numbers : str
-        An expression of `total`, the number of calls of the undisturbed action: which of them fail, one at a time.
     error : int, optional
         The code that a failing call gives; ENOMEM or EIO by default.
     size : int
@@ -58,8 +56,7 @@ def attack(folder, action, kind, forever=False, numbers="range(1, total + 1)", *
     """
     environment = os.environ | {"LD_PRELOAD": str(library(folder)), "NUMBA_NUM_THREADS": "1"}
     error = error or (errno.ENOMEM if kind == ALLOCATIONS else errno.EIO)
-    asked = {"action": action, "kind": kind, "forever": forever, "numbers": numbers, "error": error, "code": code}
-    asked["size"] = size
+    asked = {"action": action, "kind": kind, "forever": forever, "error": error, "size": size, "code": code}
     command = [sys.executable, HERE / "failing.py", json.dumps(asked)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -101,7 +98,7 @@ def serve(asked):
     act()
     total = failing.failing_disarm()
     counts = collections.Counter()
-    for n in eval(asked["numbers"], {"total": total, "range": range}):
+    for n in range(1, total + 1):
         counts[child(asked, failing, n, act, check, wanted)] += 1
     print(json.dumps(counts), flush=True)
 
@@ -109,8 +106,8 @@ def serve(asked):
 def child(asked, failing, n, act, check, wanted):
     """The outcome where call number n fails."""
     read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
+    pid = os.fork()
+    if pid == 0:
         os.close(read)
         os.dup2(write, 1)
         os.dup2(write, 2)
@@ -127,7 +124,7 @@ def child(asked, failing, n, act, check, wanted):
     os.close(write)
     with os.fdopen(read, errors="replace") as pipe:
         said = pipe.read()
-    return outcome(os.waitpid(child, 0)[1], said)
+    return outcome(os.waitpid(pid, 0)[1], said)
 
 
 def told(error, found, wanted, act, check):

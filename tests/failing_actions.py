@@ -46,11 +46,6 @@ def damped():
     return lambda: digest(net.params)
 
 
-def ensemble():
-    nets = fastbp.ensemble(X, Y, 2, **PLAN)
-    return lambda: digest(*[net.params for net in nets.networks])
-
-
 def checkpoint():
     with contextlib.suppress(FileNotFoundError):
         os.unlink("run.fbp")
@@ -77,11 +72,6 @@ def predict():
 def export():
     NET.to_numpy("net_.py")
     return lambda: of_files("net_.py")
-
-
-def onnx():
-    NET.to_onnx("net.onnx")
-    return lambda: of_files("net.onnx")
 
 
 def command():
@@ -113,12 +103,10 @@ ACTIONS = {
     "train": (train, NOTHING),
     "samplewise": (samplewise, NOTHING),
     "damped": (damped, NOTHING),
-    "ensemble": (ensemble, NOTHING),
     "checkpoint": (checkpoint, whole("run.fbp")),
     "save": (save, whole("kept.fbp")),
     "load": (load, NOTHING),
     "predict": (predict, NOTHING),
     "export": (export, NOTHING),
-    "onnx": (onnx, NOTHING),
     "command": (command, whole("cli.fbp")),
 }

@@ -4,7 +4,6 @@ What of Windows and macOS can be tried on any system: no fork, text in the syste
 The public CI runs all tests on the systems themselves (`.github/workflows/tests.yml`).
 """
 
-import os
 import subprocess
 import sys
 
@@ -45,10 +44,8 @@ assert main(["info", model, "--verify"]) == 0
 """
 
 
-def run(*arguments, cwd, **environment):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=cwd, env=os.environ | environment, capture_output=True
-    )
+def run(*arguments, cwd):
+    done = subprocess.run([sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
 
 

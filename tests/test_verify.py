@@ -36,7 +36,7 @@ def test_the_digest_of_predictions_is_in_the_file(tmp_path, capsys):
     net.save(tmp_path / "net.fbp")
     wanted = fingerprint.digest(net)
     assert header(tmp_path / "net.fbp")["predictions"] == wanted
-    assert storage.verify(tmp_path / "net.fbp") == [wanted]
+    assert storage.verify(tmp_path / "net.fbp")[1] == [wanted]
     status, shown, _ = run(capsys, "info", tmp_path / "net.fbp", "--verify", "--json")
     assert status == 0
     assert json.loads(shown)["verified"] == [wanted]
@@ -46,7 +46,7 @@ def test_the_digest_of_predictions_is_in_the_file(tmp_path, capsys):
 def test_each_network_of_an_ensemble_has_one(tmp_path):
     nets = fastbp.ensemble(X, X[:, 0], 2, seed=0, epochs=2, progress=False)
     nets.save(tmp_path / "nets.fbp")
-    assert storage.verify(tmp_path / "nets.fbp") == [fingerprint.digest(net) for net in nets.networks]
+    assert storage.verify(tmp_path / "nets.fbp")[1] == [fingerprint.digest(net) for net in nets.networks]
 
 
 def test_every_weight_counts():

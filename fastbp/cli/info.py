@@ -24,9 +24,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the network, its columns and its options; for an ensemble, those of its first network."""
-    model = storage.load(args.model)
+    model, digests = storage.verify(args.model) if args.verify else (storage.load(args.model), [])
     net = members(model)[0]
-    digests = storage.verify(args.model) if args.verify else []
     if args.json:
         print(json.dumps(facts(model) | ({"verified": digests} if args.verify else {})))
         return

@@ -185,17 +185,23 @@ def load(path: str | os.PathLike[str]) -> Network | Ensemble:
     -----
     Everything in the file is checked; nothing in it is executed.
     """
+    return _loaded(path)[0]
+
+
+def _loaded(path: str | os.PathLike[str]) -> tuple[Network | Ensemble, dict[str, Any]]:
+    """The model in a file, and its header."""
     with sound(path):
         header, tensors = read(path)
-        return ensemble_of(header, tensors) if "networks" in header else network_of(header, tensors)
+        return (ensemble_of if "networks" in header else network_of)(header, tensors), header
 
 
-def verify(path: str | os.PathLike[str]) -> list[str]:
+def verify(path: str | os.PathLike[str]) -> tuple[Network | Ensemble, list[str]]:
     """
-    Compute the predictions for fixed rows again, and compare them with those of the machine that saved the file.
+    Load a model, compute its predictions for fixed rows, and compare them with those of the machine that saved it.
 
     Returns
     -------
+    Network or Ensemble
     list of str
         Digest of the predictions of each network.
 
@@ -204,9 +210,8 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
     FileNotFoundError, ValueError
         As `load`; or the file has no such digests, or other ones.
     """
-    networks, found = members(load(path)), list[str]()
-    with sound(path):
-        header = read(path)[0]
+    model, header = _loaded(path)
+    networks, found = members(model), list[str]()
     for k, (net, own) in enumerate(zip(networks, header.get("networks", [header]), strict=True)):
         if _PREDICTIONS not in own:
             what = "a checkpoint" if "run" in own else f"of format {own['format']}; files have one since format 9"
@@ -219,7 +224,7 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
                 f"as on the machine that saved it, got {got}"
             )
         found.append(got)
-    return found
+    return model, found
 
 
 class _NoModelError(ValueError):

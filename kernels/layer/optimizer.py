@@ -10,6 +10,7 @@ from ..compiler.assembler import Assembler
 from ..compiler.jit import inner, python_or_compiled
 from ..compiler.routine import routine
 from ..compiler.values import DOUBLE, Address, Float, Integer, Mask
+from ..product.dot import SUMS, summed
 from .elementary import sign
 
 # GRADIENT is no optimizer: it keeps the gradient as its state and leaves the weights alone.
@@ -25,8 +26,6 @@ OPTIMIZERS = {
     "rprop": RPROP,
 }
 RULES = OPTIMIZERS | {"gradient": GRADIENT}
-# Sums of squares that run side by side.
-SUMS = 16
 # Bounds of the step sizes of rprop (Riedmiller and Braun, 1993)
 LEAST_STEP, LARGEST_STEP = 1e-6, 50.0
 
@@ -46,14 +45,12 @@ def keeps_means(optimizer):
 @routine("ia", result="d", lanes=SUMS)
 def sum_of_squares(v: Assembler, count: Integer, x: Address) -> Float:
     """Return sum x_i^2 of `count` numbers."""
-    whole, total = v.round_down(count, v.lanes), [v.const(0).to(DOUBLE)]
-    for i in v.range(0, whole, v.lanes, carry=total):
-        wide = x[i].to(DOUBLE)
-        total[0] = v.fma(wide, wide, total[0])
-    for i in v.range(whole, count, v.lanes, carry=total):
-        wide = x[i, v.first(count - i)].to(DOUBLE)
-        total[0] = v.fma(wide, wide, total[0])
-    return v.sum(total[0])
+
+    def add(i: Integer, mask: Mask | None, total: Float) -> Float:
+        wide = x[i, mask].to(DOUBLE)
+        return v.fma(wide, wide, total)
+
+    return summed(v, count, v.const(0).to(DOUBLE), add)
 
 
 @routine("iiAa(AA)(ssssss)")

@@ -27,6 +27,7 @@ MEMORY = "/dev/shm"
 def fuzz(name, runs, seconds, seed, keep):
     """Fuzz in this process; libFuzzer ends it."""
     import atheris
+    from kept import MODELS
 
     import fastbp.kernels
 
@@ -43,8 +44,8 @@ def fuzz(name, runs, seconds, seed, keep):
         "-print_final_stats=1",
     ]
     flags += [f"-rss_limit_mb={MOST_MEMORY}", f"-timeout={SLOWEST}", f"-artifact_prefix={keep}{os.sep}", "-verbosity=0"]
-    read = [folder for folder in (targets.MODELS if name == "load" else None, HERE / "corpus" / name) if folder]
-    folders = [str(folder) for folder in (keep, *read) if folder.is_dir()]
+    read = MODELS if name == "load" else HERE / "corpus" / name
+    folders = [str(folder) for folder in (keep, read) if folder.is_dir()]
     atheris.Setup([sys.argv[0], *flags, *folders], getattr(targets, name))
     atheris.Fuzz()
 

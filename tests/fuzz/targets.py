@@ -21,7 +21,7 @@ import hostile
 import numpy as np
 import pandas as pd
 from draws import Draws
-from kept import FILES, KNOWN, MODELS, rows, samples  # noqa: F401 (the corpus of `load`)
+from kept import FILES, KNOWN, rows, samples
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -176,23 +176,8 @@ def options_of_train(data):
 
 PARSER, COMMANDS = cli._parser()
 WORDS = ["train", "predict", "export", "info", "search", "t.csv", "m.fbp", "--target", "y", "--hidden", "3,4"]
-WORDS += [
-    "--epochs",
-    "--activation",
-    "relu",
-    "--to",
-    "c",
-    "--config",
-    "--save",
-    "--seed",
-    "-1",
-    "1e999",
-    "nan",
-    "--",
-    "-",
-    "",
-    "\0",
-]
+WORDS += ["--epochs", "--activation", "relu", "--to", "c", "--config", "--save", "--seed", "-1", "1e999", "nan", "--"]
+WORDS += ["-", "", "\0"]
 
 
 def command(data):
@@ -254,19 +239,7 @@ def torch(data):
     from torch import float64, nn
 
     draws, modules = Draws(data), []
-    kinds = [
-        nn.ReLU,
-        nn.Sigmoid,
-        nn.Tanh,
-        nn.GELU,
-        nn.SiLU,
-        nn.Mish,
-        nn.Softplus,
-        nn.LeakyReLU,
-        nn.ELU,
-        nn.SELU,
-        nn.Flatten,
-    ]
+    kinds = ["ReLU", "Sigmoid", "Tanh", "GELU", "SiLU", "Mish", "Softplus", "LeakyReLU", "ELU", "SELU", "Flatten"]
     for _ in range(draws.integers(6)):
         way, n, m = draws.integers(5), draws.integers(1, 4), draws.integers(1, 4)
         if way < 2:
@@ -276,7 +249,7 @@ def torch(data):
         elif way == 2:
             module = nn.BatchNorm1d(n, affine=draws.integers(2) > 0, track_running_stats=draws.integers(3) > 0)
         elif way == 3:
-            module = draws.one_of(kinds)()
+            module = getattr(nn, draws.one_of(kinds))()
         else:
             module = draws.one_of([nn.Softmax(dim=draws.integers(3)), nn.Softmax(), nn.Dropout(), nn.Identity()])
         modules.append(module.to(float64) if draws.integers(4) == 0 else module)
